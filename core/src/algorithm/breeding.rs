@@ -1,0 +1,82 @@
+//! What every algorithm does with a drawn genotype: keep it if its network is new, else draw
+//! again, and know when nothing new is left. It must not know how a population is kept.
+
+use rand::RngExt;
+
+use super::{Known, Origin, Proposal, Suggestion};
+use crate::rng::Stream;
+use crate::space::{Genotype, SearchSpace};
+
+/// How often breeding is repeated when its child is known, unless a campaign says otherwise.
+pub(super) const DUPLICATE_REDRAWS: u32 = 20;
+/// How often a genotype is drawn uniformly before the space is searched for a new one.
+const SAMPLE_DRAWS: u32 = 200;
+/// The largest space that is searched one by one, and the number of draws from a larger one.
+const SEARCH_LIMIT: u32 = 1_000_000;
+
+/// A space together with the networks that must not be proposed again.
+#[derive(Clone, Copy)]
+pub(super) struct Novelty<'a> {
+    space: &'a dyn SearchSpace,
+    known: &'a dyn Known,
+}
+
+impl<'a> Novelty<'a> {
+    /// Only networks of `space` that are not `known` pass.
+    pub(super) fn new(space: &'a dyn SearchSpace, known: &'a dyn Known) -> Self {
+        Self { space, known }
+    }
+
+    /// The first new child of at most `1 + redraws` that `breed` delivers, otherwise as
+    /// [`Self::sample`].
+    pub(super) fn breed(
+        &self,
+        redraws: u32,
+        rng: &mut Stream,
+        breed: impl Fn(&mut Stream) -> (Genotype, Origin),
+    ) -> Suggestion {
+        let child = (0..=redraws).find_map(|_| {
+            let (genotype, origin) = breed(rng);
+            self.admit(genotype, origin)
+        });
+        child.map_or_else(|| self.sample(rng), Suggestion::Propose)
+    }
+
+    /// A new genotype drawn uniformly, and if some hundred draws meet only known networks, the
+    /// first new one from a random rank onwards.
+    ///
+    /// [`Suggestion::Exhausted`] is exact for spaces of up to a million genotypes. A larger space
+    /// counts as exhausted when a million draws in a row were known: if more than 14 in a million
+    /// of its genotypes were new, that would happen less than once in a million campaigns.
+    pub(super) fn sample(&self, rng: &mut Stream) -> Suggestion {
+        let found = self.draw(SAMPLE_DRAWS, rng).or_else(|| {
+            if self.space.cardinality() <= u128::from(SEARCH_LIMIT) {
+                self.sweep(rng)
+            } else {
+                self.draw(SEARCH_LIMIT, rng)
+            }
+        });
+        found.map_or(Suggestion::Exhausted, Suggestion::Propose)
+    }
+
+    fn draw(&self, draws: u32, rng: &mut Stream) -> Option<Proposal> {
+        (0..draws).find_map(|_| self.admit(self.space.sample(rng), Origin::Sampled))
+    }
+
+    /// Starts anywhere, so that the sweeps of a campaign do not pass the same known genotypes
+    /// again and again: emptying a space of N genotypes costs about N log N steps in all.
+    fn sweep(&self, rng: &mut Stream) -> Option<Proposal> {
+        let cardinality = self.space.cardinality();
+        if cardinality == 0 {
+            return None;
+        }
+        let start = rng.random_range(0..cardinality);
+        let mut ranks = (start..cardinality).chain(0..start);
+        ranks.find_map(|rank| self.admit(self.space.unrank(rank)?, Origin::Sampled))
+    }
+
+    fn admit(&self, genotype: Genotype, origin: Origin) -> Option<Proposal> {
+        let key = self.space.canonical_hash(&genotype).ok()?;
+        (!self.known.contains(&key)).then_some(Proposal { genotype, key, origin })
+    }
+}

@@ -1,0 +1,154 @@
+//! Search algorithms: which genotype to try next, given everything that has come back so far.
+//!
+//! An algorithm is one file here and one line in [`ALGORITHMS`]. `suggest` leaves its state alone
+//! and draws only from the stream it is given; `update` is fed by replayed events, so the state is
+//! rebuilt by replay and never stored. It must not know workers, leases, time or the meaning of an
+//! objective: all objectives arrive minimised.
+
+mod breeding;
+mod nsga2;
+mod random;
+mod ranking;
+mod regularized_evolution;
+
+#[cfg(test)]
+mod contract;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::graph::CanonicalHash;
+use crate::id::Ordinal;
+use crate::rng::Stream;
+use crate::space::{Genotype, SearchSpace};
+use crate::spec::Section;
+
+/// How a genotype came about; recorded with the candidate as its lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Drawn from the space.
+    Sampled,
+    /// A changed copy of one parent.
+    Mutated {
+        /// The parent.
+        parent: Ordinal,
+    },
+    /// A recombination of two parents, possibly mutated afterwards.
+    Crossed {
+        /// The parent whose genotype came first.
+        first: Ordinal,
+        /// The other parent.
+        second: Ordinal,
+    },
+}
+
+/// A genotype that an algorithm wants evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// What to evaluate.
+    pub genotype: Genotype,
+    /// Its canonical hash, not among [`Known::contains`].
+    pub key: CanonicalHash,
+    /// How it came about.
+    pub origin: Origin,
+}
+
+/// What an algorithm answers when asked for a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Suggestion {
+    /// Evaluate this.
+    Propose(Proposal),
+    /// Nothing until more results arrive (a generation is not complete).
+    Wait,
+    /// Every network of the space is finished or in flight; of a space with more than a million
+    /// genotypes this is concluded from a million draws in a row that were.
+    Exhausted,
+}
+
+/// The networks that must not be proposed again.
+pub trait Known {
+    /// Whether a network with this canonical hash is finished or in flight.
+    fn contains(&self, key: &CanonicalHash) -> bool;
+}
+
+impl Known for BTreeSet<CanonicalHash> {
+    fn contains(&self, key: &CanonicalHash) -> bool {
+        BTreeSet::contains(self, key)
+    }
+}
+
+/// What became of a proposed candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome<'a> {
+    /// Evaluated: minimised objectives, all finite, and the summed normalised violation of
+    /// constraints (0 = feasible).
+    Scored {
+        /// One value an objective, in the campaign's order.
+        objectives: &'a [f64],
+        /// Summed normalised constraint violation, at least 0.
+        violation: f64,
+    },
+    /// Rejected before dispatch, because an analytic metric breaks a constraint. It cost nothing:
+    /// its place in a generation or an initial population is free again. Never a parent.
+    Infeasible,
+    /// Failed for good; its place stays spent, so that failures cannot stretch a generation
+    /// without bound. Never a parent.
+    Lost,
+}
+
+/// A search algorithm's state; see the module's text for the contract.
+pub trait Algorithm: fmt::Debug + Send + Sync {
+    /// The name under which [`ALGORITHMS`] lists it.
+    fn name(&self) -> &'static str;
+
+    /// Every parameter with its resolved value, as a JSON object that [`ALGORITHMS`] reads back.
+    fn parameters(&self) -> serde_json::Value;
+
+    /// The next candidate to evaluate. Deterministic in the state, `known` and the stream.
+    fn suggest(&self, space: &dyn SearchSpace, known: &dyn Known, rng: &mut Stream) -> Suggestion;
+
+    /// Records that `proposal` was accepted as candidate `id`.
+    fn proposed(&mut self, id: Ordinal, proposal: &Proposal);
+
+    /// Records what became of candidate `id`, once for each proposed candidate, in any order.
+    fn update(&mut self, id: Ordinal, outcome: Outcome<'_>);
+
+    /// The candidates that can be parents at present, ascending.
+    fn population(&self) -> Vec<Ordinal>;
+
+    /// A copy with the same state.
+    fn boxed_clone(&self) -> Box<dyn Algorithm>;
+}
+
+impl Clone for Box<dyn Algorithm> {
+    fn clone(&self) -> Self {
+        self.boxed_clone()
+    }
+}
+
+/// What an algorithm may know of its campaign when it is built.
+#[derive(Debug, Clone)]
+pub struct AlgorithmContext {
+    /// The names of the campaign's objectives, in order.
+    pub objectives: Vec<Arc<str>>,
+    /// The goals of those objectives: `true` where the campaign maximises, so that the minimised
+    /// value that the algorithm sees is the negated one.
+    pub maximized: Vec<bool>,
+}
+
+/// One line of [`ALGORITHMS`].
+#[derive(Debug)]
+pub struct AlgorithmEntry {
+    /// The value of `algorithm.kind` in a campaign.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// Reads the parameters into a fresh state; faults go into the section, `None` if there were
+    /// any.
+    pub build: fn(&Section<'_>, &AlgorithmContext) -> Option<Box<dyn Algorithm>>,
+}
+
+/// Every algorithm that a campaign can name.
+pub const ALGORITHMS: &[AlgorithmEntry] =
+    &[nsga2::ENTRY, regularized_evolution::ENTRY, random::ENTRY];

@@ -1,0 +1,411 @@
+//! The only writer of the state: what each event means, live and on replay alike.
+//!
+//! `apply` is total: it accepts any event. An event that refers to something that does not exist
+//! (which a sound journal never holds) changes nothing.
+
+use super::campaign::{Campaign, CampaignStatus};
+use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
+use super::event::{Event, LeaseEnd};
+use super::state::State;
+use super::task::{Lease, Task, TaskProgress, TaskStatus};
+use super::worker::Worker;
+use crate::algorithm::Outcome;
+use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
+use crate::objective::Measurement;
+use crate::pareto::front::Insertion;
+use crate::time::{Span, Timestamp};
+
+impl State {
+    pub(super) fn apply(&mut self, event: &Event, at: Timestamp) {
+        self.now = self.now.max(at);
+        self.durable_events += u64::from(event.is_durable());
+        match event {
+            Event::Started { lease_length } => self.start(*lease_length, at),
+            Event::CampaignSubmitted { campaign, submission, spec, source } => {
+                let mut created =
+                    Campaign::new(*campaign, *submission, spec.clone(), source.clone(), at);
+                if spec.objectives.iter().all(|objective| objective.reference.is_some()) {
+                    created.reference = created.given_reference();
+                }
+                self.submissions.insert(*submission, *campaign);
+                self.active.insert(*campaign);
+                self.campaigns.insert(*campaign, created);
+            }
+            Event::CampaignPaused(id) => self.set_status(*id, CampaignStatus::Paused),
+            Event::CampaignResumed(id) => self.set_status(*id, CampaignStatus::Running),
+            Event::CampaignDraining { campaign, reason } => {
+                self.set_status(*campaign, CampaignStatus::Draining(*reason));
+            }
+            Event::CampaignFinished { campaign, reason } => {
+                self.set_status(*campaign, CampaignStatus::Finished(*reason));
+                self.active.remove(campaign);
+                if let Some(found) = self.campaigns.get_mut(campaign) {
+                    found.finished_at = Some(at);
+                    found.fix_reference();
+                }
+            }
+            Event::CandidateProposed { candidate, proposal, analytic } => {
+                if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
+                    let mut created = Candidate::new(proposal.clone(), at);
+                    campaign.store(&mut created, analytic);
+                    campaign.candidates.push(created);
+                    campaign.known.0.insert(proposal.key);
+                    campaign.algorithm.proposed(candidate.ordinal, proposal);
+                }
+            }
+            Event::CandidateInfeasible { candidate, reason } => {
+                let status = CandidateStatus::Infeasible(reason.clone());
+                self.resolve(*candidate, status, at);
+            }
+            Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
+            Event::TaskLeased { task, attempt, worker, session, deadline } => {
+                self.lease(*task, *attempt, (*worker, *session), *deadline, at);
+            }
+            Event::LeaseRenewed { task, deadline } => self.renew(*task, *deadline),
+            Event::LeaseEnded { task, end, .. } => {
+                let counts = matches!(end, LeaseEnd::Expired | LeaseEnd::Forgotten);
+                self.release(*task, counts);
+            }
+            Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
+                self.complete(*task, *worker, measurements, *elapsed);
+            }
+            Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
+                self.release(*task, failure.kind.counts_as_attempt());
+                self.charge(*task, *elapsed);
+                if let Some(found) = self.tasks.get_mut(task) {
+                    found.reported = true;
+                }
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    worker.failed += 1;
+                }
+            }
+            Event::TaskRequeued(task) => self.requeue(*task),
+            Event::TaskFailed { task, .. } => self.remove_task(*task),
+            Event::CandidateScored { candidate, violation } => {
+                self.resolve(*candidate, CandidateStatus::Scored { violation: *violation }, at);
+            }
+            Event::CandidateFailed { candidate, failure } => {
+                self.resolve(*candidate, CandidateStatus::Failed(failure.clone()), at);
+            }
+            Event::WorkerRegistered { worker, name, session, capabilities } => {
+                self.register(Worker {
+                    id: *worker,
+                    name: name.clone(),
+                    session: *session,
+                    capabilities: capabilities.clone(),
+                    connected: true,
+                    last_seen: at,
+                    credit: 0,
+                    leases: Default::default(),
+                    completed: 0,
+                    failed: 0,
+                });
+            }
+            Event::WorkerLeft { worker, .. } => {
+                if let Some(found) = self.workers.get_mut(worker) {
+                    found.connected = false;
+                    found.credit = 0;
+                }
+                self.ready.remove(worker);
+            }
+            Event::WorkerSeen(worker) => {
+                if let Some(found) = self.workers.get_mut(worker) {
+                    found.last_seen = at;
+                }
+            }
+            Event::CreditSet { worker, credit } => self.set_credit(*worker, *credit),
+            Event::ProgressMade { task, step, steps, metrics } => {
+                if let Some(lease) = self.lease_mut(*task) {
+                    lease.progress =
+                        Some(TaskProgress { step: *step, steps: *steps, metrics: metrics.clone() });
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, lease_length: Span, at: Timestamp) {
+        self.lease_length = lease_length;
+        self.ready.clear();
+        for worker in self.workers.values_mut() {
+            worker.connected = false;
+            worker.credit = 0;
+        }
+        self.deadlines.clear();
+        let deadline = at + lease_length;
+        for task in self.tasks.values_mut() {
+            if let TaskStatus::Leased(lease) = &mut task.status {
+                lease.deadline = deadline;
+                lease.confirmed = false;
+                lease.progress = None;
+                self.deadlines.insert((deadline, task.id));
+            }
+        }
+    }
+
+    fn set_status(&mut self, id: CampaignId, status: CampaignStatus) {
+        if let Some(campaign) = self.campaigns.get_mut(&id) {
+            campaign.status = status;
+        }
+    }
+
+    fn queue(&mut self, id: TaskId, candidate: CandidateId, stage: u8) {
+        let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) else { return };
+        self.task_candidates.push(candidate);
+        self.tasks.insert(
+            id,
+            Task {
+                id,
+                candidate,
+                stage,
+                status: TaskStatus::Queued,
+                attempt: Attempt(0),
+                counted: 0,
+                last_worker: None,
+                reported: false,
+            },
+        );
+        campaign.queue.insert(id);
+        if stage == 0 {
+            campaign.started += 1;
+            campaign.infeasible_in_a_row = 0;
+        }
+        if let Some(found) = campaign.candidate_mut(candidate) {
+            found.status = CandidateStatus::InStage { stage, task: id };
+        }
+    }
+
+    fn lease(
+        &mut self,
+        id: TaskId,
+        attempt: Attempt,
+        (worker, session): (WorkerId, SessionId),
+        deadline: Timestamp,
+        at: Timestamp,
+    ) {
+        self.release(id, false);
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
+        let is_new = attempt != task.attempt;
+        task.attempt = attempt;
+        task.last_worker = Some(worker);
+        task.reported = false;
+        task.status = TaskStatus::Leased(Lease {
+            worker,
+            session,
+            deadline,
+            since: at,
+            confirmed: !is_new,
+            progress: None,
+        });
+        self.deadlines.insert((deadline, id));
+        campaign.queue.remove(&id);
+        campaign.leased.insert(id);
+        if is_new && let Some(found) = campaign.candidate_mut(task.candidate) {
+            found.attempts += 1;
+        }
+        let Some(holder) = self.workers.get_mut(&worker) else { return };
+        holder.leases.insert(id);
+        campaign.pin_provenance(holder, task.stage);
+        if is_new {
+            let credit = holder.credit.saturating_sub(1);
+            self.set_credit(worker, credit);
+        }
+    }
+
+    fn renew(&mut self, id: TaskId, deadline: Timestamp) {
+        let Some(lease) = self.lease_mut(id) else { return };
+        let before = lease.deadline;
+        lease.deadline = deadline;
+        lease.confirmed = true;
+        self.deadlines.remove(&(before, id));
+        self.deadlines.insert((deadline, id));
+    }
+
+    fn lease_mut(&mut self, id: TaskId) -> Option<&mut Lease> {
+        match &mut self.tasks.get_mut(&id)?.status {
+            TaskStatus::Leased(lease) => Some(lease),
+            TaskStatus::Queued => None,
+        }
+    }
+
+    /// Takes the lease away, if there is one; the task waits for what the next event says.
+    fn release(&mut self, id: TaskId, counts: bool) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.counted += u32::from(counts);
+        let TaskStatus::Leased(lease) = std::mem::replace(&mut task.status, TaskStatus::Queued)
+        else {
+            return;
+        };
+        self.deadlines.remove(&(lease.deadline, id));
+        if let Some(worker) = self.workers.get_mut(&lease.worker) {
+            worker.leases.remove(&id);
+        }
+        if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
+            campaign.leased.remove(&id);
+        }
+    }
+
+    fn requeue(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
+            campaign.queue.insert(id);
+        }
+    }
+
+    fn charge(&mut self, id: TaskId, elapsed: Span) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
+        if let Some(candidate) = campaign.candidate_mut(task.candidate) {
+            candidate.elapsed = candidate.elapsed + elapsed;
+        }
+    }
+
+    fn complete(
+        &mut self,
+        id: TaskId,
+        worker: WorkerId,
+        measurements: &[Measurement],
+        elapsed: Span,
+    ) {
+        self.charge(id, elapsed);
+        let Some(candidate) = self.tasks.get(&id).map(|task| task.candidate) else { return };
+        if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
+            campaign.store_for(candidate, measurements);
+        }
+        self.remove_task(id);
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.completed += 1;
+        }
+    }
+
+    fn remove_task(&mut self, id: TaskId) {
+        self.release(id, false);
+        let Some(task) = self.tasks.remove(&id) else { return };
+        if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
+            campaign.queue.remove(&id);
+        }
+    }
+
+    fn resolve(&mut self, id: CandidateId, status: CandidateStatus, at: Timestamp) {
+        if let Some(campaign) = self.campaigns.get_mut(&id.campaign) {
+            campaign.resolve(id, status, at);
+        }
+    }
+
+    fn register(&mut self, mut worker: Worker) {
+        self.ready.remove(&worker.id);
+        self.worker_names.insert(worker.name.clone(), worker.id);
+        if let Some(before) = self.workers.remove(&worker.id) {
+            worker.leases = before.leases;
+            worker.completed = before.completed;
+            worker.failed = before.failed;
+        }
+        for task in &worker.leases {
+            if let Some(TaskStatus::Leased(lease)) =
+                self.tasks.get_mut(task).map(|task| &mut task.status)
+            {
+                lease.session = worker.session;
+            }
+        }
+        self.workers.insert(worker.id, worker);
+    }
+
+    fn set_credit(&mut self, id: WorkerId, credit: u32) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.credit = credit;
+        if worker.connected && credit > 0 {
+            self.ready.insert(id);
+        } else {
+            self.ready.remove(&id);
+        }
+    }
+}
+
+impl Campaign {
+    fn candidate_mut(&mut self, id: CandidateId) -> Option<&mut Candidate> {
+        self.candidates.get_mut((id.ordinal.0 as usize).checked_sub(1)?)
+    }
+
+    fn store(&self, candidate: &mut Candidate, measurements: &[Measurement]) {
+        for found in measurements {
+            if let Some(column) = self.column(&found.metric) {
+                candidate.measurements.push(StoredMeasurement {
+                    column,
+                    value: found.value(),
+                    spread: found.spread(),
+                });
+            }
+        }
+    }
+
+    fn store_for(&mut self, id: CandidateId, measurements: &[Measurement]) {
+        let Some(mut candidate) = self.candidate(id.ordinal).cloned() else { return };
+        self.store(&mut candidate, measurements);
+        if let Some(slot) = self.candidate_mut(id) {
+            *slot = candidate;
+        }
+    }
+
+    /// The first worker that gets a stage decides where the campaign's values come from.
+    fn pin_provenance(&mut self, worker: &Worker, stage: u8) {
+        let Some(stage) = self.stages.get(usize::from(stage)) else { return };
+        let offers = &worker.capabilities.evaluators;
+        let Some(offer) = offers.iter().find(|offer| offer.name == stage.evaluator) else { return };
+        for metric in &stage.measures {
+            if let Some(provenance) = offer.metrics.get(metric) {
+                self.provenance.entry(metric.clone()).or_insert_with(|| provenance.clone());
+            }
+        }
+    }
+
+    fn resolve(&mut self, id: CandidateId, status: CandidateStatus, at: Timestamp) {
+        let Some(candidate) = self.candidate_mut(id) else { return };
+        candidate.status = status.clone();
+        candidate.resolved_at = Some(at);
+        let was_dispatched = candidate.attempts > 0;
+        match status {
+            CandidateStatus::Scored { violation } => self.score(id, violation),
+            CandidateStatus::Infeasible(_) => {
+                self.infeasible += 1;
+                self.infeasible_in_a_row += 1;
+                let outcome = if was_dispatched { Outcome::Lost } else { Outcome::Infeasible };
+                self.algorithm.update(id.ordinal, outcome);
+            }
+            CandidateStatus::Failed(_) => {
+                self.failed += 1;
+                self.algorithm.update(id.ordinal, Outcome::Lost);
+            }
+            CandidateStatus::Proposed | CandidateStatus::InStage { .. } => {}
+        }
+    }
+
+    fn score(&mut self, id: CandidateId, violation: f64) {
+        self.scored += 1;
+        let objectives =
+            self.candidate(id.ordinal).and_then(|candidate| self.objectives_of(candidate));
+        let Some(objectives) = objectives else { return };
+        self.algorithm.update(id.ordinal, Outcome::Scored { objectives: &objectives, violation });
+        if violation == 0.0
+            && let Ok(Insertion::Added { .. }) = self.front.insert(id.ordinal, &objectives)
+        {
+            self.front_version += 1;
+        }
+        if self.scored >= self.reference_after() {
+            self.fix_reference();
+        }
+    }
+
+    fn fix_reference(&mut self) {
+        if self.reference.is_none() {
+            self.reference = self.derive_reference();
+            self.front_version += 1;
+        }
+    }
+
+    fn given_reference(&self) -> Option<Box<[f64]>> {
+        let given = self.spec.objectives.iter().map(|objective| {
+            objective.reference.map(|reference| objective.goal.minimized(reference))
+        });
+        given.collect()
+    }
+}

@@ -1,0 +1,345 @@
+//! A campaign: its specification, its algorithm's state, and the ledger of its candidates.
+//!
+//! ```text
+//! Running <-> Paused
+//!    |          |
+//!    +--> Draining(why) --> Finished(why)      cancel: straight to Finished
+//! ```
+//! Must not know workers beyond the provenance that its values are pinned to.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::candidate::{Candidate, CandidateStatus};
+use super::command::SubmissionId;
+use crate::algorithm::{Algorithm, Known};
+use crate::graph::CanonicalHash;
+use crate::id::{CampaignId, CandidateId, Ordinal, TaskId};
+use crate::objective::{MetricKind, MetricName, Provenance, metric};
+use crate::pareto::front::NonDominatedFront;
+use crate::spec::{CampaignSpec, Stage};
+use crate::time::Timestamp;
+
+/// Why a campaign proposes nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// All evaluations of the budget were dispatched.
+    BudgetSpent,
+    /// The budget's duration is over.
+    TimeUp,
+    /// Every network of the space is known.
+    SpaceExhausted,
+    /// A user cancelled it.
+    Cancelled,
+    /// A long run of proposals all broke the analytic constraints.
+    NothingFeasible,
+}
+
+impl fmt::Display for FinishReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            FinishReason::BudgetSpent => "budget spent",
+            FinishReason::TimeUp => "time is up",
+            FinishReason::SpaceExhausted => "search space exhausted",
+            FinishReason::Cancelled => "cancelled",
+            FinishReason::NothingFeasible => "no candidate meets the analytic constraints",
+        })
+    }
+}
+
+/// Where a campaign is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CampaignStatus {
+    /// Proposes and dispatches.
+    Running,
+    /// Dispatches nothing until resumed.
+    Paused,
+    /// Proposes nothing more; waits for what is in flight.
+    Draining(FinishReason),
+    /// Over.
+    Finished(FinishReason),
+}
+
+impl CampaignStatus {
+    /// The status in a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            CampaignStatus::Running => "running",
+            CampaignStatus::Paused => "paused",
+            CampaignStatus::Draining(_) => "draining",
+            CampaignStatus::Finished(_) => "finished",
+        }
+    }
+
+    /// Why it drains or ended.
+    #[must_use]
+    pub fn reason(self) -> Option<FinishReason> {
+        match self {
+            CampaignStatus::Running | CampaignStatus::Paused => None,
+            CampaignStatus::Draining(reason) | CampaignStatus::Finished(reason) => Some(reason),
+        }
+    }
+}
+
+/// The canonical hashes of all candidates of a campaign.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownNetworks(pub(super) HashSet<CanonicalHash>);
+
+impl Known for KnownNetworks {
+    fn contains(&self, key: &CanonicalHash) -> bool {
+        self.0.contains(key)
+    }
+}
+
+/// A campaign's state. Fields are written by `apply` alone.
+#[derive(Debug, Clone)]
+pub struct Campaign {
+    pub(super) id: CampaignId,
+    pub(super) submission: SubmissionId,
+    pub(super) spec: Arc<CampaignSpec>,
+    pub(super) source: Arc<str>,
+    pub(super) stages: Box<[Arc<Stage>]>,
+    /// The metrics that candidates may carry; stored measurements refer to positions here.
+    pub(super) columns: Box<[MetricName]>,
+    pub(super) status: CampaignStatus,
+    pub(super) submitted_at: Timestamp,
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) algorithm: Box<dyn Algorithm>,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) known: KnownNetworks,
+    pub(super) queue: BTreeSet<TaskId>,
+    pub(super) leased: BTreeSet<TaskId>,
+    pub(super) started: u32,
+    pub(super) scored: u32,
+    pub(super) infeasible: u32,
+    pub(super) infeasible_in_a_row: u32,
+    pub(super) failed: u32,
+    pub(super) front: NonDominatedFront<Ordinal>,
+    pub(super) front_version: u64,
+    pub(super) reference: Option<Box<[f64]>>,
+    pub(super) provenance: BTreeMap<MetricName, Provenance>,
+}
+
+impl Campaign {
+    pub(super) fn new(
+        id: CampaignId,
+        submission: SubmissionId,
+        spec: Arc<CampaignSpec>,
+        source: Arc<str>,
+        at: Timestamp,
+    ) -> Self {
+        let algorithm = spec.algorithm.clone();
+        let stages = spec.stages.iter().cloned().map(Arc::new).collect();
+        let front = NonDominatedFront::new(spec.objectives.len());
+        let columns = columns(&spec);
+        Self {
+            id,
+            submission,
+            spec,
+            source,
+            stages,
+            columns,
+            status: CampaignStatus::Running,
+            submitted_at: at,
+            finished_at: None,
+            algorithm,
+            candidates: Vec::new(),
+            known: KnownNetworks::default(),
+            queue: BTreeSet::new(),
+            leased: BTreeSet::new(),
+            started: 0,
+            scored: 0,
+            infeasible: 0,
+            infeasible_in_a_row: 0,
+            failed: 0,
+            front,
+            front_version: 0,
+            reference: None,
+            provenance: BTreeMap::new(),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> CampaignId {
+        self.id
+    }
+
+    /// The submission that created it.
+    #[must_use]
+    pub fn submission(&self) -> SubmissionId {
+        self.submission
+    }
+
+    /// The checked specification.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<CampaignSpec> {
+        &self.spec
+    }
+
+    /// The file as the user wrote it.
+    #[must_use]
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn status(&self) -> CampaignStatus {
+        self.status
+    }
+
+    /// The algorithm's state.
+    #[must_use]
+    pub fn algorithm(&self) -> &dyn Algorithm {
+        self.algorithm.as_ref()
+    }
+
+    /// All candidates in order of proposal; the first has ordinal 1.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// The candidate with this ordinal.
+    #[must_use]
+    pub fn candidate(&self, ordinal: Ordinal) -> Option<&Candidate> {
+        self.candidates.get((ordinal.0 as usize).checked_sub(1)?)
+    }
+
+    /// The feasible non-dominated candidates.
+    #[must_use]
+    pub fn front(&self) -> &NonDominatedFront<Ordinal> {
+        &self.front
+    }
+
+    /// Counts changes of the front, so that readers can tell whether to look again. Volatile
+    /// knowledge: it starts from zero on replay like everything else and ends equal.
+    #[must_use]
+    pub fn front_version(&self) -> u64 {
+        self.front_version
+    }
+
+    /// The hypervolume's reference point, minimised, once it is fixed.
+    #[must_use]
+    pub fn reference_point(&self) -> Option<&[f64]> {
+        self.reference.as_deref()
+    }
+
+    /// Evaluations charged to the budget.
+    #[must_use]
+    pub fn started(&self) -> u32 {
+        self.started
+    }
+
+    /// Candidates with a score.
+    #[must_use]
+    pub fn scored(&self) -> u32 {
+        self.scored
+    }
+
+    /// Candidates that failed for good.
+    #[must_use]
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
+    /// Candidates that are neither scored, infeasible nor failed.
+    #[must_use]
+    pub fn unresolved(&self) -> usize {
+        self.candidates.len() - (self.scored + self.infeasible + self.failed) as usize
+    }
+
+    pub(super) fn next_candidate(&self) -> CandidateId {
+        CandidateId::new(self.id, Ordinal(self.candidates.len() as u32 + 1))
+    }
+
+    pub(super) fn has_budget(&self) -> bool {
+        self.started < self.spec.budget.evaluations
+    }
+
+    pub(super) fn column(&self, metric: &MetricName) -> Option<u16> {
+        self.columns.iter().position(|column| column == metric).map(|at| at as u16)
+    }
+
+    /// The minimised objectives of a candidate, `None` while one is missing.
+    #[must_use]
+    pub fn objectives_of(&self, candidate: &Candidate) -> Option<Vec<f64>> {
+        self.spec
+            .objectives
+            .iter()
+            .map(|objective| {
+                let column = self.column(&objective.metric)?;
+                Some(objective.goal.minimized(candidate.value(column)?))
+            })
+            .collect()
+    }
+
+    /// Summed normalised violation of those constraints whose metric is known, and the broken
+    /// ones in words.
+    pub(super) fn violation_of(&self, candidate: &Candidate) -> (f64, Vec<String>) {
+        let mut broken = Vec::new();
+        let mut sum = 0.0;
+        for constraint in &self.spec.constraints {
+            let value = self.column(&constraint.metric).and_then(|column| candidate.value(column));
+            if let Some(value) = value {
+                let violation = constraint.violation(value);
+                if violation > 0.0 {
+                    broken.push(format!("{constraint} is broken by {value}"));
+                }
+                sum += violation;
+            }
+        }
+        (sum, broken)
+    }
+
+    /// The reference point once it can be fixed: each coordinate as the campaign says, else the
+    /// worst value among the candidates scored so far plus a tenth of their range.
+    pub(super) fn derive_reference(&self) -> Option<Box<[f64]>> {
+        let points: Vec<Vec<f64>> = self
+            .candidates
+            .iter()
+            .filter(|candidate| matches!(candidate.status, CandidateStatus::Scored { .. }))
+            .filter_map(|candidate| self.objectives_of(candidate))
+            .collect();
+        if points.is_empty() {
+            return None;
+        }
+        let coordinate = |(index, objective): (usize, &crate::objective::Objective)| {
+            if let Some(reference) = objective.reference {
+                return objective.goal.minimized(reference);
+            }
+            let values = points.iter().map(|point| point[index]);
+            let worst = values.clone().fold(f64::NEG_INFINITY, f64::max);
+            let best = values.fold(f64::INFINITY, f64::min);
+            let margin = if worst > best { 0.1 * (worst - best) } else { worst.abs().max(1.0) };
+            worst + margin
+        };
+        Some(self.spec.objectives.iter().enumerate().map(coordinate).collect())
+    }
+
+    /// How many candidates must be scored before a missing reference coordinate is fixed.
+    pub(super) fn reference_after(&self) -> u32 {
+        const INITIAL: u32 = 20;
+        INITIAL.min(self.spec.budget.evaluations)
+    }
+}
+
+fn columns(spec: &CampaignSpec) -> Box<[MetricName]> {
+    let mut columns: Vec<MetricName> =
+        spec.objectives.iter().map(|objective| objective.metric.clone()).collect();
+    let measured = spec.stages.iter().flat_map(|stage| stage.measures.iter().cloned());
+    let analytic = crate::objective::METRICS
+        .iter()
+        .filter(|descriptor| matches!(descriptor.kind, MetricKind::Analytic(_)))
+        .map(|descriptor| MetricName::from(descriptor.name));
+    for name in measured.chain(analytic) {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    }
+    debug_assert!(columns.iter().all(|name| metric(name.as_str()).is_some()));
+    columns.into()
+}

@@ -1,0 +1,212 @@
+//! The whole-state checker: every cross-link and every redundant index, verified.
+//!
+//! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the
+//! primary facts and compares; it must share no code with `apply`.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::campaign::{Campaign, CampaignStatus};
+use super::candidate::CandidateStatus;
+use super::state::State;
+use super::task::TaskStatus;
+use crate::id::{CandidateId, Ordinal, TaskId};
+use crate::pareto::dominance::dominates;
+use crate::time::Timestamp;
+
+/// Two parts of the state that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Inconsistency(String);
+
+struct Findings(Vec<Inconsistency>);
+
+impl Findings {
+    fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Inconsistency(what()));
+        }
+    }
+}
+
+impl State {
+    /// Verifies every cross-link.
+    ///
+    /// # Errors
+    /// All contradictions found.
+    pub fn check(&self) -> Result<(), Vec<Inconsistency>> {
+        let mut findings = Findings(Vec::new());
+        self.check_tasks(&mut findings);
+        self.check_workers(&mut findings);
+        for campaign in self.campaigns.values() {
+            campaign.check(self, &mut findings);
+        }
+        let active: BTreeSet<_> = self
+            .campaigns
+            .values()
+            .filter(|campaign| !matches!(campaign.status, CampaignStatus::Finished(_)))
+            .map(|campaign| campaign.id)
+            .collect();
+        findings.require(active == self.active, || "the index of active campaigns is wrong".into());
+        if findings.0.is_empty() { Ok(()) } else { Err(findings.0) }
+    }
+
+    fn check_tasks(&self, findings: &mut Findings) {
+        let mut deadlines: BTreeSet<(Timestamp, TaskId)> = BTreeSet::new();
+        for (id, task) in &self.tasks {
+            findings.require(*id == task.id, || format!("task {id} is filed under another id"));
+            findings.require(self.candidate_of_task(*id) == Some(task.candidate), || {
+                format!("task {id} is not recorded for candidate {}", task.candidate)
+            });
+            let candidate = self
+                .campaigns
+                .get(&task.candidate.campaign)
+                .and_then(|campaign| campaign.candidate(task.candidate.ordinal));
+            let expected = CandidateStatus::InStage { stage: task.stage, task: *id };
+            findings.require(candidate.is_some_and(|found| *found.status() == expected), || {
+                format!("candidate {} is not in the stage of its task {id}", task.candidate)
+            });
+            if let TaskStatus::Leased(lease) = &task.status {
+                deadlines.insert((lease.deadline, *id));
+                findings
+                    .require(task.attempt.0 > 0, || format!("task {id} is leased at attempt 0"));
+                findings.require(task.last_worker == Some(lease.worker), || {
+                    format!("task {id} is leased to another worker than its last")
+                });
+                let holder = self.workers.get(&lease.worker);
+                findings.require(holder.is_some_and(|found| found.leases.contains(id)), || {
+                    format!("task {id} is leased to worker {}, who lacks it", lease.worker)
+                });
+            }
+        }
+        findings.require(deadlines == self.deadlines, || "the index of deadlines is wrong".into());
+    }
+
+    fn check_workers(&self, findings: &mut Findings) {
+        let mut ready = BTreeSet::new();
+        for (id, worker) in &self.workers {
+            if worker.connected && worker.credit > 0 {
+                ready.insert(*id);
+            }
+            findings.require(self.worker_names.get(&worker.name) == Some(id), || {
+                format!("worker {id} cannot be found by its name {}", worker.name)
+            });
+            for task in &worker.leases {
+                let lease = self.tasks.get(task).and_then(|task| task.lease());
+                findings.require(
+                    lease.is_some_and(|lease| {
+                        lease.worker == *id && lease.session == worker.session
+                    }),
+                    || format!("worker {id} believes to hold task {task} and does not"),
+                );
+            }
+        }
+        findings.require(ready == self.ready, || "the index of ready workers is wrong".into());
+    }
+}
+
+impl Campaign {
+    fn check(&self, state: &State, findings: &mut Findings) {
+        let id = self.id;
+        self.check_counts(findings);
+        self.check_tasks(state, findings);
+        self.check_front(findings);
+        let keys: BTreeSet<_> =
+            self.candidates.iter().map(|candidate| candidate.proposal().key).collect();
+        findings.require(keys.len() == self.candidates.len(), || {
+            format!("campaign {id} evaluates a network twice")
+        });
+        findings.require(
+            keys.len() == self.known.0.len() && keys.iter().all(|key| self.known.0.contains(key)),
+            || format!("campaign {id}: the index of known networks is wrong"),
+        );
+        let finished = matches!(self.status, CampaignStatus::Finished(_));
+        findings.require(finished == self.finished_at.is_some(), || {
+            format!("campaign {id} has a wrong end")
+        });
+        findings.require(!finished || self.unresolved() == 0, || {
+            format!("campaign {id} is finished with candidates in flight")
+        });
+        for ordinal in self.algorithm.population() {
+            let scored = self.candidate(ordinal).is_some_and(|candidate| {
+                matches!(candidate.status(), CandidateStatus::Scored { .. })
+            });
+            findings.require(scored, || {
+                format!("candidate {} breeds without a score", CandidateId::new(id, ordinal))
+            });
+        }
+    }
+
+    fn check_counts(&self, findings: &mut Findings) {
+        let count = |wanted: fn(&CandidateStatus) -> bool| {
+            self.candidates.iter().filter(|candidate| wanted(candidate.status())).count() as u32
+        };
+        let id = self.id;
+        let scored = count(|status| matches!(status, CandidateStatus::Scored { .. }));
+        let infeasible = count(|status| matches!(status, CandidateStatus::Infeasible(_)));
+        let failed = count(|status| matches!(status, CandidateStatus::Failed(_)));
+        let proposed = count(|status| matches!(status, CandidateStatus::Proposed));
+        findings.require(
+            (scored, infeasible, failed) == (self.scored, self.infeasible, self.failed),
+            || format!("campaign {id} miscounts its candidates"),
+        );
+        findings.require(proposed == 0, || format!("campaign {id} has undecided candidates"));
+        findings.require(self.started <= self.spec.budget.evaluations, || {
+            format!("campaign {id} has overspent its budget")
+        });
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            findings.require(candidate.is_resolved() == candidate.resolved_at().is_some(), || {
+                format!("candidate {id}/{} has a wrong end", index + 1)
+            });
+            let complete = self.objectives_of(candidate).is_some();
+            let scored = matches!(candidate.status(), CandidateStatus::Scored { .. });
+            findings.require(!scored || complete, || {
+                format!("candidate {id}/{} is scored without all objectives", index + 1)
+            });
+        }
+    }
+
+    fn check_tasks(&self, state: &State, findings: &mut Findings) {
+        let (mut queued, mut leased) = (BTreeSet::new(), BTreeSet::new());
+        for task in state.tasks().filter(|task| task.candidate().campaign == self.id) {
+            match task.status() {
+                TaskStatus::Queued => queued.insert(task.id()),
+                TaskStatus::Leased(_) => leased.insert(task.id()),
+            };
+        }
+        findings.require(queued == self.queue, || {
+            format!("campaign {}: the index of queued tasks is wrong", self.id)
+        });
+        findings.require(leased == self.leased, || {
+            format!("campaign {}: the index of leased tasks is wrong", self.id)
+        });
+        findings.require(queued.len() + leased.len() == self.unresolved(), || {
+            format!("campaign {} has candidates in flight without a task", self.id)
+        });
+    }
+
+    fn check_front(&self, findings: &mut Findings) {
+        let feasible: Vec<(Ordinal, Vec<f64>)> = self
+            .candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, candidate)| {
+                matches!(candidate.status(), CandidateStatus::Scored { violation } if *violation == 0.0)
+            })
+            .filter_map(|(index, candidate)| {
+                Some((Ordinal(index as u32 + 1), self.objectives_of(candidate)?))
+            })
+            .collect();
+        let members: BTreeSet<Ordinal> = self.front.ids().iter().copied().collect();
+        for (ordinal, point) in &feasible {
+            let dominated = self.front.iter().any(|(_, other)| dominates(other, point));
+            findings.require(dominated != members.contains(ordinal), || {
+                format!("candidate {}/{ordinal} is wrongly on or off the front", self.id)
+            });
+        }
+        findings.require(members.iter().all(|id| feasible.iter().any(|(o, _)| o == id)), || {
+            format!("campaign {}: its front holds strangers", self.id)
+        });
+    }
+}

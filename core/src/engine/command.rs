@@ -1,0 +1,162 @@
+//! The closed set of causes: everything that can change the state arrives as one of these.
+//!
+//! Must not know transports; a command is complete and checked when it gets here, but what it says
+//! about tasks and sessions may be stale or wrong, and `decide` says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::failure::Failure;
+use super::worker::Capabilities;
+use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
+use crate::objective::{Measurement, MetricName};
+use crate::spec::CampaignSpec;
+use crate::time::Span;
+
+/// Chosen by whoever submits, so that a repeated submission creates no second campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubmissionId(pub u128);
+
+/// What a worker says an attempt ended with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReportedOutcome {
+    /// The stage's metrics.
+    Measured(Vec<Measurement>),
+    /// A classified failure.
+    Failed(Failure),
+}
+
+/// A cause. Every command is handled at an instant that the caller supplies.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// The coordinator has loaded its journal and goes on; leases get a full period of grace.
+    Start,
+    /// Create a campaign.
+    SubmitCampaign {
+        /// Makes a repeated submission harmless.
+        submission: SubmissionId,
+        /// The checked campaign.
+        spec: Arc<CampaignSpec>,
+        /// The file as the user wrote it.
+        source: Arc<str>,
+    },
+    /// Dispatch nothing more of a campaign until it is resumed; running evaluations go on.
+    PauseCampaign(CampaignId),
+    /// Undo a pause.
+    ResumeCampaign(CampaignId),
+    /// End a campaign: running evaluations are stopped.
+    CancelCampaign(CampaignId),
+    /// A worker connects, for the first time or again.
+    RegisterWorker {
+        /// The name it keeps for life.
+        name: Arc<str>,
+        /// Larger than that of every earlier connection of this worker.
+        session: SessionId,
+        /// What it can do.
+        capabilities: Arc<Capabilities>,
+        /// The attempts that it is working on or holds finished reports of.
+        holding: Vec<(TaskId, Attempt)>,
+    },
+    /// A worker's stream ended without a goodbye; its leases run on until they expire.
+    WorkerDisconnected {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that ended.
+        session: SessionId,
+    },
+    /// A worker leaves on purpose and hands back what it holds.
+    WorkerGoodbye {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+    },
+    /// A worker is alive and holds these attempts; their leases are renewed.
+    Heartbeat {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+        /// The attempts that it works on or holds reports of.
+        holding: Vec<(TaskId, Attempt)>,
+    },
+    /// A worker can take this many more tasks than it has been assigned.
+    Ready {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+        /// How many, added to what it announced before.
+        credit: u32,
+    },
+    /// An evaluation has got somewhere; renews its lease and is shown, but never stored.
+    Progress {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Steps (epochs, say) done.
+        step: u32,
+        /// Steps in all.
+        steps: u32,
+        /// What is known so far, by metric; finite values only.
+        metrics: BTreeMap<MetricName, f64>,
+    },
+    /// An attempt has ended.
+    Report {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What it ended with.
+        outcome: ReportedOutcome,
+        /// How long the attempt kept its slot.
+        elapsed: Span,
+    },
+    /// Time has passed: leases and budgets may have run out.
+    Tick,
+}
+
+/// A command that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejected {
+    /// There is no such campaign.
+    #[error("there is no campaign {0}; `cambrian list` shows those that exist")]
+    UnknownCampaign(CampaignId),
+    /// The campaign's status does not allow it.
+    #[error("campaign {campaign} is {status}, so it cannot be {wish}")]
+    WrongStatus {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Its status in a word.
+        status: &'static str,
+        /// What was asked for, as a participle.
+        wish: &'static str,
+    },
+    /// There is no such worker.
+    #[error("worker {0} is not registered; it has to register before anything else")]
+    UnknownWorker(WorkerId),
+    /// A newer connection of the same worker has replaced this one.
+    #[error(
+        "session {session} of worker {worker} is not its latest ({latest}); another process may \
+         be using the same worker name"
+    )]
+    StaleSession {
+        /// The worker.
+        worker: WorkerId,
+        /// The session that spoke.
+        session: SessionId,
+        /// The session that holds.
+        latest: SessionId,
+    },
+}

@@ -1,0 +1,391 @@
+//! Commands to events: the entry of the engine and the commands about campaigns and workers.
+//!
+//! A [`Decision`] applies each event as soon as it is emitted, since the second candidate of a
+//! batch must be bred knowing the first. A command is rejected before it emits anything, so a
+//! rejected command changes nothing. Reports are handled in `report`, assignments in `dispatch`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::campaign::{CampaignStatus, FinishReason};
+use super::command::{Command, Rejected, SubmissionId};
+use super::effect::{Effect, StopReason};
+use super::event::{Event, LeaseEnd};
+use super::failure::{Failure, FailureKind};
+use super::state::State;
+use super::task::TaskStatus;
+use super::worker::Capabilities;
+use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
+use crate::objective::MetricName;
+use crate::spec::CampaignSpec;
+use crate::time::{Span, Timestamp};
+
+/// What the engine is told once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// How long a lease lasts without a sign of life of its holder.
+    pub lease_length: Span,
+}
+
+/// What a command led to.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The instant of all its events.
+    pub at: Timestamp,
+    /// The facts, already applied to the state.
+    pub events: Vec<Event>,
+    /// What has to happen outside, after the facts are stored.
+    pub effects: Vec<Effect>,
+}
+
+/// The engine: a state and the rules by which it changes.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    state: State,
+    settings: EngineSettings,
+}
+
+impl Engine {
+    /// An engine without history.
+    #[must_use]
+    pub fn new(settings: EngineSettings) -> Self {
+        let state = State { lease_length: settings.lease_length, ..State::default() };
+        Self { state, settings }
+    }
+
+    /// What it knows.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Applies a stored event.
+    pub fn apply(&mut self, event: &Event, at: Timestamp) {
+        self.state.apply(event, at);
+    }
+
+    /// Handles a command at `now`. Instants never run backwards: an earlier `now` than that of the
+    /// latest event counts as the latter.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the command does not fit the state; nothing has changed then.
+    pub fn step(&mut self, command: Command, now: Timestamp) -> Result<Step, Rejected> {
+        let mut decision = Decision {
+            at: now.max(self.state.now),
+            lease_length: self.settings.lease_length,
+            state: &mut self.state,
+            events: Vec::new(),
+            effects: Vec::new(),
+        };
+        decision.handle(command)?;
+        Ok(Step { at: decision.at, events: decision.events, effects: decision.effects })
+    }
+}
+
+/// A command being handled.
+pub(super) struct Decision<'e> {
+    pub(super) state: &'e mut State,
+    pub(super) at: Timestamp,
+    pub(super) lease_length: Span,
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+}
+
+impl Decision<'_> {
+    pub(super) fn emit(&mut self, event: Event) {
+        self.state.apply(&event, self.at);
+        self.events.push(event);
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn deadline(&self) -> Timestamp {
+        self.at + self.lease_length
+    }
+
+    fn handle(&mut self, command: Command) -> Result<(), Rejected> {
+        match command {
+            Command::Start => self.start(),
+            Command::SubmitCampaign { submission, spec, source } => {
+                self.submit(submission, spec, source);
+            }
+            Command::PauseCampaign(id) => self.pause(id)?,
+            Command::ResumeCampaign(id) => self.resume(id)?,
+            Command::CancelCampaign(id) => self.cancel(id)?,
+            Command::RegisterWorker { name, session, capabilities, holding } => {
+                self.register(&name, session, capabilities, &holding)?;
+            }
+            Command::WorkerDisconnected { worker, session } => self.disconnect(worker, session),
+            Command::WorkerGoodbye { worker, session } => self.goodbye(worker, session)?,
+            Command::Heartbeat { worker, session, holding } => {
+                self.heartbeat(worker, session, &holding)?;
+            }
+            Command::Ready { worker, session, credit } => self.ready(worker, session, credit)?,
+            Command::Progress { worker, session, task, attempt, step, steps, metrics } => {
+                self.require_session(worker, session)?;
+                self.progress(worker, session, (task, attempt), (step, steps), metrics);
+            }
+            Command::Report { worker, session, task, attempt, outcome, elapsed } => {
+                self.require_session(worker, session)?;
+                self.report(worker, session, (task, attempt), outcome, elapsed);
+            }
+            Command::Tick => self.tick(),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) {
+        self.emit(Event::Started { lease_length: self.lease_length });
+    }
+
+    fn submit(&mut self, submission: SubmissionId, spec: Arc<CampaignSpec>, source: Arc<str>) {
+        if self.state.submissions.contains_key(&submission) {
+            return;
+        }
+        let last = self.state.campaigns.last_key_value().map_or(CampaignId(0), |(id, _)| *id);
+        let campaign = last.next();
+        self.emit(Event::CampaignSubmitted { campaign, submission, spec, source });
+        self.dispatch();
+    }
+
+    fn require_status(
+        &self,
+        id: CampaignId,
+        allowed: fn(CampaignStatus) -> bool,
+        wish: &'static str,
+    ) -> Result<(), Rejected> {
+        let campaign = self.state.campaigns.get(&id).ok_or(Rejected::UnknownCampaign(id))?;
+        if allowed(campaign.status) {
+            return Ok(());
+        }
+        Err(Rejected::WrongStatus { campaign: id, status: campaign.status.name(), wish })
+    }
+
+    fn pause(&mut self, id: CampaignId) -> Result<(), Rejected> {
+        self.require_status(id, |status| status == CampaignStatus::Running, "paused")?;
+        self.emit(Event::CampaignPaused(id));
+        Ok(())
+    }
+
+    fn resume(&mut self, id: CampaignId) -> Result<(), Rejected> {
+        self.require_status(id, |status| status == CampaignStatus::Paused, "resumed")?;
+        self.emit(Event::CampaignResumed(id));
+        self.dispatch();
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: CampaignId) -> Result<(), Rejected> {
+        let alive = |status| !matches!(status, CampaignStatus::Finished(_));
+        self.require_status(id, alive, "cancelled")?;
+        let (leased, queued) = {
+            let campaign = &self.state.campaigns[&id];
+            (campaign.leased.clone(), campaign.queue.clone())
+        };
+        let failure = Failure {
+            kind: FailureKind::Preempted,
+            message: "the campaign was cancelled before it was evaluated".into(),
+        };
+        for task in leased {
+            self.stop_lease(task, StopReason::Cancelled, LeaseEnd::Cancelled);
+            self.fail_task(task, failure.clone());
+        }
+        for task in queued {
+            self.fail_task(task, failure.clone());
+        }
+        self.emit(Event::CampaignFinished { campaign: id, reason: FinishReason::Cancelled });
+        self.dispatch();
+        Ok(())
+    }
+
+    fn stop_lease(&mut self, task: TaskId, reason: StopReason, end: LeaseEnd) {
+        let Some(found) = self.state.tasks.get(&task) else { return };
+        let Some(lease) = found.lease() else { return };
+        let (worker, session, attempt) = (lease.worker, lease.session, found.attempt);
+        self.emit(Event::LeaseEnded { task, attempt, end });
+        self.effect(Effect::Stop { worker, session, task, attempt, reason });
+    }
+
+    fn register(
+        &mut self,
+        name: &Arc<str>,
+        session: SessionId,
+        capabilities: Arc<Capabilities>,
+        holding: &[(TaskId, Attempt)],
+    ) -> Result<(), Rejected> {
+        let known = self.state.worker_names.get(name).copied();
+        if let Some(worker) = known {
+            let latest = self.state.workers[&worker].session;
+            if session <= latest {
+                return Err(Rejected::StaleSession { worker, session, latest });
+            }
+        }
+        let worker = known.unwrap_or_else(|| {
+            self.state.workers.last_key_value().map_or(WorkerId(1), |(id, _)| id.next())
+        });
+        self.emit(Event::WorkerRegistered { worker, name: name.clone(), session, capabilities });
+        let held: BTreeSet<(TaskId, Attempt)> = holding.iter().copied().collect();
+        self.end_leases_not_held(worker, &held);
+        self.adopt_or_stop(worker, session, &held);
+        self.dispatch();
+        Ok(())
+    }
+
+    fn end_leases_not_held(&mut self, worker: WorkerId, held: &BTreeSet<(TaskId, Attempt)>) {
+        for task in self.state.workers[&worker].leases.clone() {
+            let Some(found) = self.state.tasks.get(&task) else { continue };
+            if held.contains(&(task, found.attempt)) {
+                continue;
+            }
+            let confirmed = found.lease().is_some_and(|lease| lease.confirmed);
+            let end = if confirmed { LeaseEnd::Forgotten } else { LeaseEnd::Undelivered };
+            self.end_lease(task, end);
+        }
+    }
+
+    /// Renews what the worker rightly holds, gives back an expired lease that nobody else has got,
+    /// and stops the rest.
+    fn adopt_or_stop(
+        &mut self,
+        worker: WorkerId,
+        session: SessionId,
+        held: &BTreeSet<(TaskId, Attempt)>,
+    ) {
+        let deadline = self.deadline();
+        for &(task, attempt) in held {
+            let live = self.state.tasks.get(&task);
+            let live = live.filter(|found| found.attempt == attempt && !found.reported);
+            match live.map(|found| (&found.status, found.last_worker)) {
+                Some((TaskStatus::Leased(lease), _)) if lease.worker == worker => {
+                    self.emit(Event::LeaseRenewed { task, deadline });
+                }
+                Some((TaskStatus::Queued, Some(last))) if last == worker => {
+                    self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
+                }
+                _ => self.effect(Effect::Stop {
+                    worker,
+                    session,
+                    task,
+                    attempt,
+                    reason: StopReason::Superseded,
+                }),
+            }
+        }
+    }
+
+    fn require_session(&self, worker: WorkerId, session: SessionId) -> Result<(), Rejected> {
+        let found = self.state.workers.get(&worker).ok_or(Rejected::UnknownWorker(worker))?;
+        if found.session == session {
+            return Ok(());
+        }
+        Err(Rejected::StaleSession { worker, session, latest: found.session })
+    }
+
+    fn disconnect(&mut self, worker: WorkerId, session: SessionId) {
+        // The end of a connection that a newer one has replaced says nothing about the worker.
+        let present = self.state.workers.get(&worker);
+        if present.is_some_and(|found| found.session == session && found.connected) {
+            self.emit(Event::WorkerLeft { worker, goodbye: false });
+        }
+    }
+
+    fn goodbye(&mut self, worker: WorkerId, session: SessionId) -> Result<(), Rejected> {
+        self.require_session(worker, session)?;
+        self.emit(Event::WorkerLeft { worker, goodbye: true });
+        for task in self.state.workers[&worker].leases.clone() {
+            self.end_lease(task, LeaseEnd::HandedBack);
+        }
+        self.dispatch();
+        Ok(())
+    }
+
+    fn heartbeat(
+        &mut self,
+        worker: WorkerId,
+        session: SessionId,
+        holding: &[(TaskId, Attempt)],
+    ) -> Result<(), Rejected> {
+        self.require_session(worker, session)?;
+        self.emit(Event::WorkerSeen(worker));
+        self.adopt_or_stop(worker, session, &holding.iter().copied().collect());
+        Ok(())
+    }
+
+    fn ready(&mut self, worker: WorkerId, session: SessionId, credit: u32) -> Result<(), Rejected> {
+        self.require_session(worker, session)?;
+        let credit = self.state.workers[&worker].credit.saturating_add(credit);
+        self.emit(Event::CreditSet { worker, credit });
+        self.dispatch();
+        Ok(())
+    }
+
+    fn progress(
+        &mut self,
+        worker: WorkerId,
+        session: SessionId,
+        (task, attempt): (TaskId, Attempt),
+        (step, steps): (u32, u32),
+        mut metrics: BTreeMap<MetricName, f64>,
+    ) {
+        metrics.retain(|_, value| value.is_finite());
+        self.emit(Event::WorkerSeen(worker));
+        let held = BTreeSet::from([(task, attempt)]);
+        self.adopt_or_stop(worker, session, &held);
+        let is_holder = self.state.tasks.get(&task).is_some_and(|found| {
+            found.attempt == attempt && found.lease().is_some_and(|lease| lease.worker == worker)
+        });
+        if is_holder {
+            self.emit(Event::ProgressMade { task, step, steps, metrics });
+        }
+    }
+
+    fn tick(&mut self) {
+        while let Some(&(deadline, task)) = self.state.deadlines.first() {
+            if deadline > self.at {
+                break;
+            }
+            self.end_lease(task, LeaseEnd::Expired);
+        }
+        for id in self.state.active.clone() {
+            self.end_if_time_is_up(id);
+        }
+        self.dispatch();
+    }
+
+    fn end_if_time_is_up(&mut self, id: CampaignId) {
+        let campaign = &self.state.campaigns[&id];
+        let Some(duration) = campaign.spec.budget.duration else { return };
+        let proposing = matches!(
+            campaign.status,
+            CampaignStatus::Running
+                | CampaignStatus::Paused
+                | CampaignStatus::Draining(FinishReason::BudgetSpent)
+        );
+        if !proposing || self.at.since(campaign.submitted_at) < duration {
+            return;
+        }
+        let queued = campaign.queue.clone();
+        self.emit(Event::CampaignDraining { campaign: id, reason: FinishReason::TimeUp });
+        for task in queued {
+            self.fail_task(
+                task,
+                Failure {
+                    kind: FailureKind::Preempted,
+                    message: "the campaign's time was up before it was evaluated".into(),
+                },
+            );
+        }
+        self.settle(id);
+    }
+
+    /// Finishes a draining campaign once nothing is in flight.
+    pub(super) fn settle(&mut self, id: CampaignId) {
+        let campaign = &self.state.campaigns[&id];
+        if let CampaignStatus::Draining(reason) = campaign.status
+            && campaign.unresolved() == 0
+        {
+            self.emit(Event::CampaignFinished { campaign: id, reason });
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Tasks to workers: which campaign is served next, and breeding on demand.
+//!
+//! Candidates are proposed only when a worker has room for one, so that each is bred from all
+//! results there are. Among campaigns the one with the fewest running evaluations goes first.
+
+use std::sync::Arc;
+
+use super::campaign::{Campaign, CampaignStatus, FinishReason};
+use super::decide::Decision;
+use super::effect::{Assignment, Effect};
+use super::event::{Event, InfeasibleReason};
+use super::failure::{Failure, FailureKind};
+use super::worker::Worker;
+use crate::algorithm::{Proposal, Suggestion};
+use crate::graph::Graph;
+use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
+use crate::objective::{METRICS, Measurement, MetricKind, Provenance};
+use crate::rng::{self, Purpose};
+use crate::space::SpaceError;
+
+/// After this many proposals in a row that break the analytic constraints, a campaign gives up:
+/// the constraints leave (almost) nothing of the space.
+const INFEASIBLE_LIMIT: u32 = 1_000;
+
+impl Campaign {
+    /// Why a worker cannot serve a stage of this campaign, `None` if it can.
+    #[must_use]
+    pub fn unsuited(&self, worker: &Worker, stage: u8) -> Option<String> {
+        let stage = self.stages.get(usize::from(stage))?;
+        if let Some(lack) = worker.capabilities.lacks(stage) {
+            return Some(lack);
+        }
+        let offers = &worker.capabilities.evaluators;
+        let offer = offers.iter().find(|offer| offer.name == stage.evaluator)?;
+        stage.measures.iter().find_map(|metric| {
+            let pinned = self.provenance.get(metric)?;
+            let offered = offer.metrics.get(metric)?;
+            (pinned != offered).then(|| {
+                format!(
+                    "its {metric} comes from {} on {}, the campaign's from {} on {}",
+                    offered.source, offered.device_class, pinned.source, pinned.device_class
+                )
+            })
+        })
+    }
+}
+
+enum Next {
+    Task(TaskId),
+    /// This worker gets nothing from the campaign.
+    NotHere,
+    /// Nobody gets anything from the campaign at present.
+    Dry,
+}
+
+impl Decision<'_> {
+    /// Gives work to ready workers, one task each in turn, while there is any.
+    pub(super) fn dispatch(&mut self) {
+        let mut open: Vec<CampaignId> = self.state.active.iter().copied().collect();
+        loop {
+            let ready: Vec<WorkerId> = self.state.ready.iter().copied().collect();
+            let mut assigned = false;
+            for worker in ready {
+                open.retain(|id| self.may_have_work(*id));
+                if open.is_empty() {
+                    return;
+                }
+                assigned |= self.assign_one(worker, &mut open);
+            }
+            if !assigned {
+                return;
+            }
+        }
+    }
+
+    fn may_have_work(&self, id: CampaignId) -> bool {
+        let campaign = &self.state.campaigns[&id];
+        match campaign.status {
+            CampaignStatus::Running => !campaign.queue.is_empty() || campaign.has_budget(),
+            CampaignStatus::Draining(_) => !campaign.queue.is_empty(),
+            CampaignStatus::Paused | CampaignStatus::Finished(_) => false,
+        }
+    }
+
+    fn assign_one(&mut self, worker: WorkerId, open: &mut Vec<CampaignId>) -> bool {
+        let mut order = open.clone();
+        order.sort_by_key(|id| (self.state.campaigns[id].leased.len(), *id));
+        for id in order {
+            match self.next_task(worker, id) {
+                Next::Task(task) => {
+                    if self.lease(task, worker) {
+                        return true;
+                    }
+                }
+                Next::NotHere => {}
+                Next::Dry => open.retain(|other| *other != id),
+            }
+        }
+        false
+    }
+
+    fn next_task(&mut self, worker: WorkerId, id: CampaignId) -> Next {
+        let campaign = &self.state.campaigns[&id];
+        let found = &self.state.workers[&worker];
+        let suited = |task: &&TaskId| {
+            let stage = self.state.tasks.get(task).map(|task| task.stage);
+            stage.is_some_and(|stage| campaign.unsuited(found, stage).is_none())
+        };
+        if let Some(task) = campaign.queue.iter().find(suited) {
+            return Next::Task(*task);
+        }
+        if campaign.status != CampaignStatus::Running || !campaign.has_budget() {
+            return if campaign.queue.is_empty() { Next::Dry } else { Next::NotHere };
+        }
+        if campaign.unsuited(found, 0).is_some() {
+            return Next::NotHere;
+        }
+        self.propose(id).map_or(Next::Dry, Next::Task)
+    }
+
+    /// Breeds until a candidate passes the analytic constraints; returns its task.
+    fn propose(&mut self, id: CampaignId) -> Option<TaskId> {
+        loop {
+            let campaign = &self.state.campaigns[&id];
+            let candidate = campaign.next_candidate();
+            match campaign.suggest(candidate) {
+                Suggestion::Wait => return None,
+                Suggestion::Exhausted => {
+                    self.drain(id, FinishReason::SpaceExhausted);
+                    return None;
+                }
+                Suggestion::Propose(proposal) => {
+                    if let Some(task) = self.admit(candidate, Arc::new(proposal)) {
+                        return Some(task);
+                    }
+                }
+            }
+            if self.state.campaigns[&id].infeasible_in_a_row >= INFEASIBLE_LIMIT {
+                self.drain(id, FinishReason::NothingFeasible);
+                return None;
+            }
+        }
+    }
+
+    fn drain(&mut self, campaign: CampaignId, reason: FinishReason) {
+        self.emit(Event::CampaignDraining { campaign, reason });
+        self.settle(campaign);
+    }
+
+    /// Records a candidate; its first task, unless analytic metrics rule it out.
+    fn admit(&mut self, candidate: CandidateId, proposal: Arc<Proposal>) -> Option<TaskId> {
+        let campaign = &self.state.campaigns[&candidate.campaign];
+        let network = campaign.spec.space.lower(&proposal.genotype).and_then(|graph| {
+            let analytic = analytic_measurements(&graph);
+            analytic.map_err(|reason| SpaceError::NoNetwork { space: "this space", reason })
+        });
+        let analytic = network.as_ref().ok().cloned().unwrap_or_default();
+        self.emit(Event::CandidateProposed { candidate, proposal, analytic });
+        let campaign = &self.state.campaigns[&candidate.campaign];
+        let reason = match network {
+            Err(error) => Some(InfeasibleReason::NoNetwork(error.to_string().into())),
+            Ok(_) => {
+                let (_, broken) = campaign
+                    .candidate(candidate.ordinal)
+                    .map(|found| campaign.violation_of(found))
+                    .unwrap_or_default();
+                (!broken.is_empty())
+                    .then(|| InfeasibleReason::Constraints(broken.join("; ").into()))
+            }
+        };
+        if let Some(reason) = reason {
+            self.emit(Event::CandidateInfeasible { candidate, reason });
+            return None;
+        }
+        let task = self.queue_task(candidate, 0);
+        if !self.state.campaigns[&candidate.campaign].has_budget() {
+            let reason = FinishReason::BudgetSpent;
+            self.emit(Event::CampaignDraining { campaign: candidate.campaign, reason });
+        }
+        Some(task)
+    }
+
+    pub(super) fn queue_task(&mut self, candidate: CandidateId, stage: u8) -> TaskId {
+        let task = TaskId(self.state.task_candidates.len() as u64 + 1);
+        self.emit(Event::TaskQueued { task, candidate, stage });
+        task
+    }
+
+    fn lease(&mut self, task: TaskId, worker: WorkerId) -> bool {
+        let (found, holder) = (&self.state.tasks[&task], &self.state.workers[&worker]);
+        let (attempt, session) = (found.attempt.next(), holder.session);
+        let campaign = &self.state.campaigns[&found.candidate.campaign];
+        let assignment = campaign.assignment(task, attempt, found.candidate, found.stage);
+        match assignment {
+            Ok(assignment) => {
+                let deadline = self.deadline();
+                self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
+                let assignment = Box::new(assignment);
+                self.effect(Effect::Assign { worker, session, assignment });
+                true
+            }
+            Err(message) => {
+                self.fail_task(task, Failure { kind: FailureKind::Invalid, message });
+                false
+            }
+        }
+    }
+}
+
+impl Campaign {
+    /// What the algorithm proposes as the candidate with this id, given the present state.
+    /// Deterministic, so a replay can check every stored proposal against it.
+    #[must_use]
+    pub fn suggest(&self, candidate: CandidateId) -> Suggestion {
+        let ordinal = u64::from(candidate.ordinal.0);
+        let mut rng = rng::stream(self.spec.seed, Purpose::Proposal, ordinal);
+        self.algorithm.suggest(self.spec.space.as_ref(), &self.known, &mut rng)
+    }
+
+    fn assignment(
+        &self,
+        task: TaskId,
+        attempt: crate::id::Attempt,
+        id: CandidateId,
+        stage: u8,
+    ) -> Result<Assignment, Box<str>> {
+        let missing = || Box::<str>::from(format!("candidate {id} has no stage {stage}"));
+        let candidate = self.candidate(id.ordinal).ok_or_else(missing)?;
+        let stage = self.stages.get(usize::from(stage)).ok_or_else(missing)?;
+        let genotype = &candidate.proposal().genotype;
+        let graph =
+            self.spec.space.lower(genotype).map_err(|error| Box::from(error.to_string()))?;
+        let ordinal = u64::from(id.ordinal.0);
+        Ok(Assignment {
+            task,
+            attempt,
+            candidate: id,
+            graph: Arc::new(graph),
+            genotype: self.spec.space.format(genotype).into(),
+            stage: stage.clone(),
+            seed: rng::derived_seed(self.spec.seed, Purpose::Evaluation, ordinal),
+        })
+    }
+}
+
+fn analytic_measurements(graph: &Graph) -> Result<Vec<Measurement>, String> {
+    let provenance = Provenance { source: "analytic".into(), device_class: "".into() };
+    let formulas = METRICS.iter().filter_map(|descriptor| match descriptor.kind {
+        MetricKind::Analytic(formula) => Some((descriptor.name, formula)),
+        MetricKind::Measured | MetricKind::Sealed => None,
+    });
+    formulas
+        .map(|(name, formula)| {
+            Measurement::new(name.into(), formula(graph), None, provenance.clone())
+                .map_err(|error| error.to_string())
+        })
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! What has to happen outside after the events of a step are stored: messages to workers.
+//!
+//! Effects are data. Performing one may fail or be lost; the engine recovers through leases.
+
+use std::sync::Arc;
+
+use crate::graph::Graph;
+use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::spec::Stage;
+
+/// A task as a worker gets it.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The candidate, for messages and logs.
+    pub candidate: CandidateId,
+    /// The network to evaluate.
+    pub graph: Arc<Graph>,
+    /// The genotype in the space's notation; evaluators that look results up use it.
+    pub genotype: Box<str>,
+    /// What to measure and how.
+    pub stage: Arc<Stage>,
+    /// The seed of everything random in the evaluation; the same for each attempt.
+    pub seed: u64,
+}
+
+/// Why a worker should stop an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The campaign was cancelled.
+    Cancelled,
+    /// The attempt is not the task's latest, or the task is done.
+    Superseded,
+}
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Give a task to a worker.
+    Assign {
+        /// The worker.
+        worker: WorkerId,
+        /// Its connection; a newer one must not receive this.
+        session: SessionId,
+        /// The task.
+        assignment: Box<Assignment>,
+    },
+    /// Tell a worker to drop an attempt.
+    Stop {
+        /// The worker.
+        worker: WorkerId,
+        /// Its connection.
+        session: SessionId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Tell a worker that its report is stored, or is not needed: it can forget it.
+    Acknowledge {
+        /// The worker.
+        worker: WorkerId,
+        /// Its connection.
+        session: SessionId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+}

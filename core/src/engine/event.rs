@@ -1,0 +1,238 @@
+//! The closed set of facts. A journal of these is the whole truth: the state is their replay.
+//!
+//! What was random or slow is stored here as its result, so replay needs neither randomness nor a
+//! worker. Events marked volatile are applied but not stored: they carry liveness, which a restart
+//! makes obsolete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::campaign::FinishReason;
+use super::command::SubmissionId;
+use super::failure::Failure;
+use super::worker::Capabilities;
+use crate::algorithm::Proposal;
+use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
+use crate::objective::{Measurement, MetricName};
+use crate::spec::CampaignSpec;
+use crate::time::{Span, Timestamp};
+
+/// Why a candidate was rejected before anything was leased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InfeasibleReason {
+    /// Analytic metrics break these constraints, in words.
+    Constraints(Box<str>),
+    /// The genotype has no network.
+    NoNetwork(Box<str>),
+}
+
+/// How a lease ended without a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseEnd {
+    /// Its deadline passed without a sign of life.
+    Expired,
+    /// The worker said goodbye.
+    HandedBack,
+    /// The worker had confirmed it and reconnected without it: its process restarted.
+    Forgotten,
+    /// The worker reconnected without it and had never confirmed it: the assignment was lost on
+    /// the way. Not the candidate's fault, so it does not count as an attempt.
+    Undelivered,
+    /// The campaign was cancelled.
+    Cancelled,
+}
+
+/// A fact. Every event happens at an instant that travels with it.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The coordinator started on this journal; every lease runs for a full period from here.
+    Started {
+        /// How long a lease lasts without a sign of life.
+        lease_length: Span,
+    },
+    /// A campaign exists.
+    CampaignSubmitted {
+        /// Its number.
+        campaign: CampaignId,
+        /// The submission that created it.
+        submission: SubmissionId,
+        /// The checked campaign.
+        spec: Arc<CampaignSpec>,
+        /// The file as written.
+        source: Arc<str>,
+    },
+    /// A campaign dispatches nothing until resumed.
+    CampaignPaused(CampaignId),
+    /// A campaign goes on.
+    CampaignResumed(CampaignId),
+    /// A campaign proposes nothing more and waits for what is in flight.
+    CampaignDraining {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Why.
+        reason: FinishReason,
+    },
+    /// A campaign is over.
+    CampaignFinished {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Why.
+        reason: FinishReason,
+    },
+    /// A candidate exists.
+    CandidateProposed {
+        /// The candidate.
+        candidate: CandidateId,
+        /// Its genotype, canonical hash and origin.
+        proposal: Arc<Proposal>,
+        /// Its analytic metrics, in the order of the metric table; empty without a network.
+        analytic: Vec<Measurement>,
+    },
+    /// A candidate will not be evaluated.
+    CandidateInfeasible {
+        /// The candidate.
+        candidate: CandidateId,
+        /// Why.
+        reason: InfeasibleReason,
+    },
+    /// A candidate enters a stage: there is a task for it.
+    TaskQueued {
+        /// The task.
+        task: TaskId,
+        /// The candidate that it evaluates.
+        candidate: CandidateId,
+        /// The stage's position in the campaign.
+        stage: u8,
+    },
+    /// A task is assigned to a worker.
+    TaskLeased {
+        /// The task.
+        task: TaskId,
+        /// The attempt: one more than the last, or the same when the holder of an expired lease
+        /// comes back still working before anyone else got the task.
+        attempt: Attempt,
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it was assigned on.
+        session: SessionId,
+        /// When the lease runs out unless renewed.
+        deadline: Timestamp,
+    },
+    /// Volatile: a lease was renewed.
+    LeaseRenewed {
+        /// The task.
+        task: TaskId,
+        /// The new deadline.
+        deadline: Timestamp,
+    },
+    /// A lease ended without a report; the task is queued again or fails (a separate event).
+    LeaseEnded {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// How.
+        end: LeaseEnd,
+    },
+    /// An attempt delivered its metrics: the task is done.
+    TaskCompleted {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The worker that delivered.
+        worker: WorkerId,
+        /// What was measured.
+        measurements: Vec<Measurement>,
+        /// How long the attempt kept its slot.
+        elapsed: Span,
+    },
+    /// An attempt failed; the task is queued again or fails (a separate event).
+    AttemptFailed {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The worker that reported it.
+        worker: WorkerId,
+        /// What happened.
+        failure: Failure,
+        /// How long the attempt kept its slot.
+        elapsed: Span,
+    },
+    /// A task waits for another attempt.
+    TaskRequeued(TaskId),
+    /// A task will not be tried again.
+    TaskFailed {
+        /// The task.
+        task: TaskId,
+        /// The last failure.
+        failure: Failure,
+    },
+    /// A candidate has passed all stages.
+    CandidateScored {
+        /// The candidate.
+        candidate: CandidateId,
+        /// Summed normalised constraint violation, 0 if feasible.
+        violation: f64,
+    },
+    /// A candidate will never have a score.
+    CandidateFailed {
+        /// The candidate.
+        candidate: CandidateId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A worker registered, for the first time or again.
+    WorkerRegistered {
+        /// Its number.
+        worker: WorkerId,
+        /// Its name.
+        name: Arc<str>,
+        /// The connection.
+        session: SessionId,
+        /// What it can do.
+        capabilities: Arc<Capabilities>,
+    },
+    /// A worker's connection ended.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+        /// Whether it said goodbye.
+        goodbye: bool,
+    },
+    /// Volatile: a worker gave a sign of life.
+    WorkerSeen(WorkerId),
+    /// Volatile: a worker can take this many tasks in all.
+    CreditSet {
+        /// The worker.
+        worker: WorkerId,
+        /// Its credit.
+        credit: u32,
+    },
+    /// Volatile: an evaluation has got somewhere.
+    ProgressMade {
+        /// The task.
+        task: TaskId,
+        /// Steps done.
+        step: u32,
+        /// Steps in all.
+        steps: u32,
+        /// What is known so far.
+        metrics: BTreeMap<MetricName, f64>,
+    },
+}
+
+impl Event {
+    /// Whether the event belongs into the journal.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        !matches!(
+            self,
+            Event::LeaseRenewed { .. }
+                | Event::WorkerSeen(_)
+                | Event::CreditSet { .. }
+                | Event::ProgressMade { .. }
+        )
+    }
+}

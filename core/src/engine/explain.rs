@@ -1,0 +1,226 @@
+//! Why something is, or is not, running: the state put into sentences.
+//!
+//! Reads the state and never changes it.
+
+use super::campaign::{Campaign, CampaignStatus};
+use super::candidate::CandidateStatus;
+use super::state::State;
+use super::task::{Task, TaskStatus};
+use super::view::Explanation;
+use super::worker::Worker;
+use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
+
+/// What can be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A candidate.
+    Candidate(CandidateId),
+    /// A task.
+    Task(TaskId),
+    /// A campaign.
+    Campaign(CampaignId),
+    /// A worker.
+    Worker(WorkerId),
+}
+
+impl State {
+    /// Why `subject` is, or is not, running; `None` if it does not exist.
+    #[must_use]
+    pub fn explain(&self, subject: &Subject) -> Option<Explanation> {
+        match subject {
+            Subject::Candidate(id) => self.explain_candidate(*id),
+            Subject::Task(id) => self.explain_task(*id),
+            Subject::Campaign(id) => Some(self.explain_campaign(self.campaigns.get(id)?)),
+            Subject::Worker(id) => Some(self.explain_worker(self.workers.get(id)?)),
+        }
+    }
+
+    fn explain_candidate(&self, id: CandidateId) -> Option<Explanation> {
+        let campaign = self.campaigns.get(&id.campaign)?;
+        let candidate = campaign.candidate(id.ordinal)?;
+        let mut details = vec![
+            format!("network: {}", campaign.spec.space.format(&candidate.proposal().genotype)),
+            format!("origin: {}", candidate.proposal().origin),
+            format!("leased {} times, {} in slots", candidate.attempts(), candidate.elapsed()),
+        ];
+        let headline = match candidate.status() {
+            CandidateStatus::Proposed => format!("candidate {id} was just proposed"),
+            CandidateStatus::InStage { task, .. } => {
+                let task = self.tasks.get(task)?;
+                details.extend(self.task_details(task));
+                format!("candidate {id} {}", self.task_state(campaign, task))
+            }
+            CandidateStatus::Scored { violation } if *violation > 0.0 => {
+                details.extend(campaign.violation_of(candidate).1);
+                format!("candidate {id} is scored but breaks constraints by {violation}")
+            }
+            CandidateStatus::Scored { .. } if campaign.front.contains(id.ordinal) => {
+                format!("candidate {id} is scored and on the front")
+            }
+            CandidateStatus::Scored { .. } => {
+                if let Some(by) = campaign.dominator_of(candidate) {
+                    details.push(format!("dominated by {by}"));
+                }
+                format!("candidate {id} is scored and dominated")
+            }
+            CandidateStatus::Infeasible(_) => {
+                details.push(campaign.candidate_view(id.ordinal)?.reason());
+                format!("candidate {id} was rejected as infeasible")
+            }
+            CandidateStatus::Failed(failure) => {
+                details.push(failure.message.to_string());
+                format!("candidate {id} failed: {}", failure.kind)
+            }
+        };
+        Some(Explanation { headline, details })
+    }
+
+    fn explain_task(&self, id: TaskId) -> Option<Explanation> {
+        let candidate = self.candidate_of_task(id)?;
+        let Some(task) = self.tasks.get(&id) else {
+            let mut explanation = self.explain_candidate(candidate)?;
+            explanation.headline = format!("task {id} is over; {}", explanation.headline);
+            return Some(explanation);
+        };
+        let campaign = self.campaigns.get(&candidate.campaign)?;
+        Some(Explanation {
+            headline: format!(
+                "task {id} of candidate {candidate} {}",
+                self.task_state(campaign, task)
+            ),
+            details: self.task_details(task),
+        })
+    }
+
+    fn task_state(&self, campaign: &Campaign, task: &Task) -> String {
+        let stage = &campaign.stages[usize::from(task.stage)].name;
+        match &task.status {
+            TaskStatus::Leased(lease) => {
+                let since = self.now.since(lease.since);
+                let worker = self
+                    .workers
+                    .get(&lease.worker)
+                    .map_or("an unknown worker", |found| &found.name);
+                format!("is at stage {stage} on {worker} since {since}")
+            }
+            TaskStatus::Queued if campaign.status == CampaignStatus::Paused => {
+                format!("waits for stage {stage}: its campaign is paused")
+            }
+            TaskStatus::Queued => format!("waits for a worker for stage {stage}"),
+        }
+    }
+
+    fn task_details(&self, task: &Task) -> Vec<String> {
+        let Some(campaign) = self.campaigns.get(&task.candidate.campaign) else {
+            return Vec::new();
+        };
+        let mut details = vec![format!(
+            "attempt {}, {} of {} counted",
+            task.attempt, task.counted, campaign.spec.failures.attempts
+        )];
+        match task.lease() {
+            Some(lease) => {
+                details.push(match &lease.progress {
+                    Some(progress) => format!("step {} of {}", progress.step, progress.steps),
+                    None if lease.confirmed => "the worker has it and has not begun".into(),
+                    None => "the worker has not confirmed it yet".into(),
+                });
+                details.push(format!(
+                    "lease runs out in {} unless renewed",
+                    lease.deadline.since(self.now)
+                ));
+            }
+            None => details.extend(self.fit(campaign, task.stage)),
+        }
+        details
+    }
+
+    /// For each worker, why it does not serve a stage.
+    fn fit(&self, campaign: &Campaign, stage: u8) -> Vec<String> {
+        if self.workers.is_empty() {
+            return vec!["no worker has ever registered".into()];
+        }
+        let line = |worker: &Worker| {
+            let name = &worker.name;
+            if !worker.connected {
+                return format!(
+                    "{name} is away, last seen {} ago",
+                    self.now.since(worker.last_seen)
+                );
+            }
+            match campaign.unsuited(worker, stage) {
+                Some(lack) => format!("{name} cannot: {lack}"),
+                None if worker.credit == 0 => format!("{name} could, but is full"),
+                None => format!("{name} can and has room"),
+            }
+        };
+        self.workers.values().map(line).collect()
+    }
+
+    fn explain_campaign(&self, campaign: &Campaign) -> Explanation {
+        let view = campaign.view();
+        let mut details = vec![
+            format!(
+                "{} of {} evaluations started; {} scored, {} failed, {} infeasible",
+                view.started, view.budget, view.scored, view.failed, view.infeasible
+            ),
+            format!("{} running, {} waiting for a worker", view.running, view.queued),
+        ];
+        let idle = view.running == 0 && view.finished_at.is_none();
+        if idle {
+            details.extend(self.fit(campaign, 0));
+        }
+        let headline = match campaign.status {
+            CampaignStatus::Paused => {
+                format!("campaign {} is paused; `cambrian resume {0}` lets it go on", campaign.id)
+            }
+            CampaignStatus::Running if idle => {
+                format!("campaign {} is running, but no worker serves it", campaign.id)
+            }
+            status => match status.reason() {
+                Some(reason) => format!("campaign {} is {}: {reason}", campaign.id, status.name()),
+                None => format!("campaign {} is {}", campaign.id, status.name()),
+            },
+        };
+        Explanation { headline, details }
+    }
+
+    fn explain_worker(&self, worker: &Worker) -> Explanation {
+        let capabilities = &worker.capabilities;
+        let mut details = vec![
+            format!("device class: {}", capabilities.device_class),
+            format!("{} slots, room for {} more tasks", capabilities.slots, worker.credit),
+            format!("{} attempts completed, {} failed", worker.completed, worker.failed),
+        ];
+        for (name, reason) in &capabilities.unavailable {
+            details.push(format!("lacks {name}: {reason}"));
+        }
+        for task in &worker.leases {
+            details.push(format!("holds task {task}"));
+        }
+        for id in &self.active {
+            let campaign = &self.campaigns[id];
+            if let Some(lack) = campaign.unsuited(worker, 0) {
+                details.push(format!("cannot serve campaign {id}: {lack}"));
+            }
+        }
+        let headline = if !worker.connected {
+            let ago = self.now.since(worker.last_seen);
+            format!("worker {} is away, last seen {ago} ago", worker.name)
+        } else if worker.leases.is_empty() {
+            format!("worker {} is connected and idle", worker.name)
+        } else {
+            format!("worker {} is at work on {} tasks", worker.name, worker.leases.len())
+        };
+        Explanation { headline, details }
+    }
+}
+
+impl Campaign {
+    fn dominator_of(&self, candidate: &super::candidate::Candidate) -> Option<CandidateId> {
+        let point = self.objectives_of(candidate)?;
+        let mut front = self.front.iter();
+        let by = front.find(|(_, other)| crate::pareto::dominance::dominates(other, &point))?;
+        Some(CandidateId::new(self.id, by.0))
+    }
+}

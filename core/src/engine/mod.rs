@@ -1,0 +1,40 @@
+//! The state machine of a cluster: commands come in, events decide, effects act.
+//!
+//! [`Engine::step`] checks a [`Command`], emits [`Event`]s and applies each one to the [`State`],
+//! and returns what has to happen outside as [`Effect`]s. `apply` is the only writer of the state,
+//! live and on replay alike. Nothing here performs IO, reads a clock or draws randomness other
+//! than from (seed, ordinal).
+
+mod apply;
+mod campaign;
+mod candidate;
+mod check;
+mod command;
+mod decide;
+mod dispatch;
+mod effect;
+mod event;
+mod explain;
+mod failure;
+mod report;
+mod state;
+mod task;
+mod view;
+mod worker;
+
+pub use campaign::{Campaign, CampaignStatus, FinishReason};
+pub use candidate::{Candidate, CandidateStatus, StoredMeasurement};
+pub use check::Inconsistency;
+pub use command::{Command, Rejected, ReportedOutcome, SubmissionId};
+pub use decide::{Engine, EngineSettings, Step};
+pub use effect::{Assignment, Effect, StopReason};
+pub use event::{Event, InfeasibleReason, LeaseEnd};
+pub use explain::Subject;
+pub use failure::{Failure, FailureKind};
+pub use state::State;
+pub use task::{Lease, Task, TaskProgress, TaskStatus};
+pub use view::{
+    CampaignView, CandidateView, EvaluationProgress, Explanation, FrontMember, FrontView,
+    MetricView, WorkerView,
+};
+pub use worker::{Capabilities, EvaluatorOffer, Worker};

@@ -1,0 +1,181 @@
+//! The end of attempts: reports, lost leases, retries, and what they mean for the candidate.
+//!
+//! Exactly-once rests here: a report counts only if its attempt is the task's latest and the task
+//! is still live. Every other report is acknowledged and dropped, so delivery may repeat safely,
+//! and a result that arrives after its lease expired still counts unless someone else has the task.
+
+use super::campaign::{CampaignStatus, FinishReason};
+use super::command::ReportedOutcome;
+use super::decide::Decision;
+use super::effect::Effect;
+use super::event::{Event, InfeasibleReason, LeaseEnd};
+use super::failure::{Failure, FailureKind};
+use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::objective::Measurement;
+use crate::time::Span;
+
+/// Attempts that do not count (preempted, undelivered) are bounded too, by this multiple of the
+/// campaign's bound, so that no fault of the fleet can lease a task for ever.
+const UNCOUNTED_FACTOR: u32 = 20;
+
+impl Decision<'_> {
+    pub(super) fn report(
+        &mut self,
+        worker: WorkerId,
+        session: SessionId,
+        (task, attempt): (TaskId, Attempt),
+        outcome: ReportedOutcome,
+        elapsed: Span,
+    ) {
+        self.emit(Event::WorkerSeen(worker));
+        self.effect(Effect::Acknowledge { worker, session, task, attempt });
+        let Some(found) = self.state.tasks.get(&task) else { return };
+        if found.attempt != attempt || found.last_worker != Some(worker) || found.reported {
+            return;
+        }
+        let still_leased = found.lease().is_some();
+        let checked = match outcome {
+            ReportedOutcome::Measured(measurements) => self.admissible(task, measurements),
+            ReportedOutcome::Failed(failure) => Err(failure),
+        };
+        match checked {
+            Ok(measurements) => self.complete(task, attempt, worker, measurements, elapsed),
+            // The lease had ended before, and was charged then.
+            Err(_) if !still_leased => {}
+            Err(failure) => {
+                let event = Event::AttemptFailed {
+                    task,
+                    attempt,
+                    worker,
+                    failure: failure.clone(),
+                    elapsed,
+                };
+                self.emit(event);
+                self.retry_or_fail(task, failure);
+            }
+        }
+        self.dispatch();
+    }
+
+    /// The stage's metrics in order, or why the report cannot be used.
+    fn admissible(
+        &self,
+        task: TaskId,
+        measurements: Vec<Measurement>,
+    ) -> Result<Vec<Measurement>, Failure> {
+        let task = &self.state.tasks[&task];
+        let campaign = &self.state.campaigns[&task.candidate.campaign];
+        let stage = &campaign.stages[usize::from(task.stage)];
+        let wanted = stage.measures.iter().map(|metric| {
+            let Some(found) = measurements.iter().find(|found| found.metric == *metric) else {
+                let message = format!("the evaluator {} did not deliver {metric}", stage.evaluator);
+                return Err(Failure { kind: FailureKind::Crash, message: message.into() });
+            };
+            match campaign.provenance.get(metric) {
+                Some(pinned) if *pinned != found.provenance => Err(Failure {
+                    kind: FailureKind::Incomparable,
+                    message: format!(
+                        "{metric} comes from {} on `{}`, but the campaign's values come from {} on \
+                         `{}`",
+                        found.provenance.source,
+                        found.provenance.device_class,
+                        pinned.source,
+                        pinned.device_class
+                    )
+                    .into(),
+                }),
+                _ => Ok(found.clone()),
+            }
+        });
+        wanted.collect()
+    }
+
+    fn complete(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+        measurements: Vec<Measurement>,
+        elapsed: Span,
+    ) {
+        let (candidate, stage) = {
+            let found = &self.state.tasks[&task];
+            (found.candidate, found.stage)
+        };
+        self.emit(Event::TaskCompleted { task, attempt, worker, measurements, elapsed });
+        self.advance(candidate, stage);
+        self.settle(candidate.campaign);
+    }
+
+    /// Moves a candidate on after `stage`: to the next one, to its score, or out.
+    fn advance(&mut self, candidate: CandidateId, stage: u8) {
+        let campaign = &self.state.campaigns[&candidate.campaign];
+        let (violation, broken) = campaign
+            .candidate(candidate.ordinal)
+            .map(|found| campaign.violation_of(found))
+            .unwrap_or_default();
+        let is_last = usize::from(stage) + 1 == campaign.stages.len();
+        let time_is_up = campaign.status == CampaignStatus::Draining(FinishReason::TimeUp);
+        if is_last {
+            self.emit(Event::CandidateScored { candidate, violation });
+        } else if !broken.is_empty() {
+            let reason = InfeasibleReason::Constraints(broken.join("; ").into());
+            self.emit(Event::CandidateInfeasible { candidate, reason });
+        } else if time_is_up {
+            let failure = Failure {
+                kind: FailureKind::Preempted,
+                message: "the campaign's time was up before its last stage".into(),
+            };
+            self.emit(Event::CandidateFailed { candidate, failure });
+        } else {
+            self.queue_task(candidate, stage + 1);
+        }
+    }
+
+    /// Ends a lease without a report, and queues the task again or fails it.
+    pub(super) fn end_lease(&mut self, task: TaskId, end: LeaseEnd) {
+        let Some(found) = self.state.tasks.get(&task) else { return };
+        let Some(lease) = found.lease() else { return };
+        let holder = self.state.workers.get(&lease.worker).map(|worker| worker.name.clone());
+        let holder = holder.unwrap_or_else(|| "an unknown worker".into());
+        let attempt = found.attempt;
+        let (kind, message) = match end {
+            LeaseEnd::Expired => {
+                (FailureKind::LeaseExpired, format!("{holder} fell silent until its lease ran out"))
+            }
+            LeaseEnd::Forgotten => {
+                (FailureKind::LeaseExpired, format!("{holder} came back without it"))
+            }
+            LeaseEnd::Undelivered => {
+                (FailureKind::Preempted, format!("the assignment never reached {holder}"))
+            }
+            LeaseEnd::HandedBack => (FailureKind::Preempted, format!("{holder} handed it back")),
+            LeaseEnd::Cancelled => {
+                (FailureKind::Preempted, "the campaign was cancelled".to_owned())
+            }
+        };
+        self.emit(Event::LeaseEnded { task, attempt, end });
+        self.retry_or_fail(task, Failure { kind, message: message.into() });
+    }
+
+    fn retry_or_fail(&mut self, task: TaskId, failure: Failure) {
+        let found = &self.state.tasks[&task];
+        let campaign = &self.state.campaigns[&found.candidate.campaign];
+        let bound = campaign.spec.failures.attempts;
+        let attempts_left =
+            found.counted < bound && found.attempt.0 < bound.saturating_mul(UNCOUNTED_FACTOR);
+        let time_is_up = campaign.status == CampaignStatus::Draining(FinishReason::TimeUp);
+        if failure.kind.is_retried() && attempts_left && !time_is_up {
+            self.emit(Event::TaskRequeued(task));
+        } else {
+            self.fail_task(task, failure);
+        }
+    }
+
+    pub(super) fn fail_task(&mut self, task: TaskId, failure: Failure) {
+        let candidate = self.state.tasks[&task].candidate;
+        self.emit(Event::TaskFailed { task, failure: failure.clone() });
+        self.emit(Event::CandidateFailed { candidate, failure });
+        self.settle(candidate.campaign);
+    }
+}

@@ -1,0 +1,179 @@
+//! The whole state of a cluster, and the digest by which replays are compared.
+//!
+//! Written by `apply` alone. Indices (`deadlines`, `ready`, a campaign's `queue` and `leased`) are
+//! redundant on purpose, so that no command scans everything; `check` verifies them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::campaign::Campaign;
+use super::candidate::CandidateStatus;
+use super::command::SubmissionId;
+use super::task::Task;
+use super::worker::Worker;
+use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
+use crate::time::{Span, Timestamp};
+
+/// Everything the engine knows.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
+    pub(super) submissions: BTreeMap<SubmissionId, CampaignId>,
+    pub(super) tasks: BTreeMap<TaskId, Task>,
+    /// The candidate of every task that ever was; task 1 comes first.
+    pub(super) task_candidates: Vec<CandidateId>,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) worker_names: BTreeMap<Arc<str>, WorkerId>,
+    /// Campaigns that are not finished.
+    pub(super) active: BTreeSet<CampaignId>,
+    pub(super) deadlines: BTreeSet<(Timestamp, TaskId)>,
+    /// Connected workers with credit.
+    pub(super) ready: BTreeSet<WorkerId>,
+    pub(super) lease_length: Span,
+    pub(super) durable_events: u64,
+    pub(super) now: Timestamp,
+}
+
+impl State {
+    /// All campaigns, ascending.
+    pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> {
+        self.campaigns.values()
+    }
+
+    /// The campaign with this number.
+    #[must_use]
+    pub fn campaign(&self, id: CampaignId) -> Option<&Campaign> {
+        self.campaigns.get(&id)
+    }
+
+    /// The campaign called `number_or_name`: by number, else the latest of that name.
+    #[must_use]
+    pub fn find_campaign(&self, number_or_name: &str) -> Option<&Campaign> {
+        if let Ok(id) = number_or_name.parse::<CampaignId>()
+            && let Some(campaign) = self.campaigns.get(&id)
+        {
+            return Some(campaign);
+        }
+        self.campaigns.values().rev().find(|campaign| &*campaign.spec.name == number_or_name)
+    }
+
+    /// The campaign that a submission created.
+    #[must_use]
+    pub fn submitted_as(&self, submission: SubmissionId) -> Option<CampaignId> {
+        self.submissions.get(&submission).copied()
+    }
+
+    /// All workers that ever registered, ascending.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values()
+    }
+
+    /// The worker called `number_or_name`.
+    #[must_use]
+    pub fn find_worker(&self, number_or_name: &str) -> Option<&Worker> {
+        let by_name = self.worker_names.get(number_or_name).copied();
+        let id = by_name.or_else(|| number_or_name.parse().ok())?;
+        self.workers.get(&id)
+    }
+
+    /// The live tasks, ascending.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// The live task with this number.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id)
+    }
+
+    /// The candidate of a task, live or not.
+    #[must_use]
+    pub fn candidate_of_task(&self, id: TaskId) -> Option<CandidateId> {
+        self.task_candidates.get(usize::try_from(id.0).ok()?.checked_sub(1)?).copied()
+    }
+
+    /// How many durable events have been applied.
+    #[must_use]
+    pub fn durable_events(&self) -> u64 {
+        self.durable_events
+    }
+
+    /// The instant of the latest event.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When the next lease runs out.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// A hash over everything durable: candidates with the bits of their values, statuses,
+    /// populations, fronts and reference points. Equal states of a live engine and its replay have
+    /// equal digests.
+    #[must_use]
+    pub fn digest(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        let mut number = |value: u64| {
+            hasher.update(&value.to_le_bytes());
+        };
+        number(self.task_candidates.len() as u64);
+        for (id, task) in &self.tasks {
+            number(id.0);
+            number(u64::from(task.attempt.0));
+            number(u64::from(task.counted));
+        }
+        for campaign in self.campaigns.values() {
+            number(u64::from(campaign.id.0));
+            number(u64::from(campaign.started));
+            number(status_code(campaign));
+            for candidate in &campaign.candidates {
+                for gene in &candidate.proposal.genotype.0 {
+                    number(u64::from(*gene));
+                }
+                number(candidate_code(&candidate.status));
+                for stored in &candidate.measurements {
+                    number(u64::from(stored.column));
+                    number(stored.value.to_bits());
+                    number(stored.spread.map_or(0, f64::to_bits));
+                }
+            }
+            for ordinal in campaign.algorithm.population() {
+                number(u64::from(ordinal.0));
+            }
+            for (ordinal, objectives) in campaign.front.iter() {
+                number(u64::from(ordinal.0));
+                for value in objectives {
+                    number(value.to_bits());
+                }
+            }
+            for value in campaign.reference.iter().flatten() {
+                number(value.to_bits());
+            }
+        }
+        hasher.finalize()
+    }
+}
+
+fn status_code(campaign: &Campaign) -> u64 {
+    use super::campaign::CampaignStatus::{Draining, Finished, Paused, Running};
+    match campaign.status {
+        Running => 1,
+        Paused => 2,
+        Draining(reason) => 16 + reason as u64,
+        Finished(reason) => 32 + reason as u64,
+    }
+}
+
+fn candidate_code(status: &CandidateStatus) -> u64 {
+    match status {
+        CandidateStatus::Proposed => 1,
+        CandidateStatus::InStage { stage, .. } => 16 + u64::from(*stage),
+        CandidateStatus::Scored { violation } => violation.to_bits() | 1 << 63,
+        CandidateStatus::Infeasible(_) => 2,
+        CandidateStatus::Failed(failure) => 1024 + failure.kind as u64,
+    }
+}

@@ -1,0 +1,110 @@
+//! A task: one unit of leased work, an evaluation of a candidate at a stage.
+//!
+//! ```text
+//! Queued --lease--> Leased --report--> (done, leaves the state)
+//!    ^                |
+//!    +-- lease ended or attempt failed, attempts left --+--> (failed, leaves the state)
+//! ```
+//! Only live tasks are kept; whatever is said about a task that is not live any more is
+//! acknowledged and dropped, so delivery may repeat safely.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::objective::MetricName;
+use crate::time::Timestamp;
+
+/// How far an evaluation has got; volatile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskProgress {
+    /// Steps done.
+    pub step: u32,
+    /// Steps in all.
+    pub steps: u32,
+    /// What is known so far.
+    pub metrics: BTreeMap<MetricName, f64>,
+}
+
+/// The right of one worker to work on a task for a while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// The holder.
+    pub worker: WorkerId,
+    /// The holder's connection.
+    pub session: SessionId,
+    /// When it runs out unless renewed; volatile.
+    pub deadline: Timestamp,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether the holder has mentioned it; volatile.
+    pub confirmed: bool,
+    /// How far the evaluation has got; volatile.
+    pub progress: Option<TaskProgress>,
+}
+
+/// Where a live task is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskStatus {
+    /// Waits for a worker.
+    Queued,
+    /// A worker holds it.
+    Leased(Lease),
+}
+
+/// A live task. Fields are written by `apply` alone.
+#[derive(Debug, Clone)]
+pub struct Task {
+    pub(super) id: TaskId,
+    pub(super) candidate: CandidateId,
+    pub(super) stage: u8,
+    pub(super) status: TaskStatus,
+    /// The latest attempt, 0 before the first lease.
+    pub(super) attempt: Attempt,
+    /// How many attempts count against the bound.
+    pub(super) counted: u32,
+    /// The holder of the latest attempt.
+    pub(super) last_worker: Option<WorkerId>,
+    /// Whether the latest attempt was reported as failed, so that nothing more counts of it.
+    pub(super) reported: bool,
+}
+
+impl Task {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The candidate that it evaluates.
+    #[must_use]
+    pub fn candidate(&self) -> CandidateId {
+        self.candidate
+    }
+
+    /// The stage's position in the campaign.
+    #[must_use]
+    pub fn stage(&self) -> u8 {
+        self.stage
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn status(&self) -> &TaskStatus {
+        &self.status
+    }
+
+    /// Its latest attempt, 0 before the first lease.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// The lease, if a worker holds one.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.status {
+            TaskStatus::Leased(lease) => Some(lease),
+            TaskStatus::Queued => None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A worker as the engine sees it: what it can do, whether it is here, and how much it can take.
+//!
+//! ```text
+//! (unknown) --register--> Connected --disconnect--> Away --register--> Connected
+//!                            |  goodbye -> Away            (leases handed back)
+//! ```
+//! Must not know streams or processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{SessionId, TaskId, WorkerId};
+use crate::objective::{MetricName, Provenance};
+use crate::spec::Stage;
+use crate::time::Timestamp;
+
+/// An evaluator that a worker offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluatorOffer {
+    /// The evaluator's name.
+    pub name: Arc<str>,
+    /// Its version; results of different versions are different results.
+    pub version: Arc<str>,
+    /// The metrics that it can deliver here, with where their values come from.
+    pub metrics: BTreeMap<MetricName, Provenance>,
+}
+
+/// What a worker can do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// The class of device, such as `cpu:Xeon-2.5GHz:1t` or `NVIDIA A100-SXM4-40GB`.
+    pub device_class: Arc<str>,
+    /// Memory of one slot's device, bytes; 0 if unknown.
+    pub memory_bytes: u64,
+    /// How many evaluations run at once.
+    pub slots: u32,
+    /// Evaluators on offer.
+    pub evaluators: Vec<EvaluatorOffer>,
+    /// Data sets that are present and well formed.
+    pub datasets: BTreeSet<Arc<str>>,
+    /// What the worker lacks and why, for people: name, reason.
+    pub unavailable: BTreeMap<Arc<str>, Arc<str>>,
+    /// Free labels for placement.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Capabilities {
+    /// Why `stage` cannot run here, `None` if it can.
+    #[must_use]
+    pub fn lacks(&self, stage: &Stage) -> Option<String> {
+        let Some(offer) = self.evaluators.iter().find(|offer| offer.name == stage.evaluator) else {
+            return Some(self.missing("evaluator", &stage.evaluator));
+        };
+        for metric in &stage.measures {
+            if !offer.metrics.contains_key(metric) {
+                return Some(self.missing("metric", metric.as_str()));
+            }
+        }
+        if let Some(dataset) = &stage.dataset
+            && !self.datasets.contains(dataset)
+        {
+            return Some(self.missing("data set", dataset));
+        }
+        for (label, value) in &stage.labels {
+            match self.labels.get(label) {
+                Some(found) if found == value => {}
+                Some(found) => return Some(format!("its label {label} is {found}, not {value}")),
+                None => return Some(format!("it has no label {label}")),
+            }
+        }
+        None
+    }
+
+    fn missing(&self, what: &str, name: &str) -> String {
+        match self.unavailable.get(name) {
+            Some(reason) => format!("it lacks the {what} {name}: {reason}"),
+            None => format!("it does not offer the {what} {name}"),
+        }
+    }
+}
+
+/// A registered worker. Fields are written by `apply` alone.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) name: Arc<str>,
+    pub(super) session: SessionId,
+    pub(super) capabilities: Arc<Capabilities>,
+    pub(super) connected: bool,
+    pub(super) last_seen: Timestamp,
+    pub(super) credit: u32,
+    pub(super) leases: BTreeSet<TaskId>,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+}
+
+impl Worker {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// The name it keeps for life.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its latest connection.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub fn capabilities(&self) -> &Arc<Capabilities> {
+        &self.capabilities
+    }
+
+    /// Whether its latest connection is open.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// When it was last heard of.
+    #[must_use]
+    pub fn last_seen(&self) -> Timestamp {
+        self.last_seen
+    }
+
+    /// How many more tasks it can take.
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.credit
+    }
+
+    /// The tasks it holds leases of.
+    #[must_use]
+    pub fn leases(&self) -> &BTreeSet<TaskId> {
+        &self.leases
+    }
+
+    /// How many of its attempts delivered a result.
+    #[must_use]
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// How many of its attempts failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+}

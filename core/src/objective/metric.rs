@@ -1,0 +1,119 @@
+//! The table of metrics: names, units and meaning, and the formula of those that follow from the
+//! graph alone.
+//!
+//! A new metric is one line here; if it is measured, a worker's evaluator delivers it by name.
+
+use super::Goal;
+use crate::graph::Graph;
+
+/// How the value of a metric comes about, and who may read it.
+#[derive(Clone, Copy)]
+pub enum MetricKind {
+    /// Computed from the graph by the coordinator, before anything is leased.
+    Analytic(fn(&Graph) -> f64),
+    /// Reported by a worker.
+    Measured,
+    /// Reported by a worker for the record only: no objective, constraint or algorithm may read it.
+    Sealed,
+}
+
+/// One line of [`METRICS`].
+#[derive(Clone, Copy)]
+pub struct MetricDescriptor {
+    /// The name, as campaigns spell it.
+    pub name: &'static str,
+    /// The unit of every value, empty for a pure number.
+    pub unit: &'static str,
+    /// What is better unless a campaign says otherwise.
+    pub goal: Goal,
+    /// How the value comes about.
+    pub kind: MetricKind,
+    /// One sentence for the reader of a report.
+    pub summary: &'static str,
+}
+
+impl std::fmt::Debug for MetricDescriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricDescriptor").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Every metric that a campaign can name.
+pub const METRICS: &[MetricDescriptor] = &[
+    MetricDescriptor {
+        name: "accuracy",
+        unit: "%",
+        goal: Goal::Maximize,
+        kind: MetricKind::Measured,
+        summary: "correctly classified share of the validation split; spread = standard error",
+    },
+    MetricDescriptor {
+        name: "test_accuracy",
+        unit: "%",
+        goal: Goal::Maximize,
+        kind: MetricKind::Sealed,
+        summary: "correctly classified share of the test split, which no algorithm reads",
+    },
+    MetricDescriptor {
+        name: "introspectability",
+        unit: "",
+        goal: Goal::Maximize,
+        kind: MetricKind::Measured,
+        summary: "mean cosine distance between class-mean activations, 0 to 2 (XNAS)",
+    },
+    MetricDescriptor {
+        name: "latency",
+        unit: "ms",
+        goal: Goal::Minimize,
+        kind: MetricKind::Measured,
+        summary: "median time of one inference on the device; spread = interquartile range",
+    },
+    MetricDescriptor {
+        name: "energy",
+        unit: "mJ",
+        goal: Goal::Minimize,
+        kind: MetricKind::Measured,
+        summary: "energy of one inference; its source says whether it was measured or modelled",
+    },
+    MetricDescriptor {
+        name: "params",
+        unit: "",
+        goal: Goal::Minimize,
+        kind: MetricKind::Analytic(|graph| graph.params() as f64),
+        summary: "number of trainable parameters",
+    },
+    MetricDescriptor {
+        name: "macs",
+        unit: "",
+        goal: Goal::Minimize,
+        kind: MetricKind::Analytic(|graph| graph.macs() as f64),
+        summary: "multiply-accumulate operations of convolutions and linear layers, one sample",
+    },
+    MetricDescriptor {
+        name: "depth",
+        unit: "layers",
+        goal: Goal::Minimize,
+        kind: MetricKind::Analytic(|graph| f64::from(graph.depth())),
+        summary: "weighted layers on the longest path from input to output",
+    },
+    MetricDescriptor {
+        name: "peak_activation_memory",
+        unit: "B",
+        goal: Goal::Minimize,
+        kind: MetricKind::Analytic(|graph| graph.peak_activation_bytes() as f64),
+        summary: "largest sum of live f32 feature maps during inference of one sample",
+    },
+    MetricDescriptor {
+        name: "modelled_energy",
+        unit: "mJ",
+        goal: Goal::Minimize,
+        kind: MetricKind::Analytic(Graph::modelled_energy_millijoules),
+        summary: "compute and memory energy of one inference by the 45 nm model (Horowitz 2014)",
+    },
+];
+
+/// The metric called `name`, if there is one.
+#[must_use]
+pub fn metric(name: &str) -> Option<&'static MetricDescriptor> {
+    METRICS.iter().find(|descriptor| descriptor.name == name)
+}

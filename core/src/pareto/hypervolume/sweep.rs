@@ -1,0 +1,88 @@
+//! Hypervolume of one to three objectives by sweeping, and the two-dimensional staircase on
+//! which sweeps of three and four objectives rest. Points are positive gains over a reference;
+//! nothing here knows the reference.
+
+/// The union of boxes from the origin to (x, y), as its corners: x ascending, y descending.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Staircase {
+    corners: Vec<[f64; 2]>,
+    /// The corner of the largest box added. Most boxes of a dense front lie inside it, and are
+    /// recognised without a search.
+    largest: [f64; 2],
+}
+
+impl Staircase {
+    pub(super) fn clear(&mut self) {
+        self.corners.clear();
+        self.largest = [0.0; 2];
+    }
+
+    /// Adds the box to (x, y) and returns the area by which the union grew.
+    pub(super) fn add(&mut self, [x, y]: [f64; 2]) -> f64 {
+        if x <= self.largest[0] && y <= self.largest[1] {
+            return 0.0;
+        }
+        let right = self.corners.partition_point(|corner| corner[0] < x);
+        let floor = self.corners.get(right).map_or(0.0, |corner| corner[1]);
+        if floor >= y {
+            return 0.0;
+        }
+        if x * y > self.largest[0] * self.largest[1] {
+            self.largest = [x, y];
+        }
+        let mut area = 0.0;
+        let (mut edge, mut height, mut left) = (x, floor, right);
+        while left > 0 && self.corners[left - 1][1] <= y {
+            let covered = self.corners[left - 1];
+            area += (edge - covered[0]) * (y - height);
+            [edge, height] = covered;
+            left -= 1;
+        }
+        let start = if left > 0 { self.corners[left - 1][0] } else { 0.0 };
+        area += (edge - start) * (y - height);
+        let same_edge = self.corners.get(right).is_some_and(|corner| corner[0] == x);
+        self.replace(left, right + usize::from(same_edge), [x, y]);
+        area
+    }
+
+    fn replace(&mut self, from: usize, to: usize, corner: [f64; 2]) {
+        if from == to {
+            self.corners.insert(from, corner);
+        } else {
+            self.corners[from] = corner;
+            self.corners.drain(from + 1..to);
+        }
+    }
+}
+
+/// Length of the union of intervals from the origin.
+pub(super) fn length(gains: &[f64]) -> f64 {
+    gains.iter().copied().fold(0.0, f64::max)
+}
+
+/// Area of the union of boxes; `order` is a buffer.
+pub(super) fn area(gains: &[f64], order: &mut Vec<[f64; 2]>) -> f64 {
+    order.clear();
+    order.extend(gains.as_chunks::<2>().0);
+    order.sort_unstable_by(|a, b| b[0].total_cmp(&a[0]).then(b[1].total_cmp(&a[1])));
+    let (mut area, mut height) = (0.0, 0.0);
+    for &[x, y] in order.iter() {
+        if y > height {
+            area += x * (y - height);
+            height = y;
+        }
+    }
+    area
+}
+
+/// Volume of the union of boxes in three objectives: each box adds the area by which it grows the
+/// staircase of those at least as high, over its whole height.
+pub(super) fn volume(gains: &[f64], order: &mut Vec<[f64; 3]>, staircase: &mut Staircase) -> f64 {
+    order.clear();
+    order.extend(gains.as_chunks::<3>().0);
+    order.sort_unstable_by(|a, b| {
+        b[2].total_cmp(&a[2]).then(b[0].total_cmp(&a[0])).then(b[1].total_cmp(&a[1]))
+    });
+    staircase.clear();
+    order.iter().map(|&[x, y, z]| staircase.add([x, y]) * z).sum()
+}

@@ -1,0 +1,197 @@
+//! Hypervolume against values by hand, closed forms and inclusion-exclusion on a grid of cells.
+
+use super::*;
+use crate::pareto::dominance::dominates;
+use crate::pareto::front::NonDominatedFront;
+use crate::pareto::test_points::{any_rows, points_of, uniform_stream};
+use proptest::prelude::*;
+
+/// Sums the cells of the grid that the coordinates span; a cell counts when a point is no worse
+/// than its lower corner.
+fn naive(rows: &[Vec<f64>], reference: &[f64]) -> f64 {
+    let m = reference.len();
+    let edges: Vec<Vec<f64>> = (0..m)
+        .map(|k| {
+            let inside = rows.iter().map(|row| row[k]).filter(|v| *v < reference[k]);
+            let mut edges: Vec<f64> = inside.chain([reference[k]]).collect();
+            edges.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            edges.dedup();
+            edges
+        })
+        .collect();
+    let cells: usize = edges.iter().map(|edges| edges.len() - 1).product();
+    let mut volume = 0.0;
+    for mut cell in 0..cells {
+        let (mut corner, mut size) = (Vec::with_capacity(m), 1.0);
+        for edges in &edges {
+            let at = cell % (edges.len() - 1);
+            cell /= edges.len() - 1;
+            corner.push(edges[at]);
+            size *= edges[at + 1] - edges[at];
+        }
+        if rows.iter().any(|row| row.iter().zip(&corner).all(|(v, c)| v <= c)) {
+            volume += size;
+        }
+    }
+    volume
+}
+
+fn assert_close(found: f64, expected: f64, scale: f64) {
+    let allowed = 1e-12 * scale.abs().max(expected.abs());
+    assert!((found - expected).abs() <= allowed, "{found} instead of {expected}");
+}
+
+fn volume(rows: &[Vec<f64>], reference: &[f64]) -> f64 {
+    hypervolume(&points_of(rows), reference).unwrap()
+}
+
+#[test]
+fn two_objectives_by_hand() {
+    // Columns of width 1, 2 and 2 under the reference (5, 5) with heights 1, 3 and 4.
+    let mut rows = vec![vec![0.0, 4.0], vec![1.0, 2.0], vec![3.0, 1.0]];
+    assert_eq!(volume(&rows, &[5.0, 5.0]), 1.0 + 2.0 * 3.0 + 2.0 * 4.0);
+    let contributions = exclusive_contributions(&points_of(&rows), &[5.0, 5.0]).unwrap();
+    assert_eq!(contributions, [1.0, 4.0, 2.0]);
+    // Dominated, repeated, on the bound and beyond it: nothing changes.
+    rows.extend([vec![4.0, 4.0], vec![0.0, 4.0], vec![-9.0, 5.0], vec![6.0, -9.0]]);
+    assert_eq!(volume(&rows, &[5.0, 5.0]), 15.0);
+    let contributions = exclusive_contributions(&points_of(&rows), &[5.0, 5.0]).unwrap();
+    assert_eq!(contributions, [0.0, 4.0, 2.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn three_objectives_by_hand() {
+    let rows = [vec![0.0, 1.0, 1.0], vec![1.0, 0.0, 1.0], vec![1.0, 1.0, 0.0]];
+    // Three boxes of volume 2 that share the unit cube at the reference.
+    assert_eq!(volume(&rows, &[2.0; 3]), 4.0);
+    assert_eq!(exclusive_contributions(&points_of(&rows), &[2.0; 3]).unwrap(), [1.0; 3]);
+}
+
+#[test]
+fn unit_boxes_at_the_corners_in_one_to_eight_objectives() {
+    // Point k has gain 2 in objective k and 1 elsewhere: M boxes that share one unit cube.
+    for m in 1..=8 {
+        let rows: Vec<Vec<f64>> =
+            (0..m).map(|k| (0..m).map(|j| if j == k { -2.0 } else { -1.0 }).collect()).collect();
+        assert_eq!(volume(&rows, &vec![0.0; m]), 1.0 + m as f64);
+        let contributions = exclusive_contributions(&points_of(&rows), &vec![0.0; m]).unwrap();
+        assert_eq!(contributions, vec![if m == 1 { 2.0 } else { 1.0 }; m]);
+    }
+}
+
+#[test]
+fn zdt_fronts_reach_the_integral() {
+    // Zitzler, Deb and Thiele 2000: f2 = 1 - sqrt(f1) (ZDT1) and f2 = 1 - f1^2 (ZDT2). With the
+    // reference (1.1, 1.1) the whole curves dominate 1.1^2 - 1/3 and 1.1^2 - 2/3.
+    let n = 20_000;
+    for (curve, area) in
+        [(f64::sqrt as fn(f64) -> f64, 1.21 - 1.0 / 3.0), (|f1| f1 * f1, 1.21 - 2.0 / 3.0)]
+    {
+        let rows: Vec<Vec<f64>> = (0..=n)
+            .map(|i| f64::from(i) / f64::from(n))
+            .map(|f1| vec![f1, 1.0 - curve(f1)])
+            .collect();
+        let found = volume(&rows, &[1.1, 1.1]);
+        // A staircase below the curve misses at most one cell per step.
+        assert!(found < area && area - found < 1.0 / f64::from(n), "{found} against {area}");
+    }
+}
+
+#[test]
+fn order_of_points_does_not_matter_for_large_fronts() {
+    for m in 2..=5 {
+        let mut next = uniform_stream(m as u64);
+        let sphere = |row: Vec<f64>| {
+            let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
+            row.iter().map(|v| v / norm).collect::<Vec<f64>>()
+        };
+        let mut rows: Vec<Vec<f64>> =
+            (0..150).map(|_| sphere((0..m).map(|_| next() + 1e-3).collect())).collect();
+        let reference = vec![1.1; m];
+        let forward = volume(&rows, &reference);
+        rows.reverse();
+        rows.iter_mut().for_each(|row| row.reverse());
+        assert_close(volume(&rows, &reference), forward, forward);
+        let contributions = exclusive_contributions(&points_of(&rows), &reference).unwrap();
+        for (without, contribution) in contributions.iter().enumerate().step_by(29) {
+            let others = [&rows[..without], &rows[without + 1..]].concat();
+            assert_close(*contribution, forward - volume(&others, &reference), forward);
+        }
+    }
+}
+
+#[test]
+fn nothing_inside_the_reference_is_zero() {
+    for m in 1..=6 {
+        assert_eq!(hypervolume(&Points::new(m), &vec![1.0; m]), Ok(0.0));
+        assert_eq!(volume(&[vec![1.0; m], vec![2.0; m]], &vec![1.0; m]), 0.0);
+        let none = exclusive_contributions(&points_of(&[vec![1.0; m]]), &vec![1.0; m]);
+        assert_eq!(none, Ok(vec![0.0]));
+    }
+    assert_eq!(hypervolume(&Points::new(0), &[]), Ok(0.0));
+}
+
+#[test]
+fn refuses_bad_references_and_overflow() {
+    let points = points_of(&[vec![0.0, 0.0]]);
+    assert_eq!(
+        hypervolume(&points, &[1.0]),
+        Err(HypervolumeError::ReferenceLength { expected: 2, found: 1 })
+    );
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = exclusive_contributions(&points, &[1.0, bad]).unwrap_err();
+        assert!(
+            matches!(error, HypervolumeError::NonFiniteReference { objective: 1, .. }),
+            "{error}"
+        );
+    }
+    let far = points_of(&[vec![-1e200; 2]]);
+    assert_eq!(hypervolume(&far, &[0.0, 0.0]), Err(HypervolumeError::Overflow));
+    assert_eq!(exclusive_contributions(&far, &[0.0, 0.0]), Err(HypervolumeError::Overflow));
+    for m in 2..=6 {
+        let two = points_of(&[vec![-1e200; m], vec![-2e200; m]]);
+        assert_eq!(hypervolume(&two, &vec![0.0; m]), Err(HypervolumeError::Overflow));
+        let contributions = exclusive_contributions(&two, &vec![0.0; m]);
+        assert_eq!(contributions, Err(HypervolumeError::Overflow));
+    }
+    let farther = points_of(&[vec![-f64::MAX]]);
+    assert_eq!(hypervolume(&farther, &[f64::MAX]), Err(HypervolumeError::Overflow));
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_grid_of_cells(rows in any_rows(1..=7), bound in -1.0f64..10.0) {
+        let reference = vec![bound; rows[0].len()];
+        let expected = naive(&rows, &reference);
+        assert_close(volume(&rows, &reference), expected, expected);
+        let contributions = exclusive_contributions(&points_of(&rows), &reference).unwrap();
+        for (without, contribution) in contributions.iter().enumerate() {
+            let mut others = rows.clone();
+            others.remove(without);
+            assert_close(*contribution, expected - naive(&others, &reference), expected);
+            if others.iter().any(|o| dominates(o, &rows[without]) || *o == rows[without]) {
+                prop_assert_eq!(*contribution, 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_grid_of_cells_in_few_objectives(
+        rows in (1usize..=4).prop_flat_map(|m| crate::pareto::test_points::point_rows(m, 8..=18)),
+    ) {
+        let reference = vec![3.0; rows[0].len()];
+        let expected = naive(&rows, &reference);
+        assert_close(volume(&rows, &reference), expected, expected);
+    }
+
+    #[test]
+    fn dominated_points_add_nothing(rows in any_rows(1..=20)) {
+        let reference = vec![5.0; rows[0].len()];
+        let mut front = NonDominatedFront::new(rows[0].len());
+        for (id, row) in rows.iter().enumerate() {
+            front.insert(id, row).unwrap();
+        }
+        let all = volume(&rows, &reference);
+        assert_close(hypervolume(front.points(), &reference).unwrap(), all, all);
+    }
+}

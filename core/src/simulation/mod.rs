@@ -1,0 +1,422 @@
+//! A whole cluster in virtual time: the real engine, simulated workers, a network that loses,
+//! delays, repeats and reorders, processes that die.
+//!
+//! One seed decides everything, so a failure is reproduced by its number. The engine is the one
+//! that runs in production; only what surrounds it is simulated. It serves the fault simulations,
+//! the tabular benchmarks and dry runs. It must not know protobuf, sockets or storage.
+
+mod faults;
+mod ledger;
+mod worker;
+
+pub use faults::FaultRates;
+pub use ledger::Breach;
+pub use worker::{Evaluate, Evaluation};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::RngExt;
+
+use self::worker::{SimulatedWorker, ToWorker};
+use crate::engine::{
+    CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Rejected, Step,
+    SubmissionId,
+};
+use crate::rng::{self, Purpose, Stream};
+use crate::spec::CampaignSpec;
+use crate::time::{Span, Timestamp};
+
+/// How a cluster is simulated.
+#[derive(Debug, Clone)]
+pub struct SimulationSettings {
+    /// The seed of every fault, delay and duration.
+    pub seed: u64,
+    /// The number of workers.
+    pub workers: u32,
+    /// Evaluations that a worker runs at once.
+    pub slots: u32,
+    /// How many more tasks a worker asks for than it has slots, so that it need not wait.
+    pub prefetch: u32,
+    /// The length of a lease.
+    pub lease_length: Span,
+    /// What goes wrong, and how often.
+    pub faults: FaultRates,
+    /// After how many commands the whole state is verified; 0 for never.
+    pub check_every: u64,
+    /// The virtual time after which a simulation that has not ended is a failure.
+    pub horizon: Span,
+}
+
+impl Default for SimulationSettings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            workers: 1,
+            slots: 1,
+            prefetch: 0,
+            lease_length: Span::from_secs(30),
+            faults: FaultRates::NONE,
+            check_every: 0,
+            horizon: Span::from_secs(365 * 24 * 3_600),
+        }
+    }
+}
+
+/// What a simulation ended with.
+#[derive(Debug)]
+pub struct SimulationOutcome {
+    /// The engine in its last state.
+    pub engine: Engine,
+    /// All durable events with their instants.
+    pub journal: Vec<(Timestamp, Event)>,
+    /// Virtual time from start to end.
+    pub elapsed: Span,
+    /// Share of slot time that was spent evaluating.
+    pub utilisation: f64,
+    /// How often each kind of fault was injected.
+    pub injected: BTreeMap<&'static str, u64>,
+}
+
+/// Something scheduled for an instant of virtual time.
+enum Happening {
+    ToCoordinator { worker: usize, command: Command },
+    ToWorker { worker: usize, epoch: u64, message: ToWorker },
+    EvaluationEnds { worker: usize, epoch: u64, key: worker::Key },
+    Heartbeat { worker: usize, epoch: u64 },
+    WorkerRestarts { worker: usize },
+    Tick,
+}
+
+/// The first instant of every simulation; not zero, so that "never" and "at once" differ.
+const EPOCH: Timestamp = Timestamp(1_000_000);
+
+/// A simulated cluster.
+pub struct Simulation<'e> {
+    settings: SimulationSettings,
+    evaluator: &'e dyn Evaluate,
+    engine: Engine,
+    journal: Vec<(Timestamp, Event)>,
+    clock: Timestamp,
+    agenda: BTreeMap<(Timestamp, u64), Happening>,
+    scheduled: u64,
+    workers: Vec<SimulatedWorker>,
+    rng: Stream,
+    commands: u64,
+    injected: BTreeMap<&'static str, u64>,
+}
+
+impl<'e> Simulation<'e> {
+    /// A cluster whose workers all have `capabilities` and compute with `evaluator`.
+    #[must_use]
+    pub fn new(
+        settings: SimulationSettings,
+        capabilities: Arc<Capabilities>,
+        evaluator: &'e dyn Evaluate,
+    ) -> Self {
+        let workers = (0..settings.workers)
+            .map(|index| {
+                SimulatedWorker::new(
+                    format!("simulated-{index}").into(),
+                    capabilities.clone(),
+                    settings.slots,
+                    settings.prefetch,
+                )
+            })
+            .collect();
+        let engine = Engine::new(EngineSettings { lease_length: settings.lease_length });
+        Self {
+            rng: rng::stream(settings.seed, Purpose::Simulation, 0),
+            settings,
+            evaluator,
+            engine,
+            journal: Vec::new(),
+            clock: EPOCH,
+            agenda: BTreeMap::new(),
+            scheduled: 0,
+            workers,
+            commands: 0,
+            injected: BTreeMap::new(),
+        }
+    }
+
+    /// Runs campaigns until all are finished.
+    ///
+    /// # Errors
+    /// [`Breach`] if an invariant is broken, or the horizon passes first.
+    pub fn run(mut self, campaigns: &[Arc<CampaignSpec>]) -> Result<SimulationOutcome, Breach> {
+        self.deliver_reliably(Command::Start)?;
+        for (index, spec) in campaigns.iter().enumerate() {
+            let submission = SubmissionId(index as u128);
+            let source = spec.name.clone();
+            self.deliver_reliably(Command::SubmitCampaign {
+                submission,
+                spec: spec.clone(),
+                source,
+            })?;
+        }
+        for worker in 0..self.workers.len() {
+            self.at(Span::from_millis(worker as u64), Happening::Heartbeat { worker, epoch: 0 });
+        }
+        self.at(self.tick_interval(), Happening::Tick);
+        while !self.is_over() {
+            let Some(((instant, _), happening)) = self.agenda.pop_first() else {
+                return Err(Breach::new("nothing is scheduled, but campaigns are not finished"));
+            };
+            self.clock = instant;
+            if self.clock.since(EPOCH) > self.settings.horizon {
+                return Err(Breach::new(format!(
+                    "campaigns are not finished after {}",
+                    self.settings.horizon
+                )));
+            }
+            self.happen(happening)?;
+        }
+        self.finish()
+    }
+
+    fn is_over(&self) -> bool {
+        self.engine
+            .state()
+            .campaigns()
+            .all(|campaign| matches!(campaign.status(), CampaignStatus::Finished(_)))
+    }
+
+    fn tick_interval(&self) -> Span {
+        Span(self.settings.lease_length.0 / 4)
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Breach> {
+        match happening {
+            Happening::ToCoordinator { worker, command } => self.deliver(worker, command),
+            Happening::ToWorker { worker, epoch, message } => {
+                if self.workers[worker].epoch == epoch {
+                    let sent = self.workers[worker].receive(message);
+                    self.after_worker(worker, sent);
+                }
+                Ok(())
+            }
+            Happening::EvaluationEnds { worker, epoch, key } => {
+                if self.workers[worker].epoch != epoch {
+                    return Ok(());
+                }
+                if self.coin(self.settings.faults.worker_crash, "worker crash") {
+                    self.crash_worker(worker);
+                    return Ok(());
+                }
+                let sent = self.workers[worker].evaluation_ended(key, self.clock);
+                self.after_worker(worker, sent);
+                Ok(())
+            }
+            Happening::Heartbeat { worker, epoch } => {
+                if self.workers[worker].epoch == epoch {
+                    if self.coin(self.settings.faults.disconnect, "disconnect") {
+                        self.disconnect(worker);
+                    }
+                    let patience = Span(self.settings.lease_length.0 * 3);
+                    let sent = self.workers[worker].heartbeat(self.clock, patience);
+                    self.after_worker(worker, sent);
+                    let pause = Span(self.settings.lease_length.0 / 4);
+                    self.at(pause, Happening::Heartbeat { worker, epoch });
+                }
+                Ok(())
+            }
+            Happening::WorkerRestarts { worker } => {
+                let epoch = self.workers[worker].epoch;
+                self.at(Span(0), Happening::Heartbeat { worker, epoch });
+                Ok(())
+            }
+            Happening::Tick => {
+                self.at(self.tick_interval(), Happening::Tick);
+                self.step(Command::Tick).map(|_| ())
+            }
+        }
+    }
+
+    fn crash_worker(&mut self, worker: usize) {
+        self.workers[worker].crash();
+        let pause = Span(self.rng.random_range(0..=self.settings.lease_length.0 * 2));
+        self.at(pause, Happening::WorkerRestarts { worker });
+    }
+
+    fn disconnect(&mut self, worker: usize) {
+        if let Some((id, session)) = self.workers[worker].disconnect() {
+            let command = Command::WorkerDisconnected { worker: id, session };
+            self.send(worker, command);
+        }
+    }
+
+    /// Starts evaluations for which the worker has a slot and sends what it has to say.
+    fn after_worker(&mut self, worker: usize, messages: Vec<Command>) {
+        for (key, assignment) in self.workers[worker].start_evaluations(self.clock) {
+            let evaluation = self.evaluator.evaluate(&assignment);
+            let duration = evaluation.duration;
+            self.workers[worker].running_outcome(key, evaluation);
+            let epoch = self.workers[worker].epoch;
+            self.at(duration, Happening::EvaluationEnds { worker, epoch, key });
+        }
+        for command in messages {
+            self.send(worker, command);
+        }
+    }
+
+    fn send(&mut self, worker: usize, command: Command) {
+        for delay in self.deliveries() {
+            let command = command.clone();
+            self.at(delay, Happening::ToCoordinator { worker, command });
+        }
+    }
+
+    fn send_to_worker(&mut self, worker: usize, message: &ToWorker) {
+        let epoch = self.workers[worker].epoch;
+        for delay in self.deliveries() {
+            let message = message.clone();
+            self.at(delay, Happening::ToWorker { worker, epoch, message });
+        }
+    }
+
+    /// When each copy of a message arrives: none if it is lost, several if it is repeated.
+    fn deliveries(&mut self) -> Vec<Span> {
+        let faults = self.settings.faults;
+        let copies = if self.coin(faults.lose, "message lost") {
+            0
+        } else if self.coin(faults.repeat, "message repeated") {
+            2
+        } else {
+            1
+        };
+        (0..copies).map(|_| Span(self.rng.random_range(0..=faults.delay.0))).collect()
+    }
+
+    fn coin(&mut self, probability: f64, fault: &'static str) -> bool {
+        let hit = probability > 0.0 && self.rng.random_bool(probability);
+        if hit {
+            *self.injected.entry(fault).or_default() += 1;
+        }
+        hit
+    }
+
+    fn at(&mut self, delay: Span, happening: Happening) {
+        self.scheduled += 1;
+        self.agenda.insert((self.clock + delay, self.scheduled), happening);
+    }
+
+    fn deliver(&mut self, worker: usize, command: Command) -> Result<(), Breach> {
+        let registers = match &command {
+            Command::RegisterWorker { name, session, .. } => Some((name.clone(), *session)),
+            _ => None,
+        };
+        match self.step(command)? {
+            Ok(()) => {
+                if let Some((name, session)) = registers
+                    && let Some(found) = self.engine.state().find_worker(&name)
+                    && found.session() == session
+                {
+                    let message = ToWorker::Registered { worker: found.id(), session };
+                    self.send_to_worker(worker, &message);
+                }
+            }
+            Err(_) => self.send_to_worker(worker, &ToWorker::Closed),
+        }
+        Ok(())
+    }
+
+    fn deliver_reliably(&mut self, command: Command) -> Result<(), Breach> {
+        let faults = std::mem::replace(&mut self.settings.faults, FaultRates::NONE);
+        let outcome = self.step(command)?;
+        self.settings.faults = faults;
+        outcome.map_err(|rejected| Breach::new(rejected.to_string()))
+    }
+
+    fn step(&mut self, command: Command) -> Result<Result<(), Rejected>, Breach> {
+        self.commands += 1;
+        let step = match self.engine.step(command, self.clock) {
+            Ok(step) => step,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        if self.coin(self.settings.faults.crash_before_append, "coordinator crash before append") {
+            return self.restart_coordinator().map(Ok);
+        }
+        let Step { at, events, effects } = step;
+        self.journal.extend(events.into_iter().filter(Event::is_durable).map(|event| (at, event)));
+        if self.coin(self.settings.faults.crash_after_append, "coordinator crash after append") {
+            let before = self.engine.state().digest();
+            self.restart_coordinator()?;
+            if self.engine.state().digest() != before {
+                return Err(Breach::new("a restart changed the state"));
+            }
+            return Ok(Ok(()));
+        }
+        for effect in effects {
+            self.perform(effect)?;
+        }
+        self.check()?;
+        Ok(Ok(()))
+    }
+
+    fn check(&self) -> Result<(), Breach> {
+        let every = self.settings.check_every;
+        if every > 0 && self.commands.is_multiple_of(every) {
+            self.engine.state().check().map_err(Breach::inconsistent)?;
+        }
+        Ok(())
+    }
+
+    fn restart_coordinator(&mut self) -> Result<(), Breach> {
+        self.engine = ledger::replay(self.settings.lease_length, &self.journal)?;
+        for worker in 0..self.workers.len() {
+            let epoch = self.workers[worker].epoch;
+            let message = ToWorker::Closed;
+            self.at(Span(1), Happening::ToWorker { worker, epoch, message });
+        }
+        let step = self
+            .engine
+            .step(Command::Start, self.clock)
+            .map_err(|rejected| Breach::new(rejected.to_string()))?;
+        self.journal.extend(
+            step.events.into_iter().filter(Event::is_durable).map(|event| (step.at, event)),
+        );
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), Breach> {
+        let (id, session, message) = match effect {
+            Effect::Assign { worker, session, assignment } => {
+                (worker, session, ToWorker::Assign { session, assignment })
+            }
+            Effect::Stop { worker, session, task, attempt, .. } => {
+                (worker, session, ToWorker::Stop { session, key: (task, attempt) })
+            }
+            Effect::Acknowledge { worker, session, task, attempt } => {
+                ledger::check_acknowledged(&self.engine, &self.journal, task, attempt)?;
+                (worker, session, ToWorker::Acknowledged { session, key: (task, attempt) })
+            }
+        };
+        let name = self.engine.state().workers().find(|worker| worker.id() == id);
+        let Some(name) = name.filter(|worker| worker.session() == session) else { return Ok(()) };
+        let name = name.name().clone();
+        if let Some(worker) = self.workers.iter().position(|worker| worker.name == name) {
+            self.send_to_worker(worker, &message);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<SimulationOutcome, Breach> {
+        self.engine.state().check().map_err(Breach::inconsistent)?;
+        ledger::check_journal(&self.journal)?;
+        let replayed = ledger::replay(self.settings.lease_length, &self.journal)?;
+        if replayed.state().digest() != self.engine.state().digest() {
+            return Err(Breach::new("the journal's replay differs from the live state"));
+        }
+        let elapsed = self.clock.since(EPOCH);
+        let busy: u64 = self.workers.iter().map(|worker| worker.busy.0).sum();
+        let slots = f64::from(self.settings.workers) * f64::from(self.settings.slots);
+        Ok(SimulationOutcome {
+            engine: self.engine,
+            journal: self.journal,
+            elapsed,
+            utilisation: busy as f64 / 1e6 / (slots * elapsed.as_secs_f64()).max(f64::MIN_POSITIVE),
+            injected: self.injected,
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! A simulated worker: the protocol's other side, with a disk that survives crashes.
+//!
+//! It behaves as the real agent does: finished reports stay in its outbox until acknowledged and
+//! are sent again; what it holds goes with each heartbeat; a closed connection is opened anew.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::engine::{Assignment, Capabilities, Command, ReportedOutcome};
+use crate::id::{Attempt, SessionId, TaskId, WorkerId};
+use crate::time::{Span, Timestamp};
+
+/// A task and its attempt.
+pub(super) type Key = (TaskId, Attempt);
+
+/// The result of a simulated evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// What the worker will report.
+    pub outcome: ReportedOutcome,
+    /// How long it takes, in virtual time.
+    pub duration: Span,
+}
+
+/// Computes what a worker would measure.
+pub trait Evaluate {
+    /// Evaluates an assignment; a function of the assignment alone.
+    fn evaluate(&self, assignment: &Assignment) -> Evaluation;
+}
+
+/// A message from the coordinator.
+#[derive(Debug, Clone)]
+pub(super) enum ToWorker {
+    Registered { worker: WorkerId, session: SessionId },
+    Assign { session: SessionId, assignment: Box<Assignment> },
+    Stop { session: SessionId, key: Key },
+    Acknowledged { session: SessionId, key: Key },
+    Closed,
+}
+
+struct Running {
+    since: Timestamp,
+    evaluation: Option<Evaluation>,
+}
+
+pub(super) struct SimulatedWorker {
+    pub(super) name: Arc<str>,
+    /// Counts the lives of the process; whatever was scheduled for an earlier life is void.
+    pub(super) epoch: u64,
+    /// Slot time spent evaluating.
+    pub(super) busy: Span,
+    capabilities: Arc<Capabilities>,
+    slots: u32,
+    prefetch: u32,
+    session: SessionId,
+    registered: Option<WorkerId>,
+    credit_announced: u32,
+    waiting: VecDeque<Box<Assignment>>,
+    running: BTreeMap<Key, Running>,
+    /// Finished and not acknowledged; on disk.
+    outbox: BTreeMap<Key, (ReportedOutcome, Span)>,
+    last_work: Timestamp,
+}
+
+impl SimulatedWorker {
+    pub(super) fn new(
+        name: Arc<str>,
+        capabilities: Arc<Capabilities>,
+        slots: u32,
+        prefetch: u32,
+    ) -> Self {
+        Self {
+            name,
+            epoch: 0,
+            busy: Span(0),
+            capabilities,
+            slots,
+            prefetch,
+            session: SessionId(0),
+            registered: None,
+            credit_announced: 0,
+            waiting: VecDeque::new(),
+            running: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            last_work: Timestamp(0),
+        }
+    }
+
+    /// The process dies: only the disk remains.
+    pub(super) fn crash(&mut self) {
+        self.epoch += 1;
+        self.registered = None;
+        self.credit_announced = 0;
+        self.waiting.clear();
+        self.running.clear();
+    }
+
+    /// The connection breaks; returns what the coordinator knew it as.
+    pub(super) fn disconnect(&mut self) -> Option<(WorkerId, SessionId)> {
+        self.credit_announced = 0;
+        self.registered.take().map(|worker| (worker, self.session))
+    }
+
+    fn holding(&self) -> Vec<Key> {
+        let waiting = self.waiting.iter().map(|found| (found.task, found.attempt));
+        waiting.chain(self.running.keys().copied()).chain(self.outbox.keys().copied()).collect()
+    }
+
+    /// What it says at regular intervals.
+    pub(super) fn heartbeat(&mut self, now: Timestamp, patience: Span) -> Vec<Command> {
+        let idle = self.waiting.is_empty() && self.running.is_empty();
+        if !idle {
+            self.last_work = now;
+        }
+        // Credit may have been lost on the way; a fresh connection starts the count anew.
+        if idle && self.registered.is_some() && now.since(self.last_work) > patience {
+            self.last_work = now;
+            self.disconnect();
+        }
+        let Some(worker) = self.registered else { return vec![self.register()] };
+        let holding = self.holding();
+        let mut messages = vec![Command::Heartbeat { worker, session: self.session, holding }];
+        messages.extend(self.reports(worker));
+        messages.extend(self.announce_credit());
+        messages
+    }
+
+    fn register(&mut self) -> Command {
+        self.session = self.session.next();
+        Command::RegisterWorker {
+            name: self.name.clone(),
+            session: self.session,
+            capabilities: self.capabilities.clone(),
+            holding: self.holding(),
+        }
+    }
+
+    fn reports(&self, worker: WorkerId) -> Vec<Command> {
+        let report =
+            |(key, (outcome, elapsed)): (&Key, &(ReportedOutcome, Span))| Command::Report {
+                worker,
+                session: self.session,
+                task: key.0,
+                attempt: key.1,
+                outcome: outcome.clone(),
+                elapsed: *elapsed,
+            };
+        self.outbox.iter().map(report).collect()
+    }
+
+    fn announce_credit(&mut self) -> Option<Command> {
+        let worker = self.registered?;
+        let taken = self.waiting.len() + self.running.len();
+        let room = (self.slots + self.prefetch).saturating_sub(taken as u32);
+        let credit = room.saturating_sub(self.credit_announced);
+        self.credit_announced += credit;
+        (credit > 0).then_some(Command::Ready { worker, session: self.session, credit })
+    }
+
+    pub(super) fn receive(&mut self, message: ToWorker) -> Vec<Command> {
+        match message {
+            ToWorker::Registered { worker, session } if session == self.session => {
+                self.registered = Some(worker);
+                self.credit_announced = 0;
+                let mut messages = self.reports(worker);
+                messages.extend(self.announce_credit());
+                messages
+            }
+            ToWorker::Assign { session, assignment } if session == self.session => {
+                let key = (assignment.task, assignment.attempt);
+                let known = self.holding().contains(&key);
+                if self.registered.is_some() && !known {
+                    self.credit_announced = self.credit_announced.saturating_sub(1);
+                    self.waiting.push_back(assignment);
+                }
+                Vec::new()
+            }
+            ToWorker::Stop { session, key } if session == self.session => {
+                self.waiting.retain(|found| (found.task, found.attempt) != key);
+                self.running.remove(&key);
+                self.outbox.remove(&key);
+                self.announce_credit().into_iter().collect()
+            }
+            ToWorker::Acknowledged { session, key } if session == self.session => {
+                self.outbox.remove(&key);
+                Vec::new()
+            }
+            ToWorker::Closed => {
+                self.disconnect();
+                vec![self.register()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Moves waiting assignments into free slots.
+    pub(super) fn start_evaluations(&mut self, now: Timestamp) -> Vec<(Key, Box<Assignment>)> {
+        let mut started = Vec::new();
+        while self.running.len() < self.slots as usize {
+            let Some(assignment) = self.waiting.pop_front() else { break };
+            let key = (assignment.task, assignment.attempt);
+            self.running.insert(key, Running { since: now, evaluation: None });
+            started.push((key, assignment));
+        }
+        started
+    }
+
+    pub(super) fn running_outcome(&mut self, key: Key, evaluation: Evaluation) {
+        if let Some(running) = self.running.get_mut(&key) {
+            running.evaluation = Some(evaluation);
+        }
+    }
+
+    pub(super) fn evaluation_ended(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
+        let Some(Running { since, evaluation: Some(evaluation) }) = self.running.remove(&key)
+        else {
+            return Vec::new();
+        };
+        let elapsed = now.since(since);
+        self.busy = self.busy + elapsed;
+        self.outbox.insert(key, (evaluation.outcome, elapsed));
+        let Some(worker) = self.registered else { return Vec::new() };
+        let mut messages = self.reports(worker);
+        messages.extend(self.announce_credit());
+        messages
+    }
+}

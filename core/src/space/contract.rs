@@ -1,0 +1,196 @@
+//! What every search space promises, checked on any of them; written once, run for every line of
+//! [`SPACES`](super::SPACES).
+
+use std::sync::Arc;
+
+use super::{Genotype, Mutation, SPACES, SearchSpace, SpaceEntry, SpaceError};
+use crate::rng::{Purpose, Stream, stream};
+use crate::spec::Section;
+
+const ROUNDS: u64 = 200;
+
+/// Builds a space from the text of its section, panicking with its faults.
+pub(crate) fn build(entry: &SpaceEntry, text: &str) -> Arc<dyn SearchSpace> {
+    let section = Section::from_text(text).expect("the text is a mapping");
+    let space = (entry.build)(&section);
+    section.finish().unwrap_or_else(|faults| panic!("{}: {faults:?}", entry.name));
+    space.expect("a clean section gives a space")
+}
+
+/// Checks the contract of [`SearchSpace`] on genotypes drawn from `space`.
+pub(crate) fn check(space: &dyn SearchSpace) {
+    assert!(space.genes() >= 1);
+    assert!(space.cardinality() >= 2);
+    let mut rng = stream(11, Purpose::Proposal, 0);
+    for round in 0..ROUNDS {
+        let genotype = space.sample(&mut rng);
+        let other = space.sample(&mut rng);
+        belongs(space, &genotype);
+        belongs(space, &space.cross(&genotype, &other, &mut rng));
+        mutates(space, &genotype, &mut rng);
+        crosses(space, &genotype, &other, &mut rng);
+        is_deterministic(space, &genotype, &other, round);
+    }
+    numbers_genotypes(space);
+    reaches_every_value(space, &mut rng);
+    refuses_foreign_genotypes(space);
+    refuses_foreign_text(space);
+    reads_its_parameters_back(space);
+}
+
+fn belongs(space: &dyn SearchSpace, genotype: &Genotype) {
+    assert_eq!(genotype.0.len(), space.genes());
+    let rank = space.rank(genotype).expect("a genotype of the space has a rank");
+    assert!(rank < space.cardinality());
+    assert_eq!(space.unrank(rank).as_ref(), Some(genotype));
+    assert_eq!(space.parse(&space.format(genotype)).as_ref(), Ok(genotype));
+    let hash = space.canonical_hash(genotype).expect("a genotype of the space has a hash");
+    assert_eq!(space.canonical_hash(genotype), Ok(hash));
+    match space.lower(genotype) {
+        Ok(graph) => {
+            assert!(graph.nodes().len() >= 2);
+            assert!(graph.params() > 0);
+            assert!(graph.modelled_energy_millijoules().is_finite());
+        }
+        Err(SpaceError::NoNetwork { .. }) => {}
+        Err(error @ SpaceError::Foreign { .. }) => panic!("{error}"),
+    }
+}
+
+fn differences(a: &Genotype, b: &Genotype) -> usize {
+    a.0.iter().zip(&b.0).filter(|(a, b)| a != b).count()
+}
+
+fn mutates(space: &dyn SearchSpace, parent: &Genotype, rng: &mut Stream) {
+    let one = space.mutate(parent, Mutation::OneGene, rng);
+    belongs(space, &one);
+    assert_eq!(differences(parent, &one), 1, "{parent:?} became {one:?}");
+
+    let none = space.mutate(parent, Mutation::EachGene(0.0), rng);
+    assert_eq!(&none, parent);
+    let all = space.mutate(parent, Mutation::EachGene(1.0), rng);
+    belongs(space, &all);
+    assert_eq!(differences(parent, &all), space.genes(), "{parent:?} became {all:?}");
+    belongs(space, &space.mutate(parent, Mutation::EachGene(0.5), rng));
+}
+
+fn crosses(space: &dyn SearchSpace, first: &Genotype, second: &Genotype, rng: &mut Stream) {
+    let child = space.cross(first, second, rng);
+    for (place, gene) in child.0.iter().enumerate() {
+        assert!([first.0[place], second.0[place]].contains(gene), "gene {place} of {child:?}");
+    }
+    assert_eq!(&space.cross(first, first, rng), first);
+}
+
+fn is_deterministic(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, ordinal: u64) {
+    let draw = || {
+        let mut rng = stream(12, Purpose::Proposal, ordinal);
+        let sampled = space.sample(&mut rng);
+        let mutated = space.mutate(a, Mutation::EachGene(0.5), &mut rng);
+        (sampled, mutated, space.cross(a, b, &mut rng))
+    };
+    assert_eq!(draw(), draw());
+}
+
+fn numbers_genotypes(space: &dyn SearchSpace) {
+    let cardinality = space.cardinality();
+    let first = (0..cardinality.min(1000)).chain(cardinality.saturating_sub(1000)..cardinality);
+    for rank in first {
+        let genotype = space.unrank(rank).expect("every rank below the cardinality has a genotype");
+        assert_eq!(space.rank(&genotype), Ok(rank));
+    }
+    assert_eq!(space.unrank(cardinality), None);
+    assert_eq!(space.unrank(u128::MAX), None);
+}
+
+/// Edits of one gene reach every value that any genotype has at that gene.
+fn reaches_every_value(space: &dyn SearchSpace, rng: &mut Stream) {
+    let sampled: Vec<Genotype> = (0..1000).map(|_| space.sample(rng)).collect();
+    let values = |genotypes: &[Genotype], place: usize| {
+        let mut values: Vec<u16> = genotypes.iter().map(|genotype| genotype.0[place]).collect();
+        values.sort_unstable();
+        values.dedup();
+        values
+    };
+    let mut walk = vec![sampled[0].clone()];
+    for _ in 0..1000 * space.genes() {
+        let next = space.mutate(&walk[walk.len() - 1], Mutation::OneGene, rng);
+        walk.push(next);
+    }
+    for place in 0..space.genes() {
+        let all = values(&sampled, place);
+        let reached = values(&walk, place);
+        assert!(all.len() >= 2, "gene {place} has nothing to choose");
+        assert_eq!(reached, all, "gene {place}");
+    }
+}
+
+fn refuses_foreign_genotypes(space: &dyn SearchSpace) {
+    let own = space.unrank(0).expect("a space is not empty");
+    let mut genotypes = vec![
+        Genotype(Box::default()),
+        Genotype(own.0[1..].into()),
+        Genotype(own.0.iter().copied().chain([0]).collect()),
+    ];
+    for place in 0..space.genes() {
+        let mut genes = own.0.clone();
+        genes[place] = u16::MAX;
+        genotypes.push(Genotype(genes));
+    }
+    for genotype in genotypes {
+        let is_foreign = |error| matches!(error, Some(SpaceError::Foreign { .. }));
+        assert!(is_foreign(space.rank(&genotype).err()), "{genotype:?}");
+        assert!(is_foreign(space.canonical_hash(&genotype).err()), "{genotype:?}");
+        assert!(is_foreign(space.lower(&genotype).err()), "{genotype:?}");
+        assert!(space.parse(&space.format(&genotype)).is_err(), "{genotype:?}");
+    }
+}
+
+fn refuses_foreign_text(space: &dyn SearchSpace) {
+    let text = space.format(&space.unrank(0).expect("a space is not empty"));
+    let broken = [
+        String::new(),
+        " ".to_owned(),
+        "\u{0}".to_owned(),
+        "|+~".repeat(10_000),
+        format!("{text}{text}"),
+        format!("{text}x"),
+        format!("x{text}"),
+    ];
+    for text in broken {
+        assert!(matches!(space.parse(&text), Err(SpaceError::Foreign { .. })), "{text:.40}");
+    }
+    for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
+        assert!(space.parse(&text[..end]).is_err(), "{}", &text[..end]);
+    }
+}
+
+fn reads_its_parameters_back(space: &dyn SearchSpace) {
+    let entry = SPACES.iter().find(|entry| entry.name == space.name());
+    let entry = entry.expect("the space is listed under its name");
+    let parameters = space.parameters();
+    assert!(parameters.is_object());
+    let again = build(entry, &parameters.to_string());
+    assert_eq!(again.parameters(), parameters);
+    assert_eq!(again.cardinality(), space.cardinality());
+    assert_eq!(format!("{again:?}"), format!("{space:?}"));
+    let genotype = space.unrank(space.cardinality() / 2).expect("below the cardinality");
+    assert_eq!(again.lower(&genotype), space.lower(&genotype));
+    assert_eq!(again.canonical_hash(&genotype), space.canonical_hash(&genotype));
+}
+
+#[test]
+fn every_space_keeps_the_contract() {
+    for entry in SPACES {
+        check(build(entry, "{}").as_ref());
+    }
+}
+
+#[test]
+fn every_space_has_a_name_and_a_summary_of_its_own() {
+    for (place, entry) in SPACES.iter().enumerate() {
+        assert_eq!(build(entry, "{}").name(), entry.name);
+        assert!(!entry.summary.is_empty() && !entry.summary.contains('\n'), "{}", entry.name);
+        assert!(SPACES[..place].iter().all(|other| other.name != entry.name), "{}", entry.name);
+    }
+}

@@ -1,0 +1,272 @@
+//! From a file as written to a campaign that can run, or everything that is wrong with it.
+//!
+//! Every check records its fault and goes on; the campaign is put together only if there is none.
+//! It must not know what an entry of a table does with its parameters.
+
+mod objectives;
+mod stages;
+
+use std::sync::Arc;
+
+use super::document::{Place, shortened};
+use super::duration::{self, Duration};
+use super::evaluator::dataset_facts;
+use super::raw::{RawBudget, RawCampaign, RawFailures};
+use super::section::Item;
+use super::{Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, spelling};
+use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
+use crate::objective::{Goal, Objective};
+use crate::space::{SPACES, SearchSpace};
+use crate::time::Span;
+
+/// The version of the format that is read.
+pub(super) const FORMAT_VERSION: u32 = 1;
+/// The longest name of a campaign or stage, in characters.
+const MAX_NAME: usize = 64;
+/// The largest budget: more than a cluster of 10,000 workers evaluates in a year of short
+/// trainings, and few enough for every id to fit.
+const MAX_EVALUATIONS: u32 = 100_000_000;
+/// The most leases of one task.
+const MAX_ATTEMPTS: u32 = 100;
+const DEFAULT_ATTEMPTS: u32 = 3;
+
+/// Reads and checks a campaign; see [`CampaignSpec::parse`].
+pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
+    let root = Section::from_text(text)?;
+    let raw: RawCampaign = root.read();
+    check_version(&root, raw.version);
+    let name = check_name(&root, raw.name);
+    let space = check_space(&root);
+    let objectives = objectives::objectives(&root);
+    let constraints = objectives::constraints(&root);
+    let stages = stages::stages(&root);
+    objectives::check_measured(&root, &objectives, &constraints, &stages);
+    let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
+    let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
+    let algorithm = check_algorithm(&root, &objectives);
+    let budget = check_budget(&root);
+    let failures = check_failures(&root);
+    if let (Some(algorithm), Some(budget)) = (&algorithm, &budget)
+        && root.is_clean_at("budget")
+    {
+        check_population(&root, algorithm.as_ref(), budget);
+    }
+    if let Some(space) = &space {
+        for stage in &stages {
+            check_dataset(space.as_ref(), stage);
+        }
+    }
+    root.finish()?;
+    match (name, space, algorithm, budget, failures) {
+        (Some(name), Some(space), Some(algorithm), Some(budget), Some(failures)) => {
+            Ok(CampaignSpec {
+                name,
+                seed: raw.seed.unwrap_or(0),
+                space,
+                objectives,
+                constraints,
+                algorithm,
+                stages: stages.into_iter().map(|placed| placed.value).collect(),
+                budget,
+                failures,
+            })
+        }
+        _ => Err(Faults::single(Place { line: 1, column: 1 }.fault(
+            "",
+            "a part of the campaign was refused without a reason".to_owned(),
+            Some("this is a defect of the program; please report it with the file".to_owned()),
+        ))),
+    }
+}
+
+/// A checked value and where it was written, for checks across parts of the file.
+struct Placed<'d, T> {
+    value: T,
+    at: Item<'d>,
+}
+
+fn check_version(root: &Section<'_>, version: Option<u32>) {
+    root.missing("version", format!("start the file with `version: {FORMAT_VERSION}`"));
+    if let Some(version) = version.filter(|version| *version != FORMAT_VERSION) {
+        root.fault(
+            "version",
+            format!("version {version} of the format is not known"),
+            format!("this program reads version {FORMAT_VERSION}"),
+        );
+    }
+}
+
+fn check_name(root: &Section<'_>, name: Option<String>) -> Option<Arc<str>> {
+    root.missing("name", "give the campaign a short name, such as `name: fashion-mnist`");
+    name.map(|name| checked_name(root, "name", &name))
+}
+
+/// The name at `key`; a fault if it cannot be part of a file name or a command line.
+fn checked_name(section: &Section<'_>, key: &str, name: &str) -> Arc<str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let valid = name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(allowed);
+    if !valid {
+        section.fault(
+            key,
+            format!("`{}` cannot be a name", shortened(name)),
+            format!(
+                "use letters, digits, `-`, `_` and `.`, at most {MAX_NAME}, and start with a \
+                 letter or digit"
+            ),
+        );
+    }
+    name.into()
+}
+
+/// An entry of a table with its parameters: written as a mapping with a `kind`, or as a bare name.
+struct Choice<'d, E: 'static> {
+    entry: &'static E,
+    parameters: Section<'d>,
+}
+
+/// The entry that is named at `key` of the file.
+fn check_choice<'d, E>(
+    root: &'d Section<'_>,
+    key: &str,
+    table: &'static [E],
+    name_of: fn(&E) -> &'static str,
+) -> Option<Choice<'d, E>> {
+    let names = || table.iter().map(name_of);
+    let Some(item) = root.item(key) else {
+        let list = names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        root.missing(key, format!("choose one of {list}, with its parameters beside `kind`"));
+        return None;
+    };
+    let (name, parameters) = match item.text() {
+        Some(name) => (name.to_owned(), item.empty_section()),
+        None => {
+            let section = item.section()?;
+            let kind = section.item("kind").map(|kind| kind.text().map(str::to_owned));
+            let Some(kind) = kind else {
+                section.fault("kind", "is missing", spelling::advice("", names()));
+                return None;
+            };
+            (kind.unwrap_or_default(), section.without("kind"))
+        }
+    };
+    let entry = table.iter().find(|entry| name_of(entry) == name);
+    if entry.is_none() {
+        let advice = spelling::advice(&name, names());
+        let message = format!("there is no {key} called `{}`", shortened(&name));
+        if parameters.contains("kind") {
+            parameters.fault("kind", message, advice);
+        } else {
+            item.fault(message, advice);
+        }
+    }
+    entry.map(|entry| Choice { entry, parameters })
+}
+
+fn check_space(root: &Section<'_>) -> Option<Arc<dyn SearchSpace>> {
+    let choice = check_choice(root, "space", SPACES, |entry| entry.name)?;
+    (choice.entry.build)(&choice.parameters)
+}
+
+fn check_algorithm(root: &Section<'_>, objectives: &[Objective]) -> Option<Box<dyn Algorithm>> {
+    let context = AlgorithmContext {
+        objectives: objectives.iter().map(|objective| objective.metric.as_str().into()).collect(),
+        maximized: objectives.iter().map(|objective| objective.goal == Goal::Maximize).collect(),
+    };
+    let choice = check_choice(root, "algorithm", ALGORITHMS, |entry| entry.name)?;
+    (choice.entry.build)(&choice.parameters, &context)
+}
+
+fn check_budget(root: &Section<'_>) -> Option<Budget> {
+    let help = "say when the campaign ends, such as `budget: {evaluations: 1000, duration: 8h}`";
+    root.missing("budget", help);
+    let section = root.child("budget")?;
+    let raw: RawBudget = section.read();
+    section.missing("evaluations", "say how many candidates are evaluated, such as 1000");
+    if raw.evaluations.is_some_and(|number| number == 0 || number > MAX_EVALUATIONS) {
+        section.fault(
+            "evaluations",
+            "is out of range",
+            format!("write a number from 1 to {MAX_EVALUATIONS}"),
+        );
+    }
+    let duration = raw.duration.map(|Duration(span)| span);
+    if duration.is_some_and(|span| span < Span::from_secs(1)) {
+        section.fault(
+            "duration",
+            "is too short for anything to be evaluated",
+            "write at least `1s`, or leave the key out for no limit",
+        );
+    }
+    Some(Budget { evaluations: raw.evaluations?, duration })
+}
+
+fn check_failures(root: &Section<'_>) -> Option<FailurePolicy> {
+    if !root.contains("failures") {
+        return Some(FailurePolicy { attempts: DEFAULT_ATTEMPTS });
+    }
+    let section = root.child("failures")?;
+    let raw: RawFailures = section.read();
+    let attempts = raw.attempts.unwrap_or(DEFAULT_ATTEMPTS);
+    if !(1..=MAX_ATTEMPTS).contains(&attempts) {
+        section.fault(
+            "attempts",
+            format!("{attempts} is out of range"),
+            format!("write a number from 1 (never try again) to {MAX_ATTEMPTS}"),
+        );
+    }
+    Some(FailurePolicy { attempts })
+}
+
+/// A population that is never complete would make the algorithm a random search unnoticed.
+fn check_population(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budget) {
+    let parameters = algorithm.parameters();
+    let population = parameters.get("population").and_then(serde_json::Value::as_u64);
+    if let Some(population) = population.filter(|size| *size > u64::from(budget.evaluations)) {
+        root.fault(
+            "algorithm.population",
+            format!(
+                "the population of {population} is larger than the budget of {} evaluations, so \
+                 nothing would ever be bred",
+                budget.evaluations
+            ),
+            "lower `algorithm.population`, raise `budget.evaluations`, or choose `random`",
+        );
+    }
+}
+
+/// Compares what is known of a stage's data set with what the space's networks take and give.
+fn check_dataset(space: &dyn SearchSpace, stage: &Placed<'_, Stage>) {
+    let Some(facts) = stage.value.dataset.as_deref().and_then(dataset_facts) else { return };
+    let parameters = space.parameters();
+    let name = facts.name;
+    let [channels, height, width] = facts.input;
+    if parameters.get("input").is_some_and(|input| *input != serde_json::json!(facts.input)) {
+        stage.at.fault_at(
+            "settings.dataset",
+            format!(
+                "the images of {name} have {channels} x {height} x {width} values, the space's \
+                 networks take another size"
+            ),
+            format!("write `input: [{channels}, {height}, {width}]` in `space`"),
+        );
+    }
+    if parameters.get("classes").is_some_and(|classes| *classes != facts.classes) {
+        stage.at.fault_at(
+            "settings.dataset",
+            format!("{name} has {} classes, the space's networks another number", facts.classes),
+            format!("write `classes: {}` in `space`", facts.classes),
+        );
+    }
+}
+
+/// The text of a length of time, for messages.
+fn written(span: Span) -> String {
+    duration::format(span)
+}
+
+#[cfg(test)]
+pub(super) mod example;
+#[cfg(test)]
+mod tests;

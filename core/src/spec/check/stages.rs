@@ -1,0 +1,228 @@
+//! The stages of an evaluation: known evaluators, metrics that they deliver, each measured once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Placed, checked_name, written};
+use crate::objective::{METRICS, MetricKind, MetricName, metric};
+use crate::spec::document::shortened;
+use crate::spec::duration::Duration;
+use crate::spec::evaluator::{CheckedSettings, EVALUATORS, EvaluatorEntry};
+use crate::spec::raw::RawStage;
+use crate::spec::section::Item;
+use crate::spec::{Section, Stage, spelling};
+use crate::time::Span;
+
+/// The most stages.
+const MAX_STAGES: usize = 16;
+/// The most labels of a stage.
+const MAX_LABELS: usize = 32;
+/// The longest label or value, in bytes.
+const MAX_LABEL: usize = 64;
+const DEFAULT_TIMEOUT: Span = Span::from_secs(3_600);
+const SHORTEST_TIMEOUT: Span = Span::from_millis(100);
+const LONGEST_TIMEOUT: Span = Span::from_secs(30 * 86_400);
+
+/// Reads `stages`. A stage with faults is among the result if enough of it is known.
+pub(super) fn stages<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Stage>> {
+    let help = "list how a candidate is evaluated, such as `stages: [{evaluator: train, ...}]`";
+    root.missing("stages", help);
+    let items = root.items("stages");
+    if items.is_empty() && root.item("stages").is_some_and(|item| item.is_empty_list()) {
+        root.fault("stages", "the list is empty", help);
+    }
+    if items.len() > MAX_STAGES {
+        root.fault(
+            "stages",
+            format!("there are {} stages; at most {MAX_STAGES} are possible", items.len()),
+            "let one stage measure several metrics",
+        );
+    }
+    let mut stages: Vec<Placed<'d, Stage>> = Vec::new();
+    for item in items.into_iter().take(MAX_STAGES) {
+        let Some(value) = stage(&item) else { continue };
+        check_unique(&item, &value, &stages);
+        stages.push(Placed { value, at: item });
+    }
+    stages
+}
+
+/// Names and measured metrics are those of one stage only.
+fn check_unique(item: &Item<'_>, stage: &Stage, earlier: &[Placed<'_, Stage>]) {
+    for other in earlier {
+        if other.value.name == stage.name {
+            item.fault_at(
+                "name",
+                format!("another stage is called `{}` already", stage.name),
+                "give each stage a name of its own",
+            );
+        }
+        for (index, measured) in stage.measures.iter().enumerate() {
+            if other.value.measures.contains(measured) {
+                item.fault_at(
+                    &format!("measures[{index}]"),
+                    format!("stage `{}` measures `{measured}` already", other.value.name),
+                    "let one of the two measure it",
+                );
+            }
+        }
+    }
+}
+
+fn stage(item: &Item<'_>) -> Option<Stage> {
+    let section = item.section()?;
+    let raw: RawStage = section.read();
+    let evaluators = || EVALUATORS.iter().map(|entry| entry.name);
+    section.missing("evaluator", spelling::advice("", evaluators()));
+    let evaluator = raw.evaluator?;
+    let entry = EVALUATORS.iter().find(|entry| entry.name == evaluator);
+    if entry.is_none() {
+        section.fault(
+            "evaluator",
+            format!("there is no evaluator called `{}`", shortened(&evaluator)),
+            spelling::advice(&evaluator, evaluators()),
+        );
+    }
+    let name = match raw.name {
+        Some(name) => checked_name(&section, "name", &name),
+        None => evaluator.as_str().into(),
+    };
+    let timeout = checked_timeout(&section, raw.timeout);
+    let labels = labels(&section);
+    let checked = entry.and_then(|entry| settings(&section, entry));
+    let delivers = checked.as_ref().and_then(|checked| checked.delivers.as_deref());
+    let measures = measures(&section, entry, delivers);
+    let checked = checked?;
+    Some(Stage {
+        name,
+        evaluator: evaluator.into(),
+        settings: Arc::new(checked.settings),
+        measures,
+        dataset: checked.dataset,
+        labels,
+        timeout,
+    })
+}
+
+fn settings(section: &Section<'_>, entry: &EvaluatorEntry) -> Option<CheckedSettings> {
+    (entry.check)(&section.child_or_empty("settings")?)
+}
+
+fn checked_timeout(section: &Section<'_>, timeout: Option<Duration>) -> Span {
+    let timeout = timeout.map_or(DEFAULT_TIMEOUT, |Duration(span)| span);
+    if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&timeout) {
+        section.fault(
+            "timeout",
+            format!("{} is out of range", written(timeout)),
+            format!(
+                "write a length of time from {} to {}",
+                written(SHORTEST_TIMEOUT),
+                written(LONGEST_TIMEOUT)
+            ),
+        );
+    }
+    timeout
+}
+
+fn labels(section: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
+    let mut labels = BTreeMap::new();
+    let Some(written) = section.child("labels") else { return labels };
+    if written.keys().count() > MAX_LABELS {
+        section.fault(
+            "labels",
+            format!("there are more than {MAX_LABELS} labels"),
+            "keep those that choose the workers",
+        );
+        return labels;
+    }
+    for key in written.keys() {
+        let fits = |text: &str| {
+            !text.is_empty() && text.len() <= MAX_LABEL && !text.chars().any(char::is_control)
+        };
+        let item = written.item(key);
+        match item.as_ref().and_then(Item::text).filter(|text| fits(text) && fits(key)) {
+            Some(text) => {
+                labels.insert(key.into(), text.into());
+            }
+            None => written.fault_at_entry(
+                key,
+                "is not a label",
+                format!(
+                    "write `name: value`, both texts of at most {MAX_LABEL} bytes, as the workers \
+                     were given them"
+                ),
+            ),
+        }
+    }
+    labels
+}
+
+/// Reads `measures`: known metrics that the evaluator delivers, each once.
+fn measures(
+    section: &Section<'_>,
+    entry: Option<&'static EvaluatorEntry>,
+    delivers: Option<&[String]>,
+) -> Vec<MetricName> {
+    section.missing("measures", "list the metrics that the stage delivers, such as `[accuracy]`");
+    let items = section.items("measures");
+    if items.is_empty() && section.item("measures").is_some_and(|item| item.is_empty_list()) {
+        section.fault("measures", "the list is empty", "name at least one metric");
+    }
+    let mut measures = Vec::new();
+    for item in items {
+        let Some(name) = item.text() else {
+            item.fault(
+                format!("expected the name of a metric, found {}", item.description()),
+                "write the name alone, such as `accuracy`",
+            );
+            continue;
+        };
+        match refusal(name, entry, delivers) {
+            Some((message, help)) => item.fault(message, help),
+            None if measures.contains(&name.into()) => {
+                item.fault(format!("`{name}` is listed already"), "remove one of the two");
+            }
+            None => measures.push(name.into()),
+        }
+    }
+    measures
+}
+
+/// Why a stage cannot measure `name`, and what to do.
+fn refusal(
+    name: &str,
+    entry: Option<&'static EvaluatorEntry>,
+    delivers: Option<&[String]>,
+) -> Option<(String, String)> {
+    let Some(descriptor) = metric(name) else {
+        let known = METRICS
+            .iter()
+            .filter(|descriptor| !matches!(descriptor.kind, MetricKind::Analytic(_)))
+            .map(|descriptor| descriptor.name);
+        return Some((
+            format!("there is no metric called `{}`", shortened(name)),
+            spelling::advice(name, known),
+        ));
+    };
+    if matches!(descriptor.kind, MetricKind::Analytic(_)) {
+        return Some((
+            format!("`{name}` is computed from the network, not measured"),
+            "remove it here; objectives and constraints can read it without a stage".to_owned(),
+        ));
+    }
+    let entry = entry?;
+    if !entry.metrics.contains(&name) {
+        return Some((
+            format!("the evaluator `{}` does not deliver `{name}`", entry.name),
+            spelling::advice(name, entry.metrics.iter().copied()),
+        ));
+    }
+    delivers.filter(|delivers| !delivers.iter().any(|delivered| delivered == name)).map(
+        |delivers| {
+            (
+                format!("these settings do not deliver `{name}`"),
+                spelling::advice(name, delivers.iter().map(String::as_str)),
+            )
+        },
+    )
+}

@@ -1,0 +1,76 @@
+//! The evaluators that a stage can name: what each one delivers and how its settings are checked.
+//!
+//! An evaluator is one file here and one line in [`EVALUATORS`]; a worker runs the evaluator of the
+//! same name. It must not know how anything is measured.
+
+mod dataset;
+mod synthetic;
+mod tabular;
+mod train;
+
+pub use synthetic::{SyntheticFaults, SyntheticSettings};
+pub use tabular::TabularSettings;
+pub use train::{
+    ActivationSettings, AugmentSettings, EnergySettings, LatencySettings, Precision, TrainSettings,
+};
+
+pub(super) use dataset::facts as dataset_facts;
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::Section;
+
+/// One line of [`EVALUATORS`].
+#[derive(Debug)]
+pub struct EvaluatorEntry {
+    /// The value of `evaluator` in a stage.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// The metrics that it can deliver, by their names.
+    pub metrics: &'static [&'static str],
+    /// Reads a stage's settings; faults go into the section, `None` if there were any.
+    pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
+}
+
+/// The settings of a stage after their check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedSettings {
+    /// Every setting with its value, as a JSON object that the evaluator reads.
+    pub settings: serde_json::Value,
+    /// The data set that a worker must have, if any.
+    pub dataset: Option<Arc<str>>,
+    /// The metrics that these settings can deliver, where that is fewer than
+    /// [`EvaluatorEntry::metrics`].
+    pub delivers: Option<Vec<String>>,
+}
+
+/// Every evaluator that a stage can name.
+pub const EVALUATORS: &[EvaluatorEntry] = &[train::ENTRY, synthetic::ENTRY, tabular::ENTRY];
+
+/// Records a fault at `key` unless `value` lies in `range`; NaN never does.
+fn check_range<N: PartialOrd + Display>(
+    section: &Section<'_>,
+    key: &str,
+    value: N,
+    range: RangeInclusive<N>,
+) {
+    if !range.contains(&value) {
+        section.fault(
+            key,
+            format!("{value} is out of range"),
+            format!("write a number from {} to {}", range.start(), range.end()),
+        );
+    }
+}
+
+/// The settings as the JSON object that an evaluator reads.
+fn to_json(settings: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(settings)
+        .expect("settings are plain structs with text keys and checked numbers")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+use crate::objective::{MetricKind, metric};
+
+/// The checked settings that `text` gives for the evaluator called `name`.
+fn checked(name: &str, text: &str) -> CheckedSettings {
+    let section = Section::from_text(text).unwrap();
+    let entry = EVALUATORS.iter().find(|entry| entry.name == name).unwrap();
+    (entry.check)(&section).unwrap_or_else(|| panic!("{:?}", section.finish()))
+}
+
+#[test]
+fn every_evaluator_delivers_known_metrics_that_have_to_be_measured() {
+    for entry in EVALUATORS {
+        assert!(!entry.summary.is_empty());
+        for name in entry.metrics {
+            let descriptor = metric(name).unwrap();
+            assert!(!matches!(descriptor.kind, MetricKind::Analytic(_)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn evaluators_have_distinct_names() {
+    let names: std::collections::BTreeSet<_> = EVALUATORS.iter().map(|entry| entry.name).collect();
+    assert_eq!(names.len(), EVALUATORS.len());
+}
+
+#[test]
+fn settings_reach_the_evaluator_as_written_and_with_every_default() {
+    let checked = checked(
+        "train",
+        "{dataset: fashion-mnist, epochs: 3, augment: {cutout: 0}, latency: {samples: 50}}",
+    );
+    assert_eq!(checked.dataset.as_deref(), Some("fashion-mnist"));
+    let settings: TrainSettings = serde_json::from_value(checked.settings).unwrap();
+    assert_eq!(
+        settings,
+        TrainSettings {
+            dataset: "fashion-mnist".to_owned(),
+            epochs: 3,
+            validation_samples: Some(10_000),
+            augment: AugmentSettings { cutout: 0, ..AugmentSettings::default() },
+            latency: LatencySettings { samples: 50, ..LatencySettings::default() },
+            ..TrainSettings::default()
+        }
+    );
+    let recipe = (settings.batch_size, settings.learning_rate, settings.momentum);
+    assert_eq!(recipe, (512, 0.1, 0.9));
+}
+
+#[test]
+fn the_size_of_an_unknown_data_set_is_left_to_the_worker() {
+    let checked = checked("train", "{dataset: my-images, train_samples: 1000000}");
+    assert_eq!(checked.dataset.as_deref(), Some("my-images"));
+    let settings: TrainSettings = serde_json::from_value(checked.settings).unwrap();
+    assert_eq!((settings.train_samples, settings.validation_samples), (Some(1_000_000), None));
+}
+
+#[test]
+fn synthetic_settings_reach_the_evaluator() {
+    let checked = checked("synthetic", "{seconds: 0.25, faults: {crash: 0.5, hang: 0.5}}");
+    assert_eq!((checked.dataset, checked.delivers), (None, None));
+    let settings: SyntheticSettings = serde_json::from_value(checked.settings).unwrap();
+    assert_eq!((settings.seconds, settings.spread, settings.steps), (0.25, 0.0, 1));
+    assert_eq!((settings.faults.crash, settings.faults.hang), (0.5, 0.5));
+}
+
+#[test]
+fn a_table_delivers_the_metrics_that_it_has_columns_for() {
+    let checked = checked("tabular", "{table: a/b.csv, columns: {latency: ms, accuracy: top1}}");
+    assert_eq!(checked.delivers, Some(vec!["accuracy".to_owned(), "latency".to_owned()]));
+    let settings: TabularSettings = serde_json::from_value(checked.settings).unwrap();
+    assert_eq!((settings.table.as_str(), settings.key.as_str()), ("a/b.csv", "genotype"));
+    assert_eq!(settings.columns["latency"], "ms");
+}
+
+#[test]
+fn a_table_stays_inside_its_folder() {
+    for table in
+        ["/etc/passwd", "../x", "a/../../x", "a//b", "C:x", "a\\b", "./a", "''", "\"a\\nb\""]
+    {
+        let section =
+            Section::from_text(&format!("table: {table}\ncolumns: {{accuracy: a}}")).unwrap();
+        assert_eq!((tabular::ENTRY.check)(&section), None, "{table}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Campaign specifications: from YAML as written to a checked [`CampaignSpec`], with every fault
+//! reported at once, each with its place and the way out.
+//!
+//! Two steps: `raw` mirrors the file, `check` resolves it. It must not know files (it takes text)
+//! nor what a setting does once it is valid.
+
+mod check;
+mod document;
+mod duration;
+mod evaluator;
+mod fault;
+mod raw;
+mod resolve;
+mod section;
+mod spelling;
+
+pub use evaluator::{
+    ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
+    EvaluatorEntry, LatencySettings, Precision, SyntheticFaults, SyntheticSettings,
+    TabularSettings, TrainSettings,
+};
+pub use fault::{Fault, Faults};
+pub use section::Section;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::algorithm::Algorithm;
+use crate::objective::{Constraint, MetricName, Objective};
+use crate::space::SearchSpace;
+use crate::time::Span;
+
+/// The longest campaign file that is read, in bytes.
+pub const MAX_SPEC_BYTES: usize = 1 << 20;
+
+/// A campaign that passed every check.
+#[derive(Debug, Clone)]
+pub struct CampaignSpec {
+    /// A short name: letters, digits, `-`, `_` and `.`, at most 64 characters.
+    pub name: Arc<str>,
+    /// The seed of every random decision.
+    pub seed: u64,
+    /// The search space.
+    pub space: Arc<dyn SearchSpace>,
+    /// At least one objective.
+    pub objectives: Vec<Objective>,
+    /// Hard constraints, possibly none.
+    pub constraints: Vec<Constraint>,
+    /// The algorithm in its initial state.
+    pub algorithm: Box<dyn Algorithm>,
+    /// The stages of an evaluation, at least one, in order.
+    pub stages: Vec<Stage>,
+    /// When the campaign ends.
+    pub budget: Budget,
+    /// What happens to failed evaluations.
+    pub failures: FailurePolicy,
+}
+
+/// One step of a candidate's evaluation: what is measured, by which evaluator, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// A name for messages, unique within the campaign.
+    pub name: Arc<str>,
+    /// The evaluator, a name of [`EVALUATORS`].
+    pub evaluator: Arc<str>,
+    /// The evaluator's settings with every default filled in: a JSON object.
+    pub settings: Arc<serde_json::Value>,
+    /// The metrics that this stage must deliver, at least one.
+    pub measures: Vec<MetricName>,
+    /// The data set that a worker must have, if any.
+    pub dataset: Option<Arc<str>>,
+    /// Labels that a worker must carry, with their values.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// The longest that one attempt may take.
+    pub timeout: Span,
+}
+
+/// When a campaign stops proposing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The number of evaluations that are dispatched, at least 1. Candidates rejected by analytic
+    /// constraints before dispatch do not count; failed ones do.
+    pub evaluations: u32,
+    /// The longest run time since submission, pauses included, if limited.
+    pub duration: Option<Span>,
+}
+
+/// What happens to failed evaluations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailurePolicy {
+    /// How often one task is leased at most, at least 1.
+    pub attempts: u32,
+}
+
+impl CampaignSpec {
+    /// Reads and checks a campaign.
+    ///
+    /// # Errors
+    /// Every fault of the text, ordered by place.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        check::parse(text)
+    }
+
+    /// The campaign with every default written out; [`Self::parse`] reads it back to an equal
+    /// campaign, whatever the defaults of a later release are.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        resolve::to_yaml(self)
+    }
+}

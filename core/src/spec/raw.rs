@@ -1,0 +1,81 @@
+//! The campaign file as written: which keys exist, before anything is known about their values.
+//!
+//! Parts whose form is open (a name or a mapping, parameters of an entry of a table) are only
+//! listed here and read by `check`.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::duration::Duration;
+use crate::objective::Goal;
+
+/// The top of the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCampaign {
+    pub(super) version: Option<u32>,
+    pub(super) name: Option<String>,
+    pub(super) seed: Option<u64>,
+    #[serde(rename = "space")]
+    _space: Option<IgnoredAny>,
+    #[serde(rename = "objectives")]
+    _objectives: Option<IgnoredAny>,
+    #[serde(rename = "constraints")]
+    _constraints: Option<IgnoredAny>,
+    #[serde(rename = "algorithm")]
+    _algorithm: Option<IgnoredAny>,
+    #[serde(rename = "stages")]
+    _stages: Option<IgnoredAny>,
+    #[serde(rename = "budget")]
+    _budget: Option<IgnoredAny>,
+    #[serde(rename = "failures")]
+    _failures: Option<IgnoredAny>,
+}
+
+/// An objective that is more than a name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawObjective {
+    pub(super) metric: Option<String>,
+    pub(super) goal: Option<Goal>,
+    pub(super) reference: Option<f64>,
+}
+
+/// A constraint, possibly with both bounds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawConstraint {
+    pub(super) metric: Option<String>,
+    pub(super) at_most: Option<f64>,
+    pub(super) at_least: Option<f64>,
+}
+
+/// A stage.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStage {
+    pub(super) name: Option<String>,
+    pub(super) evaluator: Option<String>,
+    #[serde(rename = "measures")]
+    _measures: Option<IgnoredAny>,
+    pub(super) timeout: Option<Duration>,
+    #[serde(rename = "labels")]
+    _labels: Option<IgnoredAny>,
+    #[serde(rename = "settings")]
+    _settings: Option<IgnoredAny>,
+}
+
+/// The budget.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawBudget {
+    pub(super) evaluations: Option<u32>,
+    pub(super) duration: Option<Duration>,
+}
+
+/// The failure policy.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFailures {
+    pub(super) attempts: Option<u32>,
+}

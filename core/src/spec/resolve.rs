@@ -1,0 +1,89 @@
+//! A checked campaign as YAML with every value written out.
+//!
+//! The text does not depend on the defaults of the release that reads it, so it is what a journal
+//! keeps.
+
+use serde_yaml::{Mapping, Value};
+
+use super::check::FORMAT_VERSION;
+use super::{CampaignSpec, Stage, duration};
+use crate::objective::{Bound, Constraint, Objective};
+
+/// The campaign as YAML; see [`CampaignSpec::to_yaml`].
+pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
+    let mut budget = mapping([("evaluations", spec.budget.evaluations.into())]);
+    if let Some(span) = spec.budget.duration {
+        budget.insert("duration".into(), duration::format(span).into());
+    }
+    let campaign = mapping([
+        ("version", FORMAT_VERSION.into()),
+        ("name", spec.name.as_ref().into()),
+        ("seed", spec.seed.into()),
+        ("space", choice(spec.space.name(), spec.space.parameters())),
+        ("objectives", list(&spec.objectives, objective)),
+        ("constraints", list(&spec.constraints, constraint)),
+        ("algorithm", choice(spec.algorithm.name(), spec.algorithm.parameters())),
+        ("stages", list(&spec.stages, stage)),
+        ("budget", budget.into()),
+        ("failures", mapping([("attempts", spec.failures.attempts.into())]).into()),
+    ]);
+    serde_yaml::to_string(&campaign).expect("keys are texts and no value is a foreign type")
+}
+
+fn mapping<const N: usize>(entries: [(&str, Value); N]) -> Mapping {
+    entries.into_iter().map(|(key, value)| (key.into(), value)).collect()
+}
+
+fn list<T>(values: &[T], write: fn(&T) -> Value) -> Value {
+    Value::Sequence(values.iter().map(write).collect())
+}
+
+/// An entry of a table with its parameters.
+fn choice(kind: &str, parameters: serde_json::Value) -> Value {
+    let mut choice = mapping([("kind", kind.into())]);
+    if let Value::Mapping(parameters) = value(&parameters) {
+        choice.extend(parameters);
+    }
+    choice.into()
+}
+
+fn value(json: &serde_json::Value) -> Value {
+    serde_yaml::to_value(json).expect("every JSON value is a YAML value")
+}
+
+fn objective(objective: &Objective) -> Value {
+    let goal = serde_yaml::to_value(objective.goal).expect("a goal is written as its name");
+    let mut written = mapping([("metric", objective.metric.as_str().into()), ("goal", goal)]);
+    if let Some(reference) = objective.reference {
+        written.insert("reference".into(), reference.into());
+    }
+    written.into()
+}
+
+fn constraint(constraint: &Constraint) -> Value {
+    let (key, bound) = match constraint.bound {
+        Bound::AtMost(bound) => ("at_most", bound),
+        Bound::AtLeast(bound) => ("at_least", bound),
+    };
+    mapping([("metric", constraint.metric.as_str().into()), (key, bound.into())]).into()
+}
+
+fn stage(stage: &Stage) -> Value {
+    let labels: Mapping = stage
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_ref().into(), value.as_ref().into()))
+        .collect();
+    mapping([
+        ("name", stage.name.as_ref().into()),
+        ("evaluator", stage.evaluator.as_ref().into()),
+        ("measures", list(&stage.measures, |metric| metric.as_str().into())),
+        ("timeout", duration::format(stage.timeout).into()),
+        ("labels", labels.into()),
+        ("settings", value(&stage.settings)),
+    ])
+    .into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! The whole engine under seeded faults, without threads, sockets or clocks: whatever is lost,
+//! late, repeated or dead, every evaluation counts exactly once and replay is bit for bit.
+//!
+//! `CAMBRIAN_SIMULATION_SEEDS` sets the number of seeds (default 2,000).
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cambrian_core::engine::{
+    Assignment, CampaignStatus, Failure, FailureKind, FinishReason, ReportedOutcome,
+};
+use cambrian_core::rng::{self, Purpose};
+use cambrian_core::simulation::{
+    Evaluate, Evaluation, FaultRates, Simulation, SimulationOutcome, SimulationSettings,
+};
+use cambrian_core::spec::CampaignSpec;
+use cambrian_core::time::Span;
+use rand::RngExt;
+
+const MEASURED: [&str; 2] = ["accuracy", "latency"];
+
+/// Values that follow from the graph, with failures of every kind a worker can report.
+struct Flaky {
+    failure_rate: f64,
+}
+
+impl Evaluate for Flaky {
+    fn evaluate(&self, assignment: &Assignment) -> Evaluation {
+        let attempt = u64::from(assignment.attempt.0);
+        let mut rng = rng::stream(assignment.seed, Purpose::Simulation, attempt);
+        let duration = Span::from_millis(rng.random_range(100..60_000));
+        if rng.random_bool(self.failure_rate) {
+            let kind = FailureKind::ALL[rng.random_range(0..FailureKind::ALL.len())];
+            let failure = Failure { kind, message: "simulated".into() };
+            return Evaluation { outcome: ReportedOutcome::Failed(failure), duration };
+        }
+        let params = assignment.graph.params() as f64;
+        let measured = assignment.stage.measures.iter().map(|metric| match metric.as_str() {
+            "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4)),
+            _ => support::measurement("latency", assignment.graph.macs() as f64 * 1e-7),
+        });
+        Evaluation { outcome: ReportedOutcome::Measured(measured.collect()), duration }
+    }
+}
+
+fn spec(seed: u64, algorithm: &str, stages: u32, evaluations: u32) -> Arc<CampaignSpec> {
+    let stages = match stages {
+        1 => "  - {name: all, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}\n",
+        _ => {
+            "  - {name: train, evaluator: synthetic, measures: [accuracy], timeout: 5m}\n  \
+               - {name: measure, evaluator: synthetic, measures: [latency], timeout: 5m}\n"
+        }
+    };
+    support::campaign(&format!(
+        "version: 1\nname: simulated\nseed: {seed}\n\
+         space: {{kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}}\n\
+         objectives: [accuracy, latency]\n\
+         constraints:\n  - {{metric: params, at_most: 14000}}\n  - {{metric: accuracy, at_least: 20}}\n\
+         algorithm: {algorithm}\n\
+         stages:\n{stages}\
+         budget: {{evaluations: {evaluations}}}\n\
+         failures: {{attempts: 4}}\n"
+    ))
+}
+
+fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
+    let algorithms = [
+        "{kind: nsga2, mode: asynchronous, population: 6}",
+        "{kind: nsga2, mode: generational, population: 6}",
+        "{kind: regularized_evolution, population: 6, sample: 3}",
+        "random",
+    ];
+    let algorithm = algorithms[seed as usize % algorithms.len()];
+    let campaigns =
+        [spec(seed, algorithm, 1 + (seed / 4 % 2) as u32, 24), spec(seed + 1, "random", 1, 5)];
+    let settings = SimulationSettings {
+        seed,
+        workers: 1 + (seed % 5) as u32,
+        slots: 1 + (seed / 3 % 2) as u32,
+        prefetch: (seed / 2 % 3) as u32,
+        lease_length: Span::from_secs(20),
+        faults,
+        check_every: 1,
+        horizon: Span::from_secs(30 * 24 * 3_600),
+    };
+    let evaluator = Flaky { failure_rate: if faults == FaultRates::NONE { 0.0 } else { 0.15 } };
+    let capabilities = support::capabilities("synthetic", &MEASURED);
+    Simulation::new(settings, capabilities, &evaluator)
+        .run(&campaigns)
+        .unwrap_or_else(|breach| panic!("seed {seed}: {breach}"))
+}
+
+fn seeds() -> u64 {
+    std::env::var("CAMBRIAN_SIMULATION_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(2_000)
+}
+
+#[test]
+fn every_evaluation_counts_exactly_once_under_harsh_faults() {
+    let mut injected: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for seed in 0..seeds() {
+        let outcome = simulate(seed, FaultRates::HARSH);
+        for campaign in outcome.engine.state().campaigns() {
+            let finished = CampaignStatus::Finished(FinishReason::BudgetSpent);
+            assert_eq!(campaign.status(), finished, "seed {seed}");
+            let ended = campaign.scored() + campaign.failed();
+            assert_eq!(ended, campaign.spec().budget.evaluations, "seed {seed}");
+        }
+        for (fault, times) in outcome.injected {
+            *injected.entry(fault).or_default() += times;
+        }
+    }
+    eprintln!("injected over {} seeds: {injected:?}", seeds());
+    assert_eq!(injected.len(), 6, "a kind of fault never happened: {injected:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in [3, 4, 5, 6] {
+        let (first, second) =
+            (simulate(seed, FaultRates::HARSH), simulate(seed, FaultRates::HARSH));
+        assert_eq!(first.engine.state().digest(), second.engine.state().digest());
+        assert_eq!(first.elapsed, second.elapsed);
+    }
+}
+
+#[test]
+fn without_faults_nothing_fails_and_no_slot_idles() {
+    for seed in 0..40 {
+        let outcome = simulate(seed, FaultRates::NONE);
+        assert!(outcome.injected.is_empty());
+        for campaign in outcome.engine.state().campaigns() {
+            assert_eq!(campaign.failed(), 0, "seed {seed}");
+        }
+    }
+}
