@@ -82,7 +82,12 @@ impl Cluster {
     fn report(&mut self, worker: WorkerId, key: (u64, u32), outcome: ReportedOutcome) -> Step {
         self.expect(Command::Report {
             worker,
-            session: self.engine.state().find_worker(&worker.to_string()).unwrap().session(),
+            session: self
+                .engine
+                .state()
+                .find_worker(&worker.to_string())
+                .expect("it has registered")
+                .session(),
             task: TaskId(key.0),
             attempt: Attempt(key.1),
             outcome,
@@ -490,7 +495,7 @@ fn the_reference_point_is_the_campaigns_or_that_of_its_first_results() {
     assert_eq!(cluster.campaign().reference_point(), Some(&[-0.0, 50.0][..]));
     let worker = cluster.worker("a", 1);
     cluster.report(worker, (1, 1), measured(80.0, 10.0));
-    assert_eq!(cluster.campaign().front_view().hypervolume(), 80.0 * 40.0);
+    assert_eq!(cluster.campaign().front_view().hypervolume(), Some(80.0 * 40.0));
 
     let mut cluster = Cluster::with_campaign("", 2);
     let worker = cluster.worker("a", 2);

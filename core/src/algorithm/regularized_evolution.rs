@@ -83,7 +83,8 @@ fn check_weights(
 ) {
     let names: Vec<&str> = context.objectives.iter().map(|name| &**name).collect();
     for (name, weight) in weights {
-        if !names.contains(&name.as_str()) {
+        // Without any objective the fault is theirs.
+        if !names.is_empty() && !names.contains(&name.as_str()) {
             section.fault(
                 "weights",
                 format!("`{name}` is not an objective of this campaign"),

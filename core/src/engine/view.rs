@@ -91,11 +91,11 @@ pub struct FrontView {
 }
 
 impl FrontView {
-    /// The hypervolume that the front dominates, up to the reference point; 0 until that is fixed.
+    /// The hypervolume that the front dominates, up to the reference point; `None` until that is
+    /// fixed, and where the volume is too large for a double.
     #[must_use]
-    pub fn hypervolume(&self) -> f64 {
-        let Some(reference) = &self.reference else { return 0.0 };
-        hypervolume(&self.points, reference).unwrap_or(0.0)
+    pub fn hypervolume(&self) -> Option<f64> {
+        hypervolume(&self.points, self.reference.as_deref()?).ok()
     }
 
     /// The reference point in the metrics' natural signs; empty until fixed.

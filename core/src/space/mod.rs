@@ -82,7 +82,8 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
     /// A child of two parents of this space.
     fn cross(&self, first: &Genotype, second: &Genotype, rng: &mut Stream) -> Genotype;
 
-    /// A key that is equal for genotypes known to stand for the same network with the same costs.
+    /// A key that is equal for genotypes known to compute the same function; by the published
+    /// rule of the space where there is one. Costs of equal ones may differ (dead operations).
     ///
     /// # Errors
     /// [`SpaceError::Foreign`] if the genotype is not of this space.

@@ -209,22 +209,19 @@ impl Document {
             )));
         }
         let mut builder = Builder::default();
-        match builder.build(text.strip_prefix('\u{feff}').unwrap_or(text)) {
-            Ok(()) => {}
-            Err(fault) => {
-                builder.faults.push(fault);
-            }
-        }
-        match (builder.root.take(), builder.stopped) {
-            (Some(root), false) => Ok(Self { root, faults: builder.faults }),
-            _ => Err(Faults::collect(builder.faults).unwrap_or_else(|| {
-                Faults::single(start.fault(
-                    "",
-                    "the file is empty".to_owned(),
-                    Some("start from configs/campaigns/reference.yaml".to_owned()),
-                ))
-            })),
-        }
+        let read = builder.build(text.strip_prefix('\u{feff}').unwrap_or(text));
+        let Builder { root, mut faults, .. } = builder;
+        let last = match (read, root) {
+            (Ok(()), Some(root)) => return Ok(Self { root, faults }),
+            (Err(fault), _) => fault,
+            (Ok(()), None) => start.fault(
+                "",
+                "the file is empty".to_owned(),
+                Some("start from configs/campaigns/reference.yaml".to_owned()),
+            ),
+        };
+        faults.push(last.clone());
+        Err(Faults::collect(faults).unwrap_or_else(|| Faults::single(last)))
     }
 }
 
@@ -251,19 +248,15 @@ struct Builder {
     nodes: usize,
     text_bytes: usize,
     faults: Vec<Fault>,
-    /// Whether the reading ended before the text did.
-    stopped: bool,
 }
 
 impl Builder {
     fn build(&mut self, text: &str) -> Result<(), Fault> {
-        self.stopped = true;
         let mut parser = Parser::new(StrInput::new(text));
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| syntax_fault(&error))?;
             self.accept(event, span.start.into())?;
         }
-        self.stopped = false;
         Ok(())
     }
 

@@ -298,7 +298,7 @@ enum Step {
 
 impl Step {
     /// Moves `node` and `place` one step inwards, if there is such a value.
-    fn enter<'n>(&self, node: &mut &'n Node, place: &mut Place, at_key: bool) -> bool {
+    fn enter(&self, node: &mut &Node, place: &mut Place, at_key: bool) -> bool {
         match (self, &node.content) {
             (Step::Key(key), Content::Mapping(entries)) => {
                 let Some(entry) = entries.iter().find(|entry| entry.key == *key) else {

@@ -1,3 +1,5 @@
+//! Building graphs: inferred shapes, refused nodes, and random operations that must never panic.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Costs against published numbers and hand-computed ones.
+
 use super::*;
 use crate::graph::{GraphBuilder, NodeId, Window};
 

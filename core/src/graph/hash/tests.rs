@@ -1,3 +1,5 @@
+//! What the structural hash must ignore, and what it must tell apart.
+
 use proptest::prelude::*;
 
 use super::*;

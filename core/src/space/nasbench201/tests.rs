@@ -1,3 +1,5 @@
+//! The space against the published tables: costs, classes of isomorphism, notation.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

@@ -49,19 +49,20 @@ pub(super) fn stages<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Stage>> {
 
 /// Names and measured metrics are those of one stage only.
 fn check_unique(item: &Item<'_>, stage: &Stage, earlier: &[Placed<'_, Stage>]) {
+    let Some(section) = item.section() else { return };
     for other in earlier {
         if other.value.name == stage.name {
-            item.fault_at(
+            section.fault(
                 "name",
                 format!("another stage is called `{}` already", stage.name),
                 "give each stage a name of its own",
             );
         }
-        for (index, measured) in stage.measures.iter().enumerate() {
-            if other.value.measures.contains(measured) {
-                item.fault_at(
-                    &format!("measures[{index}]"),
-                    format!("stage `{}` measures `{measured}` already", other.value.name),
+        for measured in section.items("measures") {
+            let Some(name) = measured.text() else { continue };
+            if other.value.measures.contains(&name.into()) {
+                measured.fault(
+                    format!("stage `{}` measures `{name}` already", other.value.name),
                     "let one of the two measure it",
                 );
             }

@@ -1,3 +1,5 @@
+//! The table of evaluators and the settings that reach them.
+
 use super::*;
 use crate::objective::{MetricKind, metric};
 

@@ -1,3 +1,5 @@
+//! Campaigns written out read back to themselves.
+
 use proptest::prelude::*;
 
 use crate::spec::CampaignSpec;

@@ -1,3 +1,5 @@
+//! Sections: what is read, and where each fault lies.
+
 use serde::Deserialize;
 
 use super::*;
