@@ -1,0 +1,442 @@
+//! Journal records: durable events with their instants.
+//!
+//! A record that cannot be read is an error that names its field; what a release wrote, every
+//! later release reads. Volatile events have no record.
+
+use std::sync::Arc;
+
+use cambrian_core::algorithm::{Origin, Proposal};
+use cambrian_core::engine::{
+    Capabilities, Event, Failure, FinishReason, InfeasibleReason, LeaseEnd,
+};
+use cambrian_core::graph::CanonicalHash;
+use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
+use cambrian_core::objective::Measurement;
+use cambrian_core::space::Genotype;
+use cambrian_core::spec::{CampaignSpec, MAX_SPEC_BYTES};
+use cambrian_core::time::Timestamp;
+
+use super::campaign::{submission, submission_bytes};
+use super::measurement::{measurement_messages, measurements};
+use super::{ConvertError, Within, instant, list, name, number, positive, required, span, text};
+use crate::v1;
+use crate::v1::journal_record::Event as Message;
+
+/// The largest number of genes of one genotype.
+const MAX_GENES: usize = 1 << 20;
+/// Resolved campaigns are longer than what was written.
+const MAX_RESOLVED_BYTES: usize = 8 * MAX_SPEC_BYTES;
+
+/// The record of `event`, `None` if the event is volatile.
+#[must_use]
+pub fn record(at: Timestamp, event: &Event) -> Option<v1::JournalRecord> {
+    message(event).map(|event| v1::JournalRecord { at_micros: at.0, event: Some(event) })
+}
+
+fn message(event: &Event) -> Option<Message> {
+    Some(match event {
+        Event::Started { lease_length } => {
+            Message::Started(v1::Started { lease_micros: lease_length.0 })
+        }
+        Event::CampaignSubmitted { campaign, submission, spec, source } => {
+            Message::CampaignSubmitted(v1::CampaignSubmitted {
+                campaign: campaign.0,
+                submission: submission_bytes(*submission),
+                resolved_yaml: spec.to_yaml(),
+                source_yaml: source.to_string(),
+            })
+        }
+        Event::CampaignPaused(campaign) => {
+            Message::CampaignPaused(v1::CampaignPaused { campaign: campaign.0 })
+        }
+        Event::CampaignResumed(campaign) => {
+            Message::CampaignResumed(v1::CampaignResumed { campaign: campaign.0 })
+        }
+        Event::CampaignDraining { campaign, reason } => {
+            let reason = v1::FinishReason::from(*reason).into();
+            Message::CampaignDraining(v1::CampaignDraining { campaign: campaign.0, reason })
+        }
+        Event::CampaignFinished { campaign, reason } => {
+            let reason = v1::FinishReason::from(*reason).into();
+            Message::CampaignFinished(v1::CampaignFinished { campaign: campaign.0, reason })
+        }
+        Event::CandidateProposed { candidate, proposal, analytic } => {
+            Message::CandidateProposed(proposed(*candidate, proposal, analytic))
+        }
+        Event::CandidateInfeasible { candidate, reason } => {
+            Message::CandidateInfeasible(infeasible(*candidate, reason))
+        }
+        Event::CandidateScored { candidate, violation } => {
+            let candidate = Some((*candidate).into());
+            Message::CandidateScored(v1::CandidateScored { candidate, violation: *violation })
+        }
+        Event::CandidateFailed { candidate, failure } => {
+            let (candidate, failure) = (Some((*candidate).into()), Some(failure.into()));
+            Message::CandidateFailed(v1::CandidateFailed { candidate, failure })
+        }
+        Event::WorkerRegistered { worker, name, session, capabilities } => {
+            Message::WorkerRegistered(v1::WorkerRegistered {
+                worker: worker.0,
+                name: name.to_string(),
+                session: session.0,
+                capabilities: Some(capabilities.as_ref().into()),
+            })
+        }
+        Event::WorkerLeft { worker, goodbye } => {
+            Message::WorkerLeft(v1::WorkerLeft { worker: worker.0, goodbye: *goodbye })
+        }
+        other => return task_message(other),
+    })
+}
+
+fn task_message(event: &Event) -> Option<Message> {
+    Some(match event {
+        Event::TaskQueued { task, candidate, stage } => Message::TaskQueued(v1::TaskQueued {
+            task: task.0,
+            candidate: Some((*candidate).into()),
+            stage: u32::from(*stage),
+        }),
+        Event::TaskLeased { task, attempt, worker, session, deadline } => {
+            Message::TaskLeased(v1::TaskLeased {
+                task: task.0,
+                attempt: attempt.0,
+                worker: worker.0,
+                session: session.0,
+                deadline_micros: deadline.0,
+            })
+        }
+        Event::LeaseEnded { task, attempt, end } => Message::LeaseEnded(v1::LeaseEnded {
+            task: task.0,
+            attempt: attempt.0,
+            end: v1::LeaseEnd::from(*end).into(),
+        }),
+        Event::TaskCompleted { task, attempt, worker, measurements, elapsed } => {
+            Message::TaskCompleted(v1::TaskCompleted {
+                task: task.0,
+                attempt: attempt.0,
+                worker: worker.0,
+                measurements: measurement_messages(measurements),
+                elapsed_micros: elapsed.0,
+            })
+        }
+        Event::AttemptFailed { task, attempt, worker, failure, elapsed } => {
+            Message::AttemptFailed(v1::AttemptFailed {
+                task: task.0,
+                attempt: attempt.0,
+                worker: worker.0,
+                failure: Some(failure.into()),
+                elapsed_micros: elapsed.0,
+            })
+        }
+        Event::TaskRequeued(task) => Message::TaskRequeued(v1::TaskRequeued { task: task.0 }),
+        Event::TaskFailed { task, failure } => {
+            Message::TaskFailed(v1::TaskFailed { task: task.0, failure: Some(failure.into()) })
+        }
+        _ => return None,
+    })
+}
+
+fn proposed(
+    candidate: CandidateId,
+    proposal: &Proposal,
+    analytic: &[Measurement],
+) -> v1::CandidateProposed {
+    let parents = match proposal.origin {
+        Origin::Sampled => vec![],
+        Origin::Mutated { parent } => vec![parent.0],
+        Origin::Crossed { first, second } => vec![first.0, second.0],
+    };
+    v1::CandidateProposed {
+        candidate: Some(candidate.into()),
+        genes: proposal.genotype.0.iter().map(|gene| u32::from(*gene)).collect(),
+        canonical_hash: proposal.key.as_bytes().to_vec(),
+        origin: Some(v1::Origin { parents }),
+        analytic: measurement_messages(analytic),
+    }
+}
+
+fn infeasible(candidate: CandidateId, reason: &InfeasibleReason) -> v1::CandidateInfeasible {
+    use v1::candidate_infeasible::Reason;
+    let reason = match reason {
+        InfeasibleReason::Constraints(text) => Reason::Constraints(text.to_string()),
+        InfeasibleReason::NoNetwork(text) => Reason::NoNetwork(text.to_string()),
+    };
+    v1::CandidateInfeasible { candidate: Some(candidate.into()), reason: Some(reason) }
+}
+
+impl From<FinishReason> for v1::FinishReason {
+    fn from(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::BudgetSpent => Self::BudgetSpent,
+            FinishReason::TimeUp => Self::TimeUp,
+            FinishReason::SpaceExhausted => Self::SpaceExhausted,
+            FinishReason::Cancelled => Self::Cancelled,
+            FinishReason::NothingFeasible => Self::NothingFeasible,
+        }
+    }
+}
+
+impl From<LeaseEnd> for v1::LeaseEnd {
+    fn from(end: LeaseEnd) -> Self {
+        match end {
+            LeaseEnd::Expired => Self::Expired,
+            LeaseEnd::HandedBack => Self::HandedBack,
+            LeaseEnd::Forgotten => Self::Forgotten,
+            LeaseEnd::Undelivered => Self::Undelivered,
+            LeaseEnd::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+fn finish_reason(code: i32) -> Result<FinishReason, ConvertError> {
+    Ok(match v1::FinishReason::try_from(code) {
+        Ok(v1::FinishReason::BudgetSpent) => FinishReason::BudgetSpent,
+        Ok(v1::FinishReason::TimeUp) => FinishReason::TimeUp,
+        Ok(v1::FinishReason::SpaceExhausted) => FinishReason::SpaceExhausted,
+        Ok(v1::FinishReason::Cancelled) => FinishReason::Cancelled,
+        Ok(v1::FinishReason::NothingFeasible) => FinishReason::NothingFeasible,
+        Ok(v1::FinishReason::Unspecified) | Err(_) => {
+            return Err(ConvertError::new("reason", format!("{code} is no reason to finish")));
+        }
+    })
+}
+
+fn lease_end(code: i32) -> Result<LeaseEnd, ConvertError> {
+    Ok(match v1::LeaseEnd::try_from(code) {
+        Ok(v1::LeaseEnd::Expired) => LeaseEnd::Expired,
+        Ok(v1::LeaseEnd::HandedBack) => LeaseEnd::HandedBack,
+        Ok(v1::LeaseEnd::Forgotten) => LeaseEnd::Forgotten,
+        Ok(v1::LeaseEnd::Undelivered) => LeaseEnd::Undelivered,
+        Ok(v1::LeaseEnd::Cancelled) => LeaseEnd::Cancelled,
+        Ok(v1::LeaseEnd::Unspecified) | Err(_) => {
+            return Err(ConvertError::new("end", format!("{code} is no end of a lease")));
+        }
+    })
+}
+
+impl TryFrom<v1::JournalRecord> for (Timestamp, Event) {
+    type Error = ConvertError;
+
+    fn try_from(record: v1::JournalRecord) -> Result<Self, ConvertError> {
+        let at = instant("at_micros", record.at_micros)?;
+        Ok((at, event(required("event", record.event)?)?))
+    }
+}
+
+fn event(message: Message) -> Result<Event, ConvertError> {
+    match message {
+        Message::Started(v1::Started { lease_micros }) => {
+            let lease_length = span("lease_micros", lease_micros).within("started")?;
+            Ok(Event::Started { lease_length })
+        }
+        Message::CampaignSubmitted(message) => {
+            campaign_submitted(message).within("campaign_submitted")
+        }
+        Message::CampaignPaused(message) => {
+            campaign(message.campaign).map(Event::CampaignPaused).within("campaign_paused")
+        }
+        Message::CampaignResumed(message) => {
+            campaign(message.campaign).map(Event::CampaignResumed).within("campaign_resumed")
+        }
+        Message::CampaignDraining(v1::CampaignDraining { campaign, reason }) => {
+            let (campaign, reason) = ended(campaign, reason).within("campaign_draining")?;
+            Ok(Event::CampaignDraining { campaign, reason })
+        }
+        Message::CampaignFinished(v1::CampaignFinished { campaign, reason }) => {
+            let (campaign, reason) = ended(campaign, reason).within("campaign_finished")?;
+            Ok(Event::CampaignFinished { campaign, reason })
+        }
+        Message::CandidateProposed(message) => {
+            candidate_proposed(message).within("candidate_proposed")
+        }
+        Message::CandidateInfeasible(message) => {
+            candidate_infeasible(message).within("candidate_infeasible")
+        }
+        Message::CandidateScored(message) => candidate_scored(message).within("candidate_scored"),
+        Message::CandidateFailed(v1::CandidateFailed { candidate: id, failure: message }) => {
+            let candidate = candidate(id).within("candidate_failed")?;
+            let failure = failure(message).within("candidate_failed")?;
+            Ok(Event::CandidateFailed { candidate, failure })
+        }
+        Message::TaskQueued(message) => task_queued(message).within("task_queued"),
+        Message::TaskLeased(message) => task_leased(message).within("task_leased"),
+        Message::LeaseEnded(v1::LeaseEnded { task, attempt, end }) => {
+            let (task, attempt) = task_attempt(task, attempt).within("lease_ended")?;
+            Ok(Event::LeaseEnded { task, attempt, end: lease_end(end).within("lease_ended")? })
+        }
+        Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
+        Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
+        Message::TaskRequeued(message) => {
+            task(message.task).map(Event::TaskRequeued).within("task_requeued")
+        }
+        Message::TaskFailed(v1::TaskFailed { task: id, failure: message }) => {
+            let task = task(id).within("task_failed")?;
+            Ok(Event::TaskFailed { task, failure: failure(message).within("task_failed")? })
+        }
+        Message::WorkerRegistered(message) => {
+            worker_registered(message).within("worker_registered")
+        }
+        Message::WorkerLeft(v1::WorkerLeft { worker: id, goodbye }) => {
+            Ok(Event::WorkerLeft { worker: worker(id).within("worker_left")?, goodbye })
+        }
+    }
+}
+
+fn campaign(number: u32) -> Result<CampaignId, ConvertError> {
+    positive("campaign", number).map(CampaignId)
+}
+
+fn worker(number: u32) -> Result<WorkerId, ConvertError> {
+    positive("worker", number).map(WorkerId)
+}
+
+fn task(id: u64) -> Result<TaskId, ConvertError> {
+    number("task", positive("task", id)?).map(TaskId)
+}
+
+fn task_attempt(task: u64, attempt: u32) -> Result<(TaskId, Attempt), ConvertError> {
+    v1::TaskAttempt { task, attempt }.try_into()
+}
+
+fn candidate(message: Option<v1::CandidateId>) -> Result<CandidateId, ConvertError> {
+    required("candidate", message)?.try_into().within("candidate")
+}
+
+fn failure(message: Option<v1::Failure>) -> Result<Failure, ConvertError> {
+    required("failure", message)?.try_into().within("failure")
+}
+
+fn ended(number: u32, reason: i32) -> Result<(CampaignId, FinishReason), ConvertError> {
+    Ok((campaign(number)?, finish_reason(reason)?))
+}
+
+fn campaign_submitted(message: v1::CampaignSubmitted) -> Result<Event, ConvertError> {
+    text("source_yaml", &message.source_yaml, MAX_SPEC_BYTES)?;
+    text("resolved_yaml", &message.resolved_yaml, MAX_RESOLVED_BYTES)?;
+    let spec = CampaignSpec::parse(&message.resolved_yaml)
+        .map_err(|faults| ConvertError::new("resolved_yaml", faults.to_string()))?;
+    Ok(Event::CampaignSubmitted {
+        campaign: campaign(message.campaign)?,
+        submission: submission(&message.submission)?,
+        spec: Arc::new(spec),
+        source: message.source_yaml.into(),
+    })
+}
+
+fn candidate_proposed(message: v1::CandidateProposed) -> Result<Event, ConvertError> {
+    let hash: [u8; 16] = message.canonical_hash[..].try_into().map_err(|_| {
+        let reason = format!("has {} bytes, expected 16", message.canonical_hash.len());
+        ConvertError::new("canonical_hash", reason)
+    })?;
+    let proposal = Proposal {
+        genotype: genotype(&message.genes)?,
+        key: CanonicalHash::from_bytes(hash),
+        origin: origin(required("origin", message.origin)?).within("origin")?,
+    };
+    Ok(Event::CandidateProposed {
+        candidate: candidate(message.candidate)?,
+        proposal: Arc::new(proposal),
+        analytic: measurements("analytic", message.analytic)?,
+    })
+}
+
+fn genotype(genes: &[u32]) -> Result<Genotype, ConvertError> {
+    positive("genes", genes.len())?;
+    list("genes", genes.len(), MAX_GENES)?;
+    let gene = |(index, gene): (usize, &u32)| {
+        let reason = || format!("is {gene}, at most {} is allowed", u16::MAX);
+        u16::try_from(*gene)
+            .map_err(|_| ConvertError::new("", reason()))
+            .within_entry("genes", index)
+    };
+    genes.iter().enumerate().map(gene).collect::<Result<_, _>>().map(Genotype)
+}
+
+fn origin(message: v1::Origin) -> Result<Origin, ConvertError> {
+    let parent = |index: usize| {
+        positive("", message.parents[index]).map(Ordinal).within_entry("parents", index)
+    };
+    match message.parents.len() {
+        0 => Ok(Origin::Sampled),
+        1 => Ok(Origin::Mutated { parent: parent(0)? }),
+        2 => Ok(Origin::Crossed { first: parent(0)?, second: parent(1)? }),
+        more => {
+            Err(ConvertError::new("parents", format!("has {more} entries, at most 2 are allowed")))
+        }
+    }
+}
+
+fn candidate_infeasible(message: v1::CandidateInfeasible) -> Result<Event, ConvertError> {
+    use v1::candidate_infeasible::Reason;
+    let candidate = candidate(message.candidate)?;
+    let reason = match required("reason", message.reason)? {
+        Reason::Constraints(text) => InfeasibleReason::Constraints(text.into()),
+        Reason::NoNetwork(text) => InfeasibleReason::NoNetwork(text.into()),
+    };
+    Ok(Event::CandidateInfeasible { candidate, reason })
+}
+
+fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError> {
+    let violation = message.violation;
+    if !violation.is_finite() || violation < 0.0 {
+        let reason = format!("is {violation}, expected a finite number of at least 0");
+        return Err(ConvertError::new("violation", reason));
+    }
+    Ok(Event::CandidateScored { candidate: candidate(message.candidate)?, violation })
+}
+
+fn task_queued(message: v1::TaskQueued) -> Result<Event, ConvertError> {
+    let stage = u8::try_from(message.stage).map_err(|_| {
+        let reason = format!("is {}, at most {} is allowed", message.stage, u8::MAX);
+        ConvertError::new("stage", reason)
+    })?;
+    let candidate = candidate(message.candidate)?;
+    Ok(Event::TaskQueued { task: task(message.task)?, candidate, stage })
+}
+
+fn task_leased(message: v1::TaskLeased) -> Result<Event, ConvertError> {
+    let (task, attempt) = task_attempt(message.task, message.attempt)?;
+    Ok(Event::TaskLeased {
+        task,
+        attempt,
+        worker: worker(message.worker)?,
+        session: SessionId(message.session),
+        deadline: instant("deadline_micros", message.deadline_micros)?,
+    })
+}
+
+fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
+    let (task, attempt) = task_attempt(message.task, message.attempt)?;
+    Ok(Event::TaskCompleted {
+        task,
+        attempt,
+        worker: worker(message.worker)?,
+        measurements: measurements("measurements", message.measurements)?,
+        elapsed: span("elapsed_micros", message.elapsed_micros)?,
+    })
+}
+
+fn attempt_failed(message: v1::AttemptFailed) -> Result<Event, ConvertError> {
+    let (task, attempt) = task_attempt(message.task, message.attempt)?;
+    Ok(Event::AttemptFailed {
+        task,
+        attempt,
+        worker: worker(message.worker)?,
+        failure: failure(message.failure)?,
+        elapsed: span("elapsed_micros", message.elapsed_micros)?,
+    })
+}
+
+fn worker_registered(message: v1::WorkerRegistered) -> Result<Event, ConvertError> {
+    let capabilities = required("capabilities", message.capabilities)?;
+    name("name", &message.name)?;
+    Ok(Event::WorkerRegistered {
+        worker: worker(message.worker)?,
+        name: message.name.into(),
+        session: SessionId(message.session),
+        capabilities: Arc::new(Capabilities::try_from(capabilities).within("capabilities")?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Round trips of every durable event, and one bad record for each check.
+
+use super::super::capabilities::tests::any_capabilities;
+use super::super::measurement::tests::{any_failure, any_measurements};
+use super::super::tests::bad_field;
+use super::*;
+use cambrian_core::time::Span;
+use proptest::prelude::*;
+use prost::Message as _;
+
+fn any_candidate() -> impl Strategy<Value = CandidateId> {
+    (1u32.., 1u32..)
+        .prop_map(|(campaign, ordinal)| CandidateId::new(CampaignId(campaign), Ordinal(ordinal)))
+}
+
+fn any_origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![
+        Just(Origin::Sampled),
+        (1u32..).prop_map(|parent| Origin::Mutated { parent: Ordinal(parent) }),
+        (1u32.., 1u32..).prop_map(|(first, second)| Origin::Crossed {
+            first: Ordinal(first),
+            second: Ordinal(second)
+        }),
+    ]
+}
+
+fn any_proposed() -> impl Strategy<Value = Event> {
+    let genes = proptest::collection::vec(any::<u16>(), 1..20);
+    (any_candidate(), genes, any::<[u8; 16]>(), any_origin(), any_measurements()).prop_map(
+        |(candidate, genes, hash, origin, analytic)| {
+            let (genotype, key) = (Genotype(genes.into()), CanonicalHash::from_bytes(hash));
+            let proposal = Arc::new(Proposal { genotype, key, origin });
+            Event::CandidateProposed { candidate, proposal, analytic }
+        },
+    )
+}
+
+fn any_finish() -> impl Strategy<Value = FinishReason> {
+    proptest::sample::select(vec![
+        FinishReason::BudgetSpent,
+        FinishReason::TimeUp,
+        FinishReason::SpaceExhausted,
+        FinishReason::Cancelled,
+        FinishReason::NothingFeasible,
+    ])
+}
+
+fn any_lease_end() -> impl Strategy<Value = LeaseEnd> {
+    proptest::sample::select(vec![
+        LeaseEnd::Expired,
+        LeaseEnd::HandedBack,
+        LeaseEnd::Forgotten,
+        LeaseEnd::Undelivered,
+        LeaseEnd::Cancelled,
+    ])
+}
+
+fn any_task_event() -> impl Strategy<Value = Event> {
+    let task = (1..=super::super::MAX_NUMBER).prop_map(TaskId);
+    let attempt = (1u32..).prop_map(Attempt);
+    let worker = (1u32..).prop_map(WorkerId);
+    let span = (0..=super::super::MAX_NUMBER).prop_map(Span);
+    prop_oneof![
+        (task.clone(), any_candidate(), any::<u8>())
+            .prop_map(|(task, candidate, stage)| Event::TaskQueued { task, candidate, stage }),
+        (task.clone(), attempt.clone(), worker.clone(), 0..1u64 << 60, span.clone()).prop_map(
+            |(task, attempt, worker, session, deadline)| Event::TaskLeased {
+                task,
+                attempt,
+                worker,
+                session: SessionId(session),
+                deadline: Timestamp(deadline.0),
+            }
+        ),
+        (task.clone(), attempt.clone(), any_lease_end())
+            .prop_map(|(task, attempt, end)| Event::LeaseEnded { task, attempt, end }),
+        (task.clone(), attempt.clone(), worker.clone(), any_measurements(), span.clone()).prop_map(
+            |(task, attempt, worker, measurements, elapsed)| Event::TaskCompleted {
+                task,
+                attempt,
+                worker,
+                measurements,
+                elapsed
+            }
+        ),
+        (task.clone(), attempt, worker, any_failure(), span).prop_map(
+            |(task, attempt, worker, failure, elapsed)| Event::AttemptFailed {
+                task,
+                attempt,
+                worker,
+                failure,
+                elapsed
+            }
+        ),
+        task.clone().prop_map(Event::TaskRequeued),
+        (task, any_failure()).prop_map(|(task, failure)| Event::TaskFailed { task, failure }),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let campaign = (1u32..).prop_map(CampaignId);
+    prop_oneof![
+        any_task_event(),
+        any_proposed(),
+        (0..1u64 << 50).prop_map(|micros| Event::Started { lease_length: Span(micros) }),
+        campaign.clone().prop_map(Event::CampaignPaused),
+        campaign.clone().prop_map(Event::CampaignResumed),
+        (campaign.clone(), any_finish())
+            .prop_map(|(campaign, reason)| Event::CampaignDraining { campaign, reason }),
+        (campaign, any_finish())
+            .prop_map(|(campaign, reason)| Event::CampaignFinished { campaign, reason }),
+        (any_candidate(), ".{0,30}", any::<bool>()).prop_map(|(candidate, text, network)| {
+            let reason = if network {
+                InfeasibleReason::NoNetwork(text.into())
+            } else {
+                InfeasibleReason::Constraints(text.into())
+            };
+            Event::CandidateInfeasible { candidate, reason }
+        }),
+        (any_candidate(), 0.0..1e300f64)
+            .prop_map(|(candidate, violation)| Event::CandidateScored { candidate, violation }),
+        (any_candidate(), any_failure())
+            .prop_map(|(candidate, failure)| Event::CandidateFailed { candidate, failure }),
+        ((1u32..), "[a-z0-9-]{1,20}", any::<u64>(), any_capabilities()).prop_map(
+            |(worker, name, session, capabilities)| Event::WorkerRegistered {
+                worker: WorkerId(worker),
+                name: name.into(),
+                session: SessionId(session),
+                capabilities: Arc::new(capabilities),
+            }
+        ),
+        ((1u32..), any::<bool>())
+            .prop_map(|(worker, goodbye)| Event::WorkerLeft { worker: WorkerId(worker), goodbye }),
+    ]
+}
+
+fn read(event: Message) -> Result<(Timestamp, Event), ConvertError> {
+    v1::JournalRecord { at_micros: 1, event: Some(event) }.try_into()
+}
+
+fn bad(event: Message) -> String {
+    bad_field(read(event))
+}
+
+proptest! {
+    #[test]
+    fn events_round_trip_through_bytes(event in any_event(), micros in 0..1u64 << 60) {
+        let bytes = record(Timestamp(micros), &event).unwrap().encode_to_vec();
+        let message = v1::JournalRecord::decode(&bytes[..]).unwrap();
+        let (at, read) = <(Timestamp, Event)>::try_from(message).unwrap();
+        prop_assert_eq!(at, Timestamp(micros));
+        prop_assert_eq!(format!("{read:?}"), format!("{event:?}"));
+    }
+
+    #[test]
+    fn garbage_is_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(message) = v1::JournalRecord::decode(&bytes[..]) {
+            let _ = <(Timestamp, Event)>::try_from(message);
+        }
+    }
+}
+
+#[test]
+fn volatile_events_have_no_record() {
+    for event in [
+        Event::LeaseRenewed { task: TaskId(1), deadline: Timestamp(1) },
+        Event::WorkerSeen(WorkerId(1)),
+        Event::CreditSet { worker: WorkerId(1), credit: 2 },
+        Event::ProgressMade { task: TaskId(1), step: 1, steps: 2, metrics: Default::default() },
+    ] {
+        assert_eq!(record(Timestamp(1), &event).is_some(), event.is_durable(), "{event:?}");
+    }
+}
+
+#[test]
+fn bad_records_name_their_field() {
+    let empty = v1::JournalRecord::default();
+    assert_eq!(bad_field(<(Timestamp, Event)>::try_from(empty)), "event");
+    let late = v1::JournalRecord { at_micros: u64::MAX, event: None };
+    assert_eq!(bad_field(<(Timestamp, Event)>::try_from(late)), "at_micros");
+    let started = Message::Started(v1::Started { lease_micros: u64::MAX });
+    assert_eq!(bad(started), "started.lease_micros");
+    let broken = v1::CampaignSubmitted { resolved_yaml: "name: [".into(), ..Default::default() };
+    assert_eq!(bad(Message::CampaignSubmitted(broken)), "campaign_submitted.resolved_yaml");
+    assert_eq!(bad(Message::CampaignPaused(Default::default())), "campaign_paused.campaign");
+    assert_eq!(bad(Message::CampaignResumed(Default::default())), "campaign_resumed.campaign");
+    let draining = v1::CampaignDraining { campaign: 1, reason: 0 };
+    assert_eq!(bad(Message::CampaignDraining(draining)), "campaign_draining.reason");
+    let finished = v1::CampaignFinished { campaign: 1, reason: 77 };
+    assert_eq!(bad(Message::CampaignFinished(finished)), "campaign_finished.reason");
+}
+
+#[test]
+fn bad_candidates_name_their_field() {
+    let id = Some(v1::CandidateId { campaign: 1, ordinal: 1 });
+    let proposed = v1::CandidateProposed {
+        candidate: id,
+        genes: vec![1, 2],
+        canonical_hash: vec![0; 16],
+        origin: Some(v1::Origin::default()),
+        analytic: vec![],
+    };
+    let bad_proposed = |change: fn(&mut v1::CandidateProposed)| {
+        let mut message = proposed.clone();
+        change(&mut message);
+        bad(Message::CandidateProposed(message))
+    };
+    assert_eq!(bad_proposed(|m| m.candidate = None), "candidate_proposed.candidate");
+    assert_eq!(bad_proposed(|m| m.genes.clear()), "candidate_proposed.genes");
+    assert_eq!(bad_proposed(|m| m.genes[1] = 70_000), "candidate_proposed.genes[1]");
+    assert_eq!(bad_proposed(|m| m.canonical_hash.clear()), "candidate_proposed.canonical_hash");
+    assert_eq!(bad_proposed(|m| m.origin = None), "candidate_proposed.origin");
+    let origin = |parents| Some(v1::Origin { parents });
+    let orphan = v1::CandidateProposed { origin: origin(vec![1, 0]), ..proposed.clone() };
+    assert_eq!(bad(Message::CandidateProposed(orphan)), "candidate_proposed.origin.parents[1]");
+    let crowd = v1::CandidateProposed { origin: origin(vec![1, 2, 3]), ..proposed.clone() };
+    assert_eq!(bad(Message::CandidateProposed(crowd)), "candidate_proposed.origin.parents");
+    let infeasible = v1::CandidateInfeasible { candidate: id, reason: None };
+    assert_eq!(bad(Message::CandidateInfeasible(infeasible)), "candidate_infeasible.reason");
+    for violation in [f64::NAN, -1.0, f64::INFINITY] {
+        let scored = v1::CandidateScored { candidate: id, violation };
+        assert_eq!(bad(Message::CandidateScored(scored)), "candidate_scored.violation");
+    }
+    let failed = v1::CandidateFailed { candidate: id, failure: None };
+    assert_eq!(bad(Message::CandidateFailed(failed)), "candidate_failed.failure");
+}
+
+#[test]
+fn bad_tasks_and_workers_name_their_field() {
+    let id = Some(v1::CandidateId { campaign: 1, ordinal: 1 });
+    let queued = v1::TaskQueued { task: 1, candidate: id, stage: 256 };
+    assert_eq!(bad(Message::TaskQueued(queued)), "task_queued.stage");
+    assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
+    let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
+    assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");
+    let ended = v1::LeaseEnded { task: 1, attempt: 1, end: 0 };
+    assert_eq!(bad(Message::LeaseEnded(ended)), "lease_ended.end");
+    let completed = v1::TaskCompleted { task: 1, attempt: 1, worker: 0, ..Default::default() };
+    assert_eq!(bad(Message::TaskCompleted(completed)), "task_completed.worker");
+    let attempt = v1::AttemptFailed { task: 1, attempt: 1, worker: 1, ..Default::default() };
+    assert_eq!(bad(Message::AttemptFailed(attempt)), "attempt_failed.failure");
+    assert_eq!(bad(Message::TaskRequeued(Default::default())), "task_requeued.task");
+    let failed = v1::TaskFailed { task: 1, failure: None };
+    assert_eq!(bad(Message::TaskFailed(failed)), "task_failed.failure");
+    let nameless = v1::WorkerRegistered { worker: 1, ..Default::default() };
+    assert_eq!(bad(Message::WorkerRegistered(nameless)), "worker_registered.capabilities");
+    assert_eq!(bad(Message::WorkerLeft(Default::default())), "worker_left.worker");
+}

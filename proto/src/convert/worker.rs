@@ -1,0 +1,264 @@
+//! The worker's stream: what workers say becomes commands, effects become what they are told.
+
+use std::sync::Arc;
+
+use cambrian_core::engine::{Capabilities, Command, Effect, StopReason};
+use cambrian_core::id::{Attempt, SessionId, TaskId, WorkerId};
+
+use super::measurement::{outcome, progress_metrics};
+use super::{ConvertError, MAX_LIST, Within, list, name, number, positive, required};
+use crate::v1;
+
+/// A worker's first message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registration {
+    /// The name it keeps for life.
+    pub name: Arc<str>,
+    /// Larger than that of every earlier connection of this worker.
+    pub session: SessionId,
+    /// What it can do; at least one slot.
+    pub capabilities: Arc<Capabilities>,
+    /// The attempts that it works on or holds finished reports of.
+    pub holding: Vec<(TaskId, Attempt)>,
+}
+
+impl From<&Registration> for v1::Register {
+    fn from(registration: &Registration) -> Self {
+        Self {
+            name: registration.name.to_string(),
+            session: registration.session.0,
+            capabilities: Some(registration.capabilities.as_ref().into()),
+            holding: registration.holding.iter().map(|held| (*held).into()).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Register> for Registration {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Register) -> Result<Self, ConvertError> {
+        name("name", &message.name)?;
+        let session = number("session", positive("session", message.session)?)?;
+        let capabilities = required("capabilities", message.capabilities)?;
+        let capabilities = Capabilities::try_from(capabilities).within("capabilities")?;
+        positive("slots", capabilities.slots).within("capabilities")?;
+        Ok(Self {
+            name: message.name.into(),
+            session: SessionId(session),
+            capabilities: Arc::new(capabilities),
+            holding: holding(message.holding)?,
+        })
+    }
+}
+
+impl From<Registration> for Command {
+    fn from(registration: Registration) -> Self {
+        let Registration { name, session, capabilities, holding } = registration;
+        Command::RegisterWorker { name, session, capabilities, holding }
+    }
+}
+
+fn holding(messages: Vec<v1::TaskAttempt>) -> Result<Vec<(TaskId, Attempt)>, ConvertError> {
+    list("holding", messages.len(), MAX_LIST)?;
+    let read = |(index, message): (usize, v1::TaskAttempt)| {
+        message.try_into().within_entry("holding", index)
+    };
+    messages.into_iter().enumerate().map(read).collect()
+}
+
+/// What `worker` says on its connection `session` after it has registered.
+///
+/// # Errors
+/// [`ConvertError`] if the message is malformed, or is another [`v1::Register`].
+pub fn command(
+    worker: WorkerId,
+    session: SessionId,
+    message: v1::WorkerMessage,
+) -> Result<Command, ConvertError> {
+    use v1::worker_message::Message;
+    match required("message", message.message)? {
+        Message::Register(_) => {
+            Err(ConvertError::new("register", "this stream has been registered already"))
+        }
+        Message::Heartbeat(heartbeat) => {
+            let holding = holding(heartbeat.holding).within("heartbeat")?;
+            Ok(Command::Heartbeat { worker, session, holding })
+        }
+        Message::Ready(v1::Ready { credit }) => Ok(Command::Ready { worker, session, credit }),
+        Message::Progress(message) => progress(worker, session, message).within("progress"),
+        Message::Report(message) => report(worker, session, message).within("report"),
+        Message::Goodbye(v1::Goodbye {}) => Ok(Command::WorkerGoodbye { worker, session }),
+    }
+}
+
+fn progress(
+    worker: WorkerId,
+    session: SessionId,
+    message: v1::Progress,
+) -> Result<Command, ConvertError> {
+    let v1::Progress { task, attempt, step, steps, metrics } = message;
+    let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
+    let metrics = progress_metrics(metrics)?;
+    Ok(Command::Progress { worker, session, task, attempt, step, steps, metrics })
+}
+
+fn report(
+    worker: WorkerId,
+    session: SessionId,
+    message: v1::Report,
+) -> Result<Command, ConvertError> {
+    let v1::Report { task, attempt, outcome: ended } = message;
+    let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
+    let (outcome, elapsed) = outcome(required("outcome", ended)?).within("outcome")?;
+    Ok(Command::Report { worker, session, task, attempt, outcome, elapsed })
+}
+
+/// Where an effect goes: the worker and the connection that alone may receive it.
+#[must_use]
+pub fn recipient(effect: &Effect) -> (WorkerId, SessionId) {
+    match effect {
+        Effect::Assign { worker, session, .. }
+        | Effect::Stop { worker, session, .. }
+        | Effect::Acknowledge { worker, session, .. } => (*worker, *session),
+    }
+}
+
+impl From<StopReason> for v1::StopReason {
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::Cancelled => Self::Cancelled,
+            StopReason::Superseded => Self::Superseded,
+        }
+    }
+}
+
+impl From<&Effect> for v1::CoordinatorMessage {
+    fn from(effect: &Effect) -> Self {
+        use v1::coordinator_message::Message;
+        let message = match effect {
+            Effect::Assign { assignment, .. } => {
+                Message::Assign(v1::Assign { assignment: Some(assignment.as_ref().into()) })
+            }
+            Effect::Stop { task, attempt, reason, .. } => Message::Stop(v1::Stop {
+                task: task.0,
+                attempt: attempt.0,
+                reason: v1::StopReason::from(*reason).into(),
+            }),
+            Effect::Acknowledge { task, attempt, .. } => {
+                Message::Acknowledged(v1::Acknowledged { task: task.0, attempt: attempt.0 })
+            }
+        };
+        Self { message: Some(message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::capabilities::tests::any_capabilities;
+    use super::super::tests::bad_field;
+    use super::*;
+    use cambrian_core::engine::ReportedOutcome;
+    use proptest::prelude::*;
+    use v1::worker_message::Message;
+
+    fn read(message: Message) -> Result<Command, ConvertError> {
+        command(WorkerId(1), SessionId(2), v1::WorkerMessage { message: Some(message) })
+    }
+
+    fn registration() -> v1::Register {
+        let capabilities = v1::Capabilities { slots: 1, ..Default::default() };
+        v1::Register {
+            name: "gpu-1".into(),
+            session: 7,
+            capabilities: Some(capabilities),
+            holding: vec![],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn registrations_round_trip(
+            capabilities in any_capabilities(), session in 1u64..1 << 60, name in "[a-z0-9.-]{1,20}",
+            held in proptest::collection::vec((1u64..99, 1u32..9), 0..4),
+        ) {
+            let before = Registration {
+                name: name.into(),
+                session: SessionId(session),
+                capabilities: Arc::new(Capabilities { slots: capabilities.slots.max(1), ..capabilities }),
+                holding: held.into_iter().map(|(task, attempt)| (TaskId(task), Attempt(attempt))).collect(),
+            };
+            prop_assert_eq!(Registration::try_from(v1::Register::from(&before)), Ok(before));
+        }
+    }
+
+    #[test]
+    fn each_bad_field_of_a_registration_is_named() {
+        let bad = |message| bad_field(Registration::try_from(message));
+        assert_eq!(bad(v1::Register { name: String::new(), ..registration() }), "name");
+        assert_eq!(bad(v1::Register { session: 0, ..registration() }), "session");
+        assert_eq!(bad(v1::Register { capabilities: None, ..registration() }), "capabilities");
+        let slotless = Some(v1::Capabilities::default());
+        assert_eq!(
+            bad(v1::Register { capabilities: slotless, ..registration() }),
+            "capabilities.slots"
+        );
+        let held = vec![v1::TaskAttempt { task: 1, attempt: 1 }, v1::TaskAttempt::default()];
+        assert_eq!(bad(v1::Register { holding: held, ..registration() }), "holding[1].task");
+        let many = vec![v1::TaskAttempt { task: 1, attempt: 1 }; MAX_LIST + 1];
+        assert_eq!(bad(v1::Register { holding: many, ..registration() }), "holding");
+    }
+
+    #[test]
+    fn each_bad_field_of_a_message_is_named() {
+        let bad = |message| bad_field(read(message));
+        let empty = v1::WorkerMessage { message: None };
+        assert_eq!(bad_field(command(WorkerId(1), SessionId(2), empty)), "message");
+        assert_eq!(bad(Message::Register(registration())), "register");
+        let held = vec![v1::TaskAttempt { task: 1, attempt: 0 }];
+        assert_eq!(
+            bad(Message::Heartbeat(v1::Heartbeat { holding: held })),
+            "heartbeat.holding[0].attempt"
+        );
+        assert_eq!(bad(Message::Progress(v1::Progress::default())), "progress.task");
+        assert_eq!(bad(Message::Report(v1::Report::default())), "report.task");
+        let blank = v1::Report { task: 1, attempt: 1, outcome: None };
+        assert_eq!(bad(Message::Report(blank)), "report.outcome");
+        let blank = v1::Report { task: 1, attempt: 1, outcome: Some(v1::Outcome::default()) };
+        assert_eq!(bad(Message::Report(blank)), "report.outcome.outcome");
+    }
+
+    #[test]
+    fn a_report_becomes_a_command() {
+        let failed = v1::Failure { kind: v1::FailureKind::Crash.into(), message: "gone".into() };
+        let outcome =
+            v1::Outcome { outcome: Some(v1::outcome::Outcome::Failed(failed)), elapsed_micros: 9 };
+        let report = v1::Report { task: 5, attempt: 2, outcome: Some(outcome) };
+        let Ok(Command::Report { worker, session, task, attempt, outcome, elapsed }) =
+            read(Message::Report(report))
+        else {
+            panic!("no report")
+        };
+        assert_eq!((worker, session), (WorkerId(1), SessionId(2)));
+        assert_eq!((task, attempt, elapsed.0), (TaskId(5), Attempt(2), 9));
+        assert!(matches!(outcome, ReportedOutcome::Failed(failure) if &*failure.message == "gone"));
+    }
+
+    #[test]
+    fn effects_become_messages() {
+        use v1::coordinator_message::Message;
+        let (worker, session) = (WorkerId(1), SessionId(2));
+        let (task, attempt) = (TaskId(5), Attempt(2));
+        let stop = Effect::Stop { worker, session, task, attempt, reason: StopReason::Cancelled };
+        assert_eq!(recipient(&stop), (worker, session));
+        let Some(Message::Stop(message)) = v1::CoordinatorMessage::from(&stop).message else {
+            panic!("no stop")
+        };
+        assert_eq!(message.reason(), v1::StopReason::Cancelled);
+        let done = Effect::Acknowledge { worker, session, task, attempt };
+        let Some(Message::Acknowledged(message)) = v1::CoordinatorMessage::from(&done).message
+        else {
+            panic!("no acknowledgement")
+        };
+        assert_eq!((message.task, message.attempt), (5, 2));
+    }
+}
