@@ -1,0 +1,100 @@
+# Every command of the project; `make help` lists them. Tools and libtorch are fetched into
+# ${XDG_CACHE_HOME:-~/.cache}/cambrian, once per machine and without root.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The steps of one command share cargo's build directory and its lock: side by side they only wait.
+.NOTPARALLEL:
+
+TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+TOOLS = PATH="$$(deploy/setup-tools):$$PATH"
+# cargo-nextest runs tests in parallel processes where it is installed; cargo test needs nothing.
+RUN_TESTS := $(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --lib --bins --tests)
+DEMO = $(TARGET_DIR)/release/cambrian run configs/campaigns/fashion-mnist.yaml --workers 2 --output runs/fashion-mnist
+
+##@ Use
+
+.PHONY: setup
+setup: libtorch dataset ## Fetch what is missing: libtorch for the evaluator, Fashion-MNIST for the demo
+
+.PHONY: build
+build: libtorch ## Build all programs in release mode into target/release
+	cargo build --release --workspace --bins
+
+.PHONY: demo
+demo: setup build ## Set up, build and run the demo campaign with two workers (minutes)
+	$(DEMO)
+
+.PHONY: libtorch
+libtorch: ## Find or fetch libtorch alone; respects LIBTORCH
+	deploy/setup-libtorch
+
+.PHONY: dataset
+dataset: ## Fetch Fashion-MNIST alone; respects CAMBRIAN_DATA
+	deploy/fetch-fashion-mnist
+
+##@ Check
+
+.PHONY: test
+test: setup format shell units deny lint documents run-tests ## Run every check and every test
+
+.PHONY: format
+format: ## Check the formatting of all Rust sources
+	cargo fmt --all -- --check
+
+.PHONY: shell
+shell: ## Check the shell scripts
+	$(TOOLS) shellcheck .ci/run $$(grep -d skip -lE '^#!.*bash' deploy/*)
+
+.PHONY: units
+units: ## Check the systemd units, where systemd-analyze is installed
+	deploy/check-systemd-units
+
+.PHONY: deny
+deny: ## Check the dependencies: bans, licences, sources
+	$(TOOLS) cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
+
+.PHONY: lint
+lint: libtorch ## Run clippy over everything; warnings are errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: documents
+documents: libtorch ## Build the API documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+.PHONY: tidy
+tidy: ## Check the rules about the repository: arrows, purity of the core, links
+	cargo test --package tidy
+
+# End-to-end tests start the programs themselves, so all of them are built first. The documentation's
+# examples run before the tests, so that the last lines of the output are the tests' summary.
+.PHONY: run-tests
+run-tests: setup ## Run all tests, those of the evaluator with the real libtorch
+	cargo build --workspace --bins
+	cargo test --workspace --doc
+	$(RUN_TESTS) --workspace
+
+# A directory of its own, so that no program built with libtorch is at hand, and a LIBTORCH that
+# leads nowhere, which wins over .cargo/local.toml: whatever needs libtorch fails here.
+WITHOUT_LIBTORCH = LIBTORCH=/nonexistent CARGO_TARGET_DIR="$(TARGET_DIR)/without-libtorch"
+OTHERS = --workspace --exclude cambrian-evaluator
+LIBTORCH_IN_TREE = --edges all --target all --prefix none | grep -E '^(tch|torch-sys) ' | sort -u
+
+.PHONY: check-without-libtorch
+check-without-libtorch: ## Prove that everything but the evaluator builds and passes without libtorch
+	@echo "checking that libtorch is in no dependency tree but the evaluator's"
+	@found=$$(cargo tree --package cambrian-evaluator $(LIBTORCH_IN_TREE) || true); \
+	if [[ -z $$found ]]; then echo "the evaluator's tree has no libtorch: this check is blind" >&2; exit 1; fi
+	@found=$$(cargo tree $(OTHERS) $(LIBTORCH_IN_TREE) || true); \
+	if [[ -n $$found ]]; then echo "libtorch outside the evaluator: $$found" >&2; exit 1; fi
+	$(WITHOUT_LIBTORCH) cargo build $(OTHERS) --bins
+	$(WITHOUT_LIBTORCH) $(RUN_TESTS) $(OTHERS)
+
+##@ Other
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
