@@ -8,6 +8,7 @@
     missing_docs,
     unused_qualifications,
     clippy::all,
+    clippy::allow_attributes,
     reason = "generated code; the documentation is in the .proto files"
 )]
 pub mod v1 {

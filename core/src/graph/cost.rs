@@ -1,9 +1,10 @@
 //! What a network costs, computed from its graph alone: parameters, multiply-accumulates, depth,
 //! activations, memory and modelled energy.
 //!
-//! Nodes that do not reach the output are executed like all others and therefore counted, as in
-//! the published numbers of NAS-Bench-201 (Dong and Yang, ICLR 2020); only [`Graph::depth`], which
-//! is about a path to the output, is not changed by them. It must not know any search space.
+//! Nodes that do not reach the output are counted like all others, as in the published numbers of
+//! NAS-Bench-201 (Dong and Yang, ICLR 2020), although an executor may leave them out; only
+//! [`Graph::depth`], which is about a path to the output, is not changed by them. It must not know
+//! any search space.
 
 use super::{Graph, Node, Op, Shape};
 

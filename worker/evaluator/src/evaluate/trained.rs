@@ -1,0 +1,282 @@
+//! The evaluator `train`: trains the network on an image dataset and measures the result.
+//!
+//! Only what the stage asks for is computed: without a metric that depends on the weights nothing
+//! is trained. It must not know how any of it is measured.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use cambrian_core::engine::Assignment;
+use cambrian_core::graph::{Graph, Shape};
+use cambrian_core::objective::{Measurement, MetricName, Provenance};
+use cambrian_core::spec::{Precision, TrainSettings};
+use tch::{Kind, Tensor};
+
+use super::{Evaluator, Machine, Supervision};
+use crate::data::{DatasetEntry, Sizes, Splits, dataset};
+use crate::failure::EvaluationError;
+use crate::introspectability::introspectability;
+use crate::measure::{energy, latency};
+use crate::network::{MapLayout, Mode, Network};
+use crate::train::{Randomness, evaluate, train};
+
+const ACCURACY: &str = "accuracy";
+const TEST_ACCURACY: &str = "test_accuracy";
+const INTROSPECTABILITY: &str = "introspectability";
+const LATENCY: &str = "latency";
+const ENERGY: &str = "energy";
+
+/// Bytes that training keeps for each parameter: the weight, its gradient and its momentum.
+const TRAINING_BYTES_PER_PARAMETER: u64 = 3 * 4;
+
+/// See the module.
+pub(super) struct Trained;
+
+impl Evaluator for Trained {
+    fn name(&self) -> &'static str {
+        "train"
+    }
+
+    fn version(&self) -> &'static str {
+        "1"
+    }
+
+    fn metrics(&self, machine: &Machine) -> BTreeMap<MetricName, Provenance> {
+        [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, LATENCY, ENERGY]
+            .into_iter()
+            .map(|metric| (MetricName::from(metric), provenance(metric, machine)))
+            .collect()
+    }
+
+    fn evaluate(
+        &self,
+        assignment: &Assignment,
+        machine: &mut Machine,
+        supervision: &mut Supervision<'_>,
+    ) -> Result<Vec<Measurement>, EvaluationError> {
+        let settings = settings(assignment)?;
+        let asked = |metric: &str| assignment.stage.measures.iter().any(|m| m.as_str() == metric);
+        check_network(&assignment.graph, &settings)?;
+        let metered = asked(LATENCY) || (asked(ENERGY) && machine.meter.is_some());
+        use_threads(machine, settings.threads, metered)?;
+        check_memory(&assignment.graph, machine.device.memory_bytes)?;
+
+        let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY].into_iter().any(asked);
+        let splits = match trains {
+            true => Some(
+                supervision
+                    .share(|| machine.library.splits(&settings.dataset, sizes(&settings)))?,
+            ),
+            false => None,
+        };
+        let mut weights = Randomness::Weights.stream(assignment.seed);
+        let kind = kind(settings.precision);
+        let network = Network::new(&assignment.graph, &mut weights, machine.device.torch, kind)?;
+        let mut run =
+            Run { assignment, settings: &settings, network, machine, supervision, results: vec![] };
+        if let Some(splits) = splits {
+            if !run.machine.device.torch.is_cuda() {
+                run.network.set_layout(MapLayout::ChannelsLast)?;
+            }
+            run.train(&splits, &asked)?;
+            // Single images run faster, and are commonly deployed, in the default layout.
+            run.network.set_layout(MapLayout::ChannelsFirst)?;
+        }
+        if asked(LATENCY) {
+            run.latency()?;
+        }
+        if asked(ENERGY) {
+            run.energy()?;
+        }
+        Ok(run.results)
+    }
+}
+
+struct Run<'a, 'b> {
+    assignment: &'a Assignment,
+    settings: &'a TrainSettings,
+    network: Network,
+    machine: &'a mut Machine,
+    supervision: &'a mut Supervision<'b>,
+    results: Vec<Measurement>,
+}
+
+impl Run<'_, '_> {
+    fn train(
+        &mut self,
+        splits: &Rc<Splits>,
+        asked: &dyn Fn(&str) -> bool,
+    ) -> Result<(), EvaluationError> {
+        let Self { network, settings, supervision, .. } = self;
+        let seed = self.assignment.seed;
+        let normalization = &splits.normalization;
+        let reached = train(network, splits, settings, seed, asked(ACCURACY), supervision)?;
+        let mut results = Vec::new();
+        if let Some(accuracy) = reached {
+            results.push((ACCURACY, accuracy.percent(), Some(accuracy.standard_error())));
+        }
+        if asked(TEST_ACCURACY) {
+            let accuracy = evaluate(network, &splits.test, normalization, supervision)?;
+            results.push((TEST_ACCURACY, accuracy.percent(), Some(accuracy.standard_error())));
+        }
+        if asked(INTROSPECTABILITY) {
+            let limit = settings.introspectability.samples as usize;
+            let classes = dataset(&settings.dataset)?.classes as usize;
+            let (validation, supervision) = (&splits.validation, &mut **supervision);
+            let score =
+                introspectability(network, validation, normalization, classes, limit, supervision)?;
+            results.push((INTROSPECTABILITY, score, None));
+        }
+        results
+            .into_iter()
+            .try_for_each(|(metric, value, spread)| self.record(metric, value, spread))
+    }
+
+    fn latency(&mut self) -> Result<(), EvaluationError> {
+        let input = self.input()?;
+        let _guard = tch::no_grad_guard();
+        let mut inference = || self.network.forward(&input, Mode::Evaluate).map(drop);
+        let measured = latency::measure(
+            &mut inference,
+            &self.settings.latency,
+            &latency::Monotonic::start(),
+            self.supervision,
+        )?;
+        eprintln!("latency: {measured}");
+        self.record(LATENCY, measured.median_ms, Some(measured.interquartile_range_ms))
+    }
+
+    fn energy(&mut self) -> Result<(), EvaluationError> {
+        if self.machine.meter.is_none() {
+            let modelled = self.assignment.graph.modelled_energy_millijoules();
+            return self.record(ENERGY, modelled, None);
+        }
+        let input = self.input()?;
+        let _guard = tch::no_grad_guard();
+        let network = &self.network;
+        let mut inference = || network.forward(&input, Mode::Evaluate).map(drop);
+        let Some(meter) = self.machine.meter.as_deref_mut() else { return Ok(()) };
+        let measured = energy::measure(
+            &mut inference,
+            meter,
+            &self.settings.energy,
+            &mut Randomness::Phases.stream(self.assignment.seed),
+            &latency::Monotonic::start(),
+            self.supervision,
+        )?;
+        let images = f64::from(self.settings.latency.batch_size);
+        let (value, spread) = (measured.millijoules / images, measured.spread_millijoules / images);
+        self.record(ENERGY, value, Some(spread))
+    }
+
+    /// Random images in the size that latency is measured with; their content does not matter.
+    fn input(&self) -> Result<Tensor, EvaluationError> {
+        let batch = i64::from(self.settings.latency.batch_size);
+        let size = match self.assignment.graph.input_shape() {
+            Shape::Map { channels, height, width } => {
+                vec![batch, i64::from(channels), i64::from(height), i64::from(width)]
+            }
+            Shape::Vector { features } => vec![batch, i64::from(features)],
+        };
+        Ok(Tensor::f_randn(size, (self.network.kind(), self.network.device()))?)
+    }
+
+    fn record(
+        &mut self,
+        metric: &str,
+        value: f64,
+        spread: Option<f64>,
+    ) -> Result<(), EvaluationError> {
+        let provenance = provenance(metric, self.machine);
+        self.results.push(Measurement::new(metric.into(), value, spread, provenance)?);
+        Ok(())
+    }
+}
+
+/// Where values of `metric` come from. Trained accuracy and the energy model do not depend on the
+/// device, so their device class is empty.
+fn provenance(metric: &str, machine: &Machine) -> Provenance {
+    let class = machine.device.class.as_str();
+    let (source, class) = match (metric, &machine.meter) {
+        (LATENCY, _) => ("wall-clock", class),
+        (ENERGY, Some(meter)) => (meter.source(), class),
+        (ENERGY, None) => ("modelled", ""),
+        _ => ("trained", ""),
+    };
+    Provenance { source: source.into(), device_class: class.into() }
+}
+
+fn settings(assignment: &Assignment) -> Result<TrainSettings, EvaluationError> {
+    serde::Deserialize::deserialize(assignment.stage.settings.as_ref()).map_err(
+        |error: serde_json::Error| {
+            EvaluationError::Invalid(format!(
+                "the settings of stage `{}` are not those of the evaluator `train`: {error}",
+                assignment.stage.name
+            ))
+        },
+    )
+}
+
+fn sizes(settings: &TrainSettings) -> Sizes {
+    let count = |samples: Option<u32>| samples.map(|samples| samples as usize);
+    Sizes {
+        train: count(settings.train_samples),
+        validation: count(settings.validation_samples),
+        test: count(settings.test_samples),
+    }
+}
+
+fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+    }
+}
+
+fn check_network(graph: &Graph, settings: &TrainSettings) -> Result<(), EvaluationError> {
+    let entry: &DatasetEntry =
+        dataset(&settings.dataset).map_err(|error| EvaluationError::Invalid(error.to_string()))?;
+    if graph.input_shape() != entry.shape() {
+        return Err(EvaluationError::Invalid(format!(
+            "the network takes {}, but images of {} are {}",
+            graph.input_shape(),
+            entry.name,
+            entry.shape()
+        )));
+    }
+    let classes = Shape::Vector { features: entry.classes };
+    if graph.output_shape() != classes {
+        return Err(EvaluationError::Invalid(format!(
+            "the network puts out {}, but {} has {} classes",
+            graph.output_shape(),
+            entry.name,
+            entry.classes
+        )));
+    }
+    Ok(())
+}
+
+/// Sets the number of threads. Where time or energy is taken on a CPU it is part of the device
+/// class, which was announced when the process started, so it must not differ.
+fn use_threads(machine: &Machine, threads: u32, metered: bool) -> Result<(), EvaluationError> {
+    if metered && !machine.device.torch.is_cuda() && threads != machine.device.threads {
+        return Err(EvaluationError::BadNode(format!(
+            "the stage measures with {threads} threads, but this evaluator was started with \
+             `--threads {}` and announced {}",
+            machine.device.threads, machine.device.class
+        )));
+    }
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    Ok(())
+}
+
+/// Refuses weights that cannot fit before they are drawn, rather than being killed half-way.
+fn check_memory(graph: &Graph, memory_bytes: u64) -> Result<(), EvaluationError> {
+    let needed = graph.params().saturating_mul(TRAINING_BYTES_PER_PARAMETER);
+    if memory_bytes > 0 && needed > memory_bytes {
+        return Err(EvaluationError::OutOfMemory(format!(
+            "training {} parameters needs at least {needed} bytes, the device has {memory_bytes}",
+            graph.params()
+        )));
+    }
+    Ok(())
+}
