@@ -1,0 +1,280 @@
+//! The agent: starts the slots and the connection, and runs them until it is told to leave.
+//!
+//! Must not decide about messages; the supervisor does.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use cambrian_proto::v1::Capabilities;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+use crate::backoff::{Backoff, jitter_seed};
+use crate::capabilities;
+use crate::config::AgentConfig;
+use crate::link::{self, Link, LinkEvent, LinkTiming};
+use crate::outbox::{Outbox, OutboxError};
+use crate::queue::{SlotHealth, SlotIndex};
+use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
+use crate::state_dir::{StateDir, StateError};
+use crate::storage;
+use crate::supervisor::{Supervisor, SupervisorTiming};
+
+/// How long the slots' processes and the disk may take at the very end.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+const LINK_EVENTS: usize = 256;
+
+/// Why an agent does not run.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The stored reports cannot be reached.
+    #[error("the store of finished reports cannot be used: {0}")]
+    Outbox(#[from] OutboxError),
+    /// No coordinator is given.
+    #[error("no coordinator is given; name one with --coordinator http://HOST:PORT")]
+    NoCoordinator,
+    /// A coordinator's address is malformed.
+    #[error("`{address}` is no address of a coordinator: {reason}")]
+    Coordinator {
+        /// As given.
+        address: String,
+        /// What is wrong and what to write.
+        reason: String,
+    },
+    /// There are no slots.
+    #[error("a worker needs at least one slot; set --slots to 1 or more")]
+    NoSlots,
+    /// No slot's evaluator starts.
+    #[error(
+        "the evaluator {} does not start: {reason}\nbuild or install it, or name another with \
+         --evaluator or `evaluator.command`; its own messages are in the log above",
+        program.display()
+    )]
+    NoEvaluator {
+        /// The program.
+        program: PathBuf,
+        /// Why the lowest slot's one failed.
+        reason: String,
+    },
+}
+
+/// A worker agent, ready to run.
+#[derive(Debug)]
+pub struct Agent {
+    config: AgentConfig,
+}
+
+/// The slots' ends that the agent holds.
+struct Slots {
+    offer: Arc<OnceLock<Capabilities>>,
+    commands: Vec<mpsc::UnboundedSender<SlotCommand>>,
+    events: mpsc::UnboundedReceiver<SlotEvent>,
+    /// Dropping it kills the processes.
+    tasks: JoinSet<()>,
+}
+
+impl Agent {
+    /// An agent as configured; nothing happens before it runs.
+    #[must_use]
+    pub fn new(config: AgentConfig) -> Self {
+        Self { config }
+    }
+
+    /// Runs until `drain` is ready, then finishes what runs (for at most the configured time),
+    /// reports it, says goodbye and returns. Dropping the future is as abrupt as a crash: evaluators
+    /// are killed, stored reports stay stored.
+    ///
+    /// # Errors
+    /// When the state directory or the configuration cannot be used, or no evaluator starts.
+    pub async fn run(self, drain: impl Future<Output = ()>) -> Result<(), AgentError> {
+        self.run_until(drain, std::future::pending()).await
+    }
+
+    /// [`Self::run`], and when `leave` is ready it hands everything back and returns at once.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_until(
+        self,
+        drain: impl Future<Output = ()>,
+        leave: impl Future<Output = ()>,
+    ) -> Result<(), AgentError> {
+        let config = self.config;
+        let endpoints = endpoints(&config)?;
+        if config.slots == 0 {
+            return Err(AgentError::NoSlots);
+        }
+        let state = StateDir::open(&config.state_dir)?;
+        let name = state.name(config.name.as_deref())?;
+        let (outbox, reports) = Outbox::open(&state.outbox())?;
+        info!(worker = name, slots = config.slots, unsent_reports = reports.len(), "worker starts");
+
+        let (mut drain, mut leave) = (pin!(drain), pin!(leave));
+        let mut slots = Slots::start(&config, &name);
+        let first = tokio::select! {
+            first = slots.first_health() => first,
+            () = &mut drain => return Ok(()),
+            () = &mut leave => return Ok(()),
+        };
+        let healths = first.map_err(|reason| AgentError::NoEvaluator {
+            program: config.evaluator.program.clone(),
+            reason,
+        })?;
+        let capabilities = capabilities::announced(
+            slots.offer.get().unwrap_or(&Capabilities::default()),
+            config.slots,
+            &config.labels,
+            memory::available_bytes(),
+        );
+
+        let (storage, changes) = mpsc::unbounded_channel();
+        let (sendable, mut stored) = mpsc::unbounded_channel();
+        let mut keeper = tokio::spawn(storage::run(outbox, changes, sendable));
+        let (link_events, mut link) = mpsc::channel(LINK_EVENTS);
+        tokio::spawn(dial(&config, endpoints, &name, link_events).run());
+        let timing = SupervisorTiming {
+            drain: config.timing.drain,
+            acknowledgement: config.timing.acknowledgement,
+        };
+        let mut supervisor =
+            Supervisor::new(name, state, capabilities, slots.commands, storage, reports, timing);
+        for (slot, (health, reason)) in healths.into_iter().enumerate() {
+            supervisor.on_slot(SlotEvent::Health { slot: SlotIndex(slot as u32), health, reason });
+        }
+
+        let (mut drained, mut left) = (false, false);
+        while !supervisor.is_done() {
+            tokio::select! {
+                biased;
+                () = at(supervisor.next_heartbeat()) => supervisor.on_heartbeat(),
+                () = at(supervisor.deadline()) => supervisor.on_deadline(),
+                () = &mut leave, if !left => {
+                    left = true;
+                    supervisor.on_leave();
+                }
+                () = &mut drain, if !drained => {
+                    drained = true;
+                    supervisor.on_drain();
+                }
+                Some(event) = link.recv() => supervisor.on_link(event),
+                Some(id) = stored.recv() => supervisor.on_sendable(id),
+                Some(event) = slots.events.recv() => supervisor.on_slot(event),
+            }
+            supervisor.go_on();
+        }
+        // Closes the channels to the slots and to the disk, which ends them.
+        drop(supervisor);
+        let slots_end = async { while slots.tasks.join_next().await.is_some() {} };
+        if timeout(LAST_PATIENCE, slots_end).await.is_err() {
+            warn!("evaluators that did not end are killed");
+        }
+        if timeout(LAST_PATIENCE, &mut keeper).await.is_err() {
+            warn!("the disk did not take the last changes of stored reports");
+        }
+        info!("worker ends");
+        Ok(())
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn endpoints(config: &AgentConfig) -> Result<Vec<tonic::transport::Endpoint>, AgentError> {
+    if config.coordinators.is_empty() {
+        return Err(AgentError::NoCoordinator);
+    }
+    let check = |address: &String| {
+        link::endpoint(address)
+            .map_err(|reason| AgentError::Coordinator { address: address.clone(), reason })
+    };
+    config.coordinators.iter().map(check).collect()
+}
+
+fn dial(
+    config: &AgentConfig,
+    endpoints: Vec<tonic::transport::Endpoint>,
+    name: &str,
+    events: mpsc::Sender<LinkEvent>,
+) -> Link {
+    let timing = &config.timing;
+    Link {
+        endpoints,
+        timing: LinkTiming {
+            connect: timing.connect,
+            registration: timing.registration,
+            settled: timing.reconnect_longest,
+        },
+        backoff: Backoff::new(
+            timing.reconnect_first,
+            timing.reconnect_longest,
+            jitter_seed(name, u32::MAX),
+        ),
+        events,
+    }
+}
+
+impl Slots {
+    fn start(config: &AgentConfig, name: &str) -> Self {
+        let offer = Arc::new(OnceLock::new());
+        let (say, events) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let mut commands = Vec::new();
+        let timing = &config.timing;
+        for index in 0..config.slots {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            commands.push(sender);
+            let slot = Slot {
+                index: SlotIndex(index),
+                launch: config.launch(SlotIndex(index)),
+                timing: SlotTiming {
+                    hello: timing.hello,
+                    stop_grace: timing.stop_grace,
+                    progress_interval: timing.progress_interval,
+                },
+                backoff: Backoff::new(
+                    timing.restart_first,
+                    timing.restart_longest,
+                    jitter_seed(name, index),
+                ),
+                offer: Arc::clone(&offer),
+                commands: receiver,
+                events: say.clone(),
+            };
+            tasks.spawn(slot.run());
+        }
+        Self { offer, commands, events, tasks }
+    }
+
+    /// Waits until every slot has said how its first start went; the reason of the lowest one if
+    /// none works.
+    async fn first_health(&mut self) -> Result<Vec<(SlotHealth, String)>, String> {
+        let mut healths: Vec<Option<(SlotHealth, String)>> = vec![None; self.commands.len()];
+        while healths.iter().any(Option::is_none) {
+            match self.events.recv().await {
+                Some(SlotEvent::Health { slot, health, reason }) => {
+                    healths[slot.0 as usize] = Some((health, reason));
+                }
+                Some(SlotEvent::Progress(_) | SlotEvent::Finished { .. }) => {}
+                None => return Err("the slots ended".to_owned()),
+            }
+        }
+        let healths: Vec<_> = healths.into_iter().flatten().collect();
+        if healths.iter().any(|(health, _)| *health == SlotHealth::Ready) {
+            return Ok(healths);
+        }
+        Err(healths.into_iter().next().map(|(_, reason)| reason).unwrap_or_default())
+    }
+}

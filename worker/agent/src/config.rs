@@ -1,0 +1,449 @@
+//! The worker's configuration: the file as written, what the command line says, and the checked
+//! result.
+//!
+//! `configs/worker.yaml` documents every key. Must not know what a setting does once it is valid.
+
+mod raw;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use cambrian_proto::convert::capabilities::MAX_SLOTS;
+use cambrian_proto::convert::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
+use thiserror::Error;
+
+use crate::link;
+use crate::queue::SlotIndex;
+use crate::slot::process::Launch;
+use crate::state_dir::{self, MAX_NAME};
+
+pub use raw::{RawConfig, RawEvaluator, RawLog};
+
+/// The longest configuration file that is read, bytes.
+pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+/// The coordinator that a worker looks for unless told otherwise.
+pub const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7878";
+/// The evaluator's name where only its directory is known.
+const EVALUATOR: &str = "cambrian-evaluator";
+/// The longest time that can be set, seconds: a year.
+const LONGEST_SECONDS: f64 = 365.0 * 86_400.0;
+const MOST_THREADS: u32 = 4_096;
+
+/// Where a slot computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// The CUDA device of this number, as the driver counts.
+    Cuda(u32),
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("cuda:").map(str::parse)) {
+            ("cpu", _) => Ok(Self::Cpu),
+            (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
+            _ => Err(format!("`{text}` is no device; write `cpu` or `cuda:0`")),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// The evaluator's program and its own arguments; each slot adds its device and threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluatorCommand {
+    /// The program: a path, or a name that is looked up in `PATH`.
+    pub program: PathBuf,
+    /// Its arguments before those of the slot.
+    pub arguments: Vec<String>,
+}
+
+/// Every duration that an agent keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timing {
+    /// How long a new evaluator may take to say hello.
+    pub hello: Duration,
+    /// How long an evaluation that was asked to stop may take before its process is killed.
+    pub stop_grace: Duration,
+    /// How long running evaluations may go on after the first signal.
+    pub drain: Duration,
+    /// How long the last acknowledgements are waited for.
+    pub acknowledgement: Duration,
+    /// The shortest time between two forwarded messages of progress of one evaluation.
+    pub progress_interval: Duration,
+    /// How long a coordinator may take to accept a connection.
+    pub connect: Duration,
+    /// How long a coordinator may take to answer the registration.
+    pub registration: Duration,
+    /// The first and the longest pause between attempts to connect.
+    pub reconnect_first: Duration,
+    /// See [`Self::reconnect_first`].
+    pub reconnect_longest: Duration,
+    /// The first and the longest pause between starts of an evaluator that keeps failing.
+    pub restart_first: Duration,
+    /// See [`Self::restart_first`].
+    pub restart_longest: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(60),
+            stop_grace: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+            acknowledgement: Duration::from_secs(5),
+            progress_interval: Duration::from_millis(250),
+            connect: Duration::from_secs(10),
+            registration: Duration::from_secs(30),
+            reconnect_first: Duration::from_millis(200),
+            reconnect_longest: Duration::from_secs(5),
+            restart_first: Duration::from_millis(500),
+            restart_longest: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What an agent needs to run. [`crate::agent::Agent`] checks it once more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentConfig {
+    /// Addresses of coordinators, `http://HOST:PORT`, tried in turn; at least one.
+    pub coordinators: Vec<String>,
+    /// The worker's name; without one it has a name of its own in the state directory.
+    pub name: Option<String>,
+    /// Where name, session and unsent reports are kept.
+    pub state_dir: PathBuf,
+    /// How evaluators are started.
+    pub evaluator: EvaluatorCommand,
+    /// How many evaluations run at once, at least 1.
+    pub slots: u32,
+    /// Threads of each slot's evaluator, at least 1.
+    pub threads: u32,
+    /// Slot `i` works on device `i` modulo their number; at least one.
+    pub devices: Vec<Device>,
+    /// Free labels for placement.
+    pub labels: BTreeMap<String, String>,
+    /// Where data sets are; without it the evaluator's own default holds.
+    pub data: Option<PathBuf>,
+    /// Where evaluators of one machine agree on who measures; without it the evaluator's default.
+    pub gate_dir: Option<PathBuf>,
+    /// All durations.
+    pub timing: Timing,
+}
+
+impl AgentConfig {
+    /// A worker with one slot and one thread on the processor, and everything else by default.
+    #[must_use]
+    pub fn new(coordinator: &str, state_dir: &Path, evaluator: EvaluatorCommand) -> Self {
+        Self {
+            coordinators: vec![coordinator.to_owned()],
+            name: None,
+            state_dir: state_dir.to_owned(),
+            evaluator,
+            slots: 1,
+            threads: 1,
+            devices: vec![Device::Cpu],
+            labels: BTreeMap::new(),
+            data: None,
+            gate_dir: None,
+            timing: Timing::default(),
+        }
+    }
+
+    /// How the evaluator of a slot is started.
+    pub(crate) fn launch(&self, slot: SlotIndex) -> Launch {
+        let device = match self.devices.as_slice() {
+            [] => Device::Cpu,
+            devices => devices[slot.0 as usize % devices.len()],
+        };
+        let mut environment = Vec::new();
+        let visible = match device {
+            Device::Cpu => device,
+            // The process sees its own device only, and sees it as the first.
+            Device::Cuda(number) => {
+                environment.push(("CUDA_VISIBLE_DEVICES".to_owned(), number.to_string()));
+                Device::Cuda(0)
+            }
+        };
+        let mut arguments = self.evaluator.arguments.clone();
+        let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+        add("--device", visible.to_string());
+        add("--threads", self.threads.to_string());
+        for (flag, path) in [("--data", &self.data), ("--gate-dir", &self.gate_dir)] {
+            if let Some(path) = path {
+                add(flag, path.to_string_lossy().into_owned());
+            }
+        }
+        Launch { program: self.evaluator.program.clone(), arguments, environment }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The checked configuration of the program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerConfig {
+    /// What the agent needs.
+    pub agent: AgentConfig,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written, in `tracing`'s notation, such as `info`.
+    pub log_filter: String,
+}
+
+/// What the machine and the user's environment say where the configuration does not.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The agent's own executable; the evaluator lies beside it.
+    pub executable: Option<PathBuf>,
+    /// `XDG_STATE_HOME`.
+    pub state_home: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// The number of processors, 0 if unknown.
+    pub processors: u32,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let directory = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let processors = std::thread::available_parallelism().map_or(0, usize::from);
+        Self {
+            executable: std::env::current_exe().ok(),
+            state_home: directory("XDG_STATE_HOME").map(PathBuf::from),
+            home: directory("HOME").map(PathBuf::from),
+            processors: u32::try_from(processors).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// One fault of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{place}: {what}")]
+pub struct ConfigFault {
+    /// The key.
+    pub place: String,
+    /// What is wrong and what to write.
+    pub what: String,
+}
+
+/// Every fault of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFaults(pub Vec<ConfigFault>);
+
+impl fmt::Display for ConfigFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the worker's configuration has {} fault(s):", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for ConfigFaults {}
+
+#[derive(Default)]
+struct Check(Vec<ConfigFault>);
+
+impl Check {
+    fn fault(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        self.0.push(ConfigFault { place: place.into(), what: what.into() });
+    }
+
+    fn seconds(
+        &mut self,
+        place: &str,
+        value: Option<f64>,
+        default: Duration,
+        least: f64,
+    ) -> Duration {
+        match value {
+            None => default,
+            Some(value) if (least..=LONGEST_SECONDS).contains(&value) => {
+                Duration::from_secs_f64(value)
+            }
+            Some(value) => {
+                self.fault(
+                    place,
+                    format!("{value} s is out of range; write {least} to {LONGEST_SECONDS} s"),
+                );
+                default
+            }
+        }
+    }
+
+    fn count(&mut self, place: &str, value: Option<u32>, default: u32, most: u32) -> u32 {
+        match value {
+            None => default,
+            Some(value) if (1..=most).contains(&value) => value,
+            Some(value) => {
+                self.fault(place, format!("{value} is out of range; write 1 to {most}"));
+                default
+            }
+        }
+    }
+}
+
+/// Checks a configuration and fills in what it leaves open.
+///
+/// # Errors
+/// Every fault at once.
+pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConfig, ConfigFaults> {
+    let mut check = Check::default();
+    let slots = check.count("slots", raw.slots, 1, MAX_SLOTS);
+    let share = (surroundings.processors / slots).clamp(1, MOST_THREADS);
+    let evaluator = raw.evaluator.unwrap_or_default();
+    let log = raw.log.unwrap_or_default();
+    let defaults = Timing::default();
+    let timing = Timing {
+        hello: check.seconds(
+            "evaluator.hello_seconds",
+            evaluator.hello_seconds,
+            defaults.hello,
+            0.1,
+        ),
+        stop_grace: check.seconds(
+            "evaluator.stop_grace_seconds",
+            evaluator.stop_grace_seconds,
+            defaults.stop_grace,
+            0.0,
+        ),
+        drain: check.seconds("drain_seconds", raw.drain_seconds, defaults.drain, 0.0),
+        ..defaults
+    };
+    let agent = AgentConfig {
+        coordinators: coordinators(&mut check, raw.coordinators),
+        name: name(&mut check, raw.name),
+        state_dir: state_dir(&mut check, raw.state_dir, surroundings),
+        evaluator: command(&mut check, evaluator.command, surroundings),
+        slots,
+        threads: check.count("threads", raw.threads, share, MOST_THREADS),
+        devices: devices(&mut check, raw.devices),
+        labels: labels(&mut check, raw.labels.unwrap_or_default()),
+        data: raw.data,
+        gate_dir: raw.gate_dir,
+        timing,
+    };
+    let log_format = match log.format.as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            check.fault("log.format", format!("`{other}` is no format; write `text` or `json`"));
+            LogFormat::Text
+        }
+    };
+    let log_filter = log.filter.unwrap_or_else(|| "info".to_owned());
+    if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
+        check.fault("log.filter", format!("`{log_filter}` is no filter ({error}); write `info`"));
+    }
+    if check.0.is_empty() {
+        Ok(WorkerConfig { agent, log_format, log_filter })
+    } else {
+        Err(ConfigFaults(check.0))
+    }
+}
+
+fn coordinators(check: &mut Check, given: Option<Vec<String>>) -> Vec<String> {
+    let coordinators = given.unwrap_or_else(|| vec![DEFAULT_COORDINATOR.to_owned()]);
+    if coordinators.is_empty() {
+        check.fault("coordinators", "none is given; write at least one http://HOST:PORT");
+    }
+    for (index, address) in coordinators.iter().enumerate() {
+        if let Err(reason) = link::endpoint(address) {
+            check.fault(format!("coordinators[{index}]"), format!("`{address}`: {reason}"));
+        }
+    }
+    coordinators
+}
+
+fn name(check: &mut Check, given: Option<String>) -> Option<String> {
+    if let Some(name) = &given
+        && !state_dir::is_name(name)
+    {
+        let rule = format!("write 1 to {MAX_NAME} letters, digits, `-`, `_` or `.`");
+        check.fault("name", format!("`{name}` cannot name a worker; {rule}"));
+    }
+    given
+}
+
+fn state_dir(check: &mut Check, given: Option<PathBuf>, surroundings: &Surroundings) -> PathBuf {
+    let in_home = || surroundings.home.as_ref().map(|home| home.join(".local/state"));
+    let default = || surroundings.state_home.clone().or_else(in_home);
+    match given.or_else(|| default().map(|state| state.join("cambrian/worker"))) {
+        Some(path) => path,
+        None => {
+            check.fault("state_dir", "no default, since HOME is not set; name a directory");
+            PathBuf::new()
+        }
+    }
+}
+
+fn command(
+    check: &mut Check,
+    given: Option<Vec<String>>,
+    surroundings: &Surroundings,
+) -> EvaluatorCommand {
+    let beside = || {
+        let directory = surroundings.executable.as_ref()?.parent()?;
+        Some(directory.join(EVALUATOR))
+    };
+    let Some(words) = given else {
+        let program = beside().unwrap_or_else(|| PathBuf::from(EVALUATOR));
+        return EvaluatorCommand { program, arguments: Vec::new() };
+    };
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_default();
+    if program.is_empty() {
+        check.fault("evaluator.command", "is empty; write the program and its arguments as a list");
+    }
+    EvaluatorCommand { program: PathBuf::from(program), arguments: words.collect() }
+}
+
+fn devices(check: &mut Check, given: Option<Vec<String>>) -> Vec<Device> {
+    let Some(texts) = given else { return vec![Device::Cpu] };
+    if texts.is_empty() {
+        check.fault("devices", "is empty; write `[cpu]` or `[cuda:0, cuda:1]`");
+    }
+    let mut devices = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match text.parse() {
+            Ok(device) => devices.push(device),
+            Err(what) => check.fault(format!("devices[{index}]"), what),
+        }
+    }
+    devices
+}
+
+fn labels(check: &mut Check, given: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (key, value) in &given {
+        let named = (1..=MAX_NAME_BYTES).contains(&key.len()) && !key.chars().any(char::is_control);
+        if !named || value.len() > MAX_TEXT_BYTES {
+            let rule = format!("a label is `key=value` with a key of 1 to {MAX_NAME_BYTES} bytes");
+            check.fault(format!("labels.{key}"), rule);
+        }
+    }
+    given
+}
+
+#[cfg(test)]
+mod tests;

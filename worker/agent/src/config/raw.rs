@@ -1,0 +1,114 @@
+//! The configuration exactly as written; every key is optional.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{ConfigFault, ConfigFaults, MAX_CONFIG_BYTES};
+
+/// A configuration file, or what the command line says, before any check.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// Addresses of coordinators.
+    pub coordinators: Option<Vec<String>>,
+    /// The worker's name.
+    pub name: Option<String>,
+    /// Where the worker keeps its state.
+    pub state_dir: Option<PathBuf>,
+    /// The evaluator.
+    pub evaluator: Option<RawEvaluator>,
+    /// How many evaluations run at once.
+    pub slots: Option<u32>,
+    /// Threads of each evaluation.
+    pub threads: Option<u32>,
+    /// Devices, one slot after the other.
+    pub devices: Option<Vec<String>>,
+    /// Labels for placement.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Where data sets are.
+    pub data: Option<PathBuf>,
+    /// Where evaluators of one machine agree on who measures.
+    pub gate_dir: Option<PathBuf>,
+    /// How long running evaluations may go on after the first signal, seconds.
+    pub drain_seconds: Option<f64>,
+    /// The log.
+    pub log: Option<RawLog>,
+}
+
+/// The section `evaluator`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawEvaluator {
+    /// The program and its arguments.
+    pub command: Option<Vec<String>>,
+    /// How long it may take to say hello, seconds.
+    pub hello_seconds: Option<f64>,
+    /// How long it may take to stop when asked, seconds.
+    pub stop_grace_seconds: Option<f64>,
+}
+
+/// The section `log`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    /// `text` or `json`.
+    pub format: Option<String>,
+    /// Which lines are written.
+    pub filter: Option<String>,
+}
+
+impl RawConfig {
+    /// Reads a configuration file's text; an empty one leaves everything open.
+    ///
+    /// # Errors
+    /// A single fault with line and column: what does not parse hides the rest.
+    pub fn parse(text: &str) -> Result<Self, ConfigFaults> {
+        let fault = |place: &str, what: String| {
+            ConfigFaults(vec![ConfigFault { place: place.to_owned(), what }])
+        };
+        if text.len() > MAX_CONFIG_BYTES {
+            let found = text.len();
+            return Err(fault(
+                "file",
+                format!("{found} bytes, at most {MAX_CONFIG_BYTES} are read"),
+            ));
+        }
+        let parsed: Result<Option<Self>, _> = serde_yaml::from_str(text);
+        parsed.map(Option::unwrap_or_default).map_err(|error| fault("file", error.to_string()))
+    }
+
+    /// This configuration with what `stronger` sets put over it; labels are merged.
+    #[must_use]
+    pub fn overridden_by(self, stronger: Self) -> Self {
+        let mut labels = self.labels.unwrap_or_default();
+        labels.extend(stronger.labels.unwrap_or_default());
+        let (evaluator, log) = (self.evaluator.unwrap_or_default(), self.log.unwrap_or_default());
+        let (evaluator_over, log_over) =
+            (stronger.evaluator.unwrap_or_default(), stronger.log.unwrap_or_default());
+        Self {
+            coordinators: stronger.coordinators.or(self.coordinators),
+            name: stronger.name.or(self.name),
+            state_dir: stronger.state_dir.or(self.state_dir),
+            evaluator: Some(RawEvaluator {
+                command: evaluator_over.command.or(evaluator.command),
+                hello_seconds: evaluator_over.hello_seconds.or(evaluator.hello_seconds),
+                stop_grace_seconds: evaluator_over
+                    .stop_grace_seconds
+                    .or(evaluator.stop_grace_seconds),
+            }),
+            slots: stronger.slots.or(self.slots),
+            threads: stronger.threads.or(self.threads),
+            devices: stronger.devices.or(self.devices),
+            labels: Some(labels),
+            data: stronger.data.or(self.data),
+            gate_dir: stronger.gate_dir.or(self.gate_dir),
+            drain_seconds: stronger.drain_seconds.or(self.drain_seconds),
+            log: Some(RawLog {
+                format: log_over.format.or(log.format),
+                filter: log_over.filter.or(log.filter),
+            }),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Tests of the configuration: defaults, overrides, every fault by name, the shipped example.
+
+use super::*;
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        executable: Some(PathBuf::from("/opt/cambrian/bin/cambrian-worker")),
+        state_home: None,
+        home: Some(PathBuf::from("/h")),
+        processors: 8,
+    }
+}
+
+fn resolved(text: &str) -> Result<WorkerConfig, ConfigFaults> {
+    resolve(RawConfig::parse(text)?, &surroundings())
+}
+
+fn places(text: &str) -> Vec<String> {
+    resolved(text).unwrap_err().0.into_iter().map(|fault| fault.place).collect()
+}
+
+#[test]
+fn an_empty_file_gives_a_worker_on_this_machine() {
+    for text in ["", "# nothing\n", "{}"] {
+        let config = resolved(text).unwrap();
+        let agent = config.agent;
+        assert_eq!(agent.coordinators, [DEFAULT_COORDINATOR]);
+        assert_eq!(agent.state_dir, Path::new("/h/.local/state/cambrian/worker"));
+        assert_eq!(agent.evaluator.program, Path::new("/opt/cambrian/bin/cambrian-evaluator"));
+        assert_eq!((agent.slots, agent.threads), (1, 8));
+        assert_eq!(agent.devices, [Device::Cpu]);
+        assert_eq!((config.log_format, config.log_filter.as_str()), (LogFormat::Text, "info"));
+    }
+}
+
+#[test]
+fn the_shipped_example_is_valid_and_shows_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/worker.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(resolved(&text).unwrap(), resolved("").unwrap());
+    // The examples behind `#=` must be valid too.
+    let uncommented: String = text
+        .lines()
+        .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = resolved(&uncommented).unwrap();
+    assert_ne!(config, resolved("").unwrap());
+    for key in [
+        "coordinators",
+        "name",
+        "state_dir",
+        "evaluator",
+        "command",
+        "hello_seconds",
+        "stop_grace_seconds",
+        "slots",
+        "threads",
+        "devices",
+        "labels",
+        "data",
+        "gate_dir",
+        "drain_seconds",
+        "log",
+        "format",
+        "filter",
+    ] {
+        let named = |line: &str| line.trim_start().starts_with(&format!("{key}:"));
+        assert!(uncommented.lines().any(named), "{key} is not documented");
+    }
+}
+
+#[test]
+fn the_command_line_wins_and_labels_are_merged() {
+    let file =
+        "slots: 2\nlabels: {a: file, b: file}\nevaluator: {command: [x], hello_seconds: 3}\n";
+    let flags = RawConfig {
+        slots: Some(4),
+        labels: Some(BTreeMap::from([("b".to_owned(), "flag".to_owned())])),
+        evaluator: Some(RawEvaluator {
+            command: Some(vec!["y".to_owned(), "--fast".to_owned()]),
+            ..RawEvaluator::default()
+        }),
+        ..RawConfig::default()
+    };
+    let raw = RawConfig::parse(file).unwrap().overridden_by(flags);
+    let agent = resolve(raw, &surroundings()).unwrap().agent;
+    assert_eq!((agent.slots, agent.threads), (4, 2));
+    assert_eq!(agent.labels["a"], "file");
+    assert_eq!(agent.labels["b"], "flag");
+    assert_eq!(agent.evaluator.program, Path::new("y"));
+    assert_eq!(agent.evaluator.arguments, ["--fast"]);
+    assert_eq!(agent.timing.hello, Duration::from_secs(3));
+}
+
+#[test]
+fn every_fault_is_reported_at_once_with_its_place() {
+    let text = "
+coordinators: [localhost:1, 'http://ok:1', 'https://a:1']
+name: 'a b'
+slots: 0
+threads: 100000
+devices: [gpu, 'cuda:x', cpu]
+labels: {'': x}
+drain_seconds: -1
+evaluator: {command: [], hello_seconds: 0, stop_grace_seconds: .inf}
+log: {format: xml, filter: 'a=b=c'}
+";
+    let mut found = places(text);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "coordinators[0]",
+            "coordinators[2]",
+            "devices[0]",
+            "devices[1]",
+            "drain_seconds",
+            "evaluator.command",
+            "evaluator.hello_seconds",
+            "evaluator.stop_grace_seconds",
+            "labels.",
+            "log.filter",
+            "log.format",
+            "name",
+            "slots",
+            "threads",
+        ]
+    );
+}
+
+#[test]
+fn what_does_not_parse_is_one_fault_with_its_line() {
+    for (text, expected) in [
+        ("slot: 1", "slot"),
+        ("slots: many", "slots"),
+        ("slots: -1", "slots"),
+        ("slots: 1\nslots: 2", "slots"),
+        ("evaluator: {program: x}", "program"),
+        ("labels: [a]", "labels"),
+        ("devices: cpu", "devices"),
+        ("slots: [", "line"),
+        ("drain_seconds: 5 s", "drain_seconds"),
+        ("- slots", "sequence"),
+    ] {
+        let faults = RawConfig::parse(text).unwrap_err();
+        assert_eq!(faults.0.len(), 1);
+        let message = faults.to_string();
+        assert!(message.contains(expected), "{text:?} gave: {message}");
+    }
+    let long = "#".repeat(MAX_CONFIG_BYTES + 1);
+    assert!(RawConfig::parse(&long).unwrap_err().to_string().contains("bytes"));
+}
+
+#[test]
+fn empty_lists_are_faults() {
+    assert_eq!(places("coordinators: []"), ["coordinators"]);
+    assert_eq!(places("devices: []"), ["devices"]);
+}
+
+#[test]
+fn nan_is_no_duration() {
+    assert_eq!(places("drain_seconds: .nan"), ["drain_seconds"]);
+}
+
+#[test]
+fn without_a_home_the_state_needs_a_place() {
+    let nowhere = Surroundings::default();
+    let faults = resolve(RawConfig::default(), &nowhere).unwrap_err();
+    assert_eq!(faults.0[0].place, "state_dir");
+    let raw = RawConfig { state_dir: Some(PathBuf::from("s")), ..RawConfig::default() };
+    let agent = resolve(raw, &nowhere).unwrap().agent;
+    assert_eq!(agent.threads, 1);
+    assert_eq!(agent.evaluator.program, Path::new("cambrian-evaluator"));
+    let xdg = Surroundings { state_home: Some(PathBuf::from("/x")), ..surroundings() };
+    let agent = resolve(RawConfig::default(), &xdg).unwrap().agent;
+    assert_eq!(agent.state_dir, Path::new("/x/cambrian/worker"));
+}
+
+#[test]
+fn slots_take_devices_in_turn_and_each_process_sees_its_own() {
+    let text =
+        "devices: [cpu, 'cuda:3']\nthreads: 2\ndata: d\ngate_dir: g\nevaluator: {command: [e, -v]}";
+    let agent = resolved(text).unwrap().agent;
+    let first = agent.launch(SlotIndex(2));
+    let common = ["--threads", "2", "--data", "d", "--gate-dir", "g"];
+    assert_eq!(first.arguments[..3], ["-v", "--device", "cpu"]);
+    assert_eq!(first.arguments[3..], common);
+    assert_eq!(first.environment, []);
+    let second = agent.launch(SlotIndex(1));
+    assert_eq!(second.arguments[..3], ["-v", "--device", "cuda:0"]);
+    assert_eq!(second.environment, [("CUDA_VISIBLE_DEVICES".to_owned(), "3".to_owned())]);
+}

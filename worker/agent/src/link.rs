@@ -1,0 +1,249 @@
+//! The connection to the coordinator: dials, keeps one stream open, and dials again when it ends.
+//!
+//! The only module that knows tonic. It does not decide what is said: it hands each new stream's
+//! sending half to the agent and passes on what arrives. Reading happens here and writing in the
+//! transport's own task, so that neither waits for the other.
+
+use std::time::Duration;
+
+use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
+use cambrian_proto::v1::{CoordinatorMessage, WorkerMessage, coordinator_message};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+use tonic::{Status, Streaming};
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::framing::MAX_MESSAGE_BYTES;
+
+/// Messages on their way to the transport; more waiting than that means a coordinator that does
+/// not read.
+pub(crate) const OUTGOING_MESSAGES: usize = 4_096;
+
+/// How often the transport asks a silent peer for a sign of life, and how long it waits for one.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Room for one large message in flight; the protocol's default of 64 KiB stalls on each.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The durations that the connection keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LinkTiming {
+    /// How long a coordinator may take to accept a connection.
+    pub(crate) connect: Duration,
+    /// How long it may take to answer the registration.
+    pub(crate) registration: Duration,
+    /// A stream that lasted this long clears the record of failures.
+    pub(crate) settled: Duration,
+}
+
+/// What the agent learns from the connection.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    /// A stream opens; the first message has to be put into it at once. Dropping the sender ends
+    /// the stream in order.
+    Opened(Outgoing),
+    /// A message of the coordinator. The first one of a stream is `Registered`.
+    Received(Box<coordinator_message::Message>),
+    /// The stream ended or could not be opened.
+    Closed(Closed),
+}
+
+/// The end of a stream, or of the attempt to open one.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// The coordinator's address.
+    pub(crate) coordinator: String,
+    /// Why, for people.
+    pub(crate) reason: String,
+    /// When the next attempt follows.
+    pub(crate) pause: Duration,
+}
+
+/// The sending half of a stream.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) messages: mpsc::Sender<WorkerMessage>,
+    /// Cancelled, it cuts the stream.
+    pub(crate) abandon: CancellationToken,
+}
+
+/// A link over a list of coordinators, tried in turn.
+pub(crate) struct Link {
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) timing: LinkTiming,
+    pub(crate) backoff: Backoff,
+    pub(crate) events: mpsc::Sender<LinkEvent>,
+}
+
+/// The agent has gone, so there is nobody to connect for.
+struct NobodyListens;
+
+/// An address of a coordinator, checked.
+pub(crate) fn endpoint(address: &str) -> Result<Endpoint, String> {
+    if !address.starts_with("http://") {
+        return Err("write http://HOST:PORT".to_owned());
+    }
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| error.to_string())?;
+    if endpoint.uri().host().is_none_or(str::is_empty) || endpoint.uri().port_u16().is_none() {
+        return Err("write http://HOST:PORT".to_owned());
+    }
+    Ok(endpoint
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(STREAM_WINDOW_BYTES)
+        .tcp_nodelay(true))
+}
+
+impl Link {
+    /// Keeps a stream open for as long as somebody listens to the events.
+    pub(crate) async fn run(mut self) {
+        let mut next = 0;
+        loop {
+            let endpoint = self.endpoints[next].clone();
+            let opened = Instant::now();
+            let end = match self.stream(&endpoint).await {
+                Ok(end) => end,
+                Err(NobodyListens) => return,
+            };
+            if end.registered && opened.elapsed() >= self.timing.settled {
+                self.backoff.reset();
+            }
+            self.backoff.fail();
+            let pause = self.backoff.pause();
+            let coordinator = endpoint.uri().to_string();
+            let closed = Closed { coordinator, reason: end.reason, pause };
+            if self.events.send(LinkEvent::Closed(closed)).await.is_err() {
+                return;
+            }
+            // The coordinator that served last is the most likely one to serve again.
+            if !end.registered {
+                next = (next + 1) % self.endpoints.len();
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.events.closed() => return,
+            }
+        }
+    }
+
+    /// Opens a stream and follows it to its end.
+    async fn stream(&self, endpoint: &Endpoint) -> Result<End, NobodyListens> {
+        let dialled = timeout(self.timing.connect, endpoint.connect()).await;
+        let channel = match dialled {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Ok(End::before_registration(chain(&error))),
+            Err(_) => return Ok(End::before_registration("no connection in time".to_owned())),
+        };
+        let mut client = WorkerServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (messages, outgoing) = mpsc::channel(OUTGOING_MESSAGES);
+        let abandon = CancellationToken::new();
+        // The registration must be in the stream before the call: the answer may wait for it.
+        self.say(LinkEvent::Opened(Outgoing { messages, abandon: abandon.clone() })).await?;
+        let answer = timeout(self.timing.registration, async {
+            let mut stream = client.work(ReceiverStream::new(outgoing)).await?.into_inner();
+            let first = stream.message().await?;
+            Ok::<_, Status>((stream, first))
+        })
+        .await;
+        let (stream, first) = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => return Ok(End::before_registration(words(&status))),
+            Err(_) => {
+                return Ok(End::before_registration("no answer to the registration".to_owned()));
+            }
+        };
+        let registered = match first.and_then(|first| first.message) {
+            Some(message @ coordinator_message::Message::Registered(_)) => message,
+            Some(_) => {
+                let reason = "its first message is not Registered".to_owned();
+                return Ok(End::before_registration(reason));
+            }
+            None => return Ok(End::before_registration("it ended the stream".to_owned())),
+        };
+        info!(coordinator = %endpoint.uri(), "registered with the coordinator");
+        self.say(LinkEvent::Received(Box::new(registered))).await?;
+        let reason = self.follow(stream, &abandon).await?;
+        Ok(End { registered: true, reason })
+    }
+
+    async fn follow(
+        &self,
+        mut stream: Streaming<CoordinatorMessage>,
+        abandon: &CancellationToken,
+    ) -> Result<String, NobodyListens> {
+        loop {
+            let received = tokio::select! {
+                received = stream.message() => received,
+                () = abandon.cancelled() => return Ok("the coordinator does not read".to_owned()),
+                () = self.events.closed() => return Err(NobodyListens),
+            };
+            match received {
+                Ok(Some(CoordinatorMessage { message: Some(message) })) => {
+                    self.say(LinkEvent::Received(Box::new(message))).await?;
+                }
+                Ok(Some(CoordinatorMessage { message: None })) => {
+                    warn!("the coordinator sent a message that this version does not know");
+                }
+                Ok(None) => return Ok("the coordinator ended the stream".to_owned()),
+                Err(status) => return Ok(words(&status)),
+            }
+        }
+    }
+
+    async fn say(&self, event: LinkEvent) -> Result<(), NobodyListens> {
+        self.events.send(event).await.map_err(|_| NobodyListens)
+    }
+}
+
+/// How a stream ended.
+struct End {
+    registered: bool,
+    reason: String,
+}
+
+impl End {
+    fn before_registration(reason: String) -> Self {
+        Self { registered: false, reason }
+    }
+}
+
+fn words(status: &Status) -> String {
+    format!("{:?}: {}", status.code(), status.message())
+}
+
+/// An error with its causes; the transport's own message is but "transport error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        for good in ["http://127.0.0.1:7878", "http://[::1]:80", "http://host.example:65535"] {
+            assert!(endpoint(good).is_ok(), "{good} was refused");
+        }
+        for bad in ["", "localhost:7878", "https://host:1", "http://", "http://:70", "http://a b:1"]
+        {
+            assert!(endpoint(bad).is_err(), "{bad} passed");
+        }
+        assert!(endpoint("http://host").is_err(), "a port is needed");
+        assert!(endpoint("http://host:99999").is_err());
+    }
+}

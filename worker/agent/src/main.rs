@@ -1,0 +1,217 @@
+//! The program `cambrian-worker`: flags, log, signals; everything else is in the library.
+//!
+//! Exit codes: 0 after a drain, 1 if the worker cannot work, 2 if its configuration is faulty.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use cambrian_worker::Agent;
+use cambrian_worker::config::{
+    ConfigFaults, LogFormat, MAX_CONFIG_BYTES, RawConfig, RawEvaluator, RawLog, Surroundings,
+    WorkerConfig, resolve,
+};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+const WRONG_CONFIGURATION: u8 = 2;
+
+/// Evaluates candidates for a Cambrian coordinator: one evaluator process per slot.
+///
+/// SIGTERM or SIGINT finishes what runs (for at most --drain-seconds), reports it and ends with
+/// exit code 0; a second signal hands everything back at once. Exit code 1: the worker cannot work;
+/// 2: its configuration is faulty.
+#[derive(Debug, Parser)]
+#[command(name = "cambrian-worker", version)]
+struct Flags {
+    /// Configuration file (YAML); flags win over it.
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_WORKER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address of a coordinator, http://HOST:PORT; may be repeated.
+    #[arg(long, value_name = "URL", env = "CAMBRIAN_COORDINATORS", value_delimiter = ',')]
+    coordinator: Vec<String>,
+    /// The worker's name; without it one is made up and kept.
+    #[arg(long, env = "CAMBRIAN_WORKER_NAME")]
+    name: Option<String>,
+    /// Where name and unsent reports are kept; one directory per worker process.
+    #[arg(long, value_name = "DIR", env = "CAMBRIAN_WORKER_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// How many evaluations run at once.
+    #[arg(long, value_name = "N", env = "CAMBRIAN_WORKER_SLOTS")]
+    slots: Option<u32>,
+    /// Threads of each evaluation.
+    #[arg(long, value_name = "N", env = "CAMBRIAN_WORKER_THREADS")]
+    threads: Option<u32>,
+    /// Device of a slot, `cpu` or `cuda:N`; may be repeated, slots take them in turn.
+    #[arg(long, value_name = "DEVICE", env = "CAMBRIAN_WORKER_DEVICES", value_delimiter = ',')]
+    device: Vec<String>,
+    /// Label for placement, KEY=VALUE; may be repeated.
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "CAMBRIAN_WORKER_LABELS",
+        value_delimiter = ',',
+        value_parser = label
+    )]
+    label: Vec<(String, String)>,
+    /// Directory of data sets.
+    #[arg(long, value_name = "DIR", env = "CAMBRIAN_DATA")]
+    data: Option<PathBuf>,
+    /// Directory where the evaluators of this machine agree on who measures.
+    #[arg(long, value_name = "DIR", env = "CAMBRIAN_GATE_DIR")]
+    gate_dir: Option<PathBuf>,
+    /// The evaluator's program.
+    #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
+    evaluator: Option<String>,
+    /// Argument of the evaluator's program; may be repeated.
+    #[arg(long, value_name = "ARGUMENT", requires = "evaluator", allow_hyphen_values = true)]
+    evaluator_arg: Vec<String>,
+    /// How long running evaluations may go on after the first signal, seconds.
+    #[arg(long, value_name = "SECONDS", env = "CAMBRIAN_WORKER_DRAIN_SECONDS")]
+    drain_seconds: Option<f64>,
+    /// Drain when standard input ends, as if by a signal: for a parent that may be killed.
+    #[arg(long)]
+    until_stdin_ends: bool,
+    /// How log lines look: `text` or `json`.
+    #[arg(long, value_name = "FORMAT", env = "CAMBRIAN_LOG_FORMAT")]
+    log_format: Option<String>,
+    /// Which log lines are written, such as `info` or `cambrian_worker=debug,warn`.
+    #[arg(long, value_name = "FILTER", env = "CAMBRIAN_LOG")]
+    log_filter: Option<String>,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
+impl Flags {
+    fn into_raw(self) -> RawConfig {
+        let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let arguments = self.evaluator_arg;
+        let command = self.evaluator.map(|program| {
+            let mut words = vec![program];
+            words.extend(arguments);
+            words
+        });
+        RawConfig {
+            coordinators: given(self.coordinator),
+            name: self.name,
+            state_dir: self.state_dir,
+            evaluator: Some(RawEvaluator { command, ..RawEvaluator::default() }),
+            slots: self.slots,
+            threads: self.threads,
+            devices: given(self.device),
+            labels: Some(self.label.into_iter().collect::<BTreeMap<_, _>>()),
+            data: self.data,
+            gate_dir: self.gate_dir,
+            drain_seconds: self.drain_seconds,
+            log: Some(RawLog { format: self.log_format, filter: self.log_filter }),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let until_stdin_ends = flags.until_stdin_ends;
+    let config = match configuration(flags) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("cambrian-worker: {error:#}");
+            return ExitCode::from(WRONG_CONFIGURATION);
+        }
+    };
+    start_log(&config);
+    match run(config, until_stdin_ends) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn configuration(flags: Flags) -> anyhow::Result<WorkerConfig> {
+    let file = match &flags.config {
+        Some(path) => {
+            let place = || format!("in {}", path.display());
+            RawConfig::parse(&read(path).with_context(place)?).with_context(place)?
+        }
+        None => RawConfig::default(),
+    };
+    let raw = file.overridden_by(flags.into_raw());
+    resolve(raw, &Surroundings::of_process()).map_err(|faults: ConfigFaults| faults.into())
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).context("cannot open the configuration")?;
+    // One byte more than allowed, so that a longer file is seen to be longer.
+    file.take(MAX_CONFIG_BYTES as u64 + 1)
+        .read_to_string(&mut text)
+        .context("cannot read the configuration")?;
+    Ok(text)
+}
+
+fn start_log(config: &WorkerConfig) {
+    let filter = EnvFilter::new(&config.log_filter);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => {
+            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        }
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+#[tokio::main]
+async fn run(config: WorkerConfig, until_stdin_ends: bool) -> anyhow::Result<()> {
+    let (count, signals) = watch::channel(0_u32);
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let stdin_ends = stdin_end(until_stdin_ends);
+    tokio::spawn(async move {
+        let mut stdin_ends = std::pin::pin!(stdin_ends);
+        let mut ended = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = &mut stdin_ends, if !ended => ended = true,
+            }
+            count.send_modify(|count| *count += 1);
+        }
+    });
+    let agent = Agent::new(config.agent);
+    Ok(agent.run_until(reached(signals.clone(), 1), reached(signals, 2)).await?)
+}
+
+async fn reached(mut signals: watch::Receiver<u32>, wanted: u32) {
+    if signals.wait_for(|count| *count >= wanted).await.is_err() {
+        // No signal can come any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ready when standard input ends, if that is asked for.
+async fn stdin_end(asked: bool) {
+    if !asked {
+        std::future::pending::<()>().await;
+    }
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread of its own: the runtime would wait at its end for a read that it had started.
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1_024];
+        let mut stdin = std::io::stdin().lock();
+        while matches!(stdin.read(&mut buffer), Ok(1..)) {}
+        // The receiver is gone only if the worker ends already.
+        let _ = ended.send(());
+    });
+    if end.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

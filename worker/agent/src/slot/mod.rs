@@ -1,0 +1,467 @@
+//! A slot: one warm evaluator process that works on one attempt at a time.
+//!
+//! The slot starts its process, feeds it, bounds its time, classifies its end and replaces it. It
+//! turns every attempt that it was given into exactly one report. It must not know the network,
+//! the queue or the outbox.
+
+pub(crate) mod memory;
+pub(crate) mod process;
+mod stderr;
+mod throttle;
+mod verdict;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use cambrian_proto::convert::MAX_NUMBER;
+use cambrian_proto::convert::measurement::progress_metrics;
+use cambrian_proto::v1::{
+    Assignment, Capabilities, EvaluationEnded, EvaluationProgress, FailureKind, Outcome, Progress,
+    Report, Stage, StopEvaluation, evaluator_message, outcome, supervisor_message,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::attempt::AttemptId;
+use crate::backoff::Backoff;
+use crate::capabilities::difference;
+use crate::queue::{SlotHealth, SlotIndex};
+use process::{EvaluatorProcess, Launch, Output};
+use throttle::Throttle;
+
+/// After so many failed starts in a row nothing waits for a slot any more.
+const STARTS_BEFORE_BAD: u32 = 3;
+/// How long an idle evaluator may take to end when it is told to.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The durations that a slot keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SlotTiming {
+    /// How long a new process may take to say hello.
+    pub(crate) hello: Duration,
+    /// How long an evaluation that was asked to stop may take to do so.
+    pub(crate) stop_grace: Duration,
+    /// The shortest time between two forwarded messages of progress.
+    pub(crate) progress_interval: Duration,
+}
+
+/// What a slot is told.
+#[derive(Debug)]
+pub(crate) enum SlotCommand {
+    /// Work on this. Sent only to a slot whose last attempt has been reported.
+    Evaluate(Box<Assignment>),
+    /// End this attempt soon.
+    Stop(AttemptId),
+    /// End now, whatever is in work; nothing is reported any more.
+    Leave,
+}
+
+/// What a slot says.
+#[derive(Debug)]
+pub(crate) enum SlotEvent {
+    /// Its process can work, or not, and why.
+    Health { slot: SlotIndex, health: SlotHealth, reason: String },
+    /// An evaluation has got somewhere.
+    Progress(Progress),
+    /// An attempt has ended.
+    Finished { slot: SlotIndex, report: Box<Report> },
+}
+
+/// One slot with all that it needs.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) index: SlotIndex,
+    pub(crate) launch: Launch,
+    pub(crate) timing: SlotTiming,
+    /// Pauses between failures of its process.
+    pub(crate) backoff: Backoff,
+    /// What the first evaluator of this worker has offered; all others have to offer the same.
+    pub(crate) offer: Arc<OnceLock<Capabilities>>,
+    pub(crate) commands: mpsc::UnboundedReceiver<SlotCommand>,
+    pub(crate) events: mpsc::UnboundedSender<SlotEvent>,
+}
+
+/// What a process is worth after an attempt.
+enum After {
+    Keep,
+    Replace,
+    Leave,
+}
+
+/// Why an evaluation has been asked to stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    TimedOut,
+    Unwanted,
+}
+
+impl Slot {
+    /// Works until it is told to leave.
+    pub(crate) async fn run(mut self) {
+        let mut waiting = None;
+        while let Some(mut process) = self.start(&mut waiting).await {
+            match self.serve(&mut process, &mut waiting).await {
+                After::Keep | After::Replace => process.kill().await,
+                After::Leave => {
+                    process.close(CLOSE_PATIENCE).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn say(&self, event: SlotEvent) {
+        // Nobody listens any more only when the agent ends, which drops this slot as well.
+        let _ = self.events.send(event);
+    }
+
+    fn say_health(&self, health: SlotHealth, reason: &str) {
+        self.say(SlotEvent::Health { slot: self.index, health, reason: reason.to_owned() });
+    }
+
+    fn finish(&self, id: AttemptId, outcome: outcome::Outcome, elapsed: Duration) {
+        let elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(MAX_NUMBER);
+        let outcome = Outcome { outcome: Some(outcome), elapsed_micros };
+        let report = Report { task: id.task.0, attempt: id.attempt.0, outcome: Some(outcome) };
+        self.say(SlotEvent::Finished { slot: self.index, report: Box::new(report) });
+    }
+
+    /// Starts a process, however often it takes; `None` if the slot was told to leave meanwhile.
+    async fn start(&mut self, waiting: &mut Option<Box<Assignment>>) -> Option<EvaluatorProcess> {
+        let mut failed_starts = 0;
+        loop {
+            // One failure may be the candidate's; a series is the evaluator's, which needs a rest.
+            if self.backoff.failures() > 1 || failed_starts > 0 {
+                let until = Instant::now() + self.backoff.pause();
+                self.pause(until, waiting).await?;
+            }
+            let starting = EvaluatorProcess::start(self.index, &self.launch, self.timing.hello);
+            let started = tokio::select! {
+                started = starting => started,
+                () = leave_or_closed(&mut self.commands, waiting, &self.events, self.index) => return None,
+            };
+            let error = match started.and_then(|(process, offer)| self.accept(process, offer)) {
+                Ok(process) => {
+                    info!(slot = %self.index, "evaluator ready");
+                    self.say_health(SlotHealth::Ready, "");
+                    return Some(process);
+                }
+                Err(error) => error.to_string(),
+            };
+            failed_starts += 1;
+            self.backoff.fail();
+            self.report_failed_start(failed_starts, &error, waiting);
+        }
+    }
+
+    fn accept(
+        &self,
+        process: EvaluatorProcess,
+        offer: Capabilities,
+    ) -> Result<EvaluatorProcess, process::StartError> {
+        match difference(self.offer.get_or_init(|| offer.clone()), &offer) {
+            None => Ok(process),
+            Some(what) => Err(process::StartError::Different(what)),
+        }
+    }
+
+    fn report_failed_start(
+        &self,
+        failed_starts: u32,
+        error: &str,
+        waiting: &mut Option<Box<Assignment>>,
+    ) {
+        // Before any evaluator has worked, the agent decides on the first failure.
+        let bad = failed_starts >= STARTS_BEFORE_BAD || self.offer.get().is_none();
+        warn!(
+            slot = %self.index, program = %self.launch.program.display(), failed_starts,
+            "the evaluator does not start: {error}"
+        );
+        let health = if bad { SlotHealth::Bad } else { SlotHealth::Restarting };
+        self.say_health(health, error);
+        if bad && let Some(assignment) = waiting.take() {
+            let message = format!("the evaluator of this worker does not start: {error}");
+            let outcome = verdict::failure(FailureKind::BadNode, message);
+            self.finish(AttemptId::of(&assignment), outcome, Duration::ZERO);
+        }
+    }
+
+    /// Waits until `until`, listening; `None` if the slot was told to leave.
+    async fn pause(&mut self, until: Instant, waiting: &mut Option<Box<Assignment>>) -> Option<()> {
+        tokio::select! {
+            () = sleep_until(until) => Some(()),
+            () = leave_or_closed(&mut self.commands, waiting, &self.events, self.index) => None,
+        }
+    }
+
+    /// Works with one process until it is lost or the slot is told to leave.
+    async fn serve(
+        &mut self,
+        process: &mut EvaluatorProcess,
+        waiting: &mut Option<Box<Assignment>>,
+    ) -> After {
+        loop {
+            let assignment = match waiting.take() {
+                Some(assignment) => assignment,
+                None => match self.next_assignment(process).await {
+                    Ok(assignment) => assignment,
+                    Err(after) => return after,
+                },
+            };
+            match self.evaluate(process, &assignment).await {
+                After::Keep => {}
+                after => return after,
+            }
+        }
+    }
+
+    async fn next_assignment(
+        &mut self,
+        process: &mut EvaluatorProcess,
+    ) -> Result<Box<Assignment>, After> {
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(SlotCommand::Evaluate(assignment)) => return Ok(assignment),
+                    Some(SlotCommand::Stop(id)) => debug!(slot = %self.index, %id, "nothing to stop"),
+                    Some(SlotCommand::Leave) | None => return Err(After::Leave),
+                },
+                output = process.output() => {
+                    let words = match output {
+                        Output::Ended => process.death("it ended while idle", process::EXIT_PATIENCE).await.words(),
+                        Output::Broken(reason) => reason,
+                        Output::Message(_) => "it sent a message while idle".to_owned(),
+                    };
+                    warn!(slot = %self.index, "the evaluator is replaced: {words}");
+                    self.lose("the evaluator ended while idle");
+                    return Err(After::Replace);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, reason: &str) {
+        self.backoff.fail();
+        self.say_health(SlotHealth::Restarting, reason);
+    }
+
+    /// Works on one attempt and reports it.
+    async fn evaluate(&mut self, process: &mut EvaluatorProcess, assignment: &Assignment) -> After {
+        let id = AttemptId::of(assignment);
+        let started = Instant::now();
+        let Some(stage) = assignment.stage.as_ref().filter(|stage| stage.timeout_micros > 0) else {
+            let message = "the assignment has no stage or a stage without a timeout";
+            let outcome = verdict::failure(FailureKind::Invalid, message);
+            self.finish(id, outcome, started.elapsed());
+            return After::Keep;
+        };
+        debug!(slot = %self.index, %id, "evaluation begins");
+        process.begin_evaluation();
+        process.send(supervisor_message::Message::Evaluate(assignment.clone()));
+        let evaluation = Evaluation {
+            id,
+            stage,
+            stopping: Stopping::No,
+            deadline: deadline(started, stage.timeout_micros),
+            progress: Throttle::new(self.timing.progress_interval),
+        };
+        let (outcome, after) = self.attend(process, evaluation).await;
+        match after {
+            After::Keep => self.backoff.reset(),
+            // The health goes first: the next task must not be sent to a process that is gone.
+            After::Replace => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
+            After::Leave => return After::Leave,
+        }
+        self.finish(id, outcome, started.elapsed());
+        after
+    }
+
+    /// Follows an evaluation to its end.
+    async fn attend(
+        &mut self,
+        process: &mut EvaluatorProcess,
+        mut evaluation: Evaluation<'_>,
+    ) -> (outcome::Outcome, After) {
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(SlotCommand::Stop(id)) if id == evaluation.id => {
+                        self.ask_to_stop(process, &mut evaluation, Stopping::Unwanted);
+                    }
+                    Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
+                    Some(SlotCommand::Leave) | None => {
+                        process.kill().await;
+                        return (evaluation.stopped(), After::Leave);
+                    }
+                },
+                output = process.output() => {
+                    if let Some(end) = self.on_output(process, &mut evaluation, output).await {
+                        return end;
+                    }
+                }
+                () = sleep_until(evaluation.deadline) => {
+                    if evaluation.stopping == Stopping::No {
+                        self.ask_to_stop(process, &mut evaluation, Stopping::TimedOut);
+                    } else {
+                        process.kill().await;
+                        return (evaluation.stopped(), After::Replace);
+                    }
+                }
+                progress = evaluation.progress.due() => self.say(SlotEvent::Progress(progress)),
+            }
+        }
+    }
+
+    fn ask_to_stop(
+        &self,
+        process: &EvaluatorProcess,
+        evaluation: &mut Evaluation<'_>,
+        why: Stopping,
+    ) {
+        if evaluation.stopping != Stopping::No {
+            return;
+        }
+        evaluation.stopping = why;
+        evaluation.deadline = Instant::now() + self.timing.stop_grace;
+        let attempt = Some(evaluation.id.into());
+        process.send(supervisor_message::Message::Stop(StopEvaluation { attempt }));
+    }
+
+    /// Handles what came out of the process; the end of the attempt if it was that.
+    async fn on_output(
+        &mut self,
+        process: &mut EvaluatorProcess,
+        evaluation: &mut Evaluation<'_>,
+        output: Output,
+    ) -> Option<(outcome::Outcome, After)> {
+        let (noticed, patience) = match output {
+            Output::Message(evaluator_message::Message::Progress(progress))
+                if evaluation.is(progress.attempt.as_ref()) =>
+            {
+                if let Some(progress) =
+                    evaluation.progress.offer(forwarded(evaluation.id, progress))
+                {
+                    self.say(SlotEvent::Progress(progress));
+                }
+                return None;
+            }
+            Output::Message(evaluator_message::Message::Ended(EvaluationEnded {
+                attempt,
+                outcome,
+            })) if evaluation.is(attempt.as_ref()) => {
+                return Some((evaluation.answered(outcome), After::Keep));
+            }
+            Output::Message(message) => {
+                let name = message_name(&message);
+                let noticed =
+                    format!("the evaluator sent {name}, which does not belong to this attempt");
+                (noticed, process::BROKEN_PATIENCE)
+            }
+            Output::Broken(reason) => {
+                (format!("the evaluator broke its protocol: {reason}"), process::BROKEN_PATIENCE)
+            }
+            Output::Ended => (
+                "the evaluator ended in the middle of the evaluation".to_owned(),
+                process::EXIT_PATIENCE,
+            ),
+        };
+        let death = process.death(&noticed, patience).await;
+        self.backoff.fail();
+        let outcome = match evaluation.stopping {
+            Stopping::No => verdict::of_death(&death),
+            Stopping::TimedOut | Stopping::Unwanted => evaluation.stopped(),
+        };
+        Some((outcome, After::Replace))
+    }
+}
+
+/// Listens while there is no process: keeps what comes, ends when told to leave.
+async fn leave_or_closed(
+    commands: &mut mpsc::UnboundedReceiver<SlotCommand>,
+    waiting: &mut Option<Box<Assignment>>,
+    events: &mpsc::UnboundedSender<SlotEvent>,
+    slot: SlotIndex,
+) {
+    loop {
+        match commands.recv().await {
+            Some(SlotCommand::Evaluate(assignment)) => *waiting = Some(assignment),
+            Some(SlotCommand::Stop(id)) => {
+                if let Some(assignment) = waiting.take_if(|held| AttemptId::of(held) == id) {
+                    let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
+                    let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0 });
+                    let Assignment { task, attempt, .. } = *assignment;
+                    let report = Box::new(Report { task, attempt, outcome });
+                    let _ = events.send(SlotEvent::Finished { slot, report });
+                }
+            }
+            Some(SlotCommand::Leave) | None => return,
+        }
+    }
+}
+
+/// An evaluation in work.
+struct Evaluation<'a> {
+    id: AttemptId,
+    stage: &'a Stage,
+    stopping: Stopping,
+    /// When it has to end, or, if it is stopping, when it is killed.
+    deadline: Instant,
+    progress: Throttle,
+}
+
+impl Evaluation<'_> {
+    fn is(&self, attempt: Option<&cambrian_proto::v1::TaskAttempt>) -> bool {
+        attempt.is_some_and(|attempt| AttemptId::from(attempt) == self.id)
+    }
+
+    /// The outcome that the evaluator's own answer stands for.
+    fn answered(&self, answer: Option<Outcome>) -> outcome::Outcome {
+        match self.stopping {
+            Stopping::No => verdict::of_answer(self.stage, answer),
+            Stopping::TimedOut | Stopping::Unwanted => self.stopped(),
+        }
+    }
+
+    /// The outcome of an evaluation that was asked to stop, whatever its last answer.
+    fn stopped(&self) -> outcome::Outcome {
+        match self.stopping {
+            Stopping::TimedOut => {
+                let seconds = self.stage.timeout_micros as f64 / 1e6;
+                let message = format!("stage {} took longer than its {seconds} s", self.stage.name);
+                verdict::failure(FailureKind::Timeout, message)
+            }
+            Stopping::No | Stopping::Unwanted => {
+                verdict::failure(FailureKind::Preempted, "stopped on request")
+            }
+        }
+    }
+}
+
+fn deadline(started: Instant, timeout_micros: u64) -> Instant {
+    // A timeout beyond all clocks is no timeout; a year stands for it.
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    started + Duration::from_micros(timeout_micros).min(YEAR)
+}
+
+fn message_name(message: &evaluator_message::Message) -> &'static str {
+    match message {
+        evaluator_message::Message::Hello(_) => "Hello",
+        evaluator_message::Message::Progress(_) => "Progress",
+        evaluator_message::Message::Ended(_) => "Ended",
+    }
+}
+
+/// The message to the coordinator; what it would refuse does not go on the wire.
+fn forwarded(id: AttemptId, progress: EvaluationProgress) -> Progress {
+    let EvaluationProgress { attempt: _, step, steps, metrics } = progress;
+    let metrics = progress_metrics(metrics).unwrap_or_default();
+    let metrics = metrics.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    Progress { task: id.task.0, attempt: id.attempt.0, step, steps, metrics }
+}
+
+#[cfg(test)]
+mod tests;

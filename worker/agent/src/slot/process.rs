@@ -1,0 +1,274 @@
+//! One evaluator process: starting it, its first message, its pipes, its end.
+//!
+//! Pipes are read and written by tasks of their own, so that a child that does not read can never
+//! stop the supervisor. Must not know tasks, timeouts or reports.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use cambrian_proto::convert::ConvertError;
+use cambrian_proto::v1::{
+    Capabilities, EvaluatorMessage, SupervisorMessage, evaluator_message, supervisor_message,
+};
+use thiserror::Error;
+use tokio::io::BufReader;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::memory;
+use super::stderr::{self, StderrTail};
+use super::verdict::{self, Death};
+use crate::framing::{self, FramingError};
+use crate::queue::SlotIndex;
+
+/// The version of the pipe protocol that this supervisor speaks.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// How long a process whose output has ended may take to exit.
+pub(super) const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+/// The same for one that wrote what is no message: it may have died while writing, or go on.
+pub(super) const BROKEN_PATIENCE: Duration = Duration::from_millis(200);
+/// How long the last words of a dead process may take to arrive.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How to start an evaluator for one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// All its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Variables besides those of the agent.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// Why there is no working evaluator.
+#[derive(Debug, Error)]
+pub(super) enum StartError {
+    #[error("cannot start {}: {source}", program.display())]
+    Spawn { program: PathBuf, source: io::Error },
+    #[error("it said nothing within {0:?}")]
+    Silent(Duration),
+    #[error("its first message is not Hello but {0}")]
+    NoHello(&'static str),
+    #[error("it speaks version {0} of the pipe protocol, this worker speaks {PROTOCOL}")]
+    Protocol(u32),
+    #[error("its Hello carries no capabilities")]
+    NoCapabilities,
+    #[error("its Hello is malformed: {0}")]
+    Malformed(#[from] ConvertError),
+    #[error("it offers something else than the worker has announced ({0})")]
+    Different(String),
+    #[error("{0}")]
+    Died(String),
+}
+
+/// What comes out of a process.
+#[derive(Debug)]
+pub(super) enum Output {
+    Message(evaluator_message::Message),
+    /// Its output ended.
+    Ended,
+    /// Its output is no protocol.
+    Broken(String),
+}
+
+/// A running evaluator. Dropping it kills the process.
+#[derive(Debug)]
+pub(super) struct EvaluatorProcess {
+    child: Child,
+    input: mpsc::UnboundedSender<SupervisorMessage>,
+    output: mpsc::Receiver<Result<EvaluatorMessage, FramingError>>,
+    tail: StderrTail,
+    last_words: JoinHandle<()>,
+    kills_before: u64,
+}
+
+impl EvaluatorProcess {
+    /// Starts the program and waits for its Hello.
+    pub(super) async fn start(
+        slot: SlotIndex,
+        launch: &Launch,
+        patience: Duration,
+    ) -> Result<(Self, Capabilities), StartError> {
+        let mut process = Self::spawn(slot, launch)?;
+        match process.hello(patience).await {
+            Ok(capabilities) => Ok((process, capabilities)),
+            Err(error) => {
+                process.kill().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn spawn(slot: SlotIndex, launch: &Launch) -> Result<Self, StartError> {
+        let fail = |source| StartError::Spawn { program: launch.program.clone(), source };
+        let kills_before = memory::kills();
+        let mut child = Command::new(&launch.program)
+            .args(&launch.arguments)
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // An interrupt from the terminal goes to the whole foreground group; the supervisor
+            // alone decides what a running evaluation does about it.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(fail)?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(fail(io::Error::other("its standard streams are not connected")));
+        };
+        let (input, to_child) = mpsc::unbounded_channel();
+        let (from_child, output) = mpsc::channel(64);
+        tokio::spawn(write_messages(stdin, to_child));
+        tokio::spawn(read_messages(stdout, from_child));
+        let tail = StderrTail::default();
+        let last_words = tokio::spawn(stderr::forward(slot, stderr, tail.clone()));
+        Ok(Self { child, input, output, tail, last_words, kills_before })
+    }
+
+    async fn hello(&mut self, patience: Duration) -> Result<Capabilities, StartError> {
+        let output =
+            timeout(patience, self.output()).await.map_err(|_| StartError::Silent(patience))?;
+        let hello = match output {
+            Output::Message(evaluator_message::Message::Hello(hello)) => hello,
+            Output::Message(evaluator_message::Message::Progress(_)) => {
+                return Err(StartError::NoHello("Progress"));
+            }
+            Output::Message(evaluator_message::Message::Ended(_)) => {
+                return Err(StartError::NoHello("Ended"));
+            }
+            Output::Ended => {
+                let death = self.death("it ended before its Hello", EXIT_PATIENCE).await;
+                return Err(StartError::Died(death.words()));
+            }
+            Output::Broken(reason) => {
+                let death = self.death(&reason, BROKEN_PATIENCE).await;
+                return Err(StartError::Died(death.words()));
+            }
+        };
+        if hello.protocol != PROTOCOL {
+            return Err(StartError::Protocol(hello.protocol));
+        }
+        let offer = hello.capabilities.ok_or(StartError::NoCapabilities)?;
+        // What the coordinator would refuse must not get into the registration.
+        cambrian_core::engine::Capabilities::try_from(offer.clone())?;
+        Ok(offer)
+    }
+
+    /// The next that comes out. Cancel safe.
+    pub(super) async fn output(&mut self) -> Output {
+        match self.output.recv().await {
+            Some(Ok(EvaluatorMessage { message: Some(message) })) => Output::Message(message),
+            Some(Ok(EvaluatorMessage { message: None })) => {
+                Output::Broken("it sent an empty message".to_owned())
+            }
+            Some(Err(error)) => Output::Broken(error.to_string()),
+            None => Output::Ended,
+        }
+    }
+
+    /// Sends a message; if the process is gone its output says so.
+    pub(super) fn send(&self, message: supervisor_message::Message) {
+        // The writing task ends with the pipe, which the reader of the output notices as well.
+        let _ = self.input.send(SupervisorMessage { message: Some(message) });
+    }
+
+    /// Begins a new record for the next evaluation.
+    pub(super) fn begin_evaluation(&mut self) {
+        self.tail.clear();
+        self.kills_before = memory::kills();
+    }
+
+    /// Waits a moment for the process to end by itself, else kills it; says how it ended. `noticed`
+    /// is what was seen first.
+    pub(super) async fn death(&mut self, noticed: &str, patience: Duration) -> Death {
+        let status = timeout(patience, self.child.wait()).await;
+        let status = match status {
+            Ok(status) => status.ok(),
+            Err(_) => {
+                self.kill().await;
+                None
+            }
+        };
+        // A descendant may hold the pipe open for longer than anybody should wait.
+        let _ = timeout(LAST_WORDS_PATIENCE, &mut self.last_words).await;
+        let signal = status.and_then(|status| status.signal());
+        Death {
+            reason: format!("{noticed}, {}", status.map_or_else(killed_here, describe)),
+            signal,
+            system_out_of_memory: memory::kills() > self.kills_before,
+            stderr: self.tail.text(),
+        }
+    }
+
+    /// Ends the process at once.
+    pub(super) async fn kill(&mut self) {
+        if let Err(error) = self.child.kill().await {
+            debug!(%error, "an evaluator could not be killed");
+        }
+    }
+
+    /// Closes its input, which tells it to end, and kills it if it does not.
+    pub(super) async fn close(mut self, patience: Duration) {
+        drop(self.input);
+        self.output.close();
+        if timeout(patience, self.child.wait()).await.is_err() {
+            // An error means that it is gone already.
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+fn killed_here() -> String {
+    "and had to be killed".to_owned()
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => {
+            let core = if status.core_dumped() { ", core dumped" } else { "" };
+            format!("killed by {}{core}", verdict::signal_name(signal))
+        }
+        (None, None) => "in an unknown way".to_owned(),
+    }
+}
+
+async fn write_messages(
+    mut pipe: ChildStdin,
+    mut messages: mpsc::UnboundedReceiver<SupervisorMessage>,
+) {
+    while let Some(message) = messages.recv().await {
+        if let Err(error) = framing::write(&mut pipe, &message).await {
+            debug!(%error, "an evaluator does not take messages any more");
+            return;
+        }
+    }
+}
+
+async fn read_messages(
+    pipe: ChildStdout,
+    messages: mpsc::Sender<Result<EvaluatorMessage, FramingError>>,
+) {
+    let mut pipe = BufReader::new(pipe);
+    loop {
+        let (message, last) = match framing::read(&mut pipe).await {
+            Ok(Some(message)) => (Ok(message), false),
+            Ok(None) => return,
+            Err(error) => (Err(error), true),
+        };
+        if messages.send(message).await.is_err() || last {
+            return;
+        }
+    }
+}

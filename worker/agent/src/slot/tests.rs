@@ -1,0 +1,221 @@
+//! Tests of a slot with small shell scripts in place of an evaluator.
+
+use cambrian_proto::v1::{EvaluatorMessage, Hello};
+use prost::Message;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Rig {
+    commands: mpsc::UnboundedSender<SlotCommand>,
+    events: mpsc::UnboundedReceiver<SlotEvent>,
+    task: JoinHandle<()>,
+}
+
+fn rig(program: &str, arguments: &[&str]) -> Rig {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let (sender, events) = mpsc::unbounded_channel();
+    let slot = Slot {
+        index: SlotIndex(0),
+        launch: Launch {
+            program: program.into(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: Vec::new(),
+        },
+        timing: SlotTiming {
+            hello: Duration::from_millis(500),
+            stop_grace: Duration::from_millis(100),
+            progress_interval: Duration::from_millis(1),
+        },
+        backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(5), 1),
+        offer: Arc::default(),
+        commands: receiver,
+        events: sender,
+    };
+    Rig { commands, events, task: tokio::spawn(slot.run()) }
+}
+
+/// A shell script whose `hello` writes a Hello of this protocol version.
+fn script(protocol: u32, body: &str) -> String {
+    let capabilities = Some(Capabilities::default());
+    let hello = evaluator_message::Message::Hello(Hello { protocol, capabilities });
+    let bytes = EvaluatorMessage { message: Some(hello) }.encode_length_delimited_to_vec();
+    let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    format!("hello() {{ printf '{octal}'; }}\n{body}")
+}
+
+impl Rig {
+    async fn next(&mut self) -> SlotEvent {
+        self.events.recv().await.unwrap()
+    }
+
+    async fn health(&mut self) -> (SlotHealth, String) {
+        match self.next().await {
+            SlotEvent::Health { health, reason, .. } => (health, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn finished(&mut self) -> (FailureKind, String) {
+        match self.next().await {
+            SlotEvent::Finished { report, .. } => match report.outcome.unwrap().outcome.unwrap() {
+                outcome::Outcome::Failed(failure) => (failure.kind(), failure.message),
+                outcome::Outcome::Measured(found) => panic!("{found:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn evaluate(&self, task: u64) {
+        let stage = Some(Stage { timeout_micros: 60_000_000, ..Stage::default() });
+        let assignment = Assignment { task, attempt: 1, stage, ..Assignment::default() };
+        self.commands.send(SlotCommand::Evaluate(Box::new(assignment))).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_evaluator_that_does_not_start_says_why_and_is_tried_again() {
+    let cases = [
+        ("exit 3", "exit status 3"),
+        ("echo no libtorch here >&2; exit 1", "no libtorch here"),
+        ("kill -11 $$", "SIGSEGV"),
+        ("exec sleep 600", "said nothing"),
+        ("printf '\\377\\377\\377\\377\\017'; exec sleep 600", "exceeds the limit"),
+        ("printf '\\003abc'; exec sleep 600", "cannot be decoded"),
+        ("printf '\\377'", "inside a message"),
+        ("printf '\\000'; exec sleep 600", "empty message"),
+    ];
+    for (body, expected) in cases {
+        let mut rig = rig("sh", &["-c", body]);
+        for _ in 0..2 {
+            let (health, reason) = rig.health().await;
+            assert_eq!(health, SlotHealth::Bad);
+            assert!(reason.contains(expected), "{body} gave: {reason}");
+        }
+        rig.commands.send(SlotCommand::Leave).unwrap();
+        rig.task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_missing_program_is_named() {
+    let mut rig = rig("./there-is-no-such-evaluator", &[]);
+    let (health, reason) = rig.health().await;
+    assert_eq!(health, SlotHealth::Bad);
+    assert!(reason.contains("there-is-no-such-evaluator"), "{reason}");
+}
+
+#[tokio::test]
+async fn another_protocol_version_is_refused() {
+    let mut rig = rig("sh", &["-c", &script(2, "hello; exec sleep 600")]);
+    let (health, reason) = rig.health().await;
+    assert_eq!(health, SlotHealth::Bad);
+    assert!(reason.contains("version 2"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_idle_evaluator_that_ends_is_replaced() {
+    let mut rig = rig("sh", &["-c", &script(1, "hello; sleep 0.05")]);
+    for _ in 0..3 {
+        assert_eq!(rig.health().await.0, SlotHealth::Ready);
+        assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+    }
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    rig.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_evaluator_that_ends_during_an_evaluation_costs_one_attempt() {
+    let body = "hello; head -c 1 >/dev/null; echo cannot go on >&2; exit 7";
+    let mut rig = rig("sh", &["-c", &script(1, body)]);
+    for task in 1..=3 {
+        assert_eq!(rig.health().await.0, SlotHealth::Ready);
+        rig.evaluate(task);
+        assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+        let (kind, message) = rig.finished().await;
+        assert_eq!(kind, FailureKind::Crash);
+        assert!(message.contains("exit status 7") && message.contains("cannot go on"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn last_words_about_memory_make_it_out_of_memory() {
+    let body = "hello; head -c 1 >/dev/null; echo 'what(): std::bad_alloc' >&2; kill -6 $$";
+    let mut rig = rig("sh", &["-c", &script(1, body)]);
+    rig.health().await;
+    rig.evaluate(1);
+    rig.health().await;
+    let (kind, message) = rig.finished().await;
+    assert_eq!(kind, FailureKind::OutOfMemory);
+    assert!(message.contains("SIGABRT"), "{message}");
+}
+
+#[tokio::test]
+async fn a_kill_from_outside_is_a_crash_that_names_the_signal() {
+    let body = "hello; head -c 1 >/dev/null; kill -9 $$";
+    let mut rig = rig("sh", &["-c", &script(1, body)]);
+    rig.health().await;
+    rig.evaluate(1);
+    rig.health().await;
+    let (kind, message) = rig.finished().await;
+    // On a machine that is short of memory at this moment the kernel's counter may move.
+    assert!(matches!(kind, FailureKind::Crash | FailureKind::OutOfMemory));
+    assert!(message.contains("SIGKILL"), "{message}");
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_an_evaluator_which_never_returns_is_handed_back() {
+    let marker = tempfile::tempdir().unwrap();
+    let once = format!(
+        "cd '{}' && mkdir once 2>/dev/null || exit 9\nhello; head -c 1 >/dev/null; exit 1",
+        marker.path().display()
+    );
+    let mut rig = rig("sh", &["-c", &script(1, &once)]);
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    rig.evaluate(1);
+    assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+    rig.evaluate(2);
+    assert_eq!(rig.finished().await.0, FailureKind::Crash);
+    while rig.health().await.0 != SlotHealth::Bad {}
+    let (kind, message) = rig.finished().await;
+    assert_eq!(kind, FailureKind::BadNode);
+    assert!(message.contains("exit status 9"), "{message}");
+}
+
+#[tokio::test]
+async fn an_assignment_without_a_stage_or_a_timeout_is_invalid() {
+    let mut rig = rig("sh", &["-c", &script(1, "hello; exec sleep 600")]);
+    rig.health().await;
+    for stage in [None, Some(Stage::default())] {
+        let assignment = Assignment { task: 1, attempt: 1, stage, ..Assignment::default() };
+        rig.commands.send(SlotCommand::Evaluate(Box::new(assignment))).unwrap();
+        assert_eq!(rig.finished().await.0, FailureKind::Invalid);
+    }
+}
+
+#[tokio::test]
+async fn an_evaluator_that_ignores_everything_is_stopped_all_the_same() {
+    let mut rig = rig("sh", &["-c", &script(1, "hello; exec sleep 600")]);
+    rig.health().await;
+    rig.evaluate(1);
+    rig.commands.send(SlotCommand::Stop(AttemptId::new(9, 9))).unwrap();
+    rig.commands.send(SlotCommand::Stop(AttemptId::new(1, 1))).unwrap();
+    assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+    assert_eq!(rig.finished().await.0, FailureKind::Preempted);
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    rig.task.await.unwrap();
+}
+
+#[test]
+fn progress_that_the_coordinator_would_refuse_is_cut() {
+    let metrics = [("good", 1.0), ("bad", f64::NAN), ("worse", f64::INFINITY)];
+    let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+    let progress = EvaluationProgress { attempt: None, step: 1, steps: 2, metrics };
+    let found = forwarded(AttemptId::new(5, 6), progress);
+    assert_eq!((found.task, found.attempt, found.step, found.steps), (5, 6, 1, 2));
+    assert_eq!(found.metrics, [("good".to_owned(), 1.0)].into());
+    let metrics = [("a\nb".to_owned(), 1.0)].into();
+    let progress = EvaluationProgress { metrics, ..EvaluationProgress::default() };
+    assert!(forwarded(AttemptId::new(5, 6), progress).metrics.is_empty());
+}

@@ -1,0 +1,225 @@
+//! What a worker keeps across restarts besides its reports: its name, and the number of its last
+//! session. A lock keeps a second process out.
+//!
+//! Must not know the network or the reports.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tracing::warn;
+
+use crate::durable;
+
+/// The longest name of a worker, characters.
+pub const MAX_NAME: usize = 128;
+
+/// A state directory that cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// Another process works on it.
+    #[error(
+        "another worker is running on {}; stop it, or give this one a state directory of its own \
+         with --state-dir", .0.display()
+    )]
+    Locked(PathBuf),
+    /// A file in it cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StateError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+/// An exclusively held state directory. The lock ends with the value, or with the process.
+#[derive(Debug)]
+pub struct StateDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// When another process holds it or it cannot be written.
+    pub fn open(root: &Path) -> Result<Self, StateError> {
+        fs::create_dir_all(root).map_err(StateError::io("create", root))?;
+        let path = root.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StateError::io("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StateError::Locked(root.to_owned())),
+            Err(TryLockError::Error(error)) => Err(StateError::io("lock", &path)(error)),
+        }
+    }
+
+    /// Where finished reports are kept.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
+    }
+
+    /// The worker's name: `wanted`, else the one kept here, else a new one, which is kept.
+    ///
+    /// # Errors
+    /// When the name cannot be stored.
+    pub fn name(&self, wanted: Option<&str>) -> Result<String, StateError> {
+        let path = self.root.join("name");
+        if let Some(name) = wanted {
+            return Ok(name.to_owned());
+        }
+        match fs::read_to_string(&path) {
+            Ok(text) if is_name(text.trim()) => return Ok(text.trim().to_owned()),
+            Ok(text) => {
+                warn!(file = %path.display(), content = ?text, "not a worker name: taking a new one");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(file = %path.display(), %error, "unreadable: taking a new name"),
+        }
+        let name = new_name(&host());
+        self.store(&path, &name)?;
+        Ok(name)
+    }
+
+    /// The number of a new session: `now_micros` (microseconds of Unix time), but always more than
+    /// any number given before. It is stored before it is returned.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn next_session(&self, now_micros: u64) -> Result<u64, StateError> {
+        let path = self.root.join("session");
+        let last = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse::<u64>().unwrap_or_else(|_| {
+                warn!(file = %path.display(), content = ?text, "not a session number: ignored");
+                0
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => {
+                warn!(file = %path.display(), %error, "unreadable session number: ignored");
+                0
+            }
+        };
+        let session = now_micros.max(last.saturating_add(1));
+        self.store(&path, &session.to_string())?;
+        Ok(session)
+    }
+
+    fn store(&self, path: &Path, text: &str) -> Result<(), StateError> {
+        durable::replace(path, format!("{text}\n").as_bytes())
+            .and_then(|()| durable::sync_directory(&self.root))
+            .map_err(StateError::io("write", path))
+    }
+}
+
+/// Whether `text` can name a worker: 1 to [`MAX_NAME`] letters, digits, `-`, `_` and `.`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+fn new_name(host: &str) -> String {
+    let prefix: String = host
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .take(64)
+        .collect();
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let prefix = if prefix.is_empty() { "worker" } else { &prefix };
+    format!("{prefix}-{}", &unique[..12])
+}
+
+fn host() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_until_the_first_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let first = StateDir::open(root.path()).unwrap();
+        let error = StateDir::open(root.path()).unwrap_err();
+        assert!(matches!(error, StateError::Locked(_)), "{error}");
+        assert!(error.to_string().contains("--state-dir"));
+        drop(first);
+        StateDir::open(root.path()).unwrap();
+    }
+
+    #[test]
+    fn a_new_name_is_kept_and_a_wanted_one_wins() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path()).unwrap();
+        let name = state.name(None).unwrap();
+        assert!(is_name(&name), "{name}");
+        assert_eq!(state.name(None).unwrap(), name);
+        assert_eq!(state.name(Some("left")).unwrap(), "left");
+        drop(state);
+        assert_eq!(StateDir::open(root.path()).unwrap().name(None).unwrap(), name);
+    }
+
+    #[test]
+    fn two_workers_of_one_host_have_different_names() {
+        assert_ne!(new_name("node 7"), new_name("node 7"));
+        assert!(new_name("node 7").starts_with("node-7-"));
+        assert!(is_name(&new_name(&"ü".repeat(300))));
+        assert!(new_name("").starts_with("worker-"));
+    }
+
+    #[test]
+    fn sessions_only_grow_even_if_the_clock_steps_back_or_the_process_restarts() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(1_000).unwrap(), 1_000);
+        assert_eq!(state.next_session(1_000).unwrap(), 1_001);
+        assert_eq!(state.next_session(10).unwrap(), 1_002);
+        drop(state);
+        let state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(500).unwrap(), 1_003);
+        assert_eq!(state.next_session(2_000).unwrap(), 2_000);
+    }
+
+    #[test]
+    fn broken_files_are_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path()).unwrap();
+        fs::write(root.path().join("session"), "\0\0\0").unwrap();
+        fs::write(root.path().join("name"), "no name/at all").unwrap();
+        assert_eq!(state.next_session(7).unwrap(), 7);
+        let name = state.name(None).unwrap();
+        assert!(is_name(&name));
+        assert_eq!(state.name(None).unwrap(), name);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = StateDir::open(&file.join("state")).unwrap_err();
+        assert!(error.to_string().contains("file/state"), "{error}");
+    }
+}

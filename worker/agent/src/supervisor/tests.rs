@@ -1,0 +1,422 @@
+//! Tests of the supervisor with every channel held by the test.
+
+use cambrian_proto::v1::{Acknowledged, Assign, StopReason};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::queue::SlotIndex;
+
+struct Rig {
+    supervisor: Supervisor,
+    commands: Vec<mpsc::UnboundedReceiver<SlotCommand>>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    _root: TempDir,
+}
+
+/// A stream's other end.
+struct Peer {
+    messages: mpsc::Receiver<WorkerMessage>,
+    abandon: CancellationToken,
+}
+
+impl Peer {
+    /// What the worker has said since the last look.
+    fn heard(&mut self) -> Vec<worker_message::Message> {
+        let mut heard = Vec::new();
+        while let Ok(message) = self.messages.try_recv() {
+            heard.push(message.message.unwrap());
+        }
+        heard
+    }
+
+    fn is_closed(&mut self) -> bool {
+        matches!(self.messages.try_recv(), Err(mpsc::error::TryRecvError::Disconnected))
+    }
+}
+
+fn report(task: u64) -> Report {
+    let outcome = Outcome { outcome: None, elapsed_micros: 7 };
+    Report { task, attempt: 1, outcome: Some(outcome) }
+}
+
+fn rig_with(slots: usize, stored: &[u64]) -> Rig {
+    let root = tempfile::tempdir().unwrap();
+    let (storage, changes) = mpsc::unbounded_channel();
+    let (senders, commands) = (0..slots).map(|_| mpsc::unbounded_channel()).unzip();
+    let supervisor = Supervisor::new(
+        "worker".to_owned(),
+        StateDir::open(root.path()).unwrap(),
+        Capabilities { slots: slots as u32, ..Capabilities::default() },
+        senders,
+        storage,
+        stored.iter().map(|&task| (AttemptId::new(task, 1), report(task))).collect(),
+        SupervisorTiming {
+            drain: Duration::from_secs(1_000),
+            acknowledgement: Duration::from_secs(1_000),
+        },
+    );
+    Rig { supervisor, commands, changes, _root: root }
+}
+
+fn rig(slots: usize) -> Rig {
+    let mut rig = rig_with(slots, &[]);
+    for slot in 0..slots {
+        rig.health(slot, SlotHealth::Ready);
+    }
+    rig
+}
+
+impl Rig {
+    fn health(&mut self, slot: usize, health: SlotHealth) {
+        let reason = "a reason".to_owned();
+        self.supervisor.on_slot(SlotEvent::Health { slot: SlotIndex(slot as u32), health, reason });
+        self.supervisor.go_on();
+    }
+
+    fn open(&mut self) -> Peer {
+        let (sender, messages) = mpsc::channel(OUTGOING_MESSAGES);
+        let abandon = CancellationToken::new();
+        let outgoing = Outgoing { messages: sender, abandon: abandon.clone() };
+        self.supervisor.on_link(LinkEvent::Opened(outgoing));
+        self.supervisor.go_on();
+        Peer { messages, abandon }
+    }
+
+    fn close(&mut self) {
+        let (coordinator, reason) = ("http://a:1".to_owned(), "a reason".to_owned());
+        let closed = Closed { coordinator, reason, pause: Duration::ZERO };
+        self.supervisor.on_link(LinkEvent::Closed(closed));
+    }
+
+    fn receive(&mut self, message: coordinator_message::Message) {
+        self.supervisor.on_link(LinkEvent::Received(Box::new(message)));
+        self.supervisor.go_on();
+    }
+
+    /// Opens a stream and registers.
+    fn connect(&mut self) -> Peer {
+        let mut peer = self.open();
+        peer.heard();
+        self.registered();
+        peer
+    }
+
+    fn registered(&mut self) {
+        let registered = Registered { worker: 1, lease_micros: 20_000_000 };
+        self.receive(coordinator_message::Message::Registered(registered));
+    }
+
+    fn assign(&mut self, task: u64) {
+        let assignment = Some(Assignment { task, attempt: 1, ..Assignment::default() });
+        self.receive(coordinator_message::Message::Assign(Assign { assignment }));
+    }
+
+    fn stop(&mut self, task: u64) {
+        let reason = StopReason::Superseded.into();
+        self.receive(coordinator_message::Message::Stop(Stop { task, attempt: 1, reason }));
+    }
+
+    fn acknowledge(&mut self, task: u64) {
+        let acknowledged = Acknowledged { task, attempt: 1 };
+        self.receive(coordinator_message::Message::Acknowledged(acknowledged));
+    }
+
+    fn finish(&mut self, slot: u32, task: u64) {
+        let report = Box::new(report(task));
+        self.supervisor.on_slot(SlotEvent::Finished { slot: SlotIndex(slot), report });
+        self.supervisor.go_on();
+    }
+
+    fn sendable(&mut self, task: u64) {
+        self.supervisor.on_sendable(AttemptId::new(task, 1));
+        self.supervisor.go_on();
+    }
+
+    /// What the slots were told since the last look.
+    fn told(&mut self, slot: usize) -> Vec<SlotCommand> {
+        std::iter::from_fn(|| self.commands[slot].try_recv().ok()).collect()
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        std::iter::from_fn(|| self.changes.try_recv().ok()).collect()
+    }
+
+    fn holding(&self) -> Vec<(u64, u32)> {
+        self.supervisor.holding().iter().map(|held| (held.task, held.attempt)).collect()
+    }
+}
+
+fn ready(credit: u32) -> worker_message::Message {
+    worker_message::Message::Ready(Ready { credit })
+}
+
+fn reported(task: u64) -> worker_message::Message {
+    worker_message::Message::Report(report(task))
+}
+
+fn failed_kind(message: &worker_message::Message) -> (u64, FailureKind) {
+    match message {
+        worker_message::Message::Report(report) => match &report.outcome {
+            Some(Outcome { outcome: Some(outcome::Outcome::Failed(failure)), .. }) => {
+                (report.task, failure.kind())
+            }
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn registration_comes_first_then_reports_then_credit() {
+    let mut rig = rig_with(2, &[4, 9]);
+    rig.health(0, SlotHealth::Ready);
+    let mut peer = rig.open();
+    let heard = peer.heard();
+    let [worker_message::Message::Register(register)] = heard.as_slice() else {
+        panic!("{heard:?}")
+    };
+    assert_eq!((register.name.as_str(), register.holding.len()), ("worker", 2));
+    assert!(register.session > 0 && register.capabilities.is_some());
+    assert_eq!(rig.supervisor.next_heartbeat(), None);
+    rig.registered();
+    assert_eq!(peer.heard(), [reported(4), reported(9), ready(4)]);
+    assert!(rig.supervisor.next_heartbeat().is_some());
+}
+
+#[tokio::test]
+async fn each_stream_has_a_larger_session_and_gets_everything_unacknowledged() {
+    let mut rig = rig_with(1, &[4]);
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let mut peer = rig.open();
+        let [worker_message::Message::Register(register)] = &peer.heard()[..] else { panic!() };
+        sessions.push(register.session);
+        rig.registered();
+        assert_eq!(peer.heard(), [reported(4), ready(2)]);
+        rig.close();
+        assert_eq!(rig.supervisor.next_heartbeat(), None);
+    }
+    assert!(sessions.is_sorted_by(|a, b| a < b), "{sessions:?}");
+}
+
+#[tokio::test]
+async fn a_report_is_stored_then_sent_then_forgotten_when_acknowledged() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    assert_eq!(peer.heard(), [ready(2)]);
+    rig.assign(1);
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Evaluate(found)] if found.task == 1));
+    rig.finish(0, 1);
+    assert_eq!(peer.heard(), [ready(1)], "the report is not on the disk yet");
+    assert!(matches!(&rig.changes()[..], [Change::Put(found)] if **found == report(1)));
+    assert_eq!(rig.holding(), [(1, 1)]);
+    rig.sendable(1);
+    assert_eq!(peer.heard(), [reported(1)]);
+    assert_eq!(rig.holding(), [(1, 1)]);
+    rig.acknowledge(1);
+    rig.acknowledge(1);
+    assert!(matches!(&rig.changes()[..], [Change::Remove(id)] if *id == AttemptId::new(1, 1)));
+    assert_eq!(rig.holding(), []);
+    assert_eq!(peer.heard(), []);
+}
+
+#[tokio::test]
+async fn evaluations_go_on_without_a_connection() {
+    let mut rig = rig(1);
+    let _ = rig.connect();
+    rig.assign(1);
+    rig.assign(2);
+    rig.close();
+    rig.finish(0, 1);
+    rig.sendable(1);
+    assert_eq!(rig.told(0).len(), 2, "the prefetched task has begun");
+    let mut peer = rig.connect();
+    assert_eq!(peer.heard(), [reported(1), ready(1)]);
+}
+
+#[tokio::test]
+async fn a_stopped_attempt_is_neither_held_nor_reported() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.assign(2);
+    rig.told(0);
+    peer.heard();
+    rig.stop(2);
+    assert_eq!(peer.heard(), [ready(1)]);
+    rig.stop(1);
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == AttemptId::new(1, 1)));
+    assert_eq!(rig.holding(), []);
+    rig.stop(77);
+    rig.finish(0, 1);
+    assert_eq!(peer.heard(), [ready(1)]);
+    assert!(rig.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_that_crosses_a_report_does_not_lose_it() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.finish(0, 1);
+    rig.stop(1);
+    rig.sendable(1);
+    assert!(peer.heard().contains(&reported(1)));
+    assert_eq!(rig.holding(), [(1, 1)]);
+}
+
+#[tokio::test]
+async fn an_assignment_of_what_is_finished_is_answered_with_its_report() {
+    let mut rig = rig_with(1, &[5]);
+    rig.health(0, SlotHealth::Ready);
+    let mut peer = rig.connect();
+    peer.heard();
+    rig.assign(5);
+    assert_eq!(peer.heard(), [reported(5), ready(1)]);
+    assert!(rig.told(0).is_empty());
+}
+
+#[tokio::test]
+async fn progress_of_wanted_attempts_is_forwarded() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    peer.heard();
+    let progress = Progress { task: 1, attempt: 1, step: 3, ..Progress::default() };
+    rig.supervisor.on_slot(SlotEvent::Progress(progress.clone()));
+    assert_eq!(peer.heard(), [worker_message::Message::Progress(progress.clone())]);
+    rig.stop(1);
+    rig.supervisor.on_slot(SlotEvent::Progress(progress));
+    assert_eq!(peer.heard(), []);
+}
+
+#[tokio::test]
+async fn tasks_that_no_slot_can_take_are_handed_back() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.health(0, SlotHealth::Restarting);
+    rig.assign(1);
+    peer.heard();
+    assert!(rig.told(0).is_empty());
+    rig.health(0, SlotHealth::Bad);
+    rig.sendable(1);
+    let heard = peer.heard();
+    assert_eq!(heard.len(), 1, "no credit for a bad slot");
+    assert_eq!(failed_kind(&heard[0]), (1, FailureKind::BadNode));
+    rig.health(0, SlotHealth::Ready);
+    assert_eq!(peer.heard(), [ready(1)], "one unit was announced before");
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_runs_hands_back_the_rest_and_says_goodbye() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.assign(2);
+    peer.heard();
+    rig.supervisor.on_drain();
+    rig.supervisor.go_on();
+    rig.sendable(2);
+    assert_eq!(failed_kind(&peer.heard()[0]), (2, FailureKind::Preempted));
+    rig.assign(3);
+    rig.sendable(3);
+    assert_eq!(failed_kind(&peer.heard()[0]), (3, FailureKind::Preempted));
+    rig.acknowledge(2);
+    rig.acknowledge(3);
+    rig.told(0);
+    rig.finish(0, 1);
+    rig.sendable(1);
+    assert_eq!(peer.heard(), [reported(1)], "no credit");
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Leave]));
+    assert!(!rig.supervisor.is_done());
+    rig.acknowledge(1);
+    assert_eq!(peer.heard(), [worker_message::Message::Goodbye(Goodbye {})]);
+    assert!(peer.is_closed());
+    assert!(!rig.supervisor.is_done(), "the goodbye may still be on its way");
+    rig.close();
+    assert!(rig.supervisor.is_done());
+}
+
+#[tokio::test]
+async fn a_drain_out_of_time_leaves_with_reports_kept() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.supervisor.on_drain();
+    rig.supervisor.go_on();
+    assert!(rig.supervisor.deadline().is_some());
+    rig.supervisor.on_deadline();
+    rig.supervisor.go_on();
+    assert!(matches!(rig.told(0).last(), Some(SlotCommand::Leave)));
+    let heard = peer.heard();
+    assert_eq!(heard.last(), Some(&worker_message::Message::Goodbye(Goodbye {})));
+    rig.supervisor.on_deadline();
+    assert!(rig.supervisor.is_done());
+}
+
+#[tokio::test]
+async fn without_acknowledgements_the_drain_ends_all_the_same() {
+    let mut rig = rig_with(1, &[4]);
+    rig.supervisor.on_drain();
+    rig.supervisor.go_on();
+    assert!(!rig.supervisor.is_done());
+    rig.supervisor.on_deadline();
+    assert!(rig.supervisor.is_done());
+    assert!(rig.changes().is_empty(), "the report stays");
+}
+
+#[tokio::test]
+async fn the_coordinators_drain_has_no_limit_until_a_signal_sets_one() {
+    let mut rig = rig(1);
+    let _peer = rig.connect();
+    rig.assign(1);
+    rig.receive(coordinator_message::Message::Drain(Drain {}));
+    assert_eq!(rig.supervisor.deadline(), None);
+    rig.supervisor.on_drain();
+    assert!(rig.supervisor.deadline().is_some());
+}
+
+#[tokio::test]
+async fn leaving_says_goodbye_at_once() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.supervisor.on_leave();
+    rig.supervisor.go_on();
+    assert_eq!(peer.heard().last(), Some(&worker_message::Message::Goodbye(Goodbye {})));
+    assert!(matches!(rig.told(0).last(), Some(SlotCommand::Leave)));
+    let mut late = rig.open();
+    assert!(late.is_closed(), "no new stream");
+}
+
+#[tokio::test]
+async fn a_coordinator_that_does_not_read_is_abandoned() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    for _ in 0..OUTGOING_MESSAGES {
+        rig.supervisor.on_heartbeat();
+    }
+    assert!(peer.abandon.is_cancelled());
+    peer.heard();
+    assert!(peer.is_closed());
+    rig.assign(1);
+    assert!(rig.told(0).is_empty(), "what it said before does not count any more");
+}
+
+#[tokio::test]
+async fn heartbeats_are_at_least_four_a_lease() {
+    let mut rig = rig(1);
+    let mut peer = rig.open();
+    peer.heard();
+    let before = Instant::now();
+    let registered = Registered { worker: 1, lease_micros: 4_000_000 };
+    rig.receive(coordinator_message::Message::Registered(registered));
+    let next = rig.supervisor.next_heartbeat().unwrap();
+    assert!(next <= Instant::now() + Duration::from_secs(1) && next > before);
+    rig.assign(1);
+    peer.heard();
+    rig.supervisor.on_heartbeat();
+    let holding = vec![TaskAttempt { task: 1, attempt: 1 }];
+    assert_eq!(peer.heard(), [worker_message::Message::Heartbeat(Heartbeat { holding })]);
+}

@@ -1,0 +1,159 @@
+//! The program: flags, exit codes, signals, the end of its parent.
+
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command as AsyncCommand};
+
+use super::{PATIENCE, SYNTHETIC, assignment, endless, measured, wait_for_goodbye};
+use crate::fake_coordinator::FakeCoordinator;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_cambrian-worker");
+
+fn output(arguments: &[&str]) -> Output {
+    Command::new(WORKER).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn start(coordinator: &FakeCoordinator, root: &TempDir, more: &[&str]) -> Child {
+    AsyncCommand::new(WORKER)
+        .args(["--coordinator", &coordinator.url(), "--evaluator", SYNTHETIC])
+        .args(["--evaluator-arg", "--dataset", "--evaluator-arg", "cifar10"])
+        .args(["--label", "site=north", "--threads", "1", "--log-format", "json"])
+        .arg("--state-dir")
+        .arg(root.path())
+        .args(more)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+async fn end(child: Child) -> Output {
+    tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("no end").unwrap()
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_runs_and_exits_with_success() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let root = tempfile::tempdir().unwrap();
+    let child = start(&coordinator, &root, &[]);
+    let mut stream = coordinator.accept().await;
+    let capabilities = stream.register.capabilities.clone().unwrap();
+    assert_eq!(capabilities.datasets, ["cifar10"]);
+    assert_eq!(capabilities.labels["site"], "north");
+    stream.assign(assignment(1, r#"{"seconds": 0.3}"#)).await;
+    while stream.heartbeat().await.is_empty() {}
+    signal(&child, "-TERM");
+    let report = stream.report().await;
+    assert_eq!(measured(&report).len(), 2);
+    stream.acknowledge(&report).await;
+    wait_for_goodbye(&mut stream).await;
+    drop(stream);
+    let output = end(child).await;
+    assert!(output.status.success(), "{}", words(&output));
+    for line in words(&output).lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect(line);
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let root = tempfile::tempdir().unwrap();
+    let child = start(&coordinator, &root, &[]);
+    let mut stream = coordinator.accept().await;
+    stream.assign(endless(1)).await;
+    stream.assign(endless(2)).await;
+    while stream.heartbeat().await.len() < 2 {}
+    signal(&child, "-INT");
+    // The waiting task comes back, so the first signal has been seen.
+    assert_eq!(stream.report().await.task, 2);
+    signal(&child, "-TERM");
+    wait_for_goodbye(&mut stream).await;
+    drop(stream);
+    let output = end(child).await;
+    assert!(output.status.success(), "{}", words(&output));
+}
+
+#[tokio::test]
+async fn the_end_of_standard_input_drains_if_asked_for() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let root = tempfile::tempdir().unwrap();
+    let mut child = start(&coordinator, &root, &["--until-stdin-ends", "--drain-seconds", "0"]);
+    let mut stream = coordinator.accept().await;
+    stream.full_credit(2).await;
+    drop(child.stdin.take());
+    wait_for_goodbye(&mut stream).await;
+    drop(stream);
+    assert!(end(child).await.status.success());
+}
+
+#[test]
+fn a_missing_evaluator_is_exit_code_1_with_the_remedy() {
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().to_str().unwrap();
+    let output = output(&["--state-dir", state, "--evaluator", "./there-is-no-such-evaluator"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = words(&output);
+    assert!(
+        words.contains("there-is-no-such-evaluator") && words.contains("--evaluator"),
+        "{words}"
+    );
+}
+
+#[test]
+fn faulty_configurations_are_exit_code_2_and_name_every_fault() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("worker.yaml");
+    std::fs::write(&file, "slots: 0\ndevices: [gpu]\n").unwrap();
+    let file = file.to_str().unwrap();
+    let missing = root.path().join("missing.yaml");
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["--config", file], &["slots", "devices[0]", "gpu"]),
+        (&["--config", missing.to_str().unwrap()], &["missing.yaml", "No such file"]),
+        (&["--config", root.path().to_str().unwrap()], &["directory"]),
+        (&["--coordinator", "localhost:1"], &["coordinators[0]", "http://HOST:PORT"]),
+        (&["--label", "site"], &["KEY=VALUE"]),
+        (&["--slots", "many"], &["many"]),
+    ];
+    for (arguments, expected) in cases {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        for part in expected {
+            assert!(words(&output).contains(part), "{arguments:?} gave: {}", words(&output));
+        }
+    }
+}
+
+#[test]
+fn the_evaluators_life_ends_with_its_standard_input() {
+    let mut child =
+        Command::new(SYNTHETIC).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_evaluator_refuses_what_is_no_message() {
+    use std::io::Write;
+    let mut child = Command::new(SYNTHETIC)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(&[0xff; 16]).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("varint"), "{}", words(&output));
+}
