@@ -250,10 +250,15 @@ fn retried_failures_are_bounded_and_the_others_end_at_once() {
     for kind in FailureKind::ALL {
         let mut cluster = Cluster::with_campaign("failures: {attempts: 3}\n", 1);
         let worker = cluster.worker("a", 100);
-        let mut attempts = 0;
+        let (mut attempts, mut session) = (0, 1);
         while cluster.campaign().failed() == 0 && attempts < 70 {
             attempts += 1;
             cluster.report(worker, (1, attempts), failed(kind));
+            if kind == FailureKind::BadNode && cluster.campaign().failed() == 0 {
+                session += 1;
+                cluster.register_with("a", session, &[]);
+                cluster.ready(worker, session, 100);
+            }
         }
         let expected = match (kind.is_retried(), kind.counts_as_attempt()) {
             (false, _) => 1,
@@ -266,6 +271,24 @@ fn retried_failures_are_bounded_and_the_others_end_at_once() {
         let candidate = campaign.candidate(Ordinal(1)).unwrap();
         assert!(matches!(candidate.status(), CandidateStatus::Failed(f) if f.kind == kind));
     }
+}
+
+#[test]
+fn a_bad_node_gets_nothing_more_until_it_registers_anew() {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 3);
+    let broken = cluster.worker("broken", 2);
+    cluster.assignments();
+    cluster.report(broken, (1, 1), failed(FailureKind::BadNode));
+    assert!(cluster.assignments().is_empty());
+    assert_eq!(cluster.campaign().failed(), 0);
+    let why = cluster.engine.state().explain(&Subject::Task(TaskId(1))).unwrap();
+    let line = "broken cannot: it said so: as the test says; restart it once that is mended";
+    assert!(why.details.iter().any(|detail| detail == line), "{why:?}");
+    cluster.worker("sound", 1);
+    assert_eq!(cluster.assignments().len(), 1);
+    cluster.register_with("broken", 2, &[(2, 1)]);
+    cluster.ready(broken, 2, 1);
+    assert_eq!(cluster.assignments().len(), 1);
 }
 
 #[test]

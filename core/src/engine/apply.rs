@@ -3,9 +3,12 @@
 //! `apply` is total: it accepts any event. An event that refers to something that does not exist
 //! (which a sound journal never holds) changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
 use super::event::{Event, LeaseEnd};
+use super::failure::FailureKind;
 use super::state::State;
 use super::task::{Lease, Task, TaskProgress, TaskStatus};
 use super::worker::Worker;
@@ -77,6 +80,12 @@ impl State {
                 }
                 if let Some(worker) = self.workers.get_mut(worker) {
                     worker.failed += 1;
+                    if let Some(task) = self.tasks.get(task)
+                        && failure.kind == FailureKind::BadNode
+                    {
+                        let place = (task.candidate.campaign, task.stage);
+                        worker.barred.insert(place, failure.message.clone());
+                    }
                 }
             }
             Event::TaskRequeued(task) => self.requeue(*task),
@@ -96,7 +105,8 @@ impl State {
                     connected: true,
                     last_seen: at,
                     credit: 0,
-                    leases: Default::default(),
+                    leases: BTreeSet::new(),
+                    barred: BTreeMap::new(),
                     completed: 0,
                     failed: 0,
                 });

@@ -249,7 +249,9 @@ impl Campaign {
     /// Candidates that are neither scored, infeasible nor failed.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        self.candidates.len() - (self.scored + self.infeasible + self.failed) as usize
+        let resolved = (self.scored + self.infeasible + self.failed) as usize;
+        // More are counted than exist only on a corrupt journal, which must stay verifiable.
+        self.candidates.len().saturating_sub(resolved)
     }
 
     pub(super) fn next_candidate(&self) -> CandidateId {

@@ -26,6 +26,9 @@ impl Campaign {
     /// Why a worker cannot serve a stage of this campaign, `None` if it can.
     #[must_use]
     pub fn unsuited(&self, worker: &Worker, stage: u8) -> Option<String> {
+        if let Some(reason) = worker.barred.get(&(self.id, stage)) {
+            return Some(format!("it said so: {reason}; restart it once that is mended"));
+        }
         let stage = self.stages.get(usize::from(stage))?;
         if let Some(lack) = worker.capabilities.lacks(stage) {
             return Some(lack);

@@ -198,11 +198,10 @@ impl State {
         for task in &worker.leases {
             details.push(format!("holds task {task}"));
         }
-        for id in &self.active {
-            let campaign = &self.campaigns[id];
-            if let Some(lack) = campaign.unsuited(worker, 0) {
-                details.push(format!("cannot serve campaign {id}: {lack}"));
-            }
+        for unsuited in self.worker_view(worker).unsuited {
+            let (campaign, stage) = (unsuited.campaign, unsuited.stage);
+            let reason = unsuited.reason;
+            details.push(format!("cannot serve stage {stage} of campaign {campaign}: {reason}"));
         }
         let headline = if !worker.connected {
             let ago = self.now.since(worker.last_seen);

@@ -20,7 +20,8 @@ pub enum FailureKind {
     Crash,
     /// The worker was told to go; nothing is wrong with candidate or node.
     Preempted,
-    /// The node cannot evaluate (missing data, broken device).
+    /// The node cannot evaluate (malformed data, broken device). It gets nothing more of that
+    /// stage until it registers anew.
     BadNode,
     /// The request itself cannot be evaluated: settings or graph that no worker could run.
     Invalid,
@@ -59,11 +60,11 @@ impl FailureKind {
         }
     }
 
-    /// Whether the attempt counts against the bound on attempts. A preempted one does not: the
-    /// fleet took the machine away, and a candidate must not fail for that.
+    /// Whether the attempt counts against the bound on attempts. A preempted one does not, nor one
+    /// on a bad node: the fleet failed, and a candidate must not fail for that.
     #[must_use]
     pub fn counts_as_attempt(self) -> bool {
-        self != FailureKind::Preempted
+        !matches!(self, FailureKind::Preempted | FailureKind::BadNode)
     }
 
     /// The stable name used in files and messages.

@@ -35,6 +35,6 @@ pub use state::State;
 pub use task::{Lease, Task, TaskProgress, TaskStatus};
 pub use view::{
     CampaignView, CandidateView, EvaluationProgress, Explanation, FrontMember, FrontView,
-    MetricView, WorkerView,
+    MetricView, UnsuitedStage, WorkerView,
 };
 pub use worker::{Capabilities, EvaluatorOffer, Worker};

@@ -219,6 +219,19 @@ pub struct WorkerView {
     pub completed: u64,
     /// How many of its attempts failed.
     pub failed: u64,
+    /// The stages of unfinished campaigns that it cannot serve.
+    pub unsuited: Vec<UnsuitedStage>,
+}
+
+/// A stage that a worker cannot serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsuitedStage {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The stage's name.
+    pub stage: Arc<str>,
+    /// Why, in words that follow "it cannot: ".
+    pub reason: String,
 }
 
 /// Why something is, or is not, running.
@@ -371,6 +384,19 @@ impl State {
             leases: worker.leases.iter().filter_map(lease).collect(),
             completed: worker.completed,
             failed: worker.failed,
+            unsuited: self.unsuited_stages(worker),
         }
+    }
+
+    fn unsuited_stages(&self, worker: &Worker) -> Vec<UnsuitedStage> {
+        let campaigns = self.active.iter().filter_map(|id| self.campaigns.get(id));
+        let stages = campaigns.flat_map(|campaign| {
+            (0u8..).zip(campaign.stages.iter()).map(move |(at, stage)| (campaign, at, stage))
+        });
+        let unsuited = stages.filter_map(|(campaign, at, stage)| {
+            let reason = campaign.unsuited(worker, at)?;
+            Some(UnsuitedStage { campaign: campaign.id, stage: stage.name.clone(), reason })
+        });
+        unsuited.collect()
     }
 }

@@ -4,6 +4,7 @@
 //! (unknown) --register--> Connected --disconnect--> Away --register--> Connected
 //!                            |  goodbye -> Away            (leases handed back)
 //! ```
+//! A worker that reports `bad_node` for a stage is barred from it until it registers anew.
 //! Must not know streams or processes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{SessionId, TaskId, WorkerId};
+use crate::id::{CampaignId, SessionId, TaskId, WorkerId};
 use crate::objective::{MetricName, Provenance};
 use crate::spec::Stage;
 use crate::time::Timestamp;
@@ -92,6 +93,9 @@ pub struct Worker {
     pub(super) last_seen: Timestamp,
     pub(super) credit: u32,
     pub(super) leases: BTreeSet<TaskId>,
+    /// The stages that it said it cannot evaluate after all, with its reason; until it registers
+    /// anew.
+    pub(super) barred: BTreeMap<(CampaignId, u8), Box<str>>,
     pub(super) completed: u64,
     pub(super) failed: u64,
 }

@@ -2,7 +2,7 @@
 
 use cambrian_core::engine::{
     CampaignStatus, CampaignView, CandidateStatus, CandidateView, EvaluationProgress, Explanation,
-    FrontView, MetricView, WorkerView,
+    FrontView, MetricView, UnsuitedStage, WorkerView,
 };
 use cambrian_core::objective::Goal;
 
@@ -135,6 +135,17 @@ impl From<&WorkerView> for v1::Worker {
             leases: view.leases.iter().map(|lease| (*lease).into()).collect(),
             completed: view.completed,
             failed: view.failed,
+            unsuited: view.unsuited.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&UnsuitedStage> for v1::UnsuitedStage {
+    fn from(view: &UnsuitedStage) -> Self {
+        Self {
+            campaign: view.campaign.0,
+            stage: view.stage.to_string(),
+            reason: view.reason.clone(),
         }
     }
 }

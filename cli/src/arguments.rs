@@ -1,0 +1,295 @@
+//! The command line: every command with its arguments, as typed.
+//!
+//! Help texts and shell completions derive from here. Must not do anything.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::terminal::ColorChoice;
+
+/// Where a coordinator listens unless told otherwise.
+pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7878";
+
+/// Distributed multi-objective evolutionary neural-architecture search.
+///
+/// `cambrian run CAMPAIGN.yaml` does everything on this machine. The other commands talk to a
+/// coordinator that runs elsewhere, or read what a run has left.
+#[derive(Debug, Parser)]
+#[command(name = "cambrian", version, propagate_version = true, after_help = crate::exit::Exit::table())]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Address of the coordinator, http://HOST:PORT.
+    #[arg(long, global = true, env = "CAMBRIAN_ENDPOINT", value_name = "URL", default_value = DEFAULT_ENDPOINT)]
+    pub(crate) endpoint: String,
+    /// Print JSON: one object, or one a line where a command goes on. Errors are JSON too.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results only: no progress, no hints.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: ColorChoice,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a campaign on this machine; the same command again resumes it after any interruption.
+    Run(RunArguments),
+    /// Check a campaign file; all faults at once. Needs no coordinator.
+    Validate(ValidateArguments),
+    /// Submit a campaign to a coordinator.
+    Submit(SubmitArguments),
+    /// List the campaigns of a coordinator.
+    List,
+    /// Follow a campaign until it is finished.
+    Watch(CampaignArgument),
+    /// Show the front of a campaign; draw it.
+    Front(FrontArguments),
+    /// List the candidates of a campaign.
+    Candidates(CandidatesArguments),
+    /// Say why something is, or is not, running.
+    Explain(ExplainArguments),
+    /// Stop dispatching evaluations of a campaign; those in work go on.
+    Pause(CampaignArgument),
+    /// Let a paused campaign go on.
+    Resume(CampaignArgument),
+    /// End a campaign for good; what is scored stays.
+    Cancel(CampaignArgument),
+    /// Prove that a journal counts every finished evaluation exactly once. Needs no coordinator.
+    Verify(JournalArguments),
+    /// Derive populations and fronts again from a journal and compare. Needs no coordinator.
+    Replay(JournalArguments),
+    /// List the workers of a coordinator.
+    Workers,
+    /// Show what a campaign file can name.
+    Reference(ReferenceArguments),
+    /// Print shell completions.
+    Completions(CompletionsArguments),
+}
+
+/// A campaign.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CampaignArgument {
+    /// The campaign's number, or its name: the latest of that name.
+    pub(crate) campaign: String,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArguments {
+    /// The campaign file.
+    #[arg(value_name = "CAMPAIGN.yaml")]
+    pub(crate) file: PathBuf,
+    /// Worker processes [default: processors / threads of an evaluation, at least 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: Option<u32>,
+    /// Where results and state go [default: runs/NAME, NAME being that of the campaign].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// The evaluator's program [default: the one beside this program that fits the campaign].
+    #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
+    pub(crate) evaluator: Option<PathBuf>,
+    /// Threads of each evaluation [default: what the campaign's stages ask for].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+    /// Directory of data sets.
+    #[arg(long, value_name = "DIR", env = "CAMBRIAN_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Throw away what the output directory holds of an earlier run, and start anew.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Show no progress.
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ValidateArguments {
+    /// The campaign file.
+    #[arg(value_name = "CAMPAIGN.yaml")]
+    pub(crate) file: PathBuf,
+    /// Print the campaign with every default written out.
+    #[arg(long)]
+    pub(crate) resolved: bool,
+}
+
+/// Arguments of `submit`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SubmitArguments {
+    /// The campaign file.
+    #[arg(value_name = "CAMPAIGN.yaml")]
+    pub(crate) file: PathBuf,
+    /// Follow it until it is finished.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+    /// One header line, one line a candidate.
+    Csv,
+}
+
+/// Arguments of `front`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FrontArguments {
+    #[command(flatten)]
+    pub(crate) campaign: CampaignArgument,
+    /// How to write the members [default: table].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Show genotypes in the table.
+    #[arg(long)]
+    pub(crate) genotypes: bool,
+    /// Draw every pair of objectives into this SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Draw every pair of objectives into this PNG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
+}
+
+/// A status to filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFilter {
+    /// Waits for a worker.
+    Queued,
+    /// At work.
+    Running,
+    /// Has all its metrics.
+    Scored,
+    /// Rejected by a constraint before any work.
+    Infeasible,
+    /// Failed for good.
+    Failed,
+}
+
+/// Arguments of `candidates`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CandidatesArguments {
+    #[command(flatten)]
+    pub(crate) campaign: CampaignArgument,
+    /// Only candidates of this status; may be repeated.
+    #[arg(long, value_enum)]
+    pub(crate) status: Vec<StatusFilter>,
+    /// At most so many [default: 50 in a table, all otherwise].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// How to write them [default: table].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Show genotypes in the table.
+    #[arg(long)]
+    pub(crate) genotypes: bool,
+}
+
+/// What can be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubjectKind {
+    /// A candidate, written CAMPAIGN/NUMBER.
+    Candidate,
+    /// A task, by number.
+    Task,
+    /// A campaign, by number or name.
+    Campaign,
+    /// A worker, by number or name.
+    Worker,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArguments {
+    /// What it is.
+    #[arg(value_enum)]
+    pub(crate) kind: SubjectKind,
+    /// Which one: 3/42, 57, 3 or a name.
+    pub(crate) subject: String,
+}
+
+/// Arguments of `verify` and `replay`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct JournalArguments {
+    /// The SQLite database of a coordinator.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database: Option<PathBuf>,
+    /// The output directory of a `cambrian run`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// The tables of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReferenceTable {
+    /// What can be measured, with units.
+    Metrics,
+    /// What can be searched.
+    Spaces,
+    /// How to search.
+    Algorithms,
+    /// What measures.
+    Evaluators,
+}
+
+/// Arguments of `reference`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReferenceArguments {
+    /// Which table.
+    #[arg(value_enum)]
+    pub(crate) table: ReferenceTable,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_journal_is_named_in_exactly_one_way() {
+        let parse = |words: &[&str]| Arguments::try_parse_from(words);
+        assert!(parse(&["cambrian", "verify"]).is_err());
+        assert!(parse(&["cambrian", "verify", "--database", "a", "--output", "b"]).is_err());
+        assert!(parse(&["cambrian", "verify", "--output", "b"]).is_ok());
+    }
+
+    #[test]
+    fn the_document_names_every_command() {
+        let document = include_str!("../../docs/cli.md");
+        for command in Arguments::command().get_subcommands() {
+            let name = format!("`cambrian {}", command.get_name());
+            assert!(document.contains(&name), "docs/cli.md lacks {name}");
+        }
+    }
+}

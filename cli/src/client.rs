@@ -1,0 +1,297 @@
+//! The connection to a coordinator: one method for each question, answers as plain values, errors
+//! in words for the user.
+//!
+//! The only module that knows the transport. Must not print.
+
+use std::time::Duration;
+
+use cambrian_proto::v1;
+use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+use crate::error::CliError;
+use crate::results::{Campaign, Candidate, Explanation, Front, Metric, Worker};
+use crate::snippet::Fault;
+
+/// Fronts of large campaigns are larger than the usual 4 MiB.
+const MAX_MESSAGE: usize = 256 << 20;
+const CONNECT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Candidates a page.
+pub(crate) const PAGE: u32 = 1000;
+
+/// A connected client. Cloning it shares the connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    service: CampaignServiceClient<Channel>,
+    endpoint: String,
+}
+
+/// What to explain.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    Candidate { campaign: u32, ordinal: u32 },
+    Task(u64),
+    Campaign(String),
+    Worker(String),
+}
+
+/// The endpoint as a URL: `HOST:PORT` becomes `http://HOST:PORT`.
+fn endpoint(text: &str) -> Result<Endpoint, CliError> {
+    let fail = |reason: String| CliError::Usage {
+        message: format!("`{text}` is no endpoint of a coordinator: {reason}"),
+        help: "write http://HOST:PORT, such as http://127.0.0.1:7878".to_owned(),
+    };
+    let url = match text.split_once("://") {
+        None => format!("http://{text}"),
+        Some(("http", _)) => text.to_owned(),
+        Some(("https", _)) => return Err(fail("this version speaks plain http only".to_owned())),
+        Some((scheme, _)) => return Err(fail(format!("`{scheme}` is not http"))),
+    };
+    let authority = url.trim_start_matches("http://").trim_end_matches('/');
+    if authority.contains('/') {
+        return Err(fail("it has a path".to_owned()));
+    }
+    let port = authority.rsplit_once(':').and_then(|(host, port)| {
+        (!host.is_empty()).then_some(())?;
+        port.parse::<u16>().ok()
+    });
+    if port.is_none() {
+        return Err(fail("it needs a host and a port".to_owned()));
+    }
+    let endpoint = Endpoint::from_shared(url).map_err(|error| fail(error.to_string()))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(CONNECT)
+        .keep_alive_while_idle(true))
+}
+
+/// The innermost cause of an error, which is the one that says something.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn reference(campaign: &str) -> Option<v1::CampaignReference> {
+    Some(v1::CampaignReference { number_or_name: campaign.to_owned() })
+}
+
+impl Client {
+    /// Connects to the coordinator at `address`.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] for a malformed address, [`CliError::Unreachable`] if nobody answers.
+    pub(crate) async fn connect(address: &str) -> Result<Self, CliError> {
+        let channel = endpoint(address)?.connect().await.map_err(|error| {
+            CliError::Unreachable { endpoint: address.to_owned(), reason: innermost(&error) }
+        })?;
+        let service = CampaignServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        Ok(Self { service, endpoint: address.to_owned() })
+    }
+
+    /// A status in words for the user.
+    fn failure(&self, status: &Status) -> CliError {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::NotFound => CliError::NotFound {
+                message,
+                help: "`cambrian list` shows the campaigns, `cambrian candidates CAMPAIGN` the \
+                       candidates, `cambrian workers` the workers"
+                    .to_owned(),
+            },
+            Code::InvalidArgument | Code::OutOfRange => CliError::Usage {
+                message,
+                help: "`cambrian help COMMAND` shows what the command takes".to_owned(),
+            },
+            Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted => CliError::Refused {
+                message,
+                help: "`cambrian explain campaign CAMPAIGN` shows its present state".to_owned(),
+            },
+            Code::Unavailable | Code::DeadlineExceeded => {
+                CliError::Unreachable { endpoint: self.endpoint.clone(), reason: message }
+            }
+            Code::Unimplemented => CliError::Coordinator(format!(
+                "{} is no coordinator of this version ({message})",
+                self.endpoint
+            )),
+            // A connection that breaks in the middle shows as Unknown or Cancelled.
+            Code::Unknown | Code::Cancelled => {
+                CliError::Unreachable { endpoint: self.endpoint.clone(), reason: message }
+            }
+            code => CliError::Coordinator(format!("{message} ({code})")),
+        }
+    }
+
+    fn lacking(&self, what: &str) -> CliError {
+        CliError::Coordinator(format!("its answer lacks the {what}"))
+    }
+
+    /// Submits a campaign; faults are an answer.
+    pub(crate) async fn submit(
+        &mut self,
+        yaml: &str,
+        submission: [u8; 16],
+    ) -> Result<Result<u32, Vec<Fault>>, CliError> {
+        let request =
+            v1::SubmitCampaignRequest { yaml: yaml.to_owned(), submission: submission.to_vec() };
+        let answer = self.service.submit_campaign(request).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        if answer.faults.is_empty() {
+            return Ok(Ok(answer.campaign));
+        }
+        Ok(Err(answer.faults.into_iter().map(Into::into).collect()))
+    }
+
+    /// All campaigns.
+    pub(crate) async fn campaigns(&mut self) -> Result<Vec<Campaign>, CliError> {
+        let answer = self.service.list_campaigns(v1::ListCampaignsRequest {}).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        Ok(answer.campaigns.into_iter().map(Into::into).collect())
+    }
+
+    /// One campaign, by number or name.
+    pub(crate) async fn campaign(&mut self, campaign: &str) -> Result<Campaign, CliError> {
+        let request = v1::GetCampaignRequest { campaign: reference(campaign) };
+        let answer = self.service.get_campaign(request).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        answer.campaign.map(Into::into).ok_or_else(|| self.lacking("campaign"))
+    }
+
+    /// Pauses a campaign.
+    pub(crate) async fn pause(&mut self, campaign: &str) -> Result<(), CliError> {
+        let request = v1::PauseCampaignRequest { campaign: reference(campaign) };
+        let answer = self.service.pause_campaign(request).await;
+        answer.map(|_| ()).map_err(|status| self.failure(&status))
+    }
+
+    /// Lets a paused campaign go on.
+    pub(crate) async fn resume(&mut self, campaign: &str) -> Result<(), CliError> {
+        let request = v1::ResumeCampaignRequest { campaign: reference(campaign) };
+        let answer = self.service.resume_campaign(request).await;
+        answer.map(|_| ()).map_err(|status| self.failure(&status))
+    }
+
+    /// Ends a campaign for good.
+    pub(crate) async fn cancel(&mut self, campaign: &str) -> Result<(), CliError> {
+        let request = v1::CancelCampaignRequest { campaign: reference(campaign) };
+        let answer = self.service.cancel_campaign(request).await;
+        answer.map(|_| ()).map_err(|status| self.failure(&status))
+    }
+
+    /// The updates of a campaign.
+    pub(crate) async fn watch(
+        &mut self,
+        campaign: &str,
+    ) -> Result<Streaming<v1::WatchCampaignResponse>, CliError> {
+        let request = v1::WatchCampaignRequest { campaign: reference(campaign) };
+        let answer = self.service.watch_campaign(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
+    }
+
+    /// The next message of a watch, `None` at its end.
+    pub(crate) async fn next_update(
+        &self,
+        updates: &mut Streaming<v1::WatchCampaignResponse>,
+    ) -> Result<Option<v1::WatchCampaignResponse>, CliError> {
+        updates.message().await.map_err(|status| self.failure(&status))
+    }
+
+    /// The front of a campaign.
+    pub(crate) async fn front(&mut self, campaign: &str) -> Result<Front, CliError> {
+        let request = v1::GetFrontRequest { campaign: reference(campaign) };
+        let answer = self.service.get_front(request).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        answer.front.map(Into::into).ok_or_else(|| self.lacking("front"))
+    }
+
+    /// Candidates of a campaign in order of proposal, at most `limit`, page by page.
+    pub(crate) async fn candidates(
+        &mut self,
+        campaign: &str,
+        statuses: &[v1::CandidateStatus],
+        limit: Option<u32>,
+    ) -> Result<(Vec<Metric>, Vec<Candidate>), CliError> {
+        let (mut after, mut metrics) = (0, Vec::new());
+        let mut candidates: Vec<Candidate> = Vec::new();
+        loop {
+            let wanted = limit.map(|limit| limit.saturating_sub(candidates.len() as u32));
+            if wanted == Some(0) && !metrics.is_empty() {
+                return Ok((metrics, candidates));
+            }
+            let request = v1::ListCandidatesRequest {
+                campaign: reference(campaign),
+                after,
+                page_size: wanted.unwrap_or(PAGE).clamp(1, PAGE),
+                statuses: statuses.iter().map(|status| (*status).into()).collect(),
+            };
+            let answer = self.service.list_candidates(request).await;
+            let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+            metrics = answer.metrics.into_iter().map(Into::into).collect();
+            let room = wanted.unwrap_or(PAGE) as usize;
+            candidates.extend(answer.candidates.into_iter().map(Into::into).take(room));
+            if answer.next_after <= after {
+                return Ok((metrics, candidates));
+            }
+            after = answer.next_after;
+        }
+    }
+
+    /// Why something is, or is not, running.
+    pub(crate) async fn explain(&mut self, subject: Subject) -> Result<Explanation, CliError> {
+        use v1::explain_request::Subject as Wire;
+        let subject = match subject {
+            Subject::Candidate { campaign, ordinal } => {
+                Wire::Candidate(v1::CandidateId { campaign, ordinal })
+            }
+            Subject::Task(task) => Wire::Task(task),
+            Subject::Campaign(campaign) => {
+                Wire::Campaign(v1::CampaignReference { number_or_name: campaign })
+            }
+            Subject::Worker(worker) => Wire::Worker(worker),
+        };
+        let answer = self.service.explain(v1::ExplainRequest { subject: Some(subject) }).await;
+        answer.map(|found| found.into_inner().into()).map_err(|status| self.failure(&status))
+    }
+
+    /// All workers that ever registered.
+    pub(crate) async fn workers(&mut self) -> Result<Vec<Worker>, CliError> {
+        let answer = self.service.list_workers(v1::ListWorkersRequest {}).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        Ok(answer.workers.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_may_leave_out_the_scheme() {
+        for good in ["127.0.0.1:7878", "http://host:1", "http://[::1]:7743/", "host:65535"] {
+            assert!(endpoint(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn bad_endpoints_are_explained() {
+        let cases = [
+            ("", "host and a port"),
+            ("host", "host and a port"),
+            ("host:99999", "host and a port"),
+            (":7743", "host and a port"),
+            ("ftp://host:1", "`ftp` is not http"),
+            ("https://host:1", "plain http only"),
+            ("http://host:1/path", "has a path"),
+        ];
+        for (bad, expected) in cases {
+            let error = endpoint(bad).unwrap_err();
+            assert!(matches!(error, CliError::Usage { .. }), "{bad}");
+            assert!(error.to_string().contains(expected), "{bad}: {error}");
+        }
+    }
+}

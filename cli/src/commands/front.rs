@@ -1,0 +1,46 @@
+//! `cambrian front`: the front of a campaign as table, JSON, CSV or picture.
+
+use serde_json::json;
+
+use super::Context;
+use crate::arguments::{Format, FrontArguments};
+use crate::error::CliError;
+use crate::figure;
+use crate::files;
+use crate::present::{csv, summary, table};
+
+/// # Errors
+/// When the coordinator does not answer, knows no such campaign, or a picture cannot be written.
+pub(super) async fn run(context: &Context, given: &FrontArguments) -> Result<(), CliError> {
+    let name = &given.campaign.campaign;
+    let output = context.output;
+    let mut client = context.client().await?;
+    let campaign = client.campaign(name).await?;
+    // By number from here on: a name may pass to a newer campaign between two questions.
+    let number = campaign.id.to_string();
+    let front = client.front(&number).await?;
+    let default = if output.json { Format::Json } else { Format::Table };
+    match given.format.unwrap_or(default) {
+        Format::Json => output.object(&json!({ "campaign": campaign, "front": front }))?,
+        Format::Csv => output.text(&csv::candidates(&front.metrics, front.best_first())?)?,
+        Format::Table => {
+            let columns = table::Columns { genotype: given.genotypes, ..Default::default() };
+            output.text(&table::front(&front, columns, output.look()))?;
+            output.text(&format!("{}\n", summary::hypervolume(&campaign)))?;
+        }
+    }
+    if given.svg.is_none() && given.png.is_none() {
+        return Ok(());
+    }
+    let (_, candidates) = client.candidates(&number, &[], None).await?;
+    let svg = figure::front::svg(&campaign, &candidates);
+    if let Some(path) = &given.svg {
+        files::replace(path, svg.as_bytes())?;
+        output.hint(&format!("wrote {}", path.display()));
+    }
+    if let Some(path) = &given.png {
+        files::replace(path, &figure::png::render(&svg)?)?;
+        output.hint(&format!("wrote {}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! `cambrian verify` and `cambrian replay`: proofs about a journal, without a coordinator.
+
+use std::path::PathBuf;
+
+use cambrian_coordinator::replay::Replayed;
+use cambrian_coordinator::store::StoreError;
+use cambrian_coordinator::store::sqlite::SqliteStore;
+use cambrian_coordinator::verify::Report;
+use serde_json::json;
+
+use super::Context;
+use crate::arguments::JournalArguments;
+use crate::error::{CliError, count};
+use crate::present::number;
+use crate::run::directory;
+
+/// The database that the user named.
+fn database(given: &JournalArguments) -> Result<PathBuf, CliError> {
+    match (&given.database, &given.output) {
+        (Some(database), _) => Ok(database.clone()),
+        (None, Some(output)) => Ok(directory::journal(output)),
+        (None, None) => Err(CliError::Usage {
+            message: "no journal is named".into(),
+            help: "give --database FILE or --output DIR".into(),
+        }),
+    }
+}
+
+fn open(given: &JournalArguments) -> Result<SqliteStore, CliError> {
+    let path = database(given)?;
+    SqliteStore::open_read_only(&path).map_err(|error| match error {
+        StoreError::File { path, source } => CliError::io("read", &path)(source),
+        error => CliError::VerificationFailed {
+            message: format!("{} cannot be read: {error}", path.display()),
+            help: "is it the database of a coordinator, or the output of a `cambrian run`?".into(),
+        },
+    })
+}
+
+fn unreadable(error: &StoreError) -> CliError {
+    CliError::VerificationFailed {
+        message: error.to_string(),
+        help: "the journal is damaged: restore it from a copy".into(),
+    }
+}
+
+/// # Errors
+/// When the journal cannot be read, or [`CliError::VerificationFailed`] when it is not sound.
+pub(super) fn verify(context: &Context, given: &JournalArguments) -> Result<(), CliError> {
+    let store = open(given)?;
+    let report =
+        cambrian_coordinator::verify::verify(&store).map_err(|error| unreadable(&error))?;
+    let output = context.output;
+    if output.json {
+        output.object(&verified_json(&report))?;
+    } else if !output.quiet {
+        output.text(&verified_text(&report))?;
+    }
+    if report.is_sound() {
+        return Ok(());
+    }
+    let problems = report.problems.len() as u64 + report.further_problems;
+    Err(CliError::VerificationFailed {
+        message: format!(
+            "{} found in {}",
+            count(problems as usize, "problem"),
+            store.path().display()
+        ),
+        help: format!("the first: {}", report.problems.first().map_or("", String::as_str)),
+    })
+}
+
+fn verified_json(report: &Report) -> serde_json::Value {
+    let campaigns: Vec<_> = report
+        .campaigns
+        .iter()
+        .map(|ledger| {
+            json!({
+                "id": ledger.id.0,
+                "evaluations_budget": ledger.budget,
+                "evaluations_started": ledger.started,
+                "proposed": ledger.proposed,
+                "scored": ledger.scored,
+                "infeasible": ledger.infeasible,
+                "failed": ledger.failed,
+                "pending": ledger.pending,
+            })
+        })
+        .collect();
+    json!({
+        "sound": report.is_sound(),
+        "records": report.records,
+        "projection_rows": report.rows,
+        "leases": report.leases,
+        "completed": report.completed,
+        "lost_attempts": report.lost_attempts,
+        "campaigns": campaigns,
+        "digest": report.digest.to_hex().as_str(),
+        "problems": report.problems,
+        "further_problems": report.further_problems,
+    })
+}
+
+fn verified_text(report: &Report) -> String {
+    let mut text = format!(
+        "{} records, {} rows of results, {} leases: {} evaluations completed, each counted once; \
+         {} attempts failed or lost\n",
+        number::count(report.records),
+        number::count(report.rows),
+        number::count(report.leases),
+        number::count(report.completed),
+        number::count(report.lost_attempts),
+    );
+    if !report.is_sound() {
+        text = text.replace(", each counted once", "");
+    }
+    for ledger in &report.campaigns {
+        text += &format!(
+            "campaign {}: {} of {} evaluations, {} proposed = {} scored + {} infeasible + {} failed + {} pending\n",
+            ledger.id,
+            ledger.started,
+            ledger.budget,
+            ledger.proposed,
+            ledger.scored,
+            ledger.infeasible,
+            ledger.failed,
+            ledger.pending,
+        );
+    }
+    for problem in &report.problems {
+        text += &format!("problem: {problem}\n");
+    }
+    if report.further_problems > 0 {
+        text += &format!("and {} more problems\n", report.further_problems);
+    }
+    text += &format!("digest {}\n", report.digest.to_hex());
+    text + if report.is_sound() { "sound\n" } else { "NOT sound\n" }
+}
+
+/// # Errors
+/// When the journal cannot be read, or [`CliError::VerificationFailed`] when the search does not
+/// come out as recorded.
+pub(super) fn replay(context: &Context, given: &JournalArguments) -> Result<(), CliError> {
+    let store = open(given)?;
+    let replayed = store
+        .on_snapshot(|store| cambrian_coordinator::replay::replay(store))
+        .map_err(|error| unreadable(&error))?;
+    let output = context.output;
+    if output.json {
+        output.object(&replayed_json(&replayed))?;
+    } else if !output.quiet {
+        output.text(&replayed_text(&replayed))?;
+    }
+    match &replayed.mismatch {
+        None => Ok(()),
+        Some(mismatch) => Err(CliError::VerificationFailed {
+            message: format!(
+                "record {}: the journal proposes {} as candidate {}, the search derives {}",
+                mismatch.record, mismatch.stored, mismatch.candidate, mismatch.derived
+            ),
+            help: "the journal was changed, or written by a release whose search differs".into(),
+        }),
+    }
+}
+
+fn replayed_json(replayed: &Replayed) -> serde_json::Value {
+    let campaigns: Vec<_> = replayed
+        .campaigns
+        .iter()
+        .map(|campaign| {
+            let front: Vec<_> = campaign
+                .front
+                .iter()
+                .map(|(ordinal, objectives)| json!({ "ordinal": ordinal.0, "objectives": objectives }))
+                .collect();
+            let population: Vec<_> = campaign.population.iter().map(|ordinal| ordinal.0).collect();
+            json!({
+                "id": campaign.id.0,
+                "name": campaign.name,
+                "population": population,
+                "front": front,
+            })
+        })
+        .collect();
+    json!({
+        "reproduced": replayed.mismatch.is_none(),
+        "records": replayed.records,
+        "proposals": replayed.proposals,
+        "campaigns": campaigns,
+        "digest": replayed.digest.to_hex().as_str(),
+    })
+}
+
+fn replayed_text(replayed: &Replayed) -> String {
+    let mut text = format!(
+        "{} records, {} proposals derived again\n",
+        number::count(replayed.records),
+        number::count(replayed.proposals)
+    );
+    for campaign in &replayed.campaigns {
+        let front: Vec<_> = campaign.front.iter().map(|(ordinal, _)| ordinal.to_string()).collect();
+        text += &format!(
+            "campaign {} ({}): population of {}, front of {}: {}\n",
+            campaign.id,
+            campaign.name,
+            campaign.population.len(),
+            campaign.front.len(),
+            front.join(" "),
+        );
+    }
+    text += &format!("digest {}\n", replayed.digest.to_hex());
+    text + if replayed.mismatch.is_none() { "reproduced bit for bit\n" } else { "NOT reproduced\n" }
+}

@@ -1,0 +1,71 @@
+//! One file per group of commands: take the arguments, ask the coordinator, print the answer.
+//!
+//! Must not compute anything that `present` or `figure` could.
+
+mod candidates;
+mod explain;
+mod front;
+mod journal;
+mod list;
+mod reference;
+mod steer;
+mod submit;
+mod validate;
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Command, CompletionsArguments, Global};
+use crate::client::Client;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::{run, watch};
+
+/// What every command gets.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    /// A connection to the coordinator that the user named.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub(crate) async fn client(&self) -> Result<Client, CliError> {
+        Client::connect(&self.global.endpoint).await
+    }
+}
+
+/// Executes the command.
+///
+/// # Errors
+/// Whatever ends it before its end; the error carries the exit code.
+pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
+    let output = Output::new(&arguments.global);
+    let context = Context { global: arguments.global, output };
+    match arguments.command {
+        Command::Run(given) => run::run(&context, &given).await,
+        Command::Validate(given) => validate::run(&context, &given),
+        Command::Submit(given) => submit::run(&context, &given).await,
+        Command::List => list::campaigns(&context).await,
+        Command::Watch(given) => watch::run(&context, &given.campaign).await,
+        Command::Front(given) => front::run(&context, &given).await,
+        Command::Candidates(given) => candidates::run(&context, &given).await,
+        Command::Explain(given) => explain::run(&context, &given).await,
+        Command::Pause(given) => steer::pause(&context, &given.campaign).await,
+        Command::Resume(given) => steer::resume(&context, &given.campaign).await,
+        Command::Cancel(given) => steer::cancel(&context, &given.campaign).await,
+        Command::Verify(given) => journal::verify(&context, &given),
+        Command::Replay(given) => journal::replay(&context, &given),
+        Command::Workers => list::workers(&context).await,
+        Command::Reference(given) => reference::run(&context, given.table),
+        Command::Completions(given) => completions(&context, &given),
+    }
+}
+
+fn completions(context: &Context, given: &CompletionsArguments) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(given.shell, &mut Arguments::command(), "cambrian", &mut script);
+    context.output.text(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,73 @@
+//! The `cambrian` command: run, submit, watch and inspect search campaigns.
+//!
+//! Here: parse, dispatch, print what went wrong, exit with its code. Commands are in `commands`,
+//! the embedded cluster of `run` in `run`; everything that is read comes through `client`.
+
+mod arguments;
+mod campaign_file;
+mod client;
+mod commands;
+mod error;
+mod exit;
+mod figure;
+mod files;
+mod output;
+mod present;
+mod results;
+mod run;
+mod snippet;
+mod terminal;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Global};
+use error::CliError;
+use exit::Exit;
+use terminal::Style;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version come this way too; clap knows the stream and the code of each.
+        Err(error) => error.exit(),
+    };
+    let global = arguments.global.clone();
+    let result = match runtime() {
+        Ok(runtime) => {
+            let result = runtime.block_on(commands::execute(arguments));
+            // A read of standard input must not keep the process.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(error),
+    };
+    let exit = match result {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            complain(&error, &global);
+            error.exit()
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Internal(format!("cannot start threads: {error}")))
+}
+
+fn complain(error: &CliError, global: &Global) {
+    if matches!(error, CliError::Silent(_)) {
+        return;
+    }
+    if global.json {
+        eprintln!("{}", error.to_json());
+    } else {
+        eprint!("{}", error.render(Style::stderr(global.color)));
+    }
+}

@@ -1,0 +1,9 @@
+//! Results for the eye and for files: numbers, tables, CSV.
+//!
+//! Pure functions from values to text. Must not know files, terminals or the coordinator.
+
+pub(crate) mod csv;
+pub(crate) mod heading;
+pub(crate) mod number;
+pub(crate) mod summary;
+pub(crate) mod table;

@@ -1,0 +1,189 @@
+//! A campaign in a few lines: how it stands, what it cost, its hypervolume with the reference.
+//!
+//! Must not know where the text goes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{heading, number};
+use crate::results::{Campaign, Candidate, CandidateStatus};
+
+/// Totals over all candidates of a campaign.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Totals {
+    /// Evaluations that ended, well or not.
+    pub(crate) evaluations: u32,
+    pub(crate) scored: u32,
+    pub(crate) infeasible: u32,
+    pub(crate) failed: u32,
+    /// Failed candidates by the kind of their failure.
+    pub(crate) failures_by_kind: BTreeMap<String, u32>,
+    /// Attempts beyond the first of each candidate.
+    pub(crate) repeated_attempts: u32,
+    /// Time in slots over all attempts of all candidates.
+    pub(crate) slot_seconds: f64,
+    /// From submission to the end, or to the last resolved candidate.
+    pub(crate) elapsed_seconds: f64,
+}
+
+impl Totals {
+    /// The totals of `campaign` with all its candidates.
+    pub(crate) fn of(campaign: &Campaign, candidates: &[Candidate]) -> Self {
+        let mut failures_by_kind = BTreeMap::new();
+        for kind in candidates.iter().filter_map(Candidate::failure_kind) {
+            *failures_by_kind.entry(kind.to_owned()).or_default() += 1;
+        }
+        let last = candidates.iter().filter_map(|candidate| candidate.resolved_at).max();
+        let end = campaign.finished_at.or(last).unwrap_or(campaign.submitted_at);
+        Self {
+            evaluations: campaign.evaluations_finished,
+            scored: campaign.scored,
+            infeasible: campaign.infeasible,
+            failed: campaign.failed,
+            failures_by_kind,
+            repeated_attempts: candidates
+                .iter()
+                .map(|candidate| candidate.attempts.saturating_sub(1))
+                .sum(),
+            slot_seconds: candidates.iter().map(|candidate| candidate.elapsed_seconds).sum(),
+            elapsed_seconds: end.seconds_since(campaign.submitted_at),
+        }
+    }
+
+    /// The totals in one or two lines.
+    pub(crate) fn lines(&self) -> String {
+        let mut text = format!(
+            "{} evaluations in {} ({} of work in slots): {} scored, {} infeasible, {} failed",
+            number::count(self.evaluations.into()),
+            number::duration(self.elapsed_seconds),
+            number::duration(self.slot_seconds),
+            number::count(self.scored.into()),
+            number::count(self.infeasible.into()),
+            number::count(self.failed.into()),
+        );
+        if !self.failures_by_kind.is_empty() {
+            let kinds: Vec<_> = self
+                .failures_by_kind
+                .iter()
+                .map(|(kind, count)| format!("{kind} {count}"))
+                .collect();
+            text += &format!(" ({})", kinds.join(", "));
+        }
+        if self.repeated_attempts > 0 {
+            text += &format!("; {} attempts repeated", self.repeated_attempts);
+        }
+        text + "\n"
+    }
+}
+
+/// `hypervolume 12.3 %·ms (reference: accuracy 10 %, latency 20 ms)`.
+pub(crate) fn hypervolume(campaign: &Campaign) -> String {
+    let Some(hypervolume) = campaign.hypervolume else {
+        return "hypervolume: its reference point is not fixed yet".to_owned();
+    };
+    let unit = heading::product_unit(campaign.objectives());
+    let space = if unit.is_empty() { "" } else { " " };
+    let coordinates: Vec<_> = campaign
+        .objectives()
+        .zip(&campaign.reference_point)
+        .map(|(metric, value)| {
+            format!("{} {} {}", metric.name, number::alone(*value), metric.unit)
+                .trim_end()
+                .to_owned()
+        })
+        .collect();
+    format!(
+        "hypervolume {}{space}{unit} (reference: {})",
+        number::alone(hypervolume),
+        coordinates.join(", ")
+    )
+}
+
+/// `campaign 3 (fashion-mnist) is finished: budget spent`.
+pub(crate) fn headline(campaign: &Campaign) -> String {
+    let reason = match campaign.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    format!("campaign {} ({}) is {}{reason}", campaign.id, campaign.name, campaign.status.name())
+}
+
+/// Whether the campaign is over without a single scored candidate.
+pub(crate) fn is_fruitless(campaign: &Campaign) -> bool {
+    campaign.status == crate::results::CampaignStatus::Finished && campaign.scored == 0
+}
+
+/// The most frequent reasons of failures, most frequent first, at most three.
+pub(crate) fn frequent_reasons(candidates: &[Candidate]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let unsuccessful = [CandidateStatus::Failed, CandidateStatus::Infeasible];
+    for candidate in candidates.iter().filter(|found| unsuccessful.contains(&found.status)) {
+        *counts.entry(candidate.reason.as_str()).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    counts.into_iter().take(3).map(|(reason, count)| format!("{count} × {reason}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::examples::{campaign, candidate, metrics};
+    use crate::results::{CampaignStatus, Instant};
+
+    fn failed(ordinal: u32, reason: &str) -> Candidate {
+        Candidate {
+            status: CandidateStatus::Failed,
+            reason: reason.into(),
+            attempts: 3,
+            ..candidate(ordinal, &[])
+        }
+    }
+
+    #[test]
+    fn totals_count_failures_by_kind() {
+        let mut campaign = campaign(metrics());
+        campaign.finished_at = Some(Instant(campaign.submitted_at.0 + 125_000_000));
+        let candidates = [
+            candidate(1, &[]),
+            failed(2, "timeout: a"),
+            failed(3, "crash: b"),
+            failed(4, "timeout: c"),
+        ];
+        let totals = Totals::of(&campaign, &candidates);
+        assert_eq!(
+            totals.lines(),
+            "40 evaluations in 2m 05s (6.0s of work in slots): 36 scored, 0 infeasible, 4 failed \
+             (crash 1, timeout 2); 6 attempts repeated\n"
+        );
+    }
+
+    #[test]
+    fn the_hypervolume_names_its_reference() {
+        let mut campaign = campaign(metrics());
+        assert!(hypervolume(&campaign).contains("not fixed"));
+        campaign.reference_point = vec![10.0, 20.0, 1.5, 0.0];
+        campaign.hypervolume = Some(1234.567);
+        assert_eq!(
+            hypervolume(&campaign),
+            "hypervolume 1,235 %·ms·mJ (reference: accuracy 10 %, latency 20 ms, energy 1.500 mJ, \
+             introspectability 0)"
+        );
+    }
+
+    #[test]
+    fn a_finished_campaign_without_a_score_is_fruitless() {
+        let mut campaign = campaign(metrics());
+        campaign.scored = 0;
+        assert!(!is_fruitless(&campaign));
+        campaign.status = CampaignStatus::Finished;
+        assert!(is_fruitless(&campaign));
+    }
+
+    #[test]
+    fn frequent_reasons_come_first() {
+        let candidates = [failed(1, "b: x"), failed(2, "a: y"), failed(3, "b: x")];
+        assert_eq!(frequent_reasons(&candidates), ["2 × b: x", "1 × a: y"]);
+    }
+}

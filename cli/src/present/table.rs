@@ -1,0 +1,366 @@
+//! Tables for terminals: units in the headings, numbers aligned, sources named.
+//!
+//! Must not know where the text goes.
+
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
+};
+
+use super::heading;
+use super::number::{self, NumberFormat};
+use crate::results::{Campaign, Candidate, Front, Metric, Worker};
+use crate::terminal::Style;
+
+/// No lines but one between header and rows.
+const RULE_BELOW_HEADER: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// How wide a front may be where there is no terminal.
+const FILE_WIDTH: u16 = 120;
+/// The room that is left to genotypes.
+const GENOTYPE_WIDTH: usize = 40;
+
+/// How wide and how colourful a table may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) style: Style,
+    /// Columns of the terminal; `None` where nothing wraps (a file, a pipe).
+    pub(crate) width: Option<u16>,
+}
+
+impl Look {
+    /// Without colours and wrapping.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { style: Style::plain(), width: None }
+    }
+
+    fn table(self, headings: impl IntoIterator<Item = String>) -> Table {
+        let mut table = Table::new();
+        table.load_style(RULE_BELOW_HEADER);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+        let bold = self.style.is_colored();
+        table.force_no_tty();
+        if bold {
+            table.enforce_styling();
+        }
+        let cell = |text: String| {
+            let cell = Cell::new(text);
+            if bold { cell.add_attribute(Attribute::Bold) } else { cell }
+        };
+        table.set_header(headings.into_iter().map(cell));
+        table
+    }
+}
+
+fn align_right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
+    for at in columns {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn text(mut table: Table) -> String {
+    // Cells end with a space of padding, which is of no use at the end of a line.
+    for column in table.column_iter_mut() {
+        column.set_padding((1, 1));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    lines.join("\n") + "\n"
+}
+
+/// The cells of one metric over all candidates, their numbers aligned whether or not they have a
+/// spread; `-` where a value is missing.
+fn metric_cells(metric: &Metric, candidates: &[&Candidate]) -> Vec<String> {
+    let values: Vec<_> =
+        candidates.iter().map(|candidate| candidate.metrics.get(&metric.name)).collect();
+    let format = NumberFormat::of_column(values.iter().flatten().map(|found| found.value));
+    let parts: Vec<_> = values
+        .iter()
+        .map(|found| match found {
+            Some(found) => (format.write(found.value), format.write_spread(found.spread)),
+            None => ("-".to_owned(), String::new()),
+        })
+        .collect();
+    let widest = parts.iter().map(|(_, spread)| spread.chars().count()).max().unwrap_or(0);
+    // No-break spaces: a cell's own trailing spaces would be trimmed.
+    let cell = |(value, spread): &(String, String)| {
+        let missing = widest - spread.chars().count();
+        format!("{value}{spread}{}", "\u{a0}".repeat(missing))
+    };
+    parts.iter().map(cell).collect()
+}
+
+/// Candidates with all metrics, in the order given.
+pub(crate) fn candidates(
+    metrics: &[Metric],
+    candidates: &[&Candidate],
+    options: Columns,
+    look: Look,
+) -> String {
+    let mut headings = vec!["candidate".to_owned()];
+    if options.status {
+        headings.push("status".to_owned());
+    }
+    let first_metric = headings.len();
+    headings.extend(metrics.iter().map(heading::of_column));
+    if options.status {
+        headings.push("reason".to_owned());
+    }
+    if options.genotype {
+        headings.push("genotype".to_owned());
+    }
+    let mut table = look.table(headings);
+    let columns: Vec<_> = metrics.iter().map(|metric| metric_cells(metric, candidates)).collect();
+    for (at, candidate) in candidates.iter().enumerate() {
+        let mut row = vec![candidate.id.clone()];
+        if options.status {
+            row.push(status_words(candidate).to_owned());
+        }
+        row.extend(columns.iter().map(|cells| cells[at].clone()));
+        if options.status {
+            row.push(candidate.reason.clone());
+        }
+        if options.genotype {
+            row.push(candidate.genotype.clone());
+        }
+        table.add_row(row);
+    }
+    align_right(&mut table, std::iter::once(0).chain(first_metric..first_metric + metrics.len()));
+    text(table)
+}
+
+/// Which columns are shown besides the metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Columns {
+    /// Status and reason.
+    pub(crate) status: bool,
+    /// The genotype.
+    pub(crate) genotype: bool,
+}
+
+fn status_words(candidate: &Candidate) -> &'static str {
+    match (candidate.on_front, candidate.is_feasible()) {
+        (true, _) => "front",
+        (false, false) if candidate.status == crate::results::CandidateStatus::Scored => {
+            "scored, breaks constraints"
+        }
+        _ => candidate.status.name(),
+    }
+}
+
+/// The objectives, and as many of the other metrics as fit the width, in their order; then the
+/// names of those left out.
+fn fitting(front: &Front, columns: Columns, look: Look) -> (Vec<Metric>, Vec<&str>) {
+    let width = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let members: Vec<_> = front.members.iter().collect();
+    // Each column has a space on either side and one between.
+    let needed = |metric: &Metric| {
+        let cells = metric_cells(metric, &members);
+        let widest = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        widest.max(width(&heading::of_column(metric))) + 3
+    };
+    let genotype = if columns.genotype { GENOTYPE_WIDTH } else { 0 };
+    let mut left = usize::from(look.width.unwrap_or(FILE_WIDTH)).saturating_sub(12 + genotype);
+    let (mut shown, mut hidden) = (Vec::new(), Vec::new());
+    for metric in &front.metrics {
+        let needed = needed(metric);
+        if metric.objective || (needed <= left && hidden.is_empty()) {
+            left = left.saturating_sub(needed);
+            shown.push(metric.clone());
+        } else {
+            hidden.push(metric.name.as_str());
+        }
+    }
+    (shown, hidden)
+}
+
+/// The front, best first in the first objective, with the sources below.
+pub(crate) fn front(front: &Front, columns: Columns, look: Look) -> String {
+    if front.members.is_empty() {
+        return "The front is empty: no feasible candidate is scored yet.\n".to_owned();
+    }
+    let (metrics, hidden) = fitting(front, columns, look);
+    let mut text = candidates(&metrics, &front.best_first(), columns, look);
+    let sources = heading::sources(&front.metrics);
+    if !sources.is_empty() {
+        text += &format!("{}\n", look.style.dim(&format!("sources: {sources}")));
+    }
+    if !hidden.is_empty() {
+        let note = format!("not shown: {} (CSV and JSON have everything)", hidden.join(", "));
+        text += &format!("{}\n", look.style.dim(&note));
+    }
+    text
+}
+
+/// All campaigns, one a line.
+pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
+    if campaigns.is_empty() {
+        return "No campaigns. `cambrian submit CAMPAIGN.yaml` creates one.\n".to_owned();
+    }
+    let headings = [
+        "id",
+        "name",
+        "status",
+        "evaluations",
+        "scored",
+        "failed",
+        "running",
+        "front",
+        "space",
+        "algorithm",
+        "submitted",
+    ];
+    let mut table = look.table(headings.map(str::to_owned));
+    for campaign in campaigns {
+        let status = match campaign.reason.as_str() {
+            "" => campaign.status.name().to_owned(),
+            reason => format!("{}: {reason}", campaign.status.name()),
+        };
+        table.add_row([
+            campaign.id.to_string(),
+            campaign.name.clone(),
+            status,
+            format!("{}/{}", campaign.evaluations_finished, campaign.evaluations_budget),
+            campaign.scored.to_string(),
+            campaign.failed.to_string(),
+            campaign.running.to_string(),
+            campaign.front_size.to_string(),
+            campaign.space.clone(),
+            campaign.algorithm.clone(),
+            campaign.submitted_at.to_string(),
+        ]);
+    }
+    align_right(&mut table, [0, 3, 4, 5, 6, 7]);
+    text(table)
+}
+
+/// All workers, one a line, and below what they lack.
+pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
+    if workers.is_empty() {
+        return "No worker has ever registered. Start one with `cambrian-worker`.\n".to_owned();
+    }
+    let headings = [
+        "id",
+        "name",
+        "state",
+        "device class",
+        "memory",
+        "slots",
+        "tasks",
+        "completed",
+        "failed",
+        "evaluators",
+        "data sets",
+    ];
+    let mut table = look.table(headings.map(str::to_owned));
+    for worker in workers {
+        let tasks: Vec<_> = worker.tasks.iter().map(u64::to_string).collect();
+        table.add_row([
+            worker.id.to_string(),
+            worker.name.clone(),
+            if worker.connected { "connected" } else { "away" }.to_owned(),
+            worker.device_class.clone(),
+            number::bytes(worker.memory_bytes),
+            worker.slots.to_string(),
+            tasks.join(" "),
+            number::count(worker.completed),
+            number::count(worker.failed),
+            worker.evaluators.keys().cloned().collect::<Vec<_>>().join(" "),
+            worker.datasets.join(" "),
+        ]);
+    }
+    align_right(&mut table, [0, 4, 5, 7, 8]);
+    let mut out = text(table);
+    for worker in workers {
+        for (what, why) in &worker.unavailable {
+            out += &format!("{} lacks {what}: {why}\n", worker.name);
+        }
+    }
+    out
+}
+
+/// A plain table of texts.
+pub(crate) fn texts(
+    headings: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    look: Look,
+) -> String {
+    let mut table = look.table(headings.iter().map(|heading| (*heading).to_owned()));
+    for row in rows {
+        table.add_row(row);
+    }
+    text(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::examples;
+    use crate::results::{CandidateStatus, Value};
+
+    fn example_front() -> Front {
+        let metrics = examples::metrics();
+        let mut first = examples::candidate(
+            12,
+            &[
+                ("accuracy", 81.52),
+                ("latency", 1.2345),
+                ("energy", 0.09),
+                ("introspectability", 0.5),
+            ],
+        );
+        if let Some(value) = first.metrics.get_mut("accuracy") {
+            *value = Value { spread: Some(0.549), ..value.clone() };
+        }
+        let second = examples::candidate(
+            7,
+            &[("accuracy", 84.0), ("latency", 12.5), ("energy", 0.21), ("introspectability", 0.4)],
+        );
+        Front { metrics, reference_point: vec![], hypervolume: None, members: vec![second, first] }
+    }
+
+    #[test]
+    fn a_front_is_aligned_and_names_units_and_sources() {
+        insta::assert_snapshot!(front(&example_front(), Columns::default(), Look::plain()));
+    }
+
+    #[test]
+    fn an_empty_front_says_so() {
+        let empty = Front { members: vec![], ..example_front() };
+        assert!(front(&empty, Columns::default(), Look::plain()).contains("empty"));
+    }
+
+    #[test]
+    fn candidates_show_status_and_reason() {
+        let failed = Candidate {
+            status: CandidateStatus::Failed,
+            reason: "timeout: took longer than 5m".into(),
+            ..examples::candidate(8, &[])
+        };
+        let broken = Candidate { violation: 0.5, ..examples::candidate(9, &[("accuracy", 3.0)]) };
+        let columns = Columns { status: true, genotype: false };
+        let metrics = examples::metrics();
+        insta::assert_snapshot!(candidates(
+            &metrics[..2],
+            &[&failed, &broken],
+            columns,
+            Look::plain()
+        ));
+    }
+
+    #[test]
+    fn narrow_terminals_wrap_instead_of_breaking_the_table() {
+        let look = Look { width: Some(60), ..Look::plain() };
+        let table = front(&example_front(), Columns { status: false, genotype: true }, look);
+        for line in
+            table.lines().filter(|line| !line.starts_with("sources") && !line.starts_with("not"))
+        {
+            assert!(line.chars().count() <= 60, "{line}");
+        }
+    }
+}

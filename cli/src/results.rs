@@ -1,0 +1,536 @@
+//! What a coordinator says about campaigns, candidates and workers, as plain values.
+//!
+//! The only place where the wire's messages become values of this program; the JSON that commands
+//! print and write is these values, so a field here is a promise to scripts (`docs/cli.md`).
+
+use std::collections::BTreeMap;
+
+use cambrian_proto::v1;
+use serde::{Serialize, Serializer};
+
+/// A point in time, microseconds since the Unix epoch; written as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Instant(pub(crate) u64);
+
+impl Instant {
+    /// The instant, or `None` for 0, which means "not yet" on the wire.
+    pub(crate) fn known(micros: u64) -> Option<Self> {
+        (micros > 0).then_some(Self(micros))
+    }
+
+    /// Seconds since `earlier`, 0 if that is later.
+    pub(crate) fn seconds_since(self, earlier: Instant) -> f64 {
+        self.0.saturating_sub(earlier.0) as f64 / 1e6
+    }
+}
+
+impl std::fmt::Display for Instant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match i64::try_from(self.0).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok()) {
+            Some(at) => write!(f, "{at:.3}"),
+            None => f.write_str("beyond the calendar"),
+        }
+    }
+}
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where a campaign is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CampaignStatus {
+    Running,
+    Paused,
+    Draining,
+    Finished,
+    /// A status of a newer coordinator.
+    Unknown,
+}
+
+impl CampaignStatus {
+    /// The status in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Finished => "finished",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A metric that a campaign's candidates carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Metric {
+    pub(crate) name: String,
+    /// Empty for a pure number.
+    pub(crate) unit: String,
+    /// `maximize` or `minimize`.
+    pub(crate) goal: Goal,
+    /// Whether it is an objective, rather than shown besides.
+    pub(crate) objective: bool,
+    /// Where the values come from, such as `wall-clock` or `modelled`; empty until the first one.
+    pub(crate) source: String,
+    /// The class of device they hold for, empty where it does not matter.
+    pub(crate) device_class: String,
+}
+
+/// Which values are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Goal {
+    Minimize,
+    Maximize,
+}
+
+impl Goal {
+    /// The value with its sign turned so that smaller is better.
+    pub(crate) fn minimized(self, value: f64) -> f64 {
+        match self {
+            Self::Minimize => value,
+            Self::Maximize => -value,
+        }
+    }
+}
+
+/// A campaign in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Campaign {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) status: CampaignStatus,
+    /// Why it drains or ended; empty before.
+    pub(crate) reason: String,
+    pub(crate) algorithm: String,
+    pub(crate) space: String,
+    pub(crate) submitted_at: Instant,
+    pub(crate) finished_at: Option<Instant>,
+    /// Evaluations that may be dispatched at most.
+    pub(crate) evaluations_budget: u32,
+    /// Evaluations charged to the budget.
+    pub(crate) evaluations_started: u32,
+    /// Evaluations that have ended, well or not.
+    pub(crate) evaluations_finished: u32,
+    pub(crate) scored: u32,
+    pub(crate) infeasible: u32,
+    pub(crate) failed: u32,
+    pub(crate) running: u32,
+    pub(crate) queued: u32,
+    pub(crate) front_size: u32,
+    /// The objectives in order, then the other metrics.
+    pub(crate) metrics: Vec<Metric>,
+    /// One coordinate an objective, in the metric's unit and natural sign; empty until fixed.
+    pub(crate) reference_point: Vec<f64>,
+    /// `None` until the reference point is fixed.
+    pub(crate) hypervolume: Option<f64>,
+}
+
+impl Campaign {
+    /// The objectives, in order.
+    pub(crate) fn objectives(&self) -> impl Iterator<Item = &Metric> {
+        self.metrics.iter().filter(|metric| metric.objective)
+    }
+}
+
+/// A value of a metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Value {
+    pub(crate) value: f64,
+    /// Of repeated samples, in the metric's unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spread: Option<f64>,
+    pub(crate) source: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) device_class: String,
+}
+
+/// Where a candidate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CandidateStatus {
+    Queued,
+    Running,
+    Scored,
+    Infeasible,
+    Failed,
+    /// A status of a newer coordinator.
+    Unknown,
+}
+
+impl CandidateStatus {
+    /// The status in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Scored => "scored",
+            Self::Infeasible => "infeasible",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A candidate with everything known about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Candidate {
+    /// Written `CAMPAIGN/ORDINAL`.
+    pub(crate) id: String,
+    pub(crate) ordinal: u32,
+    pub(crate) status: CandidateStatus,
+    pub(crate) on_front: bool,
+    pub(crate) genotype: String,
+    pub(crate) canonical_hash: String,
+    pub(crate) origin: String,
+    pub(crate) metrics: BTreeMap<String, Value>,
+    /// Summed normalised constraint violation; 0 where all constraints hold.
+    pub(crate) violation: f64,
+    /// Why it failed or is infeasible; empty otherwise.
+    pub(crate) reason: String,
+    pub(crate) proposed_at: Instant,
+    pub(crate) resolved_at: Option<Instant>,
+    /// Time in slots over all attempts.
+    pub(crate) elapsed_seconds: f64,
+    pub(crate) attempts: u32,
+}
+
+impl Candidate {
+    /// The value of a metric, if known.
+    pub(crate) fn value(&self, metric: &str) -> Option<f64> {
+        self.metrics.get(metric).map(|found| found.value)
+    }
+
+    /// The values of all of `metrics`, `None` if one is missing.
+    pub(crate) fn values(&self, metrics: &[Metric]) -> Option<Vec<f64>> {
+        metrics.iter().map(|metric| self.value(&metric.name)).collect()
+    }
+
+    /// Whether it is scored and keeps all constraints.
+    pub(crate) fn is_feasible(&self) -> bool {
+        self.status == CandidateStatus::Scored && self.violation == 0.0
+    }
+
+    /// The kind of failure, such as `timeout`, of a failed candidate.
+    pub(crate) fn failure_kind(&self) -> Option<&str> {
+        (self.status == CandidateStatus::Failed)
+            .then(|| self.reason.split(':').next().unwrap_or_default())
+    }
+}
+
+/// A front with its members.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Front {
+    /// The objectives in order, then the other metrics.
+    pub(crate) metrics: Vec<Metric>,
+    /// One coordinate an objective, natural sign; empty until fixed.
+    pub(crate) reference_point: Vec<f64>,
+    /// `None` until the reference point is fixed.
+    pub(crate) hypervolume: Option<f64>,
+    /// Ascending by id.
+    pub(crate) members: Vec<Candidate>,
+}
+
+impl Front {
+    /// The members, best first in the first objective; ties by id.
+    pub(crate) fn best_first(&self) -> Vec<&Candidate> {
+        let mut members: Vec<_> = self.members.iter().collect();
+        if let Some(first) = self.metrics.iter().find(|metric| metric.objective) {
+            let key = |candidate: &Candidate| {
+                candidate.value(&first.name).map_or(f64::INFINITY, |v| first.goal.minimized(v))
+            };
+            members.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.ordinal.cmp(&b.ordinal)));
+        }
+        members
+    }
+}
+
+/// One evaluation in work.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct InWork {
+    pub(crate) task: u64,
+    pub(crate) attempt: u32,
+    pub(crate) candidate: String,
+    pub(crate) worker: String,
+    pub(crate) stage: String,
+    pub(crate) step: u32,
+    /// 0 until the first report.
+    pub(crate) steps: u32,
+    pub(crate) metrics: BTreeMap<String, f64>,
+    pub(crate) started_at: Instant,
+}
+
+/// One update of a watch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Update {
+    pub(crate) now: Instant,
+    pub(crate) workers_connected: u32,
+    pub(crate) campaign: Campaign,
+    pub(crate) in_work: Vec<InWork>,
+    /// If it has changed since the last update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) front: Option<Front>,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Worker {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) connected: bool,
+    pub(crate) last_seen: Option<Instant>,
+    pub(crate) device_class: String,
+    pub(crate) memory_bytes: u64,
+    pub(crate) slots: u32,
+    /// The evaluators with the metrics that each delivers here.
+    pub(crate) evaluators: BTreeMap<String, Vec<String>>,
+    pub(crate) datasets: Vec<String>,
+    /// What is lacking, and why.
+    pub(crate) unavailable: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) tasks: Vec<u64>,
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
+    /// The stages of unfinished campaigns that it cannot serve.
+    pub(crate) unsuited: Vec<UnsuitedStage>,
+}
+
+/// A stage that a worker cannot serve, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct UnsuitedStage {
+    pub(crate) campaign: u32,
+    pub(crate) stage: String,
+    pub(crate) reason: String,
+}
+
+/// Why something is, or is not, running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) headline: String,
+    pub(crate) details: Vec<String>,
+}
+
+fn candidate_id(id: Option<v1::CandidateId>) -> (String, u32) {
+    let id = id.unwrap_or_default();
+    (format!("{}/{}", id.campaign, id.ordinal), id.ordinal)
+}
+
+impl From<v1::MetricColumn> for Metric {
+    fn from(message: v1::MetricColumn) -> Self {
+        let provenance = message.provenance.unwrap_or_default();
+        Self {
+            name: message.name,
+            unit: message.unit,
+            goal: if message.maximize { Goal::Maximize } else { Goal::Minimize },
+            objective: message.objective,
+            source: provenance.source,
+            device_class: provenance.device_class,
+        }
+    }
+}
+
+fn metrics(messages: Vec<v1::MetricColumn>) -> Vec<Metric> {
+    messages.into_iter().map(Into::into).collect()
+}
+
+impl From<v1::Campaign> for Campaign {
+    fn from(message: v1::Campaign) -> Self {
+        let status = match message.status() {
+            v1::CampaignStatus::Running => CampaignStatus::Running,
+            v1::CampaignStatus::Paused => CampaignStatus::Paused,
+            v1::CampaignStatus::Draining => CampaignStatus::Draining,
+            v1::CampaignStatus::Finished => CampaignStatus::Finished,
+            v1::CampaignStatus::Unspecified => CampaignStatus::Unknown,
+        };
+        let unresolved = message.running.saturating_add(message.queued);
+        Self {
+            id: message.id,
+            name: message.name,
+            status,
+            reason: message.reason,
+            algorithm: message.algorithm,
+            space: message.space,
+            submitted_at: Instant(message.submitted_at_micros),
+            finished_at: Instant::known(message.finished_at_micros),
+            evaluations_budget: message.evaluations_budget,
+            evaluations_started: message.evaluations_started,
+            evaluations_finished: message.evaluations_started.saturating_sub(unresolved),
+            scored: message.scored,
+            infeasible: message.infeasible,
+            failed: message.failed,
+            running: message.running,
+            queued: message.queued,
+            front_size: message.front_size,
+            metrics: metrics(message.metrics),
+            hypervolume: (!message.reference_point.is_empty()).then_some(message.hypervolume),
+            reference_point: message.reference_point,
+        }
+    }
+}
+
+impl From<v1::Candidate> for Candidate {
+    fn from(message: v1::Candidate) -> Self {
+        let status = match message.status() {
+            v1::CandidateStatus::Queued => CandidateStatus::Queued,
+            v1::CandidateStatus::Running => CandidateStatus::Running,
+            v1::CandidateStatus::Scored => CandidateStatus::Scored,
+            v1::CandidateStatus::Infeasible => CandidateStatus::Infeasible,
+            v1::CandidateStatus::Failed => CandidateStatus::Failed,
+            v1::CandidateStatus::Unspecified => CandidateStatus::Unknown,
+        };
+        let (id, ordinal) = candidate_id(message.id);
+        let value = |measurement: v1::Measurement| {
+            let provenance = measurement.provenance.unwrap_or_default();
+            let value = Value {
+                value: measurement.value,
+                spread: measurement.spread,
+                source: provenance.source,
+                device_class: provenance.device_class,
+            };
+            (measurement.metric, value)
+        };
+        Self {
+            id,
+            ordinal,
+            status,
+            on_front: message.on_front,
+            genotype: message.genotype,
+            canonical_hash: message.canonical_hash,
+            origin: message.origin,
+            metrics: message.measurements.into_iter().map(value).collect(),
+            violation: message.violation,
+            reason: message.reason,
+            proposed_at: Instant(message.proposed_at_micros),
+            resolved_at: Instant::known(message.resolved_at_micros),
+            elapsed_seconds: message.elapsed_micros as f64 / 1e6,
+            attempts: message.attempts,
+        }
+    }
+}
+
+impl From<v1::Front> for Front {
+    fn from(message: v1::Front) -> Self {
+        Self {
+            metrics: metrics(message.metrics),
+            hypervolume: (!message.reference_point.is_empty()).then_some(message.hypervolume),
+            reference_point: message.reference_point,
+            members: message.members.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<v1::EvaluationInWork> for InWork {
+    fn from(message: v1::EvaluationInWork) -> Self {
+        Self {
+            task: message.task,
+            attempt: message.attempt,
+            candidate: candidate_id(message.candidate).0,
+            worker: message.worker,
+            stage: message.stage,
+            step: message.step,
+            steps: message.steps,
+            metrics: message.metrics,
+            started_at: Instant(message.started_at_micros),
+        }
+    }
+}
+
+impl Update {
+    /// The update, `None` if it lacks the campaign.
+    pub(crate) fn read(message: v1::WatchCampaignResponse) -> Option<Self> {
+        Some(Self {
+            now: Instant(message.now_micros),
+            workers_connected: message.workers_connected,
+            campaign: message.campaign?.into(),
+            in_work: message.in_work.into_iter().map(Into::into).collect(),
+            front: message.front.map(Into::into),
+        })
+    }
+}
+
+impl From<v1::Worker> for Worker {
+    fn from(message: v1::Worker) -> Self {
+        let capabilities = message.capabilities.unwrap_or_default();
+        let offer = |offer: v1::EvaluatorOffer| (offer.name, offer.metrics.into_keys().collect());
+        Self {
+            id: message.id,
+            name: message.name,
+            connected: message.connected,
+            last_seen: Instant::known(message.last_seen_micros),
+            device_class: capabilities.device_class,
+            memory_bytes: capabilities.memory_bytes,
+            slots: capabilities.slots,
+            evaluators: capabilities.evaluators.into_iter().map(offer).collect(),
+            datasets: capabilities.datasets,
+            unavailable: capabilities.unavailable,
+            labels: capabilities.labels,
+            tasks: message.leases.iter().map(|lease| lease.task).collect(),
+            completed: message.completed,
+            failed: message.failed,
+            unsuited: message.unsuited.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<v1::UnsuitedStage> for UnsuitedStage {
+    fn from(message: v1::UnsuitedStage) -> Self {
+        Self { campaign: message.campaign, stage: message.stage, reason: message.reason }
+    }
+}
+
+impl From<v1::ExplainResponse> for Explanation {
+    fn from(message: v1::ExplainResponse) -> Self {
+        Self { headline: message.headline, details: message.details }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod examples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_rfc_3339() {
+        assert_eq!(Instant(1_795_262_400_123_456).to_string(), "2026-11-21T12:00:00.123Z");
+        assert_eq!(Instant(u64::MAX).to_string(), "beyond the calendar");
+        assert_eq!(Instant::known(0), None);
+    }
+
+    #[test]
+    fn finished_evaluations_are_those_neither_running_nor_queued() {
+        let message =
+            v1::Campaign { evaluations_started: 20, running: 2, queued: 3, ..Default::default() };
+        assert_eq!(Campaign::from(message).evaluations_finished, 15);
+    }
+
+    #[test]
+    fn a_hypervolume_needs_a_reference_point() {
+        let without = v1::Front { hypervolume: 0.0, ..Default::default() };
+        assert_eq!(Front::from(without).hypervolume, None);
+        let with = v1::Front { reference_point: vec![1.0], ..Default::default() };
+        assert_eq!(Front::from(with).hypervolume, Some(0.0));
+    }
+
+    #[test]
+    fn an_unknown_status_is_shown_as_such() {
+        let message = v1::Candidate { status: 77, ..Default::default() };
+        assert_eq!(Candidate::from(message).status, CandidateStatus::Unknown);
+    }
+
+    #[test]
+    fn failures_have_kinds() {
+        let failed = Candidate {
+            status: CandidateStatus::Failed,
+            reason: "timeout: took longer than 5m".into(),
+            ..examples::candidate(1, &[])
+        };
+        assert_eq!(failed.failure_kind(), Some("timeout"));
+        assert_eq!(examples::candidate(1, &[]).failure_kind(), None);
+    }
+}

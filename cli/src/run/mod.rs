@@ -1,0 +1,302 @@
+//! `cambrian run`: a coordinator inside this process, worker processes beside it, one campaign.
+//!
+//! Everything is read through gRPC, as by any other client. Whatever ends this process, also a
+//! kill, the same command goes on where it was: journal and workers' state are in the output
+//! directory. Must not know how a network is evaluated.
+
+pub(crate) mod directory;
+mod embedded;
+mod report;
+mod service;
+mod workers;
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::arguments::RunArguments;
+use crate::campaign_file::{self, CampaignFile};
+use crate::client::Client;
+use crate::commands::Context;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::results::CampaignStatus;
+use crate::watch::display::{Display, Place, Speaker};
+use crate::watch::follow;
+use directory::Directory;
+use embedded::Embedded;
+use report::Results;
+use workers::{Event, Plan, Workers};
+
+/// Runs a campaign to its end, from wherever an earlier run has left it.
+///
+/// # Errors
+/// When the campaign is faulty, the output directory belongs to another one, no worker can serve
+/// it, it ends without a score, or the user interrupts it.
+pub(crate) async fn run(context: &Context, given: &RunArguments) -> Result<(), CliError> {
+    let campaign = campaign_file::read(&given.file)?;
+    let root = match &given.output {
+        Some(root) => root.clone(),
+        None => Path::new("runs").join(&*campaign.spec.name),
+    };
+    let mut stops = Stops::listen()?;
+    let directory = Directory::open(&root, &campaign, given.fresh)?;
+    let embedded = Embedded::start(&directory).await?;
+    let result =
+        Run { context, given, campaign: &campaign, directory: &directory, embedded: &embedded }
+            .to_its_end(&mut stops)
+            .await;
+    let stopped = embedded.stop().await;
+    result.and(stopped)
+}
+
+/// Ctrl-C and SIGTERM.
+struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| CliError::Internal(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Why the watching ended.
+enum Ended {
+    Finished,
+    Interrupted,
+}
+
+/// One run of one campaign.
+struct Run<'a> {
+    context: &'a Context,
+    given: &'a RunArguments,
+    campaign: &'a CampaignFile,
+    directory: &'a Directory,
+    embedded: &'a Embedded,
+}
+
+impl Run<'_> {
+    fn output(&self) -> Output {
+        self.context.output
+    }
+
+    async fn to_its_end(&self, stops: &mut Stops) -> Result<(), CliError> {
+        let mut client = Client::connect(self.embedded.endpoint()).await?;
+        let submitted = client.submit(&self.campaign.text, self.directory.submission()).await?;
+        let id = submitted.map_err(|faults| CliError::InvalidCampaign {
+            file: self.given.file.clone(),
+            text: self.campaign.text.clone(),
+            faults,
+        })?;
+        let number = id.to_string();
+        let found = client.campaign(&number).await?;
+        let ended = if found.status == CampaignStatus::Finished {
+            self.output().hint("the campaign is finished already; --fresh runs it anew");
+            Ended::Finished
+        } else {
+            if found.status == CampaignStatus::Paused {
+                client.resume(&number).await?;
+            }
+            self.work(&client, id, stops).await?
+        };
+        let results = Results::read(&mut client, &number).await?;
+        let files = results.write(self.directory.root())?;
+        match ended {
+            Ended::Finished => {
+                results.print(self.output(), &files)?;
+                results.demand_a_score()
+            }
+            Ended::Interrupted => {
+                if results.campaign.status == CampaignStatus::Finished {
+                    results.print(self.output(), &files)?;
+                }
+                Err(CliError::Interrupted { help: self.how_to_resume(&results) })
+            }
+        }
+    }
+
+    fn how_to_resume(&self, results: &Results) -> String {
+        format!(
+            "{} of {} evaluations are done and kept; the same command resumes:\n\
+             cambrian run {} --output {}\n\
+             the results so far are in {}",
+            results.campaign.evaluations_finished,
+            results.campaign.evaluations_budget,
+            self.given.file.display(),
+            self.directory.root().display(),
+            self.directory.root().display(),
+        )
+    }
+
+    /// Starts the workers and watches until the campaign is finished or the user stops it.
+    async fn work(&self, client: &Client, id: u32, stops: &mut Stops) -> Result<Ended, CliError> {
+        let plan = self.plan()?;
+        let number = id.to_string();
+        let stages: Vec<String> =
+            self.campaign.spec.stages.iter().map(|stage| stage.name.to_string()).collect();
+        if !self.output().quiet {
+            let verb = if self.directory.is_resumed() { "resuming" } else { "running" };
+            self.output().hint(&format!(
+                "{verb} campaign {} with {} in {}; coordinator at {}",
+                self.campaign.spec.name,
+                crate::error::count(plan.count as usize, "worker"),
+                self.directory.root().display(),
+                self.embedded.endpoint(),
+            ));
+        }
+        let mut workers = Workers::start(&plan, |name| self.directory.state(name));
+        let hidden = self.given.no_progress || self.output().quiet;
+        let mut display = Display::new(self.output(), Place::Stderr, hidden);
+        let speaker = display.speaker();
+        let alive = workers.alive();
+        let ended = tokio::select! {
+            over = follow::until_finished(self.embedded.endpoint(), &number, &mut display) => {
+                over.map(|_| Ended::Finished)
+            }
+            reasons = service::unserved(client.clone(), id, &stages, &alive) => {
+                Err(unserved(&reasons))
+            }
+            hopeless = until_hopeless(&mut workers, &speaker) => Err(hopeless),
+            reason = self.embedded.ended() => Err(reason),
+            () = stops.next() => Ok(Ended::Interrupted),
+        };
+        match &ended {
+            Ok(Ended::Interrupted) => {
+                speaker
+                    .say("stopping: what runs may finish (for 30 s); Ctrl-C again stops at once");
+                workers.drain();
+            }
+            Ok(Ended::Finished) => workers.drain(),
+            Err(_) => workers.leave(),
+        }
+        loop {
+            tokio::select! {
+                () = workers.ended() => break,
+                () = stops.next() => {
+                    speaker.say("stopping at once");
+                    workers.leave();
+                }
+            }
+        }
+        display.close();
+        ended
+    }
+
+    /// How the workers are to be started.
+    fn plan(&self) -> Result<Plan, CliError> {
+        let beside = programs_directory()?;
+        let threads = self.given.threads.unwrap_or_else(|| self.wanted_threads());
+        let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+        let evaluator = match &self.given.evaluator {
+            Some(program) => program.clone(),
+            None => beside.join(self.fitting_evaluator()),
+        };
+        Ok(Plan {
+            program: existing(beside.join("cambrian-worker"), "it belongs beside `cambrian`")?,
+            evaluator: program(evaluator)?,
+            threads,
+            data: self.given.data.as_deref().map(absolute).transpose()?,
+            endpoint: self.embedded.endpoint().to_owned(),
+            count: self.given.workers.unwrap_or_else(|| (processors / threads).max(1)),
+        })
+    }
+
+    /// The most threads that a stage asks for.
+    fn wanted_threads(&self) -> u32 {
+        let asked = |stage: &cambrian_core::spec::Stage| {
+            stage.settings.get("threads").and_then(serde_json::Value::as_u64)
+        };
+        let most = self.campaign.spec.stages.iter().filter_map(asked).max();
+        most.and_then(|threads| u32::try_from(threads).ok()).unwrap_or(1).max(1)
+    }
+
+    /// Made-up results need no libtorch.
+    fn fitting_evaluator(&self) -> &'static str {
+        let synthetic =
+            self.campaign.spec.stages.iter().all(|stage| &*stage.evaluator == "synthetic");
+        if synthetic { "cambrian-evaluator-synthetic" } else { "cambrian-evaluator" }
+    }
+}
+
+/// Where the other programs lie: beside this one.
+fn programs_directory() -> Result<PathBuf, CliError> {
+    let fail = |reason: String| CliError::Internal(format!("cannot find this program: {reason}"));
+    let program = std::env::current_exe().map_err(|error| fail(error.to_string()))?;
+    program.parent().map(Path::to_owned).ok_or_else(|| fail("it has no directory".to_owned()))
+}
+
+fn existing(path: PathBuf, hint: &str) -> Result<PathBuf, CliError> {
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(CliError::NotFound {
+        message: format!("there is no program {}", path.display()),
+        help: format!("`make build` builds all programs; {hint}"),
+    })
+}
+
+/// A program by a path that holds in other directories too; a name without a directory is looked up
+/// in PATH by whoever starts it.
+fn program(path: PathBuf) -> Result<PathBuf, CliError> {
+    if path.components().count() < 2 {
+        return Ok(path);
+    }
+    absolute(&existing(path, "--evaluator names another evaluator")?)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(CliError::io("find", path))
+}
+
+fn unserved(reasons: &[String]) -> CliError {
+    CliError::NoWorker {
+        message: format!("no worker can serve the campaign:\n  {}", reasons.join("\n  ")),
+        help: service::remedy(reasons),
+    }
+}
+
+/// Tells what happens to workers until none is left.
+async fn until_hopeless(workers: &mut Workers, speaker: &Speaker) -> CliError {
+    let alive = workers.alive();
+    while let Some(event) = workers.events.recv().await {
+        match event {
+            Event::Waits { name } => {
+                speaker.say(&format!("{name} waits for its process of the interrupted run to end"));
+            }
+            Event::Restarts { name, reason } => {
+                speaker.say(&format!("{name} died and is started again: {reason}"));
+            }
+            Event::Hopeless { name, reason } => {
+                let others: Vec<_> =
+                    alive.borrow().iter().filter(|other| **other != name).cloned().collect();
+                if others.is_empty() {
+                    return CliError::NoWorker {
+                        message: format!("no worker stays alive; the last one, {name}: {reason}"),
+                        help: "their logs are state/worker-*.log in the output directory; \
+                               `make build` builds all programs"
+                            .to_owned(),
+                    };
+                }
+                speaker.say(&format!("{name} died too often and is given up: {reason}"));
+            }
+        }
+    }
+    // The workers hold the sending end for as long as one lives.
+    CliError::NoWorker { message: "no worker is left".to_owned(), help: String::new() }
+}

@@ -1,0 +1,301 @@
+//! `cambrian run` end to end with real processes and made-up evaluations: results, resumption after
+//! kills, interruption, and what other commands see meanwhile.
+#![expect(clippy::unwrap_used, reason = "whatever a test cannot do makes it fail")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Output;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use support::{Campaign, programs_are_built};
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn expect_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}\n{}", stdout(output), stderr(output));
+}
+
+/// Verifies and replays the journal; the verification's answer.
+#[track_caller]
+fn expect_sound(campaign: &Campaign, evaluations: u64) -> Value {
+    let verified = campaign.journal("verify");
+    expect_code(&verified, 0);
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(verified["sound"], true);
+    assert_eq!(verified["campaigns"][0]["evaluations_started"], evaluations);
+    assert_eq!(verified["campaigns"][0]["pending"], 0);
+    let replayed = campaign.journal("replay");
+    expect_code(&replayed, 0);
+    let replayed: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    assert_eq!(replayed["reproduced"], true);
+    assert_eq!(replayed["digest"], verified["digest"]);
+    let front: Value = serde_json::from_str(&campaign.read("front.json")).unwrap();
+    let members = front["front"]["members"].as_array().unwrap();
+    assert_eq!(replayed["campaigns"][0]["front"].as_array().unwrap().len(), members.len());
+    verified
+}
+
+#[test]
+fn a_campaign_runs_to_its_end_and_leaves_its_files() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(40, 0.02, "");
+    let output = campaign.run();
+    expect_code(&output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with("campaign 1 (made-up) is finished: budget spent\n"), "{text}");
+    for expected in ["[%, synthetic]", "[ms, synthetic]", "hypervolume ", "40 evaluations in "] {
+        assert!(text.contains(expected), "{expected} is missing in\n{text}");
+    }
+    assert!(stderr(&output).contains("40/40 evaluations"), "{}", stderr(&output));
+
+    assert_eq!(campaign.read("candidates.csv").lines().count(), 41);
+    let front: Value = serde_json::from_str(&campaign.read("front.json")).unwrap();
+    let members = front["front"]["members"].as_array().unwrap();
+    assert_eq!(campaign.read("front.csv").lines().count(), members.len() + 1);
+    assert!(front["front"]["hypervolume"].as_f64().unwrap() > 0.0);
+    // The curve is computed apart from the coordinator, and ends at the same value.
+    let last = front["hypervolume_history"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["evaluations"], 40);
+    let (curve, stated) = (&last["hypervolume"], &front["front"]["hypervolume"]);
+    assert!((curve.as_f64().unwrap() / stated.as_f64().unwrap() - 1.0).abs() < 1e-9);
+    for name in ["front.svg", "hypervolume.svg"] {
+        assert!(campaign.read(name).starts_with("<svg"));
+    }
+    for name in ["front.png", "hypervolume.png"] {
+        assert!(std::fs::read(campaign.output().join(name)).unwrap().starts_with(b"\x89PNG"));
+    }
+    expect_sound(&campaign, 40);
+
+    let again = campaign.run();
+    expect_code(&again, 0);
+    assert!(stderr(&again).contains("finished already"), "{}", stderr(&again));
+    assert_eq!(stdout(&again), text);
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(60, 0.1, "");
+    for evaluations in [3, 15, 30] {
+        let running = campaign.start();
+        running.until_finished(evaluations);
+        running.kill_group();
+    }
+    let output = campaign.run();
+    expect_code(&output, 0);
+    assert!(stderr(&output).contains("resuming campaign made-up"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("campaign 1 (made-up) is finished"), "{}", stdout(&output));
+    let verified = expect_sound(&campaign, 60);
+    assert_eq!(verified["campaigns"].as_array().unwrap().len(), 1);
+    assert_eq!(verified["campaigns"][0]["scored"], 60);
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_is_done_and_says_how_to_resume() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(40, 0.2, "");
+    let running = campaign.start();
+    running.until_finished(10);
+    running.interrupt();
+    let output = running.end();
+    expect_code(&output, 130);
+    let text = stderr(&output);
+    assert!(text.contains("what runs may finish"), "{text}");
+    assert!(text.contains("the same command resumes"), "{text}");
+    assert!(campaign.read("candidates.csv").lines().count() > 10);
+    expect_code(&campaign.run(), 0);
+    expect_sound(&campaign, 40);
+}
+
+#[test]
+fn a_second_interrupt_stops_at_once() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(20, 600.0, "");
+    let running = campaign.start();
+    let deadline = Instant::now() + support::PATIENCE;
+    while running.ask_json(&["list"])["campaigns"][0]["running"].as_u64() < Some(2) {
+        assert!(Instant::now() < deadline, "no evaluation began");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.interrupt();
+    std::thread::sleep(Duration::from_millis(300));
+    running.interrupt();
+    // Evaluations of ten minutes would otherwise go on for the 30 seconds of a drain.
+    expect_code(&running.end(), 130);
+}
+
+#[test]
+fn a_changed_campaign_is_refused_and_nothing_is_touched() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(10, 0.0, "");
+    expect_code(&campaign.run(), 0);
+    let before = campaign.read("front.json");
+    let file = campaign.output().with_file_name("campaign.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("seed: 11", "seed: 12")).unwrap();
+    let output = campaign.run();
+    expect_code(&output, 8);
+    assert!(stderr(&output).contains("--fresh"), "{}", stderr(&output));
+    assert_eq!(campaign.read("front.json"), before);
+    let output = campaign.command().arg("--fresh").output().unwrap();
+    expect_code(&output, 0);
+    assert_ne!(campaign.read("front.json"), before);
+    expect_sound(&campaign, 10);
+}
+
+#[test]
+fn a_campaign_that_no_worker_can_serve_ends_with_the_reasons() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(10, 0.0, "  labels: {pool: gpu}\n");
+    let output = campaign.run();
+    expect_code(&output, 9);
+    let text = stderr(&output);
+    assert!(text.contains("worker-1 cannot serve stage synthetic: it has no label pool"), "{text}");
+    assert!(text.contains("help: workers of `cambrian run` have the labels of"), "{text}");
+    let output = campaign.command().env("CAMBRIAN_WORKER_LABELS", "pool=gpu").output().unwrap();
+    expect_code(&output, 0);
+}
+
+#[test]
+fn an_evaluator_that_does_not_start_is_quoted() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(10, 0.0, "");
+    let output = campaign.command().args(["--evaluator", "/bin/false"]).output().unwrap();
+    expect_code(&output, 9);
+    assert!(stderr(&output).contains("/bin/false does not start"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_campaign_without_a_score_says_why() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(8, 0.0, "");
+    let file = campaign.output().with_file_name("campaign.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("steps: 4", "steps: 4, faults: {non_finite: 1.0}")).unwrap();
+    let output = campaign.run();
+    expect_code(&output, 6);
+    assert!(stderr(&output).contains("8 × non_finite"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("The front is empty"), "{}", stdout(&output));
+    assert!(campaign.read("front.svg").contains("no scored candidate yet"));
+}
+
+#[test]
+fn other_commands_see_and_steer_a_run() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(5_000, 0.1, "");
+    let running = campaign.start();
+    running.until_finished(12);
+
+    let workers = running.ask_json(&["workers"]);
+    let workers = workers["workers"].as_array().unwrap();
+    // Numbered in order of registration, which may be any.
+    let names: BTreeSet<_> = workers.iter().filter_map(|worker| worker["name"].as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["worker-1", "worker-2"]));
+    let front = running.ask_json(&["front", "made-up"]);
+    assert!(!front["front"]["members"].as_array().unwrap().is_empty());
+    let csv = stdout(&running.ask(&["front", "1", "--format", "csv"]));
+    assert!(csv.starts_with("candidate,status,on_front,genotype,"), "{csv}");
+    let scored = running.ask_json(&["candidates", "1", "--status", "scored", "--limit", "5"]);
+    assert_eq!(scored["candidates"].as_array().unwrap().len(), 5);
+    assert_eq!(scored["more"], true);
+    let why = running.ask_json(&["explain", "candidate", "1/1"]);
+    assert!(why["headline"].as_str().unwrap().contains("1/1"), "{why}");
+    let picture = campaign.output().join("elsewhere/now.svg");
+    expect_code(&running.ask(&["front", "1", "--svg", picture.to_str().unwrap()]), 0);
+    assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg"));
+
+    for (arguments, code) in [
+        (&["front", "99"][..], 4),
+        (&["explain", "worker", "nobody"], 4),
+        (&["explain", "candidate", "1/99999"], 4),
+        (&["resume", "1"], 8),
+    ] {
+        let output = running.ask(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+    }
+
+    assert_eq!(running.ask_json(&["pause", "1"])["campaign"]["status"], "paused");
+    assert_eq!(running.ask_json(&["resume", "1"])["campaign"]["status"], "running");
+    assert_eq!(running.ask_json(&["cancel", "1"])["campaign"]["status"], "finished");
+    let output = running.end();
+    expect_code(&output, 0);
+    assert!(stdout(&output).contains("finished: cancelled"), "{}", stdout(&output));
+    expect_code(&campaign.journal("verify"), 0);
+}
+
+#[test]
+fn a_second_campaign_can_be_submitted_and_watched() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(5_000, 0.1, "");
+    let running = campaign.start();
+    running.until_finished(1);
+    let second = Campaign::new(9, 0.0, "");
+    let file = second.output().with_file_name("campaign.yaml");
+    let output = running.ask(&["submit", file.to_str().unwrap(), "--watch"]);
+    expect_code(&output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with("campaign 2 (made-up) is submitted\n"), "{text}");
+    assert!(text.contains("9/9 evaluations"), "{text}");
+    assert!(text.contains("campaign 2 (made-up) is finished: budget spent"), "{text}");
+}
+
+#[test]
+fn a_watch_shows_results_as_they_come() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(5_000, 0.3, "");
+    let running = campaign.start();
+    let (mut delays, mut steps_seen, mut known) = (Vec::new(), 0, None);
+    running.watch(|update| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let works = update["in_work"].as_array().unwrap();
+        steps_seen += works.iter().filter(|work| work["step"].as_u64() > Some(0)).count();
+        if let Some(members) = update["front"]["members"].as_array() {
+            let newest = members
+                .iter()
+                .filter_map(|member| member["resolved_at"].as_str())
+                .map(|at| at.parse::<jiff::Timestamp>().unwrap().as_microsecond() as f64 / 1e6)
+                .fold(f64::MIN, f64::max);
+            // The first update shows a front that may be old.
+            if known.is_some_and(|known| newest > known) {
+                delays.push(now - newest);
+            }
+            known = Some(newest);
+        }
+        delays.len() < 5
+    });
+    assert!(steps_seen > 0, "no progress of an evaluation was shown");
+    delays.sort_by(f64::total_cmp);
+    // The median: one of them may meet a pause of the machine.
+    assert!(delays[delays.len() / 2] < 1.0, "results took {delays:?} s to reach the watch");
+}

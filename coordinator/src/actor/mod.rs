@@ -1,0 +1,245 @@
+//! The actor: sole owner of the engine and the store.
+//!
+//! ```text
+//! drain the mailbox -> step each command -> append all events at once -> then, and only then,
+//! reply, perform effects, publish the change, answer queries
+//! ```
+//! If the append fails, the engine's state is thrown away and rebuilt from the journal, as after a
+//! restart: callers get an error, workers are cut off and come back with what they hold. A store
+//! that keeps failing ends the actor. It must not know transports.
+
+mod batch;
+mod replay;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cambrian_core::engine::{Command, Engine, EngineSettings, Inconsistency};
+use cambrian_core::time::Span;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::connection::{Closed, Connections};
+use crate::handle::{Handle, Message};
+use crate::store::{Store, StoreError};
+use batch::Batch;
+pub use replay::rebuild;
+
+/// How the actor works.
+#[derive(Debug, Clone, Copy)]
+pub struct ActorSettings {
+    /// How long a lease lasts without a sign of life of its holder.
+    pub lease_length: Span,
+    /// How many messages wait at most; more make their senders wait.
+    pub mailbox: usize,
+    /// How many messages share a transaction at most.
+    pub batch: usize,
+    /// How often leases and budgets are looked at.
+    pub tick: Duration,
+    /// How often a store is tried again after a failed append.
+    pub store_retries: u32,
+    /// How long to wait before the first of them; each next one waits twice as long.
+    pub store_retry_delay: Duration,
+}
+
+impl Default for ActorSettings {
+    fn default() -> Self {
+        Self {
+            lease_length: Span::from_secs(30),
+            mailbox: 4096,
+            batch: 512,
+            tick: Duration::from_millis(200),
+            store_retries: 6,
+            store_retry_delay: Duration::from_millis(50),
+        }
+    }
+}
+
+/// Why the actor could not start, or has ended.
+#[derive(Debug, Error)]
+pub enum ActorError {
+    /// The journal cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal's replay contradicts itself.
+    #[error("the journal does not replay to a sound state ({} contradictions), first: {first}", .more + 1)]
+    Inconsistent {
+        /// The first contradiction.
+        first: Inconsistency,
+        /// How many others there are.
+        more: usize,
+    },
+    /// The thread could not be started.
+    #[error("the engine's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A defect: the thread ended without a word.
+    #[error("the engine's thread panicked; the journal is sound, start again")]
+    Panicked,
+}
+
+/// A running actor.
+#[derive(Debug)]
+pub struct Actor {
+    thread: JoinHandle<Result<(), ActorError>>,
+}
+
+impl Actor {
+    /// Replays the journal, verifies the state, and starts. Blocks while it replays.
+    ///
+    /// # Errors
+    /// [`ActorError`] if the journal cannot be read, is not sound or cannot be written.
+    pub fn start(
+        store: Box<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: ActorSettings,
+    ) -> Result<(Self, Handle), ActorError> {
+        let (mailbox, messages) = mpsc::channel(settings.mailbox.max(1));
+        let (publish, changes) = watch::channel(0);
+        let ended = CancellationToken::new();
+        let engine = Engine::new(EngineSettings { lease_length: settings.lease_length });
+        let mut owner =
+            Owner { engine, store, clock, settings, connections: Connections::default(), publish };
+        owner.restart()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let guard = ended.clone().drop_guard();
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+            let _ended_however_it_ends = guard;
+            runtime.block_on(owner.run(messages))
+        })?;
+        Ok((Self { thread }, Handle { mailbox, changes, ended }))
+    }
+
+    /// Waits until the actor has ended; the store is closed then.
+    ///
+    /// # Errors
+    /// [`ActorError`] if it ended for another reason than being told to.
+    pub fn join(self) -> Result<(), ActorError> {
+        self.thread.join().unwrap_or(Err(ActorError::Panicked))
+    }
+}
+
+/// What lives on the actor's thread.
+struct Owner {
+    engine: Engine,
+    store: Box<dyn Store>,
+    clock: Arc<dyn Clock>,
+    settings: ActorSettings,
+    connections: Connections,
+    publish: watch::Sender<u64>,
+}
+
+impl Owner {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), ActorError> {
+        let mut waiting = Vec::with_capacity(self.settings.batch);
+        let mut next_tick = Instant::now() + self.settings.tick;
+        loop {
+            let received =
+                timeout_at(next_tick, messages.recv_many(&mut waiting, self.settings.batch));
+            // Nobody is left to ask for a shutdown if the mailbox has no senders.
+            let orphaned = received.await == Ok(0);
+            let told = waiting.iter().any(|message| matches!(message, Message::Shutdown));
+            let mut batch = Batch::default();
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + self.settings.tick;
+                batch.step(&mut self.engine, self.clock.now(), Command::Tick);
+            }
+            self.handle(batch, &mut waiting)?;
+            if told || orphaned {
+                return self.finish(messages);
+            }
+        }
+    }
+
+    /// Handles what still waits, then ends all connections.
+    fn finish(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), ActorError> {
+        messages.close();
+        let mut waiting = Vec::new();
+        while let Ok(message) = messages.try_recv() {
+            waiting.push(message);
+        }
+        self.handle(Batch::default(), &mut waiting)?;
+        self.connections.close_all(&Closed::ShuttingDown);
+        Ok(())
+    }
+
+    fn handle(&mut self, mut batch: Batch, waiting: &mut Vec<Message>) -> Result<(), ActorError> {
+        let now = self.clock.now();
+        for message in waiting.drain(..) {
+            batch.take(&mut self.engine, now, message);
+        }
+        match self.append(&batch) {
+            Ok(()) => {
+                let changed = batch.is_visible();
+                batch.release(
+                    self.engine.state(),
+                    &mut self.connections,
+                    self.settings.lease_length,
+                );
+                if changed {
+                    self.publish.send_modify(|version| *version = version.wrapping_add(1));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal could not be written; the batch is undone");
+                let queries = batch.fail(&error);
+                self.connections.close_all(&Closed::StorageFailed);
+                self.recover(error)?;
+                queries.into_iter().for_each(|query| query(self.engine.state()));
+                Ok(())
+            }
+        }
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.events().is_empty() {
+            return Ok(());
+        }
+        self.store.append(self.store.sequence(), batch.events()).map(drop)
+    }
+
+    /// Rebuilds from the journal until that works, or has failed too often.
+    fn recover(&mut self, mut error: StoreError) -> Result<(), ActorError> {
+        let mut delay = self.settings.store_retry_delay;
+        for attempt in 1..=self.settings.store_retries {
+            std::thread::sleep(delay);
+            delay *= 2;
+            match self.restart() {
+                Ok(()) => {
+                    tracing::info!(attempt, "rebuilt from the journal; going on");
+                    self.publish.send_modify(|version| *version = version.wrapping_add(1));
+                    return Ok(());
+                }
+                Err(ActorError::Store(again)) => {
+                    tracing::error!(attempt, error = %again, "the store still fails");
+                    error = again;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        tracing::error!(%error, "giving up: the store keeps failing");
+        Err(error.into())
+    }
+
+    /// Brings the engine to the journal's end, as on a start of the process.
+    fn restart(&mut self) -> Result<(), ActorError> {
+        let settings = EngineSettings { lease_length: self.settings.lease_length };
+        self.engine = rebuild(self.store.as_ref(), settings)?;
+        self.engine.state().check().map_err(inconsistent)?;
+        let mut batch = Batch::default();
+        batch.step(&mut self.engine, self.clock.now(), Command::Start);
+        Ok(self.append(&batch)?)
+    }
+}
+
+fn inconsistent(mut found: Vec<Inconsistency>) -> ActorError {
+    let more = found.len().saturating_sub(1);
+    ActorError::Inconsistent { first: found.swap_remove(0), more }
+}

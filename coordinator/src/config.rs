@@ -1,0 +1,290 @@
+//! The coordinator's settings: defaults, then a YAML file, then the environment and the command
+//! line, each over the one before.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cambrian_core::time::Span;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::actor::ActorSettings;
+
+/// The address when none is given.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
+
+/// All settings of a coordinator.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The address to listen on; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The file of the store.
+    pub database: PathBuf,
+    /// How long a lease lasts without a sign of life of its worker, seconds, 1 to 86,400.
+    pub lease_seconds: f64,
+    /// Whether an address that other machines can reach may be served without encryption or
+    /// passwords.
+    pub insecure: bool,
+    /// Bounds on messages and queues.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// Bounds on messages and queues.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest message received, MiB, 1 to 1024.
+    pub message_mib: usize,
+    /// How many messages wait for the engine at most, 1 to 1,000,000; more make senders wait.
+    pub mailbox: usize,
+    /// How many of them share a transaction at most, 1 to 100,000.
+    pub batch: usize,
+    /// How many messages to one worker wait at most before it is cut off, 16 to 1,000,000.
+    pub outbound_queue: usize,
+    /// How long a new connection of a worker may take to register, seconds, 1 to 600.
+    pub register_seconds: f64,
+    /// How long a shutdown waits for open calls, seconds, 0 to 600.
+    pub shutdown_seconds: f64,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+    /// A filter such as `info` or `info,cambrian_coordinator=debug`.
+    pub filter: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            database: PathBuf::from("cambrian.db"),
+            lease_seconds: 30.0,
+            insecure: false,
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_mib: 16,
+            mailbox: 4096,
+            batch: 512,
+            outbound_queue: 1024,
+            register_seconds: 10.0,
+            shutdown_seconds: 5.0,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file does not say what it may say.
+    #[error("{}: {source}", .path.display())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: serde_yaml::Error,
+    },
+    /// A number is out of its range.
+    #[error("{key} is {found}, expected {least} to {most}")]
+    Range {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// The smallest allowed value.
+        least: f64,
+        /// The largest allowed value.
+        most: f64,
+    },
+    /// The address can be reached from other machines.
+    #[error(
+        "{0} can be reached from other machines, and whoever reaches it controls this coordinator: \
+         there is no encryption and no password yet. Listen on 127.0.0.1 and use an SSH tunnel, or \
+         accept that with --insecure on a network that you trust"
+    )]
+    Exposed(SocketAddr),
+}
+
+impl Config {
+    /// Reads a file; what it leaves out keeps its default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read or has unknown keys or wrong types.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        // An empty document is no mapping, but means that everything keeps its default.
+        let parsed: Result<Option<Self>, _> = serde_yaml::from_str(&text);
+        parsed
+            .map(Option::unwrap_or_default)
+            .map_err(|source| ConfigError::Yaml { path: path.to_owned(), source })
+    }
+
+    /// Checks every range, and that the address is as private as it must be.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let Limits { message_mib, mailbox, batch, outbound_queue, .. } = self.limits;
+        in_range("lease_seconds", self.lease_seconds, 1.0, 86_400.0)?;
+        in_range("limits.message_mib", message_mib as f64, 1.0, 1024.0)?;
+        in_range("limits.mailbox", mailbox as f64, 1.0, 1e6)?;
+        in_range("limits.batch", batch as f64, 1.0, 1e5)?;
+        in_range("limits.outbound_queue", outbound_queue as f64, 16.0, 1e6)?;
+        in_range("limits.register_seconds", self.limits.register_seconds, 1.0, 600.0)?;
+        in_range("limits.shutdown_seconds", self.limits.shutdown_seconds, 0.0, 600.0)?;
+        self.check_address(self.listen)
+    }
+
+    /// Refuses an address that other machines can reach, unless that is accepted.
+    ///
+    /// # Errors
+    /// [`ConfigError::Exposed`].
+    pub fn check_address(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        if address.ip().is_loopback() || self.insecure {
+            return Ok(());
+        }
+        Err(ConfigError::Exposed(address))
+    }
+
+    /// The actor's part of the settings.
+    #[must_use]
+    pub fn actor(&self) -> ActorSettings {
+        ActorSettings {
+            lease_length: Span((self.lease_seconds * 1e6) as u64),
+            mailbox: self.limits.mailbox,
+            batch: self.limits.batch,
+            ..ActorSettings::default()
+        }
+    }
+
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.limits.message_mib << 20
+    }
+
+    pub(crate) fn register_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.limits.register_seconds)
+    }
+
+    pub(crate) fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs_f64(self.limits.shutdown_seconds)
+    }
+}
+
+fn in_range(key: &'static str, found: f64, least: f64, most: f64) -> Result<(), ConfigError> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(ConfigError::Range { key, found: found.to_string(), least, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let config = Config::read(file.path())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_example_states_every_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/coordinator.yaml");
+        let config = Config::read(&path).unwrap();
+        assert_eq!(config, Config::default());
+        config.check().unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        for key in [
+            "listen",
+            "database",
+            "lease_seconds",
+            "insecure",
+            "message_mib",
+            "mailbox",
+            "batch",
+            "outbound_queue",
+            "register_seconds",
+            "shutdown_seconds",
+            "format",
+            "filter",
+        ] {
+            assert!(text.contains(&format!("{key}:")), "{key} is missing from the example");
+        }
+        assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
+    }
+
+    #[test]
+    fn an_empty_file_keeps_every_default() {
+        assert_eq!(read("").unwrap(), Config::default());
+        assert_eq!(read("lease_seconds: 5\n").unwrap().actor().lease_length, Span::from_secs(5));
+    }
+
+    #[test]
+    fn bad_settings_are_refused_by_name() {
+        for (text, expected) in [
+            ("lisen: 127.0.0.1:1", "lisen"),
+            ("limits: {messages: 3}", "messages"),
+            ("listen: localhost", "listen"),
+            ("lease_seconds: soon", "lease_seconds"),
+            ("lease_seconds: 0", "lease_seconds is 0"),
+            ("lease_seconds: .nan", "lease_seconds is NaN"),
+            ("limits: {message_mib: 0}", "limits.message_mib"),
+            ("limits: {batch: 1000000}", "limits.batch"),
+            ("log: {format: xml}", "xml"),
+            ("listen: [", "line"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        assert!(Config::read(Path::new("absent.yaml")).unwrap_err().to_string().contains("absent"));
+    }
+
+    #[test]
+    fn other_machines_are_let_in_on_demand_only() {
+        let error = read("listen: 0.0.0.0:7878").unwrap_err();
+        assert!(error.to_string().contains("--insecure"), "{error}");
+        assert!(read("{listen: '0.0.0.0:7878', insecure: true}").is_ok());
+        assert!(read("listen: '[::1]:7878'").is_ok());
+    }
+}

@@ -1,0 +1,299 @@
+//! What users call: submit, steer and read campaigns.
+
+use std::sync::Arc;
+
+use cambrian_core::engine::{Campaign, State, Subject};
+use cambrian_core::id::{CampaignId, CandidateId, Ordinal, TaskId};
+use cambrian_core::spec::{CampaignSpec, Faults};
+use cambrian_proto::convert::campaign::{
+    campaign_reference, fault_messages, page_size, statuses, submission,
+};
+use cambrian_proto::convert::{ConvertError, view};
+use cambrian_proto::v1;
+use cambrian_proto::v1::campaign_service_server::CampaignService;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::hypervolume::HypervolumeCache;
+use super::snapshot::CampaignSnapshot;
+use super::status::{bad_message, of_call, unknown_campaign};
+use super::watch::Watcher;
+use crate::handle::Handle;
+
+/// How many updates wait for a slow watcher; it gets the latest state when it has caught up.
+const WATCH_QUEUE: usize = 1;
+
+/// Serves `CampaignService`.
+#[derive(Debug)]
+pub(crate) struct CampaignServer {
+    handle: Handle,
+    cache: Arc<HypervolumeCache>,
+    stop: CancellationToken,
+}
+
+impl CampaignServer {
+    /// A server whose watchers end when `stop` is cancelled.
+    pub(crate) fn new(handle: Handle, stop: CancellationToken) -> Self {
+        Self { handle, cache: Arc::default(), stop }
+    }
+
+    /// Reads from the campaign that a request names.
+    async fn read<R: Send + 'static>(
+        &self,
+        reference: Option<v1::CampaignReference>,
+        read: impl FnOnce(&State, &Campaign) -> R + Send + 'static,
+    ) -> Result<R, Status> {
+        let reference = campaign_reference(reference).map_err(|error| bad_message(&error))?;
+        let name = reference.clone();
+        let found = self
+            .handle
+            .query(move |state| state.find_campaign(&name).map(|campaign| read(state, campaign)))
+            .await
+            .map_err(|error| of_call(&error))?;
+        found.ok_or_else(|| unknown_campaign(&reference))
+    }
+
+    async fn resolve(
+        &self,
+        reference: Option<v1::CampaignReference>,
+    ) -> Result<CampaignId, Status> {
+        self.read(reference, |_, campaign| campaign.id()).await
+    }
+
+    async fn subject(&self, asked: v1::explain_request::Subject) -> Result<Subject, Status> {
+        use v1::explain_request::Subject as Asked;
+        match asked {
+            Asked::Candidate(id) => {
+                let id = CandidateId::try_from(id).map_err(|error| bad_message(&error))?;
+                Ok(Subject::Candidate(id))
+            }
+            Asked::Task(id) => Ok(Subject::Task(TaskId(id))),
+            Asked::Campaign(reference) => {
+                self.resolve(Some(reference)).await.map(Subject::Campaign)
+            }
+            Asked::Worker(name) => {
+                let wanted = name.clone();
+                let read = self
+                    .handle
+                    .query(move |state| state.find_worker(&wanted).map(|worker| worker.id()));
+                let found = read.await.map_err(|error| of_call(&error))?;
+                let unknown = || Status::not_found(format!("there is no worker `{name}`"));
+                found.map(Subject::Worker).ok_or_else(unknown)
+            }
+        }
+    }
+}
+
+/// Reading a campaign may take a while (a large space is enumerated, say).
+async fn parse(yaml: String) -> Result<Result<CampaignSpec, Faults>, Status> {
+    let parsed = tokio::task::spawn_blocking(move || CampaignSpec::parse(&yaml)).await;
+    parsed.map_err(|_| Status::internal("reading the campaign panicked; please report its text"))
+}
+
+#[tonic::async_trait]
+impl CampaignService for CampaignServer {
+    async fn validate_campaign(
+        &self,
+        request: Request<v1::ValidateCampaignRequest>,
+    ) -> Result<Response<v1::ValidateCampaignResponse>, Status> {
+        let answer = match parse(request.into_inner().yaml).await? {
+            Ok(spec) => {
+                v1::ValidateCampaignResponse { faults: Vec::new(), resolved_yaml: spec.to_yaml() }
+            }
+            Err(faults) => v1::ValidateCampaignResponse {
+                faults: fault_messages(&faults),
+                resolved_yaml: String::new(),
+            },
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn submit_campaign(
+        &self,
+        request: Request<v1::SubmitCampaignRequest>,
+    ) -> Result<Response<v1::SubmitCampaignResponse>, Status> {
+        let v1::SubmitCampaignRequest { yaml, submission: bytes } = request.into_inner();
+        let submission = submission(&bytes).map_err(|error| bad_message(&error))?;
+        let source: Arc<str> = yaml.as_str().into();
+        let answer = match parse(yaml).await? {
+            Ok(spec) => {
+                let submitted = self.handle.submit(submission, Arc::new(spec), source).await;
+                let campaign = submitted.map_err(|error| of_call(&error))?;
+                tracing::info!(%campaign, "campaign submitted");
+                v1::SubmitCampaignResponse { campaign: campaign.0, faults: Vec::new() }
+            }
+            Err(faults) => {
+                v1::SubmitCampaignResponse { campaign: 0, faults: fault_messages(&faults) }
+            }
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn list_campaigns(
+        &self,
+        _request: Request<v1::ListCampaignsRequest>,
+    ) -> Result<Response<v1::ListCampaignsResponse>, Status> {
+        let read = self
+            .handle
+            .query(|state| state.campaigns().map(CampaignSnapshot::of).collect::<Vec<_>>());
+        let snapshots = read.await.map_err(|error| of_call(&error))?;
+        let mut campaigns = Vec::with_capacity(snapshots.len());
+        for snapshot in snapshots {
+            campaigns.push(snapshot.message(&self.cache).await.0);
+        }
+        Ok(Response::new(v1::ListCampaignsResponse { campaigns }))
+    }
+
+    async fn get_campaign(
+        &self,
+        request: Request<v1::GetCampaignRequest>,
+    ) -> Result<Response<v1::GetCampaignResponse>, Status> {
+        let read = self.read(request.into_inner().campaign, |_, campaign| {
+            let snapshot = CampaignSnapshot::of(campaign);
+            (snapshot, campaign.spec().clone(), campaign.source().clone())
+        });
+        let (snapshot, spec, source) = read.await?;
+        Ok(Response::new(v1::GetCampaignResponse {
+            campaign: Some(snapshot.message(&self.cache).await.0),
+            resolved_yaml: spec.to_yaml(),
+            source_yaml: source.to_string(),
+        }))
+    }
+
+    async fn pause_campaign(
+        &self,
+        request: Request<v1::PauseCampaignRequest>,
+    ) -> Result<Response<v1::PauseCampaignResponse>, Status> {
+        let id = self.resolve(request.into_inner().campaign).await?;
+        self.handle.pause(id).await.map_err(|error| of_call(&error))?;
+        Ok(Response::new(v1::PauseCampaignResponse {}))
+    }
+
+    async fn resume_campaign(
+        &self,
+        request: Request<v1::ResumeCampaignRequest>,
+    ) -> Result<Response<v1::ResumeCampaignResponse>, Status> {
+        let id = self.resolve(request.into_inner().campaign).await?;
+        self.handle.resume(id).await.map_err(|error| of_call(&error))?;
+        Ok(Response::new(v1::ResumeCampaignResponse {}))
+    }
+
+    async fn cancel_campaign(
+        &self,
+        request: Request<v1::CancelCampaignRequest>,
+    ) -> Result<Response<v1::CancelCampaignResponse>, Status> {
+        let id = self.resolve(request.into_inner().campaign).await?;
+        self.handle.cancel(id).await.map_err(|error| of_call(&error))?;
+        Ok(Response::new(v1::CancelCampaignResponse {}))
+    }
+
+    type WatchCampaignStream = ReceiverStream<Result<v1::WatchCampaignResponse, Status>>;
+
+    async fn watch_campaign(
+        &self,
+        request: Request<v1::WatchCampaignRequest>,
+    ) -> Result<Response<Self::WatchCampaignStream>, Status> {
+        let campaign = self.resolve(request.into_inner().campaign).await?;
+        let (updates, stream) = mpsc::channel(WATCH_QUEUE);
+        let watcher = Watcher {
+            handle: self.handle.clone(),
+            cache: self.cache.clone(),
+            campaign,
+            stop: self.stop.clone(),
+            updates,
+        };
+        tokio::spawn(watcher.run());
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn get_front(
+        &self,
+        request: Request<v1::GetFrontRequest>,
+    ) -> Result<Response<v1::GetFrontResponse>, Status> {
+        let read =
+            self.read(request.into_inner().campaign, |_, campaign| CampaignSnapshot::of(campaign));
+        let snapshot = read.await?;
+        let (_, hypervolume) = snapshot.message(&self.cache).await;
+        let front = Some(view::front(&snapshot.front, hypervolume));
+        Ok(Response::new(v1::GetFrontResponse { front }))
+    }
+
+    async fn list_candidates(
+        &self,
+        request: Request<v1::ListCandidatesRequest>,
+    ) -> Result<Response<v1::ListCandidatesResponse>, Status> {
+        let request = request.into_inner();
+        let size = page_size(request.page_size).map_err(|error| bad_message(&error))?;
+        let wanted = statuses(&request.statuses).map_err(|error| bad_message(&error))?;
+        let after = request.after;
+        let page = self.read(request.campaign, move |_, campaign| {
+            candidate_page(campaign, after, size, &wanted)
+        });
+        Ok(Response::new(page.await?))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let missing = || bad_message(&ConvertError::new("subject", "is missing"));
+        let asked = request.into_inner().subject.ok_or_else(missing)?;
+        let subject = self.subject(asked).await?;
+        let read = self.handle.query(move |state| state.explain(&subject));
+        let explanation = read.await.map_err(|error| of_call(&error))?;
+        let unknown = || Status::not_found(not_found(subject));
+        Ok(Response::new(explanation.ok_or_else(unknown)?.into()))
+    }
+
+    async fn list_workers(
+        &self,
+        _request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let read = self.handle.query(|state| {
+            state.workers().map(|worker| state.worker_view(worker)).collect::<Vec<_>>()
+        });
+        let views = read.await.map_err(|error| of_call(&error))?;
+        let workers = views.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListWorkersResponse { workers }))
+    }
+}
+
+/// The candidates after an ordinal that have one of the statuses (any, if there are none).
+fn candidate_page(
+    campaign: &Campaign,
+    after: u32,
+    size: usize,
+    wanted: &[v1::CandidateStatus],
+) -> v1::ListCandidatesResponse {
+    let last = u32::try_from(campaign.candidates().len()).unwrap_or(u32::MAX);
+    let mut candidates = Vec::new();
+    let mut next_after = 0;
+    for ordinal in after.saturating_add(1)..=last {
+        let Some(found) = campaign.candidate_view(Ordinal(ordinal)) else { break };
+        let status = view::candidate_status(&found.status, found.running);
+        if !wanted.is_empty() && !wanted.contains(&status) {
+            continue;
+        }
+        if candidates.len() == size {
+            next_after = candidates
+                .last()
+                .and_then(|last: &v1::Candidate| last.id)
+                .map_or(0, |id| id.ordinal);
+            break;
+        }
+        candidates.push(v1::Candidate::from(&found));
+    }
+    let metrics = view::metric_columns(&campaign.metric_views());
+    v1::ListCandidatesResponse { candidates, next_after, metrics }
+}
+
+fn not_found(subject: Subject) -> String {
+    match subject {
+        Subject::Candidate(id) => format!("there is no candidate {id}"),
+        Subject::Task(id) => format!("there is no task {id}"),
+        Subject::Campaign(id) => format!("there is no campaign {id}"),
+        Subject::Worker(id) => format!("there is no worker {id}"),
+    }
+}

@@ -1,0 +1,239 @@
+//! The process around the actor: services on a listener, start and graceful end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cambrian_proto::DESCRIPTORS;
+use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
+use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::actor::{Actor, ActorError};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::grpc::{CampaignServer, WorkerServer, WorkerSettings};
+use crate::handle::Handle;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a coordinator could not start, or has ended.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine cannot start, or has ended.
+    #[error(transparent)]
+    Actor(#[from] ActorError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The transport failed.
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The descriptors for reflection cannot be read.
+    #[error("the service descriptors cannot be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// A defect: a task of the server panicked.
+    #[error("a task of the server panicked: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// A running coordinator.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    handle: Handle,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Server {
+    /// Replays the store and serves it on `listener`.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the settings are bad, the address is exposed or the store is not sound.
+    pub async fn start(
+        config: &Config,
+        store: Box<dyn Store>,
+        clock: Arc<dyn Clock>,
+        listener: TcpListener,
+    ) -> Result<Self, ServeError> {
+        config.check()?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| ServeError::Listen { address: config.listen, source })?;
+        config.check_address(address)?;
+        let settings = config.actor();
+        // The replay of a long journal must not hold up the runtime.
+        let started =
+            tokio::task::spawn_blocking(move || Actor::start(store, clock, settings)).await?;
+        let (actor, handle) = started?;
+        let stop = CancellationToken::new();
+        let (health, router) = router(config, &handle, &stop).await?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let transport =
+            router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        let grace = config.shutdown_grace();
+        let run = Run { actor, handle: handle.clone(), health, stop: stop.clone(), grace };
+        let task = tokio::spawn(run.until_stopped(transport));
+        tracing::info!(%address, "listening");
+        Ok(Self { address, handle, stop, task })
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Access to its engine.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Begins the end: nothing new is accepted, streams end, what is waiting is stored.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits for the end, by [`Self::stop`] or by failure; the store is closed then.
+    ///
+    /// # Errors
+    /// [`ServeError`] if it ended for another reason than being told to.
+    pub async fn join(self) -> Result<(), ServeError> {
+        self.task.await?
+    }
+}
+
+async fn router(
+    config: &Config,
+    handle: &Handle,
+    stop: &CancellationToken,
+) -> Result<(HealthReporter, Router), ServeError> {
+    let limit = config.message_bytes();
+    let settings = WorkerSettings {
+        register_timeout: config.register_timeout(),
+        outbound_queue: config.limits.outbound_queue,
+    };
+    let workers = WorkerServiceServer::new(WorkerServer::new(handle.clone(), settings))
+        .max_decoding_message_size(limit);
+    let campaigns = CampaignServiceServer::new(CampaignServer::new(handle.clone(), stop.clone()))
+        .max_decoding_message_size(limit);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<WorkerServiceServer<WorkerServer>>().await;
+    health.set_serving::<CampaignServiceServer<CampaignServer>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(workers)
+        .add_service(campaigns)
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((health, router))
+}
+
+/// What a running server consists of.
+struct Run {
+    actor: Actor,
+    handle: Handle,
+    health: HealthReporter,
+    stop: CancellationToken,
+    grace: Duration,
+}
+
+impl Run {
+    async fn until_stopped(
+        self,
+        transport: impl Future<Output = Result<(), tonic::transport::Error>> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let mut transport = tokio::spawn(transport);
+        let ended = tokio::select! {
+            () = self.stop.cancelled() => None,
+            () = self.handle.ended() => None,
+            ended = &mut transport => Some(ended),
+        };
+        self.stop.cancel();
+        self.health.set_service_status("", ServingStatus::NotServing).await;
+        self.handle.shutdown().await;
+        let actor = self.actor;
+        let actor_ended = tokio::task::spawn_blocking(move || actor.join()).await;
+        let transport_ended = match ended {
+            Some(ended) => Some(ended),
+            // Calls that are still open then are cut off.
+            None => tokio::time::timeout(self.grace, &mut transport).await.ok(),
+        };
+        transport.abort();
+        actor_ended??;
+        match transport_ended {
+            Some(ended) => Ok(ended??),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens the configured store.
+///
+/// # Errors
+/// [`ServeError`] if the file cannot be used.
+pub async fn open_store(path: &Path) -> Result<SqliteStore, ServeError> {
+    let path = path.to_owned();
+    Ok(tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await??)
+}
+
+/// Binds an address.
+///
+/// # Errors
+/// [`ServeError::Listen`].
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// Serves the configured store on `listener` until `shutdown` completes.
+///
+/// # Errors
+/// [`ServeError`] if it cannot start, or ends by failure.
+pub async fn serve(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let store = open_store(&config.database).await?;
+    let server =
+        Server::start(config, Box::new(store), Arc::new(SystemClock::new()), listener).await?;
+    let handle = server.handle().clone();
+    tokio::select! {
+        () = shutdown => tracing::info!("shutting down"),
+        () = handle.ended() => {}
+        () = server.stop.cancelled() => {}
+    }
+    server.stop();
+    server.join().await
+}

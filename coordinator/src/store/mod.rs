@@ -1,0 +1,163 @@
+//! The journal on disk or in memory: append in one transaction, read from a position.
+//!
+//! A store keeps what it is given in order and never interprets it beyond the projections that it
+//! writes for readers. It must not know the engine's rules.
+
+pub mod memory;
+pub mod record;
+pub mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+use std::path::PathBuf;
+
+use cambrian_core::engine::Event;
+use cambrian_core::time::Timestamp;
+use cambrian_proto::convert::ConvertError;
+use thiserror::Error;
+
+/// How many records are read at once when a whole journal is walked through.
+pub const READ_BATCH: usize = 4096;
+
+/// A record of the journal.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its position, from 1 without gaps.
+    pub sequence: u64,
+    /// When the event happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The journal, with one writer.
+pub trait Store: Send {
+    /// The position of the last record, 0 if there is none.
+    fn sequence(&self) -> u64;
+
+    /// Adds durable events after position `expected`, all or none, and writes the projections with
+    /// them; returns the new last position. What it returned for is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was added unless the error itself was lost on the way, so that the
+    /// caller has to read the journal again.
+    fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError>;
+
+    /// At most `limit` records after position `after`, in order; empty at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a record is missing, damaged or cannot be understood.
+    fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
+}
+
+/// Walks through the whole journal.
+///
+/// # Errors
+/// Those of [`Store::read_from`].
+pub fn for_each(store: &dyn Store, mut visit: impl FnMut(Stored)) -> Result<(), StoreError> {
+    let mut after = 0;
+    loop {
+        let batch = store.read_from(after, READ_BATCH)?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        after = last.sequence;
+        batch.into_iter().for_each(&mut visit);
+    }
+}
+
+/// Why a store could not do what it was asked for.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The journal's end is elsewhere: somebody else has written, or an append was lost.
+    #[error("the journal ends at record {found}, not {expected}: another writer may be at work")]
+    Conflict {
+        /// Where the caller believed it to end.
+        expected: u64,
+        /// Where it ends.
+        found: u64,
+    },
+    /// A volatile event was to be stored.
+    #[error("a volatile event has no place in the journal: {0}")]
+    Volatile(String),
+    /// A record is missing in the middle.
+    #[error("record {expected} of the journal is missing; the next one is {found}")]
+    Gap {
+        /// The position that should come next.
+        expected: u64,
+        /// The position that does.
+        found: u64,
+    },
+    /// A record is not what was written.
+    #[error("record {sequence} of the journal is damaged: {reason}")]
+    Damaged {
+        /// Its position.
+        sequence: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A record does not say what a record may say.
+    #[error("record {sequence} of the journal cannot be understood: {source}")]
+    Unreadable {
+        /// Its position.
+        sequence: u64,
+        /// The field and what is wrong with it.
+        source: ConvertError,
+    },
+    /// The file belongs to another program.
+    #[error("{} is not a Cambrian store; choose another path", .0.display())]
+    Foreign(PathBuf),
+    /// The file was written by a later release.
+    #[error(
+        "{} has schema version {found}, this release knows up to {supported}; use the release \
+         that wrote it or a later one", .path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The latest version known here.
+        supported: i64,
+    },
+    /// The file was written by an earlier release and may only be read.
+    #[error(
+        "{} has schema version {found}, expected {expected}; start a coordinator on it once, \
+         which brings it up to date", .path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version known here.
+        expected: i64,
+    },
+    /// Another coordinator has the file.
+    #[error("{} is in use by another coordinator", .0.display())]
+    Locked(PathBuf),
+    /// The file would lie on a file system whose locks cannot be relied upon.
+    #[error(
+        "{} lies on a network file system ({kind}), where a database gets damaged; choose a local \
+         path", .path.display()
+    )]
+    NetworkFileSystem {
+        /// The file.
+        path: PathBuf,
+        /// The kind of file system.
+        kind: String,
+    },
+    /// The file or its directory cannot be used.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A test's own failure.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}

@@ -1,0 +1,127 @@
+//! A record as bytes, with the checksum that shows damage.
+
+use cambrian_core::engine::Event;
+use cambrian_core::time::Timestamp;
+use cambrian_proto::convert::journal;
+use cambrian_proto::v1;
+use prost::Message;
+
+use super::{StoreError, Stored};
+
+/// A durable event ready to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The event's kind for people, such as `task_completed`.
+    pub kind: &'static str,
+    /// A protobuf `JournalRecord`.
+    pub bytes: Vec<u8>,
+    /// [`checksum`] of the bytes at their position.
+    pub checksum: i64,
+}
+
+/// The record of an event at a position.
+///
+/// # Errors
+/// [`StoreError::Volatile`] if the event must not be stored.
+pub fn encode(sequence: u64, at: Timestamp, event: &Event) -> Result<Record, StoreError> {
+    let message =
+        journal::record(at, event).ok_or_else(|| StoreError::Volatile(format!("{event:?}")))?;
+    let bytes = message.encode_to_vec();
+    let checksum = checksum(sequence, &bytes);
+    Ok(Record { kind: kind(event), bytes, checksum })
+}
+
+/// The event of a record.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if the bytes are not those that were written at this position,
+/// [`StoreError::Unreadable`] if they were but make no sense.
+pub fn decode(sequence: u64, bytes: &[u8], stored_checksum: i64) -> Result<Stored, StoreError> {
+    let damaged = |reason: String| StoreError::Damaged { sequence, reason };
+    if checksum(sequence, bytes) != stored_checksum {
+        return Err(damaged("its checksum does not match".into()));
+    }
+    let message = v1::JournalRecord::decode(bytes).map_err(|error| damaged(error.to_string()))?;
+    let (at, event) =
+        message.try_into().map_err(|source| StoreError::Unreadable { sequence, source })?;
+    Ok(Stored { sequence, at, event })
+}
+
+/// The first eight bytes of BLAKE3 over the position and the record.
+#[must_use]
+pub fn checksum(sequence: u64, bytes: &[u8]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&sequence.to_le_bytes()).update(bytes);
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// The event's kind in the journal's spelling.
+#[must_use]
+pub fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::CampaignSubmitted { .. } => "campaign_submitted",
+        Event::CampaignPaused(_) => "campaign_paused",
+        Event::CampaignResumed(_) => "campaign_resumed",
+        Event::CampaignDraining { .. } => "campaign_draining",
+        Event::CampaignFinished { .. } => "campaign_finished",
+        Event::CandidateProposed { .. } => "candidate_proposed",
+        Event::CandidateInfeasible { .. } => "candidate_infeasible",
+        Event::TaskQueued { .. } => "task_queued",
+        Event::TaskLeased { .. } => "task_leased",
+        Event::LeaseRenewed { .. } => "lease_renewed",
+        Event::LeaseEnded { .. } => "lease_ended",
+        Event::TaskCompleted { .. } => "task_completed",
+        Event::AttemptFailed { .. } => "attempt_failed",
+        Event::TaskRequeued(_) => "task_requeued",
+        Event::TaskFailed { .. } => "task_failed",
+        Event::CandidateScored { .. } => "candidate_scored",
+        Event::CandidateFailed { .. } => "candidate_failed",
+        Event::WorkerRegistered { .. } => "worker_registered",
+        Event::WorkerLeft { .. } => "worker_left",
+        Event::WorkerSeen(_) => "worker_seen",
+        Event::CreditSet { .. } => "credit_set",
+        Event::ProgressMade { .. } => "progress_made",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cambrian_core::id::{TaskId, WorkerId};
+
+    #[test]
+    fn a_changed_byte_or_place_is_damage() {
+        let event = Event::TaskRequeued(TaskId(7));
+        let record = encode(3, Timestamp(5), &event).unwrap();
+        let stored = decode(3, &record.bytes, record.checksum).unwrap();
+        assert_eq!(stored.at, Timestamp(5));
+        assert!(matches!(stored.event, Event::TaskRequeued(TaskId(7))));
+        let mut flipped = record.bytes.clone();
+        flipped[1] ^= 1;
+        for (sequence, bytes) in [(3, &flipped), (4, &record.bytes)] {
+            let error = decode(sequence, bytes, record.checksum).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn senseless_records_are_refused_by_field() {
+        let error = decode(1, &[], checksum(1, &[])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "record 1 of the journal cannot be understood: event: is missing"
+        );
+        let noise = [0xff; 9];
+        let error = decode(1, &noise, checksum(1, &noise)).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn volatile_events_are_refused() {
+        let error = encode(1, Timestamp(0), &Event::WorkerSeen(WorkerId(1))).unwrap_err();
+        assert!(matches!(error, StoreError::Volatile(_)), "{error}");
+    }
+}

@@ -1,0 +1,181 @@
+//! The journal and its projections in one SQLite file, with one writer.
+//!
+//! WAL with synchronous=FULL: what an append returned for survives a power failure. Readers of the
+//! file, in this process or another, never block the writer.
+
+mod place;
+mod projection;
+mod rows;
+pub mod schema;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cambrian_core::engine::Event;
+use cambrian_core::time::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+
+use super::record::{decode, encode};
+use super::{Store, StoreError, Stored};
+use projection::Projector;
+pub use rows::{CampaignRow, CandidateRow, MeasurementRow, Row, TaskRow, WorkerRow};
+
+/// How long a statement waits for a reader that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Enough for every statement of an append.
+const CACHED_STATEMENTS: usize = 64;
+
+/// A store in a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    projector: Projector,
+    sequence: u64,
+    path: PathBuf,
+    /// Held for as long as the store may be written.
+    _lock: Option<place::Lock>,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path` for writing, creating it and its directory if there is none and
+    /// bringing an older one up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file is not ours, newer, in use by another coordinator or on a
+    /// network file system.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::File { path: path.to_owned(), source };
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        place::refuse_network_file_system(path)?;
+        let lock = place::lock(path)?;
+        let mut connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let version = schema::version(&connection, path)?;
+        let _mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        schema::migrate(&mut connection, version)?;
+        Self::on(connection, path, Some(lock))
+    }
+
+    /// Opens the store at `path` for reading, also while a coordinator writes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such file or it is not a store of this version.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        // The database's own message for a missing file names no file.
+        std::fs::metadata(path)
+            .map_err(|source| StoreError::File { path: path.to_owned(), source })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let found = schema::version(&connection, path)?;
+        let expected = schema::SCHEMA_VERSION;
+        if found != expected {
+            return Err(StoreError::Older { path: path.to_owned(), found, expected });
+        }
+        Self::on(connection, path, None)
+    }
+
+    fn on(
+        connection: Connection,
+        path: &Path,
+        lock: Option<place::Lock>,
+    ) -> Result<Self, StoreError> {
+        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        let sequence = last_sequence(&connection)?;
+        let projector = Projector::default();
+        Ok(Self { connection, projector, sequence, path: path.to_owned(), _lock: lock })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `read` on one unchanging snapshot of the file, however much is written meanwhile.
+    ///
+    /// # Errors
+    /// Those of `read`, and failures of the database.
+    pub fn on_snapshot<R, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let snapshot = self.connection.unchecked_transaction().map_err(StoreError::from)?;
+        let result = read(self);
+        snapshot.finish().map_err(StoreError::from)?;
+        result
+    }
+}
+
+fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(last.map_or(0, |sequence| sequence as u64))
+}
+
+impl Store for SqliteStore {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = last_sequence(&transaction)?;
+        self.sequence = found;
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found });
+        }
+        let mut sequence = expected;
+        {
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (at, event) in batch {
+                sequence += 1;
+                let record = encode(sequence, *at, event)?;
+                let row = params![sequence, at.0, record.kind, record.bytes, record.checksum];
+                insert.execute(row)?;
+                self.projector.project(&transaction, *at, event)?;
+            }
+        }
+        transaction.commit()?;
+        self.sequence = sequence;
+        Ok(sequence)
+    }
+
+    fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT sequence, record, checksum, at_micros, kind FROM journal WHERE sequence > ?1 \
+             ORDER BY sequence LIMIT ?2",
+        )?;
+        let mut rows = statement.query(params![after, limit as u64])?;
+        let mut records = Vec::new();
+        let mut expected = after;
+        while let Some(row) = rows.next()? {
+            expected += 1;
+            let found: u64 = row.get(0)?;
+            if found != expected {
+                return Err(StoreError::Gap { expected, found });
+            }
+            let stored = decode(found, row.get_ref(1)?.as_blob().unwrap_or_default(), row.get(2)?)?;
+            let (at, kind): (u64, String) = (row.get(3)?, row.get(4)?);
+            if at != stored.at.0 || kind != super::record::kind(&stored.event) {
+                let reason = "its columns contradict it".to_owned();
+                return Err(StoreError::Damaged { sequence: found, reason });
+            }
+            records.push(stored);
+        }
+        Ok(records)
+    }
+}

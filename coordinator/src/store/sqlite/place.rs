@@ -1,0 +1,104 @@
+//! Where a database may lie, and the lock that keeps a second coordinator away from it.
+//!
+//! The lock is a file of its own beside the database, so that anyone may read the database with
+//! SQL while a coordinator runs. The operating system releases it when the process ends, however
+//! it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::store::StoreError;
+
+const NETWORK_KINDS: [&str; 12] = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "ncpfs",
+    "afs",
+    "ceph",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "fuse.sshfs",
+];
+
+/// The held lock; dropping it releases it.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+pub(super) fn lock(database: &Path) -> Result<Lock, StoreError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let failed = |source: io::Error| StoreError::File { path: path.clone(), source };
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(database.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Refuses a path on a network file system. Where the mounts cannot be read, the path passes.
+pub(super) fn refuse_network_file_system(database: &Path) -> Result<(), StoreError> {
+    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let (Ok(directory), Ok(mounts)) =
+        (directory.canonicalize(), std::fs::read_to_string("/proc/self/mounts"))
+    else {
+        return Ok(());
+    };
+    match kind_of(&mounts, &directory) {
+        Some(kind) if NETWORK_KINDS.contains(&kind) => {
+            let (path, kind) = (database.to_owned(), kind.to_owned());
+            Err(StoreError::NetworkFileSystem { path, kind })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The kind of the file system of `directory`: that of the longest mount point above it, the last
+/// one if several lie over each other. Each line reads `device mountpoint kind options 0 0`.
+fn kind_of<'m>(mounts: &'m str, directory: &Path) -> Option<&'m str> {
+    let mount = |line: &'m str| {
+        let mut fields = line.split(' ').skip(1);
+        let (point, kind) = (fields.next()?, fields.next()?);
+        let point = point.replace("\\040", " ");
+        directory.starts_with(&point).then_some((point.len(), kind))
+    };
+    let found = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length);
+    found.map(|(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_mount_decides() {
+        let mounts = "overlay / overlay rw 0 0\nnas:/x /data nfs4 rw 0 0\n/dev/a /data/local ext4 rw 0 0\n\
+                      nas:/y /my\\040share cifs rw 0 0\n";
+        let kind = |path: &str| kind_of(mounts, Path::new(path)).unwrap();
+        assert_eq!(kind("/srv"), "overlay");
+        assert_eq!(kind("/data/campaigns"), "nfs4");
+        assert_eq!(kind("/data/local/x"), "ext4");
+        assert_eq!(kind("/database"), "overlay");
+        assert_eq!(kind("/my share/x"), "cifs");
+    }
+
+    #[test]
+    fn a_lock_is_exclusive_until_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("cambrian.db");
+        let held = lock(&database).unwrap();
+        assert!(matches!(lock(&database), Err(StoreError::Locked(_))));
+        drop(held);
+        assert!(lock(&database).is_ok());
+    }
+}

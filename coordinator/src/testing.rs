@@ -1,0 +1,81 @@
+//! What several tests need: a small campaign, and journals of simulated clusters with faults.
+
+use std::sync::Arc;
+
+use cambrian_core::engine::{
+    Assignment, Capabilities, Engine, EvaluatorOffer, Event, Failure, FailureKind, ReportedOutcome,
+};
+use cambrian_core::objective::{Measurement, Provenance};
+use cambrian_core::simulation::{Evaluate, Evaluation, FaultRates, Simulation, SimulationSettings};
+use cambrian_core::spec::CampaignSpec;
+use cambrian_core::time::{Span, Timestamp};
+
+/// A valid campaign of two objectives and a constraint that rejects some candidates.
+pub(crate) const CAMPAIGN: &str = "\
+version: 1
+name: small
+seed: 5
+space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 8, 8], classes: 10}
+objectives: [accuracy, params]
+constraints:
+  - {metric: params, at_most: 12000}
+algorithm: {kind: nsga2, population: 8}
+stages:
+  - {name: try, evaluator: synthetic, measures: [accuracy], timeout: 1m}
+budget: {evaluations: 40}
+";
+
+fn trained() -> Provenance {
+    Provenance { source: "synthetic".into(), device_class: "test".into() }
+}
+
+/// What a worker that serves [`CAMPAIGN`] can do.
+pub(crate) fn capabilities(slots: u32) -> Arc<Capabilities> {
+    let offer = EvaluatorOffer {
+        name: "synthetic".into(),
+        version: "1".into(),
+        metrics: [("accuracy".into(), trained())].into(),
+    };
+    Arc::new(Capabilities {
+        device_class: "test".into(),
+        slots,
+        evaluators: vec![offer],
+        ..Capabilities::default()
+    })
+}
+
+/// The result of a candidate, a function of its network; `seed` decides which ones fail.
+pub(crate) fn outcome(assignment: &Assignment) -> ReportedOutcome {
+    if assignment.seed.is_multiple_of(9) {
+        let message = "made up".into();
+        return ReportedOutcome::Failed(Failure { kind: FailureKind::Crash, message });
+    }
+    let accuracy = 50.0 + (assignment.graph.macs() % 997) as f64 / 20.0;
+    let measured = Measurement::new("accuracy".into(), accuracy, Some(0.5), trained()).unwrap();
+    ReportedOutcome::Measured(vec![measured])
+}
+
+struct MadeUp;
+
+impl Evaluate for MadeUp {
+    fn evaluate(&self, assignment: &Assignment) -> Evaluation {
+        let duration = Span::from_millis(200 + assignment.seed % 4000);
+        Evaluation { outcome: outcome(assignment), duration }
+    }
+}
+
+/// The journal of a campaign on a cluster where much goes wrong, and the engine at its end.
+pub(crate) fn simulated_journal(seed: u64) -> (Vec<(Timestamp, Event)>, Engine) {
+    let settings = SimulationSettings {
+        seed,
+        workers: 3,
+        slots: 2,
+        prefetch: 1,
+        lease_length: Span::from_secs(20),
+        faults: FaultRates { delay: Span::from_millis(400), ..FaultRates::HARSH },
+        ..SimulationSettings::default()
+    };
+    let spec = Arc::new(CampaignSpec::parse(CAMPAIGN).unwrap());
+    let outcome = Simulation::new(settings, capabilities(2), &MadeUp).run(&[spec]).unwrap();
+    (outcome.journal, outcome.engine)
+}

@@ -1,0 +1,405 @@
+//! The ledger: each task completed at most once, each attempt ended at most once, each candidate
+//! resolved exactly once, budgets counted.
+//!
+//! It knows the rules of delivery and nothing of the engine's state until [`Ledger::close`]
+//! compares the two.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cambrian_core::engine::{Event, State};
+use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
+use cambrian_core::time::Span;
+
+use super::{CampaignLedger, Problems};
+
+/// What became of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TaskEnd {
+    Done,
+    Failed,
+}
+
+/// A task's account.
+#[derive(Debug, Clone)]
+pub(super) struct TaskAccount {
+    pub(super) candidate: CandidateId,
+    pub(super) stage: u8,
+    /// The latest attempt.
+    pub(super) attempt: Attempt,
+    pub(super) worker: Option<WorkerId>,
+    /// Whether a lease is open.
+    pub(super) leased: bool,
+    pub(super) end: Option<TaskEnd>,
+    pub(super) elapsed: Span,
+    /// The latest attempt that was ended by a report.
+    reported: Attempt,
+}
+
+/// What became of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Scored,
+    Infeasible,
+    Failed,
+}
+
+#[derive(Debug, Clone, Default)]
+struct CandidateAccount {
+    /// Completions of each stage.
+    completions: Vec<u32>,
+    live_task: Option<TaskId>,
+    fate: Option<Fate>,
+    attempts: u32,
+    elapsed: Span,
+}
+
+#[derive(Debug)]
+struct CampaignAccount {
+    stages: usize,
+    budget: u32,
+    started: u32,
+    finished: bool,
+    candidates: Vec<CandidateAccount>,
+}
+
+/// The accounts of everything in a journal.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) leases: u64,
+    pub(super) completed: u64,
+    pub(super) lost_attempts: u64,
+    pub(super) tasks: BTreeMap<TaskId, TaskAccount>,
+    campaigns: BTreeMap<CampaignId, CampaignAccount>,
+    submissions: BTreeSet<u128>,
+    workers: BTreeMap<String, WorkerId>,
+}
+
+impl Ledger {
+    /// Books one event.
+    pub(super) fn record(&mut self, record: u64, event: &Event, problems: &mut Problems) {
+        let mut problem = |what: String| problems.add(format!("record {record}: {what}"));
+        let booked = match event {
+            Event::CampaignSubmitted { campaign, submission, spec, .. } => {
+                if !self.submissions.insert(submission.0) {
+                    problem(format!("campaign {campaign} repeats an earlier submission"));
+                }
+                let account = CampaignAccount {
+                    stages: spec.stages.len(),
+                    budget: spec.budget.evaluations,
+                    started: 0,
+                    finished: false,
+                    candidates: Vec::new(),
+                };
+                let known = self.campaigns.insert(*campaign, account).is_some();
+                if known { Err(format!("campaign {campaign} is submitted twice")) } else { Ok(()) }
+            }
+            Event::CampaignFinished { campaign, .. } => self.finish(*campaign),
+            Event::CandidateProposed { candidate, .. } => self.propose(*candidate),
+            Event::CandidateInfeasible { candidate, .. } => {
+                self.resolve(*candidate, Fate::Infeasible)
+            }
+            Event::CandidateScored { candidate, .. } => self.resolve(*candidate, Fate::Scored),
+            Event::CandidateFailed { candidate, .. } => self.resolve(*candidate, Fate::Failed),
+            Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
+            Event::TaskLeased { task, attempt, worker, .. } => self.lease(*task, *attempt, *worker),
+            Event::LeaseEnded { task, attempt, .. } => self.end_lease(*task, *attempt),
+            Event::TaskCompleted { task, attempt, worker, elapsed, .. } => {
+                self.complete(*task, *attempt, *worker, *elapsed)
+            }
+            Event::AttemptFailed { task, attempt, worker, elapsed, .. } => {
+                self.fail_attempt(*task, *attempt, *worker, *elapsed)
+            }
+            Event::TaskRequeued(task) => self.live(*task).and_then(|account| {
+                if account.leased {
+                    Err(format!("task {task} is queued while leased"))
+                } else {
+                    Ok(())
+                }
+            }),
+            Event::TaskFailed { task, .. } => self.fail_task(*task),
+            Event::WorkerRegistered { worker, name, .. } => {
+                let known = *self.workers.entry(name.to_string()).or_insert(*worker);
+                if known == *worker {
+                    Ok(())
+                } else {
+                    Err(format!("worker {name} has the numbers {known} and {worker}"))
+                }
+            }
+            _ => Ok(()),
+        };
+        if let Err(what) = booked {
+            problem(what);
+        }
+    }
+
+    fn finish(&mut self, id: CampaignId) -> Result<(), String> {
+        let campaign = self.campaign(id)?;
+        if std::mem::replace(&mut campaign.finished, true) {
+            return Err(format!("campaign {id} finishes twice"));
+        }
+        let open = campaign.candidates.iter().filter(|candidate| candidate.fate.is_none()).count();
+        if open > 0 {
+            return Err(format!("campaign {id} finishes with {open} candidates under way"));
+        }
+        Ok(())
+    }
+
+    fn propose(&mut self, id: CandidateId) -> Result<(), String> {
+        let campaign = self.campaign(id.campaign)?;
+        let next = campaign.candidates.len() as u32 + 1;
+        if id.ordinal.0 != next {
+            return Err(format!("candidate {id} is proposed, but the next one is {next}"));
+        }
+        campaign.candidates.push(CandidateAccount::default());
+        Ok(())
+    }
+
+    fn resolve(&mut self, id: CandidateId, fate: Fate) -> Result<(), String> {
+        let stages = self.campaign(id.campaign)?.stages;
+        let candidate = self.candidate(id)?;
+        if let Some(before) = candidate.fate.replace(fate) {
+            return Err(format!("candidate {id} is resolved twice: {before:?}, then {fate:?}"));
+        }
+        if let Some(task) = candidate.live_task {
+            return Err(format!("candidate {id} is resolved while its task {task} is under way"));
+        }
+        let once = candidate.completions.iter().all(|count| *count == 1);
+        if fate == Fate::Scored && (candidate.completions.len() != stages || !once) {
+            return Err(format!(
+                "candidate {id} is scored with completions {:?}, expected one of each of {stages} \
+                 stages",
+                candidate.completions
+            ));
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, task: TaskId, id: CandidateId, stage: u8) -> Result<(), String> {
+        let next = self.tasks.last_key_value().map_or(1, |(last, _)| last.0 + 1);
+        if task.0 != next {
+            return Err(format!("task {task} is queued, but the next one is {next}"));
+        }
+        self.tasks.insert(
+            task,
+            TaskAccount {
+                candidate: id,
+                stage,
+                attempt: Attempt(0),
+                worker: None,
+                leased: false,
+                end: None,
+                elapsed: Span(0),
+                reported: Attempt(0),
+            },
+        );
+        if stage == 0 {
+            let campaign = self.campaign(id.campaign)?;
+            campaign.started += 1;
+            if campaign.started > campaign.budget {
+                return Err(format!("campaign {} overspends its budget", id.campaign));
+            }
+        }
+        let candidate = self.candidate(id)?;
+        if candidate.fate.is_some() {
+            return Err(format!("task {task} is queued for candidate {id}, which is resolved"));
+        }
+        if let Some(other) = candidate.live_task.replace(task) {
+            return Err(format!("candidate {id} has the tasks {other} and {task} at once"));
+        }
+        if candidate.completions.len() != usize::from(stage) {
+            return Err(format!("candidate {id} enters stage {stage} out of order"));
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, task: TaskId, attempt: Attempt, worker: WorkerId) -> Result<(), String> {
+        self.leases += 1;
+        let account = self.live(task)?;
+        let (before, reported) = (account.attempt, account.reported);
+        let was_leased = std::mem::replace(&mut account.leased, true);
+        account.attempt = attempt;
+        let last = account.worker.replace(worker);
+        let candidate = account.candidate;
+        let is_new = attempt == before.next();
+        if is_new {
+            self.candidate(candidate)?.attempts += 1;
+        }
+        if was_leased {
+            return Err(format!("task {task} is leased twice at once"));
+        }
+        if !is_new && (attempt != before || last != Some(worker) || reported == attempt) {
+            return Err(format!("task {task} goes from attempt {before} to {attempt}"));
+        }
+        Ok(())
+    }
+
+    fn end_lease(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
+        self.lost_attempts += 1;
+        let account = self.live(task)?;
+        let was_leased = std::mem::replace(&mut account.leased, false);
+        if !was_leased || account.attempt != attempt {
+            return Err(format!("attempt {attempt} of task {task} ends without a lease"));
+        }
+        Ok(())
+    }
+
+    fn complete(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+        elapsed: Span,
+    ) -> Result<(), String> {
+        self.completed += 1;
+        let account = self.reported(task, attempt, worker, elapsed)?;
+        account.end = Some(TaskEnd::Done);
+        let (id, stage) = (account.candidate, usize::from(account.stage));
+        let candidate = self.candidate(id)?;
+        candidate.live_task = None;
+        candidate.elapsed = candidate.elapsed + elapsed;
+        if candidate.completions.len() <= stage {
+            candidate.completions.resize(stage + 1, 0);
+        }
+        candidate.completions[stage] += 1;
+        if candidate.completions[stage] > 1 {
+            return Err(format!("stage {stage} of candidate {id} is completed twice"));
+        }
+        Ok(())
+    }
+
+    fn fail_attempt(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+        elapsed: Span,
+    ) -> Result<(), String> {
+        self.lost_attempts += 1;
+        let was_leased = self.live(task)?.leased;
+        let id = self.reported(task, attempt, worker, elapsed)?.candidate;
+        let candidate = self.candidate(id)?;
+        candidate.elapsed = candidate.elapsed + elapsed;
+        if !was_leased {
+            return Err(format!("attempt {attempt} of task {task} fails without a lease"));
+        }
+        Ok(())
+    }
+
+    /// The account of a task whose present attempt is ended by a report.
+    fn reported(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+        elapsed: Span,
+    ) -> Result<&mut TaskAccount, String> {
+        let account = self.live(task)?;
+        if account.attempt != attempt || account.worker != Some(worker) {
+            return Err(format!(
+                "attempt {attempt} of task {task} is reported by worker {worker}, but the latest is \
+                 attempt {} of another",
+                account.attempt
+            ));
+        }
+        if account.reported == attempt {
+            return Err(format!("attempt {attempt} of task {task} is counted twice"));
+        }
+        account.reported = attempt;
+        account.leased = false;
+        account.elapsed = account.elapsed + elapsed;
+        Ok(account)
+    }
+
+    fn fail_task(&mut self, task: TaskId) -> Result<(), String> {
+        let account = self.live(task)?;
+        account.end = Some(TaskEnd::Failed);
+        let (id, was_leased) = (account.candidate, account.leased);
+        self.candidate(id)?.live_task = None;
+        if was_leased {
+            return Err(format!("task {task} fails while leased"));
+        }
+        Ok(())
+    }
+
+    fn campaign(&mut self, id: CampaignId) -> Result<&mut CampaignAccount, String> {
+        self.campaigns.get_mut(&id).ok_or_else(|| format!("there is no campaign {id}"))
+    }
+
+    fn candidate(&mut self, id: CandidateId) -> Result<&mut CandidateAccount, String> {
+        let campaign = self.campaign(id.campaign)?;
+        let index = (id.ordinal.0 as usize).checked_sub(1);
+        let found = index.and_then(|index| campaign.candidates.get_mut(index));
+        found.ok_or_else(|| format!("there is no candidate {id}"))
+    }
+
+    fn live(&mut self, task: TaskId) -> Result<&mut TaskAccount, String> {
+        let account =
+            self.tasks.get_mut(&task).ok_or_else(|| format!("there is no task {task}"))?;
+        match account.end {
+            None => Ok(account),
+            Some(TaskEnd::Done) => Err(format!("task {task} goes on after its completion")),
+            Some(TaskEnd::Failed) => Err(format!("task {task} goes on after its failure")),
+        }
+    }
+
+    /// Compares the ledger with the engine's replay of the same journal.
+    pub(super) fn close(&self, state: &State, problems: &mut Problems) {
+        let live = self.tasks.values().filter(|account| account.end.is_none()).count();
+        problems.require(live == state.tasks().count(), || {
+            format!("{live} tasks are under way, the replay has {}", state.tasks().count())
+        });
+        problems.require(self.campaigns.len() == state.campaigns().count(), || {
+            format!(
+                "{} campaigns, the replay has {}",
+                self.campaigns.len(),
+                state.campaigns().count()
+            )
+        });
+        for (id, account) in &self.campaigns {
+            let Some(campaign) = state.campaign(*id) else { continue };
+            let view = campaign.view();
+            let booked = account.counts(*id);
+            let replayed = (view.started, view.scored, view.infeasible, view.failed);
+            let expected = (booked.started, booked.scored, booked.infeasible, booked.failed);
+            problems.require(replayed == expected, || {
+                format!(
+                    "campaign {id}: started, scored, infeasible, failed are {expected:?} by the \
+                     ledger and {replayed:?} by the replay"
+                )
+            });
+            for (candidate, ordinal) in account.candidates.iter().zip(1..) {
+                let found = campaign.candidate(Ordinal(ordinal));
+                let agrees = found.is_some_and(|found| {
+                    found.attempts() == candidate.attempts && found.elapsed() == candidate.elapsed
+                });
+                problems.require(agrees, || {
+                    format!(
+                        "candidate {id}/{ordinal}: attempts or slot time differ from the replay"
+                    )
+                });
+            }
+        }
+    }
+
+    pub(super) fn campaigns(&self) -> Vec<CampaignLedger> {
+        self.campaigns.iter().map(|(id, account)| account.counts(*id)).collect()
+    }
+}
+
+impl CampaignAccount {
+    fn counts(&self, id: CampaignId) -> CampaignLedger {
+        let count = |fate: Option<Fate>| {
+            self.candidates.iter().filter(|candidate| candidate.fate == fate).count() as u32
+        };
+        CampaignLedger {
+            id,
+            budget: self.budget,
+            started: self.started,
+            proposed: self.candidates.len() as u32,
+            scored: count(Some(Fate::Scored)),
+            infeasible: count(Some(Fate::Infeasible)),
+            failed: count(Some(Fate::Failed)),
+            pending: count(None),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Every row of the projections against what the replay says it should be.
+
+use std::collections::BTreeSet;
+
+use cambrian_core::engine::{Campaign, CandidateStatus, CandidateView, State, Worker};
+use cambrian_core::id::{Ordinal, TaskId};
+
+use super::Problems;
+use super::ledger::{Ledger, TaskAccount, TaskEnd};
+use crate::store::StoreError;
+use crate::store::sqlite::{
+    CampaignRow, CandidateRow, MeasurementRow, Row, SqliteStore, TaskRow, WorkerRow,
+};
+
+/// Tables and what they are compared with.
+pub(super) struct Comparison<'a> {
+    pub(super) store: &'a SqliteStore,
+    pub(super) state: &'a State,
+    pub(super) ledger: &'a Ledger,
+}
+
+impl Comparison<'_> {
+    /// Compares every row of every table; returns how many rows there are.
+    pub(super) fn compare(&self, problems: &mut Problems) -> Result<u64, StoreError> {
+        let campaigns = self.state.campaigns().map(campaign_row);
+        let candidates = self.views().map(|view| candidate_row(&view));
+        let measurements = self.views().flat_map(|view| measurement_rows(&view));
+        let tasks = self.ledger.tasks.iter().map(|(id, account)| task_row(*id, account));
+        let workers = self.state.workers().map(worker_row);
+        Ok(self.table(campaigns, problems)?
+            + self.table(candidates, problems)?
+            + self.table(measurements, problems)?
+            + self.table(tasks, problems)?
+            + self.table(workers, problems)?)
+    }
+
+    fn views(&self) -> impl Iterator<Item = CandidateView> {
+        self.state.campaigns().flat_map(|campaign| {
+            let last = campaign.candidates().len() as u32;
+            (1..=last).filter_map(|ordinal| campaign.candidate_view(Ordinal(ordinal)))
+        })
+    }
+
+    /// Walks through both in the order of their keys.
+    fn table<R: Row>(
+        &self,
+        expected: impl Iterator<Item = R>,
+        problems: &mut Problems,
+    ) -> Result<u64, StoreError> {
+        let mut expected = expected.peekable();
+        let mut rows = 0;
+        self.store.visit_rows(|row: R| {
+            rows += 1;
+            while let Some(missing) = expected.next_if(|next| next.key() < row.key()) {
+                problems.add(format!("table {}: row {:?} is missing", R::TABLE, missing.key()));
+            }
+            match expected.next_if(|next| next.key() == row.key()) {
+                Some(wanted) => problems.require(wanted == row, || {
+                    format!("table {}: {row:?} should be {wanted:?}", R::TABLE)
+                }),
+                None => {
+                    problems.add(format!("table {}: row {:?} is unexpected", R::TABLE, row.key()));
+                }
+            }
+        })?;
+        for missing in expected {
+            problems.add(format!("table {}: row {:?} is missing", R::TABLE, missing.key()));
+        }
+        Ok(rows)
+    }
+}
+
+fn campaign_row(campaign: &Campaign) -> CampaignRow {
+    let view = campaign.view();
+    CampaignRow {
+        id: view.id.0,
+        name: view.name.to_string(),
+        status: view.status.name().to_owned(),
+        reason: view.status.reason().map(|reason| reason.to_string()).unwrap_or_default(),
+        space: view.space.to_owned(),
+        algorithm: view.algorithm.to_owned(),
+        evaluations_budget: view.budget,
+        submitted_at: view.submitted_at.0,
+        finished_at: view.finished_at.map(|at| at.0),
+        resolved_yaml: campaign.spec().to_yaml(),
+        source_yaml: campaign.source().to_string(),
+    }
+}
+
+fn candidate_row(view: &CandidateView) -> CandidateRow {
+    let (status, violation) = match view.status {
+        CandidateStatus::Proposed | CandidateStatus::InStage { .. } => ("pending", None),
+        CandidateStatus::Scored { violation } => ("scored", Some(violation)),
+        CandidateStatus::Infeasible(_) => ("infeasible", None),
+        CandidateStatus::Failed(_) => ("failed", None),
+    };
+    CandidateRow {
+        campaign: view.id.campaign.0,
+        ordinal: view.id.ordinal.0,
+        status: status.to_owned(),
+        genotype: view.genotype.clone(),
+        canonical_hash: view.canonical_hash.to_string(),
+        origin: view.origin.to_string(),
+        violation,
+        reason: view.reason(),
+        proposed_at: view.proposed_at.0,
+        resolved_at: view.resolved_at.map(|at| at.0),
+    }
+}
+
+fn measurement_rows(view: &CandidateView) -> Vec<MeasurementRow> {
+    let mut seen = BTreeSet::new();
+    let first = view.measurements.iter().filter(|found| seen.insert(found.metric.clone()));
+    let row = |found: &cambrian_core::objective::Measurement| MeasurementRow {
+        campaign: view.id.campaign.0,
+        ordinal: view.id.ordinal.0,
+        metric: found.metric.to_string(),
+        value: found.value(),
+        spread: found.spread(),
+        source: found.provenance.source.to_string(),
+        device_class: found.provenance.device_class.to_string(),
+    };
+    let mut rows: Vec<MeasurementRow> = first.map(row).collect();
+    rows.sort_by_key(Row::key);
+    rows
+}
+
+fn task_row(id: TaskId, account: &TaskAccount) -> TaskRow {
+    let status = match account.end {
+        Some(TaskEnd::Done) => "done",
+        Some(TaskEnd::Failed) => "failed",
+        None if account.leased => "leased",
+        None => "queued",
+    };
+    TaskRow {
+        id: id.0,
+        campaign: account.candidate.campaign.0,
+        ordinal: account.candidate.ordinal.0,
+        stage: account.stage,
+        status: status.to_owned(),
+        attempts: account.attempt.0,
+        worker: account.worker.map(|worker| worker.0),
+        elapsed_micros: account.elapsed.0,
+    }
+}
+
+/// A replayed worker was last seen when it registered: later signs of life are not stored.
+fn worker_row(worker: &Worker) -> WorkerRow {
+    WorkerRow {
+        id: worker.id().0,
+        name: worker.name().to_string(),
+        connected: worker.is_connected(),
+        device_class: worker.capabilities().device_class.to_string(),
+        slots: worker.capabilities().slots,
+        completed: worker.completed(),
+        failed: worker.failed(),
+        registered_at: worker.last_seen().0,
+    }
+}

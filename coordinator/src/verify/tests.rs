@@ -1,0 +1,159 @@
+//! Sound journals pass, however much went wrong in the cluster; planted corruption is found.
+
+use std::path::{Path, PathBuf};
+
+use cambrian_core::engine::Event;
+use cambrian_core::time::Timestamp;
+use rusqlite::params;
+
+use super::{Report, verify, verify_journal};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+use crate::store::record::encode;
+use crate::store::sqlite::SqliteStore;
+use crate::testing::simulated_journal;
+
+struct Written {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn written(journal: &[(Timestamp, Event)]) -> Written {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cambrian.db");
+    let mut store = SqliteStore::open(&path).unwrap();
+    for part in journal.chunks(1000) {
+        store.append(store.sequence(), part).unwrap();
+    }
+    Written { _directory: directory, path }
+}
+
+fn report(path: &Path) -> Report {
+    verify(&SqliteStore::open_read_only(path).unwrap()).unwrap()
+}
+
+fn after_damage(written: &Written, sql: &str) -> Report {
+    let connection = rusqlite::Connection::open(&written.path).unwrap();
+    connection.execute_batch(sql).unwrap();
+    drop(connection);
+    report(&written.path)
+}
+
+#[test]
+fn sound_journals_pass_whatever_went_wrong_in_the_cluster() {
+    for seed in 0..6 {
+        let (journal, engine) = simulated_journal(seed);
+        let written = written(&journal);
+        let report = report(&written.path);
+        assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
+        assert!(report.is_sound());
+        assert_eq!(report.records, journal.len() as u64);
+        assert_eq!(report.digest, engine.state().digest());
+        let [campaign] = &report.campaigns[..] else { panic!("one campaign") };
+        assert_eq!((campaign.started, campaign.pending), (40, 0));
+        assert!(report.completed >= u64::from(campaign.scored) && campaign.scored > 0);
+        assert!(report.rows > 300, "{} rows", report.rows);
+    }
+}
+
+#[test]
+fn every_prefix_between_two_instants_is_sound() {
+    let (journal, _) = simulated_journal(4);
+    let ends = (1..journal.len()).filter(|end| journal[end - 1].0 != journal[*end].0);
+    for end in ends.step_by(25) {
+        let written = written(&journal[..end]);
+        assert_eq!(report(&written.path).problems, Vec::<String>::new(), "first {end} records");
+    }
+}
+
+#[test]
+fn a_deleted_row_is_found() {
+    let (journal, _) = simulated_journal(1);
+    for (table, sql) in [
+        ("candidates", "DELETE FROM candidates WHERE ordinal = 3"),
+        ("measurements", "DELETE FROM measurements WHERE ordinal = 2 AND metric = 'params'"),
+        ("tasks", "DELETE FROM tasks WHERE id = 5"),
+        ("workers", "DELETE FROM workers WHERE id = 1"),
+        ("campaigns", "DELETE FROM campaigns"),
+    ] {
+        let report = after_damage(&written(&journal), sql);
+        let [problem] = &report.problems[..] else { panic!("{table}: {:?}", report.problems) };
+        assert!(problem.contains(table) && problem.contains("missing"), "{problem}");
+    }
+}
+
+#[test]
+fn a_changed_or_added_row_is_found() {
+    let (journal, _) = simulated_journal(1);
+    for sql in [
+        "UPDATE measurements SET value = value + 0.001 WHERE ordinal = 2 AND metric = 'params'",
+        "UPDATE candidates SET status = 'failed' WHERE ordinal = (SELECT min(ordinal) FROM \
+         candidates WHERE status = 'scored')",
+        "UPDATE tasks SET worker = 99 WHERE id = 1",
+        "UPDATE workers SET completed = completed + 1 WHERE id = 1",
+        "INSERT INTO tasks (id, campaign, ordinal, stage, status) VALUES (9999, 1, 1, 0, 'done')",
+    ] {
+        let report = after_damage(&written(&journal), sql);
+        assert_eq!(report.problems.len(), 1, "{sql}: {:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_record_counted_twice_is_found() {
+    let (journal, _) = simulated_journal(2);
+    for wanted in [
+        |event: &Event| matches!(event, Event::TaskCompleted { .. }),
+        |event: &Event| matches!(event, Event::CandidateScored { .. }),
+        |event: &Event| matches!(event, Event::CampaignSubmitted { .. }),
+        |event: &Event| matches!(event, Event::CampaignFinished { .. }),
+    ] {
+        let (_, event) = journal.iter().find(|(_, event)| wanted(event)).unwrap();
+        let written = written(&journal);
+        let (sequence, at) = (journal.len() as u64 + 1, journal.last().unwrap().0);
+        let record = encode(sequence, at, event).unwrap();
+        let connection = rusqlite::Connection::open(&written.path).unwrap();
+        let values = params![sequence, at.0, record.kind, record.bytes, record.checksum];
+        connection.execute("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)", values).unwrap();
+        drop(connection);
+        let report = report(&written.path);
+        let named = report
+            .problems
+            .iter()
+            .any(|problem| problem.starts_with(&format!("record {sequence}:")));
+        assert!(named, "{}: {:?}", record.kind, report.problems);
+    }
+}
+
+#[test]
+fn a_missing_record_is_found() {
+    let (journal, _) = simulated_journal(2);
+    let at = journal.len() / 2;
+    let report =
+        after_damage(&written(&journal), &format!("DELETE FROM journal WHERE sequence = {at}"));
+    let [problem] = &report.problems[..] else { panic!("{:?}", report.problems) };
+    assert!(problem.contains(&format!("record {at} of the journal is missing")), "{problem}");
+
+    let last = format!("DELETE FROM journal WHERE sequence = {}", journal.len());
+    assert!(!after_damage(&written(&journal), &last).is_sound(), "the lost end was not noticed");
+}
+
+/// A journal whose numbering is sound although an event is missing.
+#[test]
+fn a_left_out_event_is_found() {
+    let (journal, _) = simulated_journal(2);
+    for wanted in [
+        |event: &Event| matches!(event, Event::TaskCompleted { .. }),
+        |event: &Event| matches!(event, Event::TaskLeased { .. }),
+        |event: &Event| matches!(event, Event::TaskQueued { .. }),
+        |event: &Event| matches!(event, Event::CandidateProposed { .. }),
+        |event: &Event| matches!(event, Event::CandidateScored { .. }),
+    ] {
+        let mut journal = journal.clone();
+        let at = journal.iter().position(|(_, event)| wanted(event)).unwrap();
+        let (_, event) = journal.remove(at);
+        let mut store = MemoryStore::default();
+        store.append(0, &journal).unwrap();
+        let report = verify_journal(&store).unwrap();
+        assert!(!report.is_sound(), "{event:?} was not missed");
+    }
+}
