@@ -152,7 +152,7 @@ impl Head {
             .collect();
         let absent = candidates.len() - marks.len();
         let mut notes = vec![format!(
-            "{} on {}, {} of {} evaluations; {} candidates without a score",
+            "{} on {}, {} of {} evaluations; {} without a score",
             campaign.algorithm,
             campaign.space,
             number::count(campaign.evaluations_finished.into()),
