@@ -69,13 +69,16 @@ fn a_resolved_campaign_is_a_valid_campaign() {
 #[test]
 fn every_fault_is_shown_in_its_place() {
     let root = tempfile::tempdir().unwrap();
-    let bad = DEMO.replace("population: 20", "population: 1").replace("- latency\n", "- latnecy\n");
+    let bad = DEMO
+        .replace("population: 20", "population: 1")
+        .replace("metric: latency", "metric: latnecy");
     let file = written(root.path(), &bad);
     let output = run(&["validate", &file]);
     assert_eq!(code(&output), 3);
     assert_eq!(stdout(&output), "");
     let text = stderr(&output);
-    let expected = format!("--> {file}:16:5\n16 |   - latnecy\n   |     ^\n");
+    let place = "17 |   - {metric: latnecy, reference: 2}\n   |              ^\n";
+    let expected = format!("--> {file}:17:14\n{place}");
     assert!(text.contains(&expected), "{text}");
     assert!(text.contains("|   population: 1\n"), "{text}");
     assert!(text.contains("= help: "), "{text}");
@@ -86,7 +89,10 @@ fn every_fault_is_shown_in_its_place() {
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(json["valid"], false);
     assert_eq!(json["faults"].as_array().unwrap().len(), 2);
-    assert_eq!((&json["faults"][0]["line"], &json["faults"][0]["column"]), (&16.into(), &5.into()));
+    assert_eq!(
+        (&json["faults"][0]["line"], &json["faults"][0]["column"]),
+        (&17.into(), &14.into())
+    );
 }
 
 #[test]
