@@ -101,7 +101,7 @@ pub(crate) struct RunArguments {
     /// The evaluator's program [default: the one beside this program that fits the campaign].
     #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
     pub(crate) evaluator: Option<PathBuf>,
-    /// Threads of each evaluation [default: what the campaign's stages ask for].
+    /// Threads of each evaluation [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
     /// Directory of data sets.

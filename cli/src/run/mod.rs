@@ -201,7 +201,7 @@ impl Run<'_> {
     /// How the workers are to be started.
     fn plan(&self) -> Result<Plan, CliError> {
         let beside = programs_directory()?;
-        let threads = self.given.threads.unwrap_or_else(|| self.wanted_threads());
+        let threads = self.given.threads.unwrap_or(1);
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         let evaluator = match &self.given.evaluator {
             Some(program) => program.clone(),
@@ -215,15 +215,6 @@ impl Run<'_> {
             endpoint: self.embedded.endpoint().to_owned(),
             count: self.given.workers.unwrap_or_else(|| (processors / threads).max(1)),
         })
-    }
-
-    /// The most threads that a stage asks for.
-    fn wanted_threads(&self) -> u32 {
-        let asked = |stage: &cambrian_core::spec::Stage| {
-            stage.settings.get("threads").and_then(serde_json::Value::as_u64)
-        };
-        let most = self.campaign.spec.stages.iter().filter_map(asked).max();
-        most.and_then(|threads| u32::try_from(threads).ok()).unwrap_or(1).max(1)
     }
 
     /// Made-up results need no libtorch.

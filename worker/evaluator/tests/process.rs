@@ -287,7 +287,7 @@ fn each_fault_is_a_failure_of_its_kind_and_the_process_goes_on() {
     let hidden = huge.add(Op::Linear { out_features: 1 << 20, bias: false }, &[hidden]).unwrap();
     let output = huge.add(Op::Linear { out_features: 10, bias: false }, &[hidden]).unwrap();
     let huge = huge.finish(output).unwrap();
-    use FailureKind::{BadNode, Invalid, NonFinite, OutOfMemory};
+    use FailureKind::{Invalid, NonFinite, OutOfMemory};
     let cases = [
         (with("train_samples", json!(81)), Invalid, "exceed the 120"),
         (with("learning_rate", json!(1e30)), NonFinite, "loss"),
@@ -302,15 +302,6 @@ fn each_fault_is_a_failure_of_its_kind_and_the_process_goes_on() {
         (in_stage(|stage| stage.settings_json.clear()), Invalid, "settings_json"),
         (in_stage(|stage| stage.evaluator = "oracle".to_owned()), Invalid, "`oracle`"),
         (in_stage(|stage| stage.measures = vec!["beauty".to_owned()]), Invalid, "`beauty`"),
-        (
-            in_stage(|stage| {
-                stage.measures = vec!["latency".to_owned()];
-                let settings = stage.settings_json.replacen('{', "{\"threads\":7,", 1);
-                stage.settings_json = settings;
-            }),
-            BadNode,
-            "--threads",
-        ),
     ];
     for (assignment, kind, text) in cases {
         evaluator.evaluate(assignment);

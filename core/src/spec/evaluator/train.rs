@@ -54,8 +54,6 @@ pub struct TrainSettings {
     pub latency: LatencySettings,
     /// How `energy` is measured where the device has a meter; otherwise it is modelled.
     pub energy: EnergySettings,
-    /// CPU threads of one evaluation, 1 to 1,024.
-    pub threads: u32,
     /// The number format of training and inference.
     pub precision: Precision,
 }
@@ -140,7 +138,6 @@ impl Default for TrainSettings {
             introspectability: ActivationSettings::default(),
             latency: LatencySettings::default(),
             energy: EnergySettings::default(),
-            threads: 1,
             precision: Precision::F32,
         }
     }
@@ -236,7 +233,6 @@ fn check_training(section: &Section<'_>, settings: &TrainSettings) {
     check_range(section, "learning_rate", settings.learning_rate, 1e-9..=10.0);
     check_range(section, "momentum", settings.momentum, 0.0..=0.9999);
     check_range(section, "weight_decay", settings.weight_decay, 0.0..=1.0);
-    check_range(section, "threads", settings.threads, 1..=1_024);
     check_range(section, "augment.crop_padding", settings.augment.crop_padding, 0..=64);
     check_range(section, "augment.cutout", settings.augment.cutout, 0..=1_024);
     if settings.nesterov && settings.momentum == 0.0 {

@@ -57,8 +57,6 @@ impl Evaluator for Trained {
         let settings = settings(assignment)?;
         let asked = |metric: &str| assignment.stage.measures.iter().any(|m| m.as_str() == metric);
         check_network(&assignment.graph, &settings)?;
-        let metered = asked(LATENCY) || (asked(ENERGY) && machine.meter.is_some());
-        use_threads(machine, settings.threads, metered)?;
         check_memory(&assignment.graph, machine.device.memory_bytes)?;
 
         let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY].into_iter().any(asked);
@@ -252,20 +250,6 @@ fn check_network(graph: &Graph, settings: &TrainSettings) -> Result<(), Evaluati
             entry.classes
         )));
     }
-    Ok(())
-}
-
-/// Sets the number of threads. Where time or energy is taken on a CPU it is part of the device
-/// class, which was announced when the process started, so it must not differ.
-fn use_threads(machine: &Machine, threads: u32, metered: bool) -> Result<(), EvaluationError> {
-    if metered && !machine.device.torch.is_cuda() && threads != machine.device.threads {
-        return Err(EvaluationError::BadNode(format!(
-            "the stage measures with {threads} threads, but this evaluator was started with \
-             `--threads {}` and announced {}",
-            machine.device.threads, machine.device.class
-        )));
-    }
-    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     Ok(())
 }
 
