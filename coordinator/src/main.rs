@@ -1,5 +1,6 @@
 //! The `cambrian-coordinator` command: settings, logs, signals.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -63,6 +64,7 @@ fn start_logging(log: &Log) -> anyhow::Result<()> {
     // A closed standard error must not end the coordinator.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
     match log.format {

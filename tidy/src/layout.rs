@@ -67,7 +67,7 @@ pub fn machine_paths(path: &str, text: &str) -> Vec<Violation> {
     for (index, line) in text.lines().enumerate() {
         for needle in MACHINE_PATHS {
             let absolute = line.match_indices(needle).any(|(at, _)| {
-                // `deploy/work/` is a relative path that merely contains the needle.
+                // A relative path may contain the needle in its middle.
                 !line[..at].ends_with(|before: char| {
                     before.is_alphanumeric() || matches!(before, '.' | '_' | '-' | '~' | '}' | '*')
                 })
