@@ -177,6 +177,19 @@ fn a_report_of_an_earlier_attempt_is_acknowledged_and_dropped() {
 }
 
 #[test]
+fn an_earlier_attempt_does_not_count_even_for_the_worker_that_holds_the_present_one() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = cluster.worker("a", 2);
+    cluster.pass(LEASE);
+    assert_eq!(cluster.assignments().last().map(|a| a.attempt), Some(Attempt(2)));
+    let early = cluster.report(worker, (1, 1), measured(80.0, 5.0));
+    assert_eq!(count(&early, Event::is_durable), 0);
+    assert!(matches!(cluster.effects[..], [Effect::Acknowledge { attempt: Attempt(1), .. }]));
+    cluster.report(worker, (1, 2), measured(81.0, 6.0));
+    assert_eq!(cluster.campaign().scored(), 1);
+}
+
+#[test]
 fn a_late_result_counts_as_long_as_nobody_else_has_the_task() {
     let mut cluster = Cluster::with_campaign("", 1);
     let worker = cluster.worker("a", 1);
