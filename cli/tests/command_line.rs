@@ -46,7 +46,7 @@ fn a_valid_campaign_is_said_to_be_valid() {
     assert_eq!(
         stdout(&output),
         format!(
-            "ok: {file} is a valid campaign: nsga2 in nasbench201, at most 64 evaluations, \
+            "ok: {file} is a valid campaign: nsga2 in nasbench201, at most 70 evaluations, \
              objectives accuracy, latency, energy, introspectability\n"
         )
     );

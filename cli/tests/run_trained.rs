@@ -32,7 +32,7 @@ fn shortened() -> String {
         ("test_samples: 1000", "test_samples: 300"),
         ("introspectability: {samples: 1000}", "latency: {warmup_seconds: 0.1}"),
         ("population: 20", "population: 4"),
-        ("evaluations: 64", "evaluations: 4"),
+        ("evaluations: 70", "evaluations: 4"),
     ] {
         assert_eq!(text.matches(from).count(), 1, "`{from}` is not in the demo once");
         text = text.replace(from, to);
