@@ -50,7 +50,7 @@ impl State {
             Event::CandidateProposed { candidate, proposal, analytic } => {
                 if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
                     let mut created = Candidate::new(proposal.clone(), at);
-                    campaign.store(&mut created, analytic);
+                    created.measurements.extend(campaign.stored(analytic));
                     campaign.candidates.push(created);
                     campaign.known.0.insert(proposal.key);
                     campaign.algorithm.proposed(candidate.ordinal, proposal);
@@ -336,23 +336,21 @@ impl Campaign {
         self.candidates.get_mut((id.ordinal.0 as usize).checked_sub(1)?)
     }
 
-    fn store(&self, candidate: &mut Candidate, measurements: &[Measurement]) {
-        for found in measurements {
-            if let Some(column) = self.column(&found.metric) {
-                candidate.measurements.push(StoredMeasurement {
-                    column,
-                    value: found.value(),
-                    spread: found.spread(),
-                });
-            }
-        }
+    /// Measurements by column; those of metrics that the campaign does not know are left out.
+    fn stored<'a>(
+        &'a self,
+        measurements: &'a [Measurement],
+    ) -> impl Iterator<Item = StoredMeasurement> + 'a {
+        measurements.iter().filter_map(|found| {
+            let column = self.column(&found.metric)?;
+            Some(StoredMeasurement { column, value: found.value(), spread: found.spread() })
+        })
     }
 
     fn store_for(&mut self, id: CandidateId, measurements: &[Measurement]) {
-        let Some(mut candidate) = self.candidate(id.ordinal).cloned() else { return };
-        self.store(&mut candidate, measurements);
-        if let Some(slot) = self.candidate_mut(id) {
-            *slot = candidate;
+        let stored: Vec<StoredMeasurement> = self.stored(measurements).collect();
+        if let Some(candidate) = self.candidate_mut(id) {
+            candidate.measurements.extend(stored);
         }
     }
 
