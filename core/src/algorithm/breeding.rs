@@ -50,29 +50,28 @@ impl<'a> Novelty<'a> {
     /// of its genotypes were new, that would happen less than once in a million campaigns.
     pub(super) fn sample(&self, rng: &mut Stream) -> Suggestion {
         let found = self.draw(SAMPLE_DRAWS, rng).or_else(|| {
-            if self.space.cardinality() <= u128::from(SEARCH_LIMIT) {
-                self.sweep(rng)
-            } else {
-                self.draw(SEARCH_LIMIT, rng)
+            match u32::try_from(self.space.schema().cardinality()) {
+                Ok(cardinality) if cardinality <= SEARCH_LIMIT => self.sweep(cardinality, rng),
+                _ => self.draw(SEARCH_LIMIT, rng),
             }
         });
         found.map_or(Suggestion::Exhausted, Suggestion::Propose)
     }
 
     fn draw(&self, draws: u32, rng: &mut Stream) -> Option<Proposal> {
-        (0..draws).find_map(|_| self.admit(self.space.sample(rng), Origin::Sampled))
+        (0..draws).find_map(|_| self.admit(self.space.schema().sample(rng)?, Origin::Sampled))
     }
 
     /// Starts anywhere, so that the sweeps of a campaign do not pass the same known genotypes
     /// again and again: emptying a space of N genotypes costs about N log N steps in all.
-    fn sweep(&self, rng: &mut Stream) -> Option<Proposal> {
-        let cardinality = self.space.cardinality();
+    fn sweep(&self, cardinality: u32, rng: &mut Stream) -> Option<Proposal> {
         if cardinality == 0 {
             return None;
         }
         let start = rng.random_range(0..cardinality);
         let mut ranks = (start..cardinality).chain(0..start);
-        ranks.find_map(|rank| self.admit(self.space.unrank(rank)?, Origin::Sampled))
+        ranks
+            .find_map(|rank| self.admit(self.space.schema().unrank(&rank.into())?, Origin::Sampled))
     }
 
     fn admit(&self, genotype: Genotype, origin: Origin) -> Option<Proposal> {

@@ -85,14 +85,15 @@ impl Nsga2 {
             .random_bool(self.parameters.crossover_probability)
             .then(|| self.tournament(rng))
             .filter(|&second| second != first);
-        let rate = self.parameters.mutation_probability.of(space.genes());
-        let mutate =
-            |child: &Genotype, rng: &mut Stream| space.mutate(child, Mutation::EachGene(rate), rng);
+        let rate = self.parameters.mutation_probability.of(space.schema().slots());
+        let mutate = |child: &Genotype, rng: &mut Stream| {
+            space.schema().mutate(child, Mutation::EachGene(rate), rng)
+        };
         let (parent, id) = (self.parents.genotype(first), self.parents.id(first));
         let Some(second) = mate else {
             return (mutate(parent, rng), Origin::Mutated { parent: id });
         };
-        let child = space.cross(parent, self.parents.genotype(second), rng);
+        let child = space.schema().cross(parent, self.parents.genotype(second), rng);
         (mutate(&child, rng), Origin::Crossed { first: id, second: self.parents.id(second) })
     }
 

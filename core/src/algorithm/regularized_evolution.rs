@@ -153,7 +153,7 @@ impl RegularizedEvolution {
 
     fn breed(&self, space: &dyn SearchSpace, rng: &mut Stream) -> (Genotype, Origin) {
         let parent = self.select(rng);
-        let child = space.mutate(self.members.genotype(parent), Mutation::OneGene, rng);
+        let child = space.schema().mutate(self.members.genotype(parent), Mutation::OneGene, rng);
         (child, Origin::Mutated { parent: self.members.id(parent) })
     }
 

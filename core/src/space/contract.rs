@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use num_bigint::BigUint;
+
 use super::{Genotype, Mutation, SPACES, SearchSpace, SpaceEntry, SpaceError};
 use crate::rng::{Purpose, Stream, stream};
 use crate::spec::Section;
@@ -19,14 +21,14 @@ pub(crate) fn build(entry: &SpaceEntry, text: &str) -> Arc<dyn SearchSpace> {
 
 /// Checks the contract of [`SearchSpace`] on genotypes drawn from `space`.
 pub(crate) fn check(space: &dyn SearchSpace) {
-    assert!(space.genes() >= 1);
-    assert!(space.cardinality() >= 2);
+    assert!(space.schema().slots() >= 1);
+    assert!(space.schema().cardinality() >= BigUint::from(2u32));
     let mut rng = stream(11, Purpose::Proposal, 0);
     for round in 0..ROUNDS {
-        let genotype = space.sample(&mut rng);
-        let other = space.sample(&mut rng);
+        let genotype = space.schema().sample(&mut rng).expect("a space has genotypes");
+        let other = space.schema().sample(&mut rng).expect("a space has genotypes");
         belongs(space, &genotype);
-        belongs(space, &space.cross(&genotype, &other, &mut rng));
+        belongs(space, &space.schema().cross(&genotype, &other, &mut rng));
         mutates(space, &genotype, &mut rng);
         crosses(space, &genotype, &other, &mut rng);
         is_deterministic(space, &genotype, &other, round);
@@ -39,10 +41,10 @@ pub(crate) fn check(space: &dyn SearchSpace) {
 }
 
 fn belongs(space: &dyn SearchSpace, genotype: &Genotype) {
-    assert_eq!(genotype.0.len(), space.genes());
-    let rank = space.rank(genotype).expect("a genotype of the space has a rank");
-    assert!(rank < space.cardinality());
-    assert_eq!(space.unrank(rank).as_ref(), Some(genotype));
+    assert_eq!(genotype.0.len(), space.schema().slots());
+    let rank = space.schema().rank(genotype).expect("a genotype of the space has a rank");
+    assert!(rank < space.schema().cardinality());
+    assert_eq!(space.schema().unrank(&rank).as_ref(), Some(genotype));
     assert_eq!(space.parse(&space.format(genotype)).as_ref(), Ok(genotype));
     let hash = space.canonical_hash(genotype).expect("a genotype of the space has a hash");
     assert_eq!(space.canonical_hash(genotype), Ok(hash));
@@ -62,62 +64,68 @@ fn differences(a: &Genotype, b: &Genotype) -> usize {
 }
 
 fn mutates(space: &dyn SearchSpace, parent: &Genotype, rng: &mut Stream) {
-    let one = space.mutate(parent, Mutation::OneGene, rng);
+    let one = space.schema().mutate(parent, Mutation::OneGene, rng);
     belongs(space, &one);
     assert_eq!(differences(parent, &one), 1, "{parent:?} became {one:?}");
 
-    let none = space.mutate(parent, Mutation::EachGene(0.0), rng);
+    let none = space.schema().mutate(parent, Mutation::EachGene(0.0), rng);
     assert_eq!(&none, parent);
-    let all = space.mutate(parent, Mutation::EachGene(1.0), rng);
+    let all = space.schema().mutate(parent, Mutation::EachGene(1.0), rng);
     belongs(space, &all);
-    assert_eq!(differences(parent, &all), space.genes(), "{parent:?} became {all:?}");
-    belongs(space, &space.mutate(parent, Mutation::EachGene(0.5), rng));
+    assert_eq!(differences(parent, &all), space.schema().slots(), "{parent:?} became {all:?}");
+    belongs(space, &space.schema().mutate(parent, Mutation::EachGene(0.5), rng));
 }
 
 fn crosses(space: &dyn SearchSpace, first: &Genotype, second: &Genotype, rng: &mut Stream) {
-    let child = space.cross(first, second, rng);
+    let child = space.schema().cross(first, second, rng);
     for (place, gene) in child.0.iter().enumerate() {
         assert!([first.0[place], second.0[place]].contains(gene), "gene {place} of {child:?}");
     }
-    assert_eq!(&space.cross(first, first, rng), first);
+    assert_eq!(&space.schema().cross(first, first, rng), first);
 }
 
 fn is_deterministic(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, ordinal: u64) {
     let draw = || {
         let mut rng = stream(12, Purpose::Proposal, ordinal);
-        let sampled = space.sample(&mut rng);
-        let mutated = space.mutate(a, Mutation::EachGene(0.5), &mut rng);
-        (sampled, mutated, space.cross(a, b, &mut rng))
+        let sampled = space.schema().sample(&mut rng).expect("a space has genotypes");
+        let mutated = space.schema().mutate(a, Mutation::EachGene(0.5), &mut rng);
+        (sampled, mutated, space.schema().cross(a, b, &mut rng))
     };
     assert_eq!(draw(), draw());
 }
 
 fn numbers_genotypes(space: &dyn SearchSpace) {
-    let cardinality = space.cardinality();
-    let first = (0..cardinality.min(1000)).chain(cardinality.saturating_sub(1000)..cardinality);
-    for rank in first {
-        let genotype = space.unrank(rank).expect("every rank below the cardinality has a genotype");
-        assert_eq!(space.rank(&genotype), Ok(rank));
+    let cardinality = space.schema().cardinality();
+    let ends = (0..1000u32).map(BigUint::from);
+    let last = (1..1000u32)
+        .map(BigUint::from)
+        .filter(|back| *back <= cardinality)
+        .map(|back| &cardinality - back);
+    for rank in ends.filter(|rank| *rank < cardinality).chain(last) {
+        let genotype =
+            space.schema().unrank(&rank).expect("every rank below the cardinality has a genotype");
+        assert_eq!(space.schema().rank(&genotype), Ok(rank));
     }
-    assert_eq!(space.unrank(cardinality), None);
-    assert_eq!(space.unrank(u128::MAX), None);
+    assert_eq!(space.schema().unrank(&cardinality), None);
+    assert_eq!(space.schema().unrank(&(cardinality * 7u32 + 3u32)), None);
 }
 
 /// Edits of one gene reach every value that any genotype has at that gene.
 fn reaches_every_value(space: &dyn SearchSpace, rng: &mut Stream) {
-    let sampled: Vec<Genotype> = (0..1000).map(|_| space.sample(rng)).collect();
+    let sampled: Vec<Genotype> =
+        (0..1000).map(|_| space.schema().sample(rng).expect("a space has genotypes")).collect();
     let values = |genotypes: &[Genotype], place: usize| {
-        let mut values: Vec<u16> = genotypes.iter().map(|genotype| genotype.0[place]).collect();
+        let mut values: Vec<u32> = genotypes.iter().map(|genotype| genotype.0[place]).collect();
         values.sort_unstable();
         values.dedup();
         values
     };
     let mut walk = vec![sampled[0].clone()];
-    for _ in 0..1000 * space.genes() {
-        let next = space.mutate(&walk[walk.len() - 1], Mutation::OneGene, rng);
+    for _ in 0..1000 * space.schema().slots() {
+        let next = space.schema().mutate(&walk[walk.len() - 1], Mutation::OneGene, rng);
         walk.push(next);
     }
-    for place in 0..space.genes() {
+    for place in 0..space.schema().slots() {
         let all = values(&sampled, place);
         let reached = values(&walk, place);
         assert!(all.len() >= 2, "gene {place} has nothing to choose");
@@ -126,20 +134,20 @@ fn reaches_every_value(space: &dyn SearchSpace, rng: &mut Stream) {
 }
 
 fn refuses_foreign_genotypes(space: &dyn SearchSpace) {
-    let own = space.unrank(0).expect("a space is not empty");
+    let own = space.schema().unrank(&BigUint::ZERO).expect("a space is not empty");
     let mut genotypes = vec![
         Genotype(Box::default()),
         Genotype(own.0[1..].into()),
         Genotype(own.0.iter().copied().chain([0]).collect()),
     ];
-    for place in 0..space.genes() {
+    for place in 0..space.schema().slots() {
         let mut genes = own.0.clone();
-        genes[place] = u16::MAX;
+        genes[place] = u32::MAX;
         genotypes.push(Genotype(genes));
     }
     for genotype in genotypes {
         let is_foreign = |error| matches!(error, Some(SpaceError::Foreign { .. }));
-        assert!(is_foreign(space.rank(&genotype).err()), "{genotype:?}");
+        assert!(space.schema().rank(&genotype).is_err(), "{genotype:?}");
         assert!(is_foreign(space.canonical_hash(&genotype).err()), "{genotype:?}");
         assert!(is_foreign(space.lower(&genotype).err()), "{genotype:?}");
         assert!(space.parse(&space.format(&genotype)).is_err(), "{genotype:?}");
@@ -147,7 +155,7 @@ fn refuses_foreign_genotypes(space: &dyn SearchSpace) {
 }
 
 fn refuses_foreign_text(space: &dyn SearchSpace) {
-    let text = space.format(&space.unrank(0).expect("a space is not empty"));
+    let text = space.format(&space.schema().unrank(&BigUint::ZERO).expect("a space is not empty"));
     let broken = [
         String::new(),
         " ".to_owned(),
@@ -172,9 +180,12 @@ fn reads_its_parameters_back(space: &dyn SearchSpace) {
     assert!(parameters.is_object());
     let again = build(entry, &parameters.to_string());
     assert_eq!(again.parameters(), parameters);
-    assert_eq!(again.cardinality(), space.cardinality());
+    assert_eq!(again.schema().cardinality(), space.schema().cardinality());
     assert_eq!(format!("{again:?}"), format!("{space:?}"));
-    let genotype = space.unrank(space.cardinality() / 2).expect("below the cardinality");
+    let genotype = space
+        .schema()
+        .unrank(&(space.schema().cardinality() / 2u32))
+        .expect("below the cardinality");
     assert_eq!(again.lower(&genotype), space.lower(&genotype));
     assert_eq!(again.canonical_hash(&genotype), space.canonical_hash(&genotype));
 }

@@ -6,28 +6,22 @@
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod nasbench201;
+pub mod schema;
 
 use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use schema::{Mutation, Schema};
+
 use crate::graph::{CanonicalHash, Graph};
-use crate::rng::Stream;
 use crate::spec::Section;
 
-/// The value of every gene of one candidate, as indices into each gene's choices.
+/// The value of every gene of one candidate, in the order of its space's [`Schema`]: an index into
+/// a gene's choices, or a step of a number's range. Slots of genes that do not apply hold 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Genotype(pub Box<[u16]>);
-
-/// How strongly [`SearchSpace::mutate`] changes a genotype.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Mutation {
-    /// Exactly one gene takes another value (Real et al. 2019).
-    OneGene,
-    /// Each gene independently takes another value with this probability, possibly none does.
-    EachGene(f64),
-}
+pub struct Genotype(pub Box<[u32]>);
 
 /// A genotype or its text that does not belong to a space.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,7 +44,10 @@ pub enum SpaceError {
     },
 }
 
-/// A set of genotypes with their variation operators and their lowering to networks.
+/// A set of genotypes and the network that each one stands for.
+///
+/// What can vary is said by the [`Schema`], from which sampling, variation, numbering and encoding
+/// are derived; a space adds which genotypes are the same, and how one becomes a network.
 pub trait SearchSpace: fmt::Debug + Send + Sync {
     /// The name under which [`SPACES`] lists it.
     fn name(&self) -> &'static str;
@@ -58,29 +55,8 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
     /// Every parameter with its resolved value, as a JSON object that [`SPACES`] reads back.
     fn parameters(&self) -> serde_json::Value;
 
-    /// The number of genotypes (spellings, not distinct networks).
-    fn cardinality(&self) -> u128;
-
-    /// The number of genes, at least 1; variation rates are relative to it.
-    fn genes(&self) -> usize;
-
-    /// The genotype with number `rank`, `None` at or beyond [`Self::cardinality`].
-    fn unrank(&self, rank: u128) -> Option<Genotype>;
-
-    /// The number of `genotype`, the inverse of [`Self::unrank`].
-    ///
-    /// # Errors
-    /// [`SpaceError::Foreign`] if the genotype is not of this space.
-    fn rank(&self, genotype: &Genotype) -> Result<u128, SpaceError>;
-
-    /// A genotype drawn uniformly.
-    fn sample(&self, rng: &mut Stream) -> Genotype;
-
-    /// A changed copy of `parent`, which must be of this space.
-    fn mutate(&self, parent: &Genotype, mutation: Mutation, rng: &mut Stream) -> Genotype;
-
-    /// A child of two parents of this space.
-    fn cross(&self, first: &Genotype, second: &Genotype, rng: &mut Stream) -> Genotype;
+    /// Its genes and everything that is derived from them.
+    fn schema(&self) -> &Schema;
 
     /// A key that is equal for genotypes known to compute the same function; by the published
     /// rule of the space where there is one. Costs of equal ones may differ (dead operations).
@@ -88,6 +64,18 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SpaceError::Foreign`] if the genotype is not of this space.
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError>;
+
+    /// A genotype of the space that computes the same function and is the same for as many
+    /// equivalent genotypes as is cheap to find; models learn from this spelling.
+    fn simplified(&self, genotype: &Genotype) -> Genotype {
+        genotype.clone()
+    }
+
+    /// Whether genotypes stand for networks; if not (a mathematical test problem, or architectures
+    /// that are only looked up in a table), there is nothing to lower and no analytic metric.
+    fn has_networks(&self) -> bool {
+        true
+    }
 
     /// The network of `genotype`.
     ///

@@ -148,7 +148,7 @@ fn proposed(
     };
     v1::CandidateProposed {
         candidate: Some(candidate.into()),
-        genes: proposal.genotype.0.iter().map(|gene| u32::from(*gene)).collect(),
+        genes: proposal.genotype.0.to_vec(),
         canonical_hash: proposal.key.as_bytes().to_vec(),
         origin: Some(v1::Origin { parents }),
         analytic: measurement_messages(analytic),
@@ -343,13 +343,7 @@ fn candidate_proposed(message: v1::CandidateProposed) -> Result<Event, ConvertEr
 fn genotype(genes: &[u32]) -> Result<Genotype, ConvertError> {
     positive("genes", genes.len())?;
     list("genes", genes.len(), MAX_GENES)?;
-    let gene = |(index, gene): (usize, &u32)| {
-        let reason = || format!("is {gene}, at most {} is allowed", u16::MAX);
-        u16::try_from(*gene)
-            .map_err(|_| ConvertError::new("", reason()))
-            .within_entry("genes", index)
-    };
-    genes.iter().enumerate().map(gene).collect::<Result<_, _>>().map(Genotype)
+    Ok(Genotype(genes.into()))
 }
 
 fn origin(message: v1::Origin) -> Result<Origin, ConvertError> {

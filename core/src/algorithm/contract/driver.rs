@@ -182,7 +182,7 @@ impl Driver {
                 Origin::Mutated { parent } => format!("mutated {parent}"),
                 Origin::Crossed { first, second } => format!("crossed {first} {second}"),
             };
-            let genes: String = proposal.genotype.0.iter().map(u16::to_string).collect();
+            let genes: String = proposal.genotype.0.iter().map(u32::to_string).collect();
             text.push_str(&format!("{id}: {origin}: {genes}\n"));
         }
         let ids = self.algorithm.population().into_iter().map(|id| format!(" {id}"));

@@ -3,30 +3,34 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rand::RngExt;
-
 use super::*;
 use crate::graph::Graph;
-use crate::rng::Stream;
-use crate::space::{Mutation, SpaceError};
+use crate::space::schema::{Gene, GeneKind};
+use crate::space::{Schema, SpaceError};
 
 #[derive(Debug)]
 pub(in crate::algorithm) struct Grid {
-    genes: usize,
-    values: u16,
+    schema: Schema,
     ordered: bool,
     hashes: AtomicU64,
 }
 
 impl Grid {
     /// Every genotype is a network of its own.
-    pub(in crate::algorithm) fn of(genes: usize, values: u16) -> Arc<Self> {
-        Arc::new(Self { genes, values, ordered: true, hashes: AtomicU64::new(0) })
+    pub(in crate::algorithm) fn of(genes: usize, values: u32) -> Arc<Self> {
+        Arc::new(Self::new(genes, values, true))
     }
 
     /// Genotypes with the same genes in another order are the same network.
-    pub(in crate::algorithm) fn unordered(genes: usize, values: u16) -> Arc<Self> {
-        Arc::new(Self { genes, values, ordered: false, hashes: AtomicU64::new(0) })
+    pub(in crate::algorithm) fn unordered(genes: usize, values: u32) -> Arc<Self> {
+        Arc::new(Self::new(genes, values, false))
+    }
+
+    fn new(genes: usize, values: u32, ordered: bool) -> Self {
+        let kind = GeneKind::Categorical { choices: values, ordered: false };
+        let gene = |at: usize| Gene { name: at.to_string().into(), kind: kind.clone() };
+        let schema = Schema::independent((0..genes).map(gene).collect());
+        Self { schema, ordered, hashes: AtomicU64::new(0) }
     }
 
     /// How often a hash was asked for.
@@ -44,47 +48,8 @@ impl SearchSpace for Grid {
         serde_json::json!({})
     }
 
-    fn cardinality(&self) -> u128 {
-        u128::from(self.values).pow(self.genes as u32)
-    }
-
-    fn genes(&self) -> usize {
-        self.genes
-    }
-
-    fn unrank(&self, rank: u128) -> Option<Genotype> {
-        let base = u128::from(self.values);
-        let digit = |gene: usize| (rank / base.pow(gene as u32) % base) as u16;
-        (rank < self.cardinality()).then(|| Genotype((0..self.genes).map(digit).collect()))
-    }
-
-    fn rank(&self, genotype: &Genotype) -> Result<u128, SpaceError> {
-        let base = u128::from(self.values);
-        Ok(genotype.0.iter().rev().fold(0, |rank, gene| rank * base + u128::from(*gene)))
-    }
-
-    fn sample(&self, rng: &mut Stream) -> Genotype {
-        Genotype((0..self.genes).map(|_| rng.random_range(0..self.values)).collect())
-    }
-
-    fn mutate(&self, parent: &Genotype, mutation: Mutation, rng: &mut Stream) -> Genotype {
-        let chosen = rng.random_range(0..self.genes);
-        let mut child = parent.clone();
-        for (at, gene) in child.0.iter_mut().enumerate() {
-            let changes = match mutation {
-                Mutation::OneGene => at == chosen,
-                Mutation::EachGene(rate) => rng.random_bool(rate),
-            };
-            if changes {
-                *gene = (*gene + rng.random_range(1..self.values)) % self.values;
-            }
-        }
-        child
-    }
-
-    fn cross(&self, first: &Genotype, second: &Genotype, rng: &mut Stream) -> Genotype {
-        let pairs = first.0.iter().zip(&second.0);
-        Genotype(pairs.map(|(a, b)| if rng.random_bool(0.5) { *a } else { *b }).collect())
+    fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError> {
@@ -93,8 +58,8 @@ impl SearchSpace for Grid {
         if !self.ordered {
             genes.sort_unstable();
         }
-        let rank = self.rank(&Genotype(genes.into()))?;
-        Ok(CanonicalHash::from_bytes(rank.to_le_bytes()))
+        let bytes: Vec<u8> = genes.iter().flat_map(|gene| gene.to_le_bytes()).collect();
+        Ok(CanonicalHash::of("grid", [bytes.as_slice()]))
     }
 
     fn lower(&self, _: &Genotype) -> Result<Graph, SpaceError> {

@@ -15,7 +15,7 @@ const REFERENCE: [f64; 2] = [60.0, 60.0];
 fn landscape(genotype: &Genotype) -> Resolution {
     const SERVICE: [i32; 5] = [0, 3, 5, 8, 2];
     const COST: [i32; 5] = [0, 1, 3, 9, 2];
-    let genes: Vec<usize> = genotype.0.iter().map(|gene| usize::from(*gene)).collect();
+    let genes: Vec<usize> = genotype.0.iter().map(|gene| *gene as usize).collect();
     let served: i32 = genes.iter().map(|gene| SERVICE[*gene]).sum();
     let changes = genes.windows(2).filter(|pair| pair[0] != pair[1]).count() as i32;
     let cost: i32 = genes.iter().map(|gene| COST[*gene]).sum();
@@ -34,7 +34,8 @@ fn points<'a>(genotypes: impl IntoIterator<Item = &'a Genotype>) -> Points {
 /// The hypervolume that is missing to the true front, as a fraction of it, by seed.
 fn gaps(name: &str, text: &str) -> Vec<f64> {
     let space = nasbench201();
-    let all: Vec<Genotype> = (0..space.cardinality()).map_while(|r| space.unrank(r)).collect();
+    let all: Vec<Genotype> =
+        (0u32..).map_while(|rank| space.schema().unrank(&rank.into())).collect();
     let best = hypervolume(&points(&all), &REFERENCE).unwrap();
     let gap = |seed| {
         let mut driver = Driver::new(name, text, space.clone(), landscape, seed);

@@ -35,10 +35,10 @@ fn problem(space: &dyn SearchSpace, folder: &Path) -> Vec<[f64; 2]> {
     assert_eq!((cells.len(), accuracies.len()), (15_625, 15_625));
     let mut table = vec![[f64::NAN; 2]; cells.len()];
     for (cell, accuracy) in cells.iter().zip(accuracies) {
-        let rank = space.rank(&space.parse(cell).unwrap()).unwrap();
+        let rank = space.schema().rank(&space.parse(cell).unwrap()).unwrap();
         let count = |operation| cell.matches(operation).count() as f64;
         let flops = 7.783 + 35.389 * count("nor_conv_3x3") + 3.932 * count("nor_conv_1x1");
-        table[rank as usize] = [100.0 - accuracy.parse::<f64>().unwrap(), flops];
+        table[usize::try_from(rank).unwrap()] = [100.0 - accuracy.parse::<f64>().unwrap(), flops];
     }
     table
 }
@@ -60,7 +60,9 @@ fn nsga2_closes_the_gap_to_the_true_front_of_nasbench201() {
     let mean_gap = |name: &'static str, text: &'static str, workers: usize| {
         let gap = |seed| {
             let (values, of) = (table.clone(), space.clone());
-            let row = move |genotype: &Genotype| values[of.rank(genotype).unwrap() as usize];
+            let row = move |genotype: &Genotype| {
+                values[usize::try_from(of.schema().rank(genotype).unwrap()).unwrap()]
+            };
             let known = row.clone();
             let resolve = move |genotype: &Genotype| Resolution::Scored {
                 objectives: known(genotype).to_vec(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::algorithm::contract::{Driver, Grid, Resolution, build, context};
 use crate::graph::CanonicalHash;
 
-fn proposal(gene: u16) -> Proposal {
+fn proposal(gene: u32) -> Proposal {
     let key = CanonicalHash::from_bytes(u128::from(gene).to_le_bytes());
     Proposal { genotype: Genotype([gene].into()), key, origin: Origin::Sampled }
 }
@@ -13,10 +13,10 @@ fn tell(algorithm: &mut dyn Algorithm, id: u32, objectives: [f64; 2], violation:
     algorithm.update(Ordinal(id), Outcome::Scored { objectives: &objectives, violation });
 }
 
-fn with_proposals(text: &str, count: u16) -> Box<dyn Algorithm> {
+fn with_proposals(text: &str, count: u32) -> Box<dyn Algorithm> {
     let mut algorithm = build("nsga2", text);
     for gene in 1..=count {
-        algorithm.proposed(Ordinal(u32::from(gene)), &proposal(gene));
+        algorithm.proposed(Ordinal(gene), &proposal(gene));
     }
     algorithm
 }
@@ -113,7 +113,7 @@ fn a_generation_waits_for_all_its_results_and_only_then_survives() {
     assert_eq!(algorithm.population(), [2, 3].map(Ordinal), "the loss shrank the generation");
     assert!(matches!(suggest(&*algorithm), Suggestion::Propose(_)));
     for gene in 4..=6 {
-        algorithm.proposed(Ordinal(u32::from(gene)), &proposal(gene));
+        algorithm.proposed(Ordinal(gene), &proposal(gene));
     }
     tell(&mut *algorithm, 6, [0.5, 2.0], 0.0);
     tell(&mut *algorithm, 4, [9.0, 9.0], 0.0);

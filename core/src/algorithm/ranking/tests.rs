@@ -5,7 +5,7 @@ use crate::pareto::crowding::crowding_distance;
 use proptest::prelude::*;
 
 fn scored(id: u32, objectives: &[f64], violation: f64) -> Scored {
-    let genotype = Genotype([id as u16].into());
+    let genotype = Genotype([id].into());
     Scored { id: Ordinal(id), genotype, objectives: objectives.to_vec(), violation }
 }
 
@@ -38,7 +38,7 @@ fn kept(population: &RankedPopulation) -> Vec<(u32, u32, f64)> {
             assert_eq!(population.table.ranks[slot as usize], rank as u32);
             assert_eq!(population.crowding(slot as usize), distance);
             let id = population.id(slot as usize);
-            assert_eq!(population.genotype(slot as usize).0[0], id.0 as u16);
+            assert_eq!(population.genotype(slot as usize).0[0], id.0);
             result.push((id.0, rank as u32, distance));
         }
     }

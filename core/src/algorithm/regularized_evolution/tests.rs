@@ -4,13 +4,13 @@ use super::*;
 use crate::algorithm::contract::{Driver, Grid, Resolution, build, context};
 use crate::graph::CanonicalHash;
 
-fn proposal(gene: u16) -> Proposal {
+fn proposal(gene: u32) -> Proposal {
     let key = CanonicalHash::from_bytes(u128::from(gene).to_le_bytes());
     Proposal { genotype: Genotype([gene].into()), key, origin: Origin::Sampled }
 }
 
 fn tell(algorithm: &mut dyn Algorithm, id: u32, objectives: [f64; 2], violation: f64) {
-    algorithm.proposed(Ordinal(id), &proposal(id as u16));
+    algorithm.proposed(Ordinal(id), &proposal(id));
     algorithm.update(Ordinal(id), Outcome::Scored { objectives: &objectives, violation });
 }
 

@@ -11,14 +11,13 @@ mod parameters;
 
 use std::sync::Arc;
 
-use rand::RngExt;
 use serde_json::json;
 
 use self::cell::{Cell, EDGES, Operation};
 use self::parameters::Parameters;
-use super::{Genotype, Mutation, SearchSpace, SpaceEntry, SpaceError};
+use super::schema::{Gene, GeneKind};
+use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError};
 use crate::graph::{CanonicalHash, Graph};
-use crate::rng::Stream;
 use crate::spec::Section;
 
 const NAME: &str = "nasbench201";
@@ -32,15 +31,16 @@ pub const ENTRY: SpaceEntry = SpaceEntry {
 };
 
 /// The space with given sizes; genes are indices into its list of operations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NasBench201 {
     parameters: Parameters,
+    schema: Schema,
 }
 
 impl Default for NasBench201 {
     /// The published space: 16 channels, 5 cells a stage, CIFAR-10's input and all five operations.
     fn default() -> Self {
-        Self { parameters: Parameters::default() }
+        Self::new(Parameters::default())
     }
 }
 
@@ -48,24 +48,32 @@ impl NasBench201 {
     /// Reads the parameters, recording faults; `None` if there were any.
     #[must_use]
     pub fn from_section(section: &Section<'_>) -> Option<Self> {
-        Some(Self { parameters: Parameters::read(section)? })
+        Some(Self::new(Parameters::read(section)?))
+    }
+
+    fn new(parameters: Parameters) -> Self {
+        let choices = parameters.operations.len() as u32;
+        let kind = GeneKind::Categorical { choices, ordered: false };
+        let gene = |(from, to)| Gene { name: format!("{from}->{to}").into(), kind: kind.clone() };
+        let schema = Schema::independent(EDGES.into_iter().map(gene).collect());
+        Self { parameters, schema }
     }
 
     fn operations(&self) -> &[Operation] {
         &self.parameters.operations
     }
 
-    fn choices(&self) -> u16 {
-        self.operations().len() as u16
+    fn choices(&self) -> u32 {
+        self.operations().len() as u32
     }
 
     fn cell(&self, genotype: &Genotype) -> Result<Cell, SpaceError> {
-        let genes: &[u16; EDGES.len()] = genotype.0.as_ref().try_into().map_err(|_| {
+        let genes: &[u32; EDGES.len()] = genotype.0.as_ref().try_into().map_err(|_| {
             foreign(format!("it has {} genes, expected {}", genotype.0.len(), EDGES.len()))
         })?;
         let mut cell = [Operation::None; EDGES.len()];
         for (place, (&gene, operation)) in genes.iter().zip(&mut cell).enumerate() {
-            *operation = *self.operations().get(usize::from(gene)).ok_or_else(|| {
+            *operation = *self.operations().get(gene as usize).ok_or_else(|| {
                 foreign(format!("gene {place} is {gene}, expected 0 to {}", self.choices() - 1))
             })?;
         }
@@ -76,15 +84,10 @@ impl NasBench201 {
         let gene = |operation| {
             let index = self.operations().iter().position(|&known| known == operation);
             index
-                .map(|index| index as u16)
+                .map(|index| index as u32)
                 .ok_or_else(|| foreign(format!("{operation} is not among the space's operations")))
         };
         Ok(Genotype(cell.0.into_iter().map(gene).collect::<Result<_, _>>()?))
-    }
-
-    fn another(&self, value: u16, rng: &mut Stream) -> u16 {
-        let drawn = rng.random_range(0..self.choices() - 1);
-        drawn + u16::from(drawn >= value)
     }
 }
 
@@ -104,61 +107,8 @@ impl SearchSpace for NasBench201 {
         })
     }
 
-    fn cardinality(&self) -> u128 {
-        u128::from(self.choices()).pow(EDGES.len() as u32)
-    }
-
-    fn genes(&self) -> usize {
-        EDGES.len()
-    }
-
-    fn unrank(&self, rank: u128) -> Option<Genotype> {
-        if rank >= self.cardinality() {
-            return None;
-        }
-        let mut genes = [0; EDGES.len()];
-        let mut rest = rank;
-        for gene in genes.iter_mut().rev() {
-            *gene = (rest % u128::from(self.choices())) as u16;
-            rest /= u128::from(self.choices());
-        }
-        Some(Genotype(genes.into()))
-    }
-
-    fn rank(&self, genotype: &Genotype) -> Result<u128, SpaceError> {
-        self.cell(genotype)?;
-        let choices = u128::from(self.choices());
-        Ok(genotype.0.iter().fold(0, |rank, &gene| rank * choices + u128::from(gene)))
-    }
-
-    fn sample(&self, rng: &mut Stream) -> Genotype {
-        Genotype(EDGES.iter().map(|_| rng.random_range(0..self.choices())).collect())
-    }
-
-    fn mutate(&self, parent: &Genotype, mutation: Mutation, rng: &mut Stream) -> Genotype {
-        let mut genes = parent.0.clone();
-        match mutation {
-            Mutation::OneGene => {
-                let place = rng.random_range(0..EDGES.len());
-                if let Some(gene) = genes.get_mut(place) {
-                    *gene = self.another(*gene, rng);
-                }
-            }
-            Mutation::EachGene(probability) => {
-                for gene in &mut genes {
-                    if rng.random::<f64>() < probability {
-                        *gene = self.another(*gene, rng);
-                    }
-                }
-            }
-        }
-        Genotype(genes)
-    }
-
-    /// Uniform crossover (Syswerda, 1989): each gene comes from either parent with equal chance.
-    fn cross(&self, first: &Genotype, second: &Genotype, rng: &mut Stream) -> Genotype {
-        let pairs = first.0.iter().zip(&second.0);
-        Genotype(pairs.map(|(&a, &b)| if rng.random::<bool>() { a } else { b }).collect())
+    fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// The hash of the cell's string by NATS-Bench's isomorphism rule and of the skeleton's sizes:

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::graph::{Op, Shape};
 use crate::rng::{Purpose, stream};
+use crate::space::Mutation;
 use crate::space::contract;
 
 const ALL_CONV3X3: &str = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+\
@@ -14,7 +15,7 @@ const MIXED: &str = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+\
                      |nor_conv_1x1~0|skip_connect~1|skip_connect~2|";
 
 fn all(space: &NasBench201) -> impl Iterator<Item = Genotype> {
-    (0..space.cardinality()).map(|rank| space.unrank(rank).unwrap())
+    (0..15_625u32).map_while(|rank| space.schema().unrank(&rank.into()))
 }
 
 fn space(text: &str) -> NasBench201 {
@@ -45,7 +46,7 @@ fn table(name: &str) -> Option<Vec<BTreeMap<String, String>>> {
 
 /// The genotype of a row's `ops`: the published digits are the default genes.
 fn of_digits(digits: &str) -> Genotype {
-    Genotype(digits.bytes().map(|digit| u16::from(digit - b'0')).collect())
+    Genotype(digits.bytes().map(|digit| u32::from(digit - b'0')).collect())
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn each_gene_changes_with_the_probability_asked_for() {
     let parent = of_digits("012340");
     let mut changed = [0u32; EDGES.len()];
     for _ in 0..10_000 {
-        let child = space.mutate(&parent, Mutation::EachGene(0.25), &mut rng);
+        let child = space.schema().mutate(&parent, Mutation::EachGene(0.25), &mut rng);
         for (count, (a, b)) in changed.iter_mut().zip(parent.0.iter().zip(&child.0)) {
             *count += u32::from(a != b);
         }

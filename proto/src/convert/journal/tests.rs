@@ -25,7 +25,7 @@ fn any_origin() -> impl Strategy<Value = Origin> {
 }
 
 fn any_proposed() -> impl Strategy<Value = Event> {
-    let genes = proptest::collection::vec(any::<u16>(), 1..20);
+    let genes = proptest::collection::vec(any::<u32>(), 1..20);
     (any_candidate(), genes, any::<[u8; 16]>(), any_origin(), any_measurements()).prop_map(
         |(candidate, genes, hash, origin, analytic)| {
             let (genotype, key) = (Genotype(genes.into()), CanonicalHash::from_bytes(hash));
