@@ -59,7 +59,8 @@ pub struct Proposal {
 pub enum Suggestion {
     /// Evaluate this.
     Propose(Proposal),
-    /// Nothing until more results arrive (a generation is not complete).
+    /// Nothing until more results arrive (a generation is not complete) or the wanted model is
+    /// adopted.
     Wait,
     /// Every network of the space is finished or in flight; of a space with more than a million
     /// genotypes this is concluded from a million draws in a row that were.
@@ -117,6 +118,19 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// The candidates that can be parents at present, ascending.
     fn population(&self) -> Vec<Ordinal>;
 
+    /// The model that has to be fitted before the search goes on as well as it can, if any; the
+    /// same one until [`Self::adopt`] is called with its number of results.
+    fn wanted_fit(&self) -> Option<FitJob> {
+        None
+    }
+
+    /// Uses the wanted model, fitted on the first `results` results, from now on. When this
+    /// happens is part of the history, so it is an event; the model itself is derived again where
+    /// a replay needs it.
+    fn adopt(&mut self, results: u32) {
+        let _ = results;
+    }
+
     /// A copy with the same state.
     fn boxed_clone(&self) -> Box<dyn Algorithm>;
 }
@@ -127,9 +141,44 @@ impl Clone for Box<dyn Algorithm> {
     }
 }
 
+/// A model to be fitted: pure work, on any thread, whose result the algorithm shares. Running it
+/// is an optimisation only: an algorithm that adopts a model which nobody has fitted fits it when
+/// it first needs it, with the same result.
+#[derive(Clone)]
+pub struct FitJob {
+    /// The number of results that the model is fitted on; identifies it within its campaign.
+    pub results: u32,
+    work: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl FitJob {
+    /// A job that runs `work`, which may be called any number of times.
+    #[must_use]
+    pub fn new(results: u32, work: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { results, work }
+    }
+
+    /// Fits the model; at once if that has been done.
+    pub fn run(&self) {
+        (self.work)();
+    }
+}
+
+impl fmt::Debug for FitJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FitJob").field("results", &self.results).finish_non_exhaustive()
+    }
+}
+
 /// What an algorithm may know of its campaign when it is built.
 #[derive(Debug, Clone)]
 pub struct AlgorithmContext {
+    /// The search space; `None` if the campaign's is faulty, so that only parameters are checked.
+    pub space: Option<Arc<dyn SearchSpace>>,
+    /// The number of evaluations of the budget, if it is limited so.
+    pub evaluations: Option<u32>,
+    /// The campaign's seed, for what an algorithm draws outside [`Algorithm::suggest`].
+    pub seed: u64,
     /// The names of the campaign's objectives, in order.
     pub objectives: Vec<Arc<str>>,
     /// The goals of those objectives: `true` where the campaign maximises, so that the minimised

@@ -15,7 +15,7 @@ use super::raw::{RawBudget, RawCampaign, RawFailures};
 use super::section::Item;
 use super::{Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, spelling};
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
-use crate::objective::{Goal, Objective};
+use crate::objective::Goal;
 use crate::space::{SPACES, SearchSpace};
 use crate::time::Span;
 
@@ -43,8 +43,17 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
     objectives::check_measured(&root, &objectives, &constraints, &stages);
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
-    let algorithm = check_algorithm(&root, &objectives);
     let budget = check_budget(&root);
+    let algorithm = check_algorithm(
+        &root,
+        &AlgorithmContext {
+            space: space.clone(),
+            evaluations: budget.as_ref().map(|budget| budget.evaluations),
+            seed: raw.seed.unwrap_or(0),
+            objectives: objectives.iter().map(|goal| goal.metric.as_str().into()).collect(),
+            maximized: objectives.iter().map(|goal| goal.goal == Goal::Maximize).collect(),
+        },
+    );
     let failures = check_failures(&root);
     if let (Some(algorithm), Some(budget)) = (&algorithm, &budget)
         && root.is_clean_at("budget")
@@ -169,13 +178,9 @@ fn check_space(root: &Section<'_>) -> Option<Arc<dyn SearchSpace>> {
     (choice.entry.build)(&choice.parameters)
 }
 
-fn check_algorithm(root: &Section<'_>, objectives: &[Objective]) -> Option<Box<dyn Algorithm>> {
-    let context = AlgorithmContext {
-        objectives: objectives.iter().map(|objective| objective.metric.as_str().into()).collect(),
-        maximized: objectives.iter().map(|objective| objective.goal == Goal::Maximize).collect(),
-    };
+fn check_algorithm(root: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {
     let choice = check_choice(root, "algorithm", ALGORITHMS, |entry| entry.name)?;
-    (choice.entry.build)(&choice.parameters, &context)
+    (choice.entry.build)(&choice.parameters, context)
 }
 
 fn check_budget(root: &Section<'_>) -> Option<Budget> {

@@ -29,20 +29,33 @@ impl Resolution {
 pub(in crate::algorithm) enum Entry {
     Proposed(Ordinal, Proposal),
     Resolved(Ordinal, Resolution),
+    Adopted(u32),
 }
 
 /// Two objectives, the first maximised.
 pub(in crate::algorithm) fn context() -> AlgorithmContext {
+    context_in(Grid::of(6, 5))
+}
+
+fn context_in(space: Arc<dyn SearchSpace>) -> AlgorithmContext {
     AlgorithmContext {
+        space: Some(space),
+        evaluations: Some(400),
+        seed: 1,
         objectives: vec!["accuracy".into(), "cost".into()],
         maximized: vec![true, false],
     }
 }
 
+/// The algorithm with these parameters.
 pub(in crate::algorithm) fn build(name: &str, text: &str) -> Box<dyn Algorithm> {
+    build_in(Grid::of(6, 5), name, text)
+}
+
+fn build_in(space: Arc<dyn SearchSpace>, name: &str, text: &str) -> Box<dyn Algorithm> {
     let entry = ALGORITHMS.iter().find(|entry| entry.name == name).unwrap();
     let section = Section::from_text(text).unwrap();
-    (entry.build)(&section, &context()).unwrap_or_else(|| panic!("{:?}", section.finish()))
+    (entry.build)(&section, &context_in(space)).unwrap_or_else(|| panic!("{:?}", section.finish()))
 }
 
 /// An algorithm under test with everything that happened to it.
@@ -69,7 +82,7 @@ impl Driver {
         seed: u64,
     ) -> Self {
         Self {
-            algorithm: build(name, text),
+            algorithm: build_in(space.clone(), name, text),
             log: Vec::new(),
             known: BTreeSet::new(),
             in_flight: Vec::new(),
@@ -91,11 +104,12 @@ impl Driver {
 
     /// A fresh algorithm that has been told the same.
     pub(in crate::algorithm) fn replayed(&self) -> Box<dyn Algorithm> {
-        let mut algorithm = build(&self.settings.0, &self.settings.1);
+        let mut algorithm = build_in(self.space.clone(), &self.settings.0, &self.settings.1);
         for entry in &self.log {
             match entry {
                 Entry::Proposed(id, proposal) => algorithm.proposed(*id, proposal),
                 Entry::Resolved(id, resolution) => algorithm.update(*id, resolution.outcome()),
+                Entry::Adopted(results) => algorithm.adopt(*results),
             }
         }
         algorithm
@@ -150,6 +164,11 @@ impl Driver {
         }
         self.algorithm.update(id, resolution.outcome());
         self.log.push(Entry::Resolved(id, resolution));
+        while let Some(job) = self.algorithm.wanted_fit() {
+            job.run();
+            self.algorithm.adopt(job.results);
+            self.log.push(Entry::Adopted(job.results));
+        }
         let population = self.algorithm.population();
         assert!(population.is_sorted_by(|a, b| a < b), "{population:?}");
         assert!(population.iter().all(|id| self.scored.contains(id)), "{population:?}");
@@ -158,7 +177,7 @@ impl Driver {
     fn proposals(&self) -> impl Iterator<Item = &Proposal> {
         self.log.iter().filter_map(|entry| match entry {
             Entry::Proposed(_, proposal) => Some(proposal),
-            Entry::Resolved(..) => None,
+            Entry::Resolved(..) | Entry::Adopted(_) => None,
         })
     }
 
