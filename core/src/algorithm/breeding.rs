@@ -59,7 +59,7 @@ impl<'a> Novelty<'a> {
     }
 
     fn draw(&self, draws: u32, rng: &mut Stream) -> Option<Proposal> {
-        (0..draws).find_map(|_| self.admit(self.space.schema().sample(rng)?, Origin::Sampled))
+        (0..draws).find_map(|_| self.admit(self.space.schema().sample(rng), Origin::Sampled))
     }
 
     /// Starts anywhere, so that the sweeps of a campaign do not pass the same known genotypes

@@ -27,9 +27,10 @@ impl Grid {
     }
 
     fn new(genes: usize, values: u32, ordered: bool) -> Self {
-        let kind = GeneKind::Categorical { choices: values, ordered: false };
-        let gene = |at: usize| Gene { name: at.to_string().into(), kind: kind.clone() };
-        let schema = Schema::independent((0..genes).map(gene).collect());
+        let choices = (0..values).map(|value| value.to_string().into()).collect();
+        let kind = GeneKind::Categorical { choices, ordered: false };
+        let gene = |at: usize| Gene::new(at.to_string(), kind.clone());
+        let schema = Schema::new((0..genes).map(gene).collect()).unwrap();
         Self { schema, ordered, hashes: AtomicU64::new(0) }
     }
 

@@ -98,7 +98,7 @@ fn the_first_proposals_are_drawn_and_later_ones_bred() {
 
 #[test]
 fn a_generation_waits_for_all_its_results_and_only_then_survives() {
-    let space = Grid::of(4, 3);
+    let space = Grid::of(1, 300);
     let known = std::collections::BTreeSet::new();
     let mut algorithm = with_proposals("{population: 3, mode: generational}", 3);
     let suggest = |algorithm: &dyn Algorithm| {

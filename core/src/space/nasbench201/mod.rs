@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use self::cell::{Cell, EDGES, Operation};
+use self::cell::{Cell, EDGES, NODES, Operation};
 use self::parameters::Parameters;
 use super::schema::{Gene, GeneKind};
 use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError};
@@ -52,10 +52,10 @@ impl NasBench201 {
     }
 
     fn new(parameters: Parameters) -> Self {
-        let choices = parameters.operations.len() as u32;
-        let kind = GeneKind::Categorical { choices, ordered: false };
-        let gene = |(from, to)| Gene { name: format!("{from}->{to}").into(), kind: kind.clone() };
-        let schema = Schema::independent(EDGES.into_iter().map(gene).collect());
+        let labels = parameters.operations.iter().map(|operation| operation.name().into());
+        let cell = GeneKind::Edges { nodes: NODES as u32, labels: labels.collect() };
+        let schema = Schema::new(vec![Gene::new("cell", cell)])
+            .expect("the operations are checked: at least two different ones");
         Self { parameters, schema }
     }
 

@@ -1,12 +1,32 @@
 //! What can vary in a search space, and everything that follows from it: counting, numbering,
-//! uniform sampling, mutation, crossover, distance and a fixed-length encoding for models.
+//! uniform sampling, mutation, crossover, distance, text, and a fixed-length encoding for models.
 //!
-//! A genotype is one number a slot, in the order of the schema. It must not know networks, nor
-//! which genotypes compute the same function: spaces say that.
+//! A genotype is one number a slot. Slots of genes that do not apply (the arms of a switch that
+//! are not chosen, copies beyond the number of a repeat) hold 0, so that genotypes are equal where
+//! their meaning is, and a hash of the slots depends on active genes only. It must not know
+//! networks, nor which genotypes compute the same function: spaces say that.
+
+mod compile;
+mod dag;
+mod encode;
+mod gene;
+mod node;
+mod text;
+mod vary;
+
+#[cfg(test)]
+mod tests;
 
 use num_bigint::BigUint;
-use rand::{Rng, RngExt};
+use rand::RngExt;
 
+pub use encode::Feature;
+pub use gene::{
+    Gene, GeneKind, MAX_CHOICES, MAX_DAG_NODES, MAX_GRAPH_NODES, MAX_ITEMS, MAX_SLOTS, SchemaError,
+};
+pub use text::Notation;
+
+use self::node::Node;
 use super::Genotype;
 use crate::rng::Stream;
 
@@ -23,85 +43,67 @@ pub enum Mutation {
     EachGene(f64),
 }
 
-/// What one slot of a genotype means to a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Feature {
-    /// One of this many unordered values; encoded as its index.
-    Category(u32),
-    /// A number; encoded as its position in its range, 0 to 1.
-    Ordered,
-}
-
-/// One gene.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gene {
-    /// A name, unique within the schema.
-    pub name: Box<str>,
-    /// What it can be.
-    pub kind: GeneKind,
-}
-
-/// The values that a gene can take.
-#[derive(Debug, Clone, PartialEq)]
-pub enum GeneKind {
-    /// One of so many choices, at least 1; neighbours are alike where they are ordered.
-    Categorical {
-        /// The number of choices.
-        choices: u32,
-        /// Whether the choices have an order.
-        ordered: bool,
-    },
-    /// A real number in a closed range.
-    Real {
-        /// The lowest value.
-        low: f64,
-        /// The highest value.
-        high: f64,
-    },
-}
-
-impl GeneKind {
-    fn values(&self) -> u64 {
-        match self {
-            Self::Categorical { choices, .. } => u64::from(*choices),
-            Self::Real { .. } => REAL_VALUES,
-        }
-    }
-}
-
 /// The genes of a search space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     genes: Vec<Gene>,
+    root: Node,
     features: Vec<Feature>,
+    notation: Notation,
 }
 
 impl Schema {
-    /// A schema of independent genes.
-    #[must_use]
-    pub fn independent(genes: Vec<Gene>) -> Self {
-        let features = genes
-            .iter()
-            .map(|gene| match gene.kind {
-                GeneKind::Categorical { choices, ordered: false } => Feature::Category(choices),
-                GeneKind::Categorical { ordered: true, .. } | GeneKind::Real { .. } => {
-                    Feature::Ordered
-                }
-            })
-            .collect();
-        Self { genes, features }
+    /// The schema of these genes, at least one.
+    ///
+    /// # Errors
+    /// [`SchemaError`] at the first gene that makes no sense: without values, with values or
+    /// names out of range, or with repeated names.
+    pub fn new(genes: Vec<Gene>) -> Result<Self, SchemaError> {
+        let root = compile::group(&genes, "")?;
+        let mut features = Vec::new();
+        root.features(&mut features);
+        Ok(Self { genes, root, features, notation: Notation::Named })
     }
 
-    /// The length of every genotype; variation rates are relative to it.
+    /// The same schema with another way to write genotypes.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if the genes cannot be written so.
+    pub fn with_notation(mut self, notation: Notation) -> Result<Self, SchemaError> {
+        text::check(&self.genes, notation)?;
+        self.notation = notation;
+        Ok(self)
+    }
+
+    /// The genes in the order of their slots.
+    #[must_use]
+    pub fn genes(&self) -> &[Gene] {
+        &self.genes
+    }
+
+    /// How genotypes are written.
+    #[must_use]
+    pub fn notation(&self) -> Notation {
+        self.notation
+    }
+
+    /// The length of every genotype.
     #[must_use]
     pub fn slots(&self) -> usize {
-        self.genes.len()
+        self.root.slots()
+    }
+
+    /// The number of genes of a genotype of this schema that apply and have a choice: the
+    /// places at which [`Mutation::OneGene`] can strike. Variation rates are relative to it.
+    #[must_use]
+    pub fn active_genes(&self, genotype: &Genotype) -> usize {
+        self.root.sites(&genotype.0)
     }
 
     /// The number of genotypes (spellings, not distinct networks).
     #[must_use]
     pub fn cardinality(&self) -> BigUint {
-        self.genes.iter().map(|gene| BigUint::from(gene.kind.values())).product()
+        self.root.count()
     }
 
     /// Checks that a genotype is of this schema.
@@ -109,30 +111,23 @@ impl Schema {
     /// # Errors
     /// What is wrong, in words.
     pub fn check(&self, genotype: &Genotype) -> Result<(), String> {
-        if genotype.0.len() != self.genes.len() {
-            let (found, expected) = (genotype.0.len(), self.genes.len());
+        if genotype.0.len() != self.slots() {
+            let (found, expected) = (genotype.0.len(), self.slots());
             return Err(format!("it has {found} genes, expected {expected}"));
         }
-        for (gene, &value) in self.genes.iter().zip(&genotype.0) {
-            if u64::from(value) >= gene.kind.values() {
-                let last = gene.kind.values() - 1;
-                return Err(format!("gene {} is {value}, expected 0 to {last}", gene.name));
-            }
-        }
-        Ok(())
+        self.root.check(&genotype.0).map_err(|(slot, reason)| {
+            format!("gene {slot} ({}) {reason}", text::name_of_slot(&self.genes, &self.root, slot))
+        })
     }
 
     /// The genotype with number `rank`, `None` at or beyond [`Self::cardinality`].
     #[must_use]
     pub fn unrank(&self, rank: &BigUint) -> Option<Genotype> {
-        let mut rest = rank.clone();
-        let mut values = vec![0; self.genes.len()];
-        for (value, gene) in values.iter_mut().zip(&self.genes).rev() {
-            let base = BigUint::from(gene.kind.values());
-            *value = u32::try_from(&rest % &base).ok()?;
-            rest /= base;
-        }
-        (rest == BigUint::ZERO).then(|| Genotype(values.into()))
+        (*rank < self.cardinality()).then(|| {
+            let mut values = vec![0; self.slots()];
+            self.root.unrank(rank.clone(), &mut values);
+            Genotype(values.into())
+        })
     }
 
     /// The number of `genotype`, the inverse of [`Self::unrank`].
@@ -141,57 +136,53 @@ impl Schema {
     /// As [`Self::check`].
     pub fn rank(&self, genotype: &Genotype) -> Result<BigUint, String> {
         self.check(genotype)?;
-        let digits = self.genes.iter().zip(&genotype.0);
-        Ok(digits.fold(BigUint::ZERO, |rank, (gene, &value)| rank * gene.kind.values() + value))
+        Ok(self.root.rank(&genotype.0))
     }
 
-    /// A genotype drawn uniformly, `None` if the constraints refused every one of a bounded number
-    /// of draws.
+    /// A genotype drawn uniformly.
     #[must_use]
-    pub fn sample(&self, rng: &mut Stream) -> Option<Genotype> {
-        let draw = |gene: &Gene| match &gene.kind {
-            GeneKind::Categorical { choices, .. } => rng.random_range(0..*choices),
-            GeneKind::Real { .. } => rng.next_u32(),
-        };
-        Some(Genotype(self.genes.iter().map(draw).collect()))
+    pub fn sample(&self, rng: &mut Stream) -> Genotype {
+        let mut values = vec![0; self.slots()];
+        self.root.sample(rng, &mut values);
+        Genotype(values.into())
     }
 
     /// A changed copy of `parent`, which must be of this schema.
+    ///
+    /// One edit, by kind: an unordered choice takes any other value; an ordered one moves, most
+    /// often by one step; a real number by polynomial mutation with distribution index 20; a
+    /// subset gains, loses or swaps an item; a switch takes another arm with fresh genes; a repeat
+    /// gains a copy (fresh or a duplicate) or loses one anywhere; a graph gains or loses an edge or
+    /// a node or changes an operation.
     #[must_use]
     pub fn mutate(&self, parent: &Genotype, mutation: Mutation, rng: &mut Stream) -> Genotype {
         let mut child = parent.clone();
         match mutation {
             Mutation::OneGene => {
-                let at = rng.random_range(0..self.genes.len());
-                child.0[at] = self.another(at, child.0[at], rng);
+                let sites = self.root.sites(&child.0);
+                if sites > 0 {
+                    self.root.edit(rng.random_range(0..sites), rng, &mut child.0);
+                }
             }
             Mutation::EachGene(probability) => {
-                for at in 0..self.genes.len() {
-                    if rng.random::<f64>() < probability {
-                        child.0[at] = self.another(at, child.0[at], rng);
-                    }
-                }
+                self.root.edit_each(probability, rng, &mut child.0);
             }
         }
         child
     }
 
-    fn another(&self, at: usize, value: u32, rng: &mut Stream) -> u32 {
-        let values = self.genes[at].kind.values();
-        if values < 2 {
-            return value;
-        }
-        let drawn = rng.random_range(0..(values - 1) as u32);
-        drawn + u32::from(drawn >= value)
-    }
-
     /// A child of two parents of this schema.
     ///
-    /// Uniform crossover (Syswerda, 1989): each gene comes from either parent with equal chance.
+    /// Choices come from either parent with equal chance (uniform crossover, Syswerda 1989), real
+    /// numbers by simulated binary crossover with distribution index 20. The genes of an arm come
+    /// only from parents that chose it; repeats of different length exchange their tails at one
+    /// point; graphs of equal size exchange nodes with their incoming edges, others are taken
+    /// whole.
     #[must_use]
     pub fn cross(&self, first: &Genotype, second: &Genotype, rng: &mut Stream) -> Genotype {
-        let pairs = first.0.iter().zip(&second.0);
-        Genotype(pairs.map(|(&a, &b)| if rng.random::<bool>() { a } else { b }).collect())
+        let mut child = first.clone();
+        self.root.cross(&second.0, rng, &mut child.0);
+        child
     }
 
     /// What each number of an encoding means; as many as [`Self::encode`] writes.
@@ -203,29 +194,47 @@ impl Schema {
     /// Writes the features of a genotype of this schema; NaN where a feature does not apply.
     pub fn encode(&self, genotype: &Genotype, features: &mut Vec<f64>) {
         features.clear();
-        features.extend(self.genes.iter().zip(&genotype.0).map(|(gene, &value)| match gene.kind {
-            GeneKind::Categorical { ordered: false, .. } => f64::from(value),
-            GeneKind::Categorical { choices, ordered: true } => {
-                f64::from(value) / f64::from(choices.max(2) - 1)
-            }
-            GeneKind::Real { .. } => f64::from(value) / (REAL_VALUES - 1) as f64,
-        }));
+        self.root.encode(&genotype.0, true, features);
     }
 
     /// How different two genotypes of this schema are, 0 to 1: the mean over features of 1 for
-    /// another category and of the difference of two positions.
+    /// another category, or where only one of the two has the feature, and of the difference of
+    /// two positions.
     #[must_use]
     pub fn distance(&self, a: &Genotype, b: &Genotype) -> f64 {
         let (mut x, mut y) = (Vec::new(), Vec::new());
         self.encode(a, &mut x);
         self.encode(b, &mut y);
         let pairs = self.features.iter().zip(x.iter().zip(&y));
-        let sum: f64 = pairs
-            .map(|(feature, (x, y))| match feature {
-                Feature::Category(_) => f64::from(u8::from(x != y)),
-                Feature::Ordered => (x - y).abs(),
-            })
-            .sum();
-        sum / self.features.len().max(1) as f64
+        let differences = pairs.map(|(feature, (x, y))| feature.difference(*x, *y));
+        differences.sum::<f64>() / self.features.len().max(1) as f64
+    }
+
+    /// A genotype in the schema's notation.
+    #[must_use]
+    pub fn format(&self, genotype: &Genotype) -> String {
+        text::format(self, &genotype.0)
+    }
+
+    /// Reads what [`Self::format`] wrote.
+    ///
+    /// # Errors
+    /// What could not be read, in words.
+    pub fn parse(&self, text: &str) -> Result<Genotype, String> {
+        text::parse(self, text)
+    }
+}
+
+impl Feature {
+    /// How different two values of this feature are, 0 to 1.
+    #[must_use]
+    pub fn difference(self, x: f64, y: f64) -> f64 {
+        if x == y || (x.is_nan() && y.is_nan()) {
+            return 0.0;
+        }
+        match self {
+            Self::Ordered if !x.is_nan() && !y.is_nan() => (x - y).abs(),
+            Self::Ordered | Self::Category(_) => 1.0,
+        }
     }
 }

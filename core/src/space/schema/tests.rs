@@ -1,0 +1,362 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use num_bigint::BigUint;
+use proptest::prelude::*;
+
+use super::*;
+use crate::rng::{Purpose, stream};
+
+fn names(names: &str) -> Vec<Box<str>> {
+    names.split(' ').map(Into::into).collect()
+}
+
+fn categorical(choices: &str) -> GeneKind {
+    GeneKind::Categorical { choices: names(choices), ordered: false }
+}
+
+fn ordered(choices: &str) -> GeneKind {
+    GeneKind::Categorical { choices: names(choices), ordered: true }
+}
+
+fn integer(low: i64, high: i64) -> GeneKind {
+    GeneKind::Integer { low, high, step: 1 }
+}
+
+fn schema(genes: Vec<(&str, GeneKind)>) -> Schema {
+    Schema::new(genes.into_iter().map(|(name, kind)| Gene::new(name, kind)).collect()).unwrap()
+}
+
+fn switch() -> GeneKind {
+    let exponential =
+        vec![Gene::new("base", ordered("2 3 4")), Gene::new("even", GeneKind::Boolean)];
+    GeneKind::Switch { arms: vec![("fixed".into(), vec![]), ("exp".into(), exponential)] }
+}
+
+fn repeat(at_least: u32, at_most: u32) -> GeneKind {
+    let body = vec![Gene::new("width", ordered("8 16 32")), Gene::new("dilation", switch())];
+    GeneKind::Repeat { at_least, at_most, body }
+}
+
+fn dag(least_nodes: u32, most_nodes: u32, max_edges: u32, labels: &str) -> GeneKind {
+    GeneKind::Dag { least_nodes, most_nodes, max_edges, labels: names(labels) }
+}
+
+/// Schemas of every kind of gene, small enough to list all their genotypes.
+fn small() -> Vec<Schema> {
+    vec![
+        schema(vec![("a", integer(-2, 3)), ("b", categorical("x y z")), ("c", GeneKind::Boolean)]),
+        schema(vec![("a", GeneKind::Integer { low: 8, high: 64, step: 8 }), ("s", switch())]),
+        schema(vec![("r", repeat(0, 2)), ("act", categorical("relu silu"))]),
+        schema(vec![("r", repeat(1, 3))]),
+        schema(vec![
+            ("s", GeneKind::Subset { of: names("a b c d e"), at_least: 1, at_most: 3 }),
+            ("pair", GeneKind::Subset { of: names("p q r s"), at_least: 2, at_most: 2 }),
+        ]),
+        schema(vec![
+            ("free", GeneKind::Parents { nodes: 3, canonical: false }),
+            ("tree", GeneKind::Parents { nodes: 4, canonical: true }),
+        ]),
+        schema(vec![("cell", GeneKind::Edges { nodes: 4, labels: names("none skip conv") })]),
+        schema(vec![("cell", dag(2, 4, 6, "conv pool")), ("w", ordered("1 2"))]),
+        schema(vec![("cell", dag(3, 5, 6, "conv"))]),
+    ]
+}
+
+fn number(count: &BigUint) -> u64 {
+    u64::try_from(count).unwrap()
+}
+
+fn all(schema: &Schema) -> Vec<Genotype> {
+    (0..number(&schema.cardinality())).map(|rank| schema.unrank(&rank.into()).unwrap()).collect()
+}
+
+/// Every assignment of numbers up to `limit` to the slots that the schema accepts.
+fn brute_force(schema: &Schema, limit: u32) -> u64 {
+    let slots = schema.slots();
+    let mut values = vec![0; slots];
+    let mut count = 0;
+    loop {
+        count += u64::from(schema.check(&Genotype(values.clone().into())).is_ok());
+        let Some(at) = values.iter().rposition(|value| *value < limit) else { return count };
+        values[at] += 1;
+        values[at + 1..].fill(0);
+    }
+}
+
+#[test]
+fn counts_equal_brute_force() {
+    let of = |genes, limit| {
+        let schema = schema(genes);
+        (number(&schema.cardinality()), brute_force(&schema, limit))
+    };
+    let (count, listed) = of(vec![("a", integer(-2, 3)), ("s", switch())], 6);
+    assert_eq!((count, listed), (6 * 7, 6 * 7));
+    let (count, listed) = of(vec![("r", repeat(0, 2))], 3);
+    assert_eq!((count, listed), (1 + 21 + 21 * 21, 1 + 21 + 21 * 21));
+    let subset = GeneKind::Subset { of: names("a b c d e"), at_least: 1, at_most: 3 };
+    let (count, listed) = of(vec![("s", subset)], 40);
+    assert_eq!((count, listed), (25, 25));
+    let (count, listed) = of(vec![("d", dag(2, 4, 5, "c p"))], 64);
+    assert_eq!(count, listed);
+    let (count, listed) = of(vec![("p", GeneKind::Parents { nodes: 4, canonical: false })], 5);
+    assert_eq!((count, listed), (24, 24));
+}
+
+#[test]
+fn published_counts() {
+    // Rooted trees without labels of 2 to 8 nodes: OEIS A000081.
+    for (nodes, trees) in [(1, 1u32), (2, 2), (3, 4), (4, 9), (5, 20), (6, 48), (7, 115)] {
+        let tree = schema(vec![("t", GeneKind::Parents { nodes, canonical: true })]);
+        assert_eq!(tree.cardinality(), trees.into(), "{nodes} nodes");
+    }
+    let cell = GeneKind::Edges { nodes: 4, labels: names("a b c d e") };
+    assert_eq!(schema(vec![("nasbench201", cell)]).cardinality(), 15_625u32.into());
+    // DARTS: 4 nodes with two of the earlier values each, an operation of 7 for each, two cells.
+    let pair = |of: &str| GeneKind::Subset { of: names(of), at_least: 2, at_most: 2 };
+    let mut genes = Vec::new();
+    for cell in ["n", "r"] {
+        for (node, inputs) in ["a b", "a b c", "a b c d", "a b c d e"].into_iter().enumerate() {
+            genes.push(Gene::new(format!("{cell}{node}"), pair(inputs)));
+            for op in 0..2 {
+                genes.push(Gene::new(format!("{cell}{node}{op}"), categorical("1 2 3 4 5 6 7")));
+            }
+        }
+    }
+    let darts = Schema::new(genes).unwrap().cardinality();
+    assert_eq!(darts, (BigUint::from(180u32) * BigUint::from(7u32).pow(8)).pow(2));
+    // OFA-MobileNetV3: five stages of 2 to 4 blocks with 9 choices each, 7371 to the fifth.
+    let body = vec![Gene::new("k", ordered("3 5 7")), Gene::new("e", ordered("3 4 6"))];
+    let stage = GeneKind::Repeat { at_least: 2, at_most: 4, body };
+    let stages = (0..5).map(|at| Gene::new(at.to_string(), stage.clone())).collect();
+    assert_eq!(Schema::new(stages).unwrap().cardinality(), BigUint::from(7371u32).pow(5));
+}
+
+#[test]
+fn ranks_number_every_genotype_once() {
+    for schema in small() {
+        let genotypes = all(&schema);
+        let different: BTreeSet<&Genotype> = genotypes.iter().collect();
+        assert_eq!(different.len(), genotypes.len());
+        for (rank, genotype) in (0u64..).zip(&genotypes) {
+            assert_eq!(schema.check(genotype), Ok(()));
+            assert_eq!(schema.rank(genotype), Ok(rank.into()));
+        }
+        assert_eq!(schema.unrank(&schema.cardinality()), None);
+    }
+}
+
+#[test]
+fn text_reads_back() {
+    for schema in small() {
+        for genotype in all(&schema) {
+            let text = schema.format(&genotype);
+            assert_eq!(schema.parse(&text).as_ref(), Ok(&genotype), "{text}");
+        }
+    }
+    let nested = schema(vec![("r", repeat(0, 2)), ("act", categorical("relu silu"))]);
+    let text = "r=2,r.0.width=8,r.0.dilation=exp,r.0.dilation.exp.base=3,\
+                r.0.dilation.exp.even=false,r.1.width=32,r.1.dilation=fixed,act=silu";
+    let genotype = nested.parse(text).unwrap();
+    assert_eq!(nested.format(&genotype), text);
+    for (broken, reason) in [
+        ("act=silu", "the gene `r` is missing"),
+        ("r=0,act=gelu", "`act`: `gelu` is not one of relu, silu"),
+        ("r=0,act=silu,r.0.width=8", "there is no gene `r.0.width` here"),
+        ("r=3,act=silu", "`r`: 3 copies, at most 2"),
+        ("r=0,act=silu,act=silu", "`act` is given twice"),
+        ("r", "`r` is not `gene=value`"),
+    ] {
+        assert_eq!(nested.parse(broken).unwrap_err(), reason);
+    }
+    let graph = schema(vec![("cell", dag(2, 4, 6, "conv pool"))]);
+    let diamond = graph.parse("cell=0>1|0>2|1>3|2>3:conv|pool").unwrap();
+    assert_eq!(graph.format(&diamond), "cell=0>1|0>2|1>3|2>3:conv|pool");
+    assert!(graph.parse("cell=0>1|0>2|1>3:conv|pool").is_err(), "node 2 leads nowhere");
+}
+
+#[test]
+fn short_notations_are_those_of_published_tables() {
+    let cell = GeneKind::Edges { nodes: 4, labels: names("none skip conv1 conv3 pool") };
+    let digits = schema(vec![("cell", cell)]).with_notation(Notation::Digits).unwrap();
+    let genotype = digits.parse("421203").unwrap();
+    assert_eq!(*genotype.0, [4, 2, 1, 2, 0, 3]);
+    assert_eq!(digits.format(&genotype), "421203");
+    for broken in ["42120", "4212033", "42120x", "521203", ""] {
+        assert!(digits.parse(broken).is_err(), "{broken}");
+    }
+    let tree = GeneKind::Parents { nodes: 4, canonical: true };
+    let op = || categorical("gat gcn gin");
+    let graph = schema(vec![("link", tree), ("a", op()), ("b", op())]);
+    let graph = graph.with_notation(Notation::Digits).unwrap();
+    assert_eq!(graph.format(&graph.parse("011221").unwrap()), "011221");
+    assert!(graph.parse("012021").is_err(), "not a canonical tree");
+    let width = GeneKind::Integer { low: 8, high: 64, step: 8 };
+    let sizes = schema(vec![("a", width.clone()), ("b", width)]);
+    let sizes = sizes.with_notation(Notation::List(':')).unwrap();
+    assert_eq!(*sizes.parse("8:64").unwrap().0, [0, 7]);
+    assert!(sizes.parse("8:65").is_err() && sizes.parse("8").is_err());
+    let wide = schema(vec![("a", integer(0, 10))]);
+    assert!(wide.with_notation(Notation::Digits).is_err());
+}
+
+#[test]
+fn sampling_is_uniform_over_genotypes() {
+    for schema in small() {
+        let cells = number(&schema.cardinality());
+        if cells > 600 {
+            continue;
+        }
+        let draws = 60 * cells;
+        let mut counts: BTreeMap<Genotype, u64> = BTreeMap::new();
+        let mut rng = stream(5, Purpose::Proposal, 1);
+        for _ in 0..draws {
+            *counts.entry(schema.sample(&mut rng)).or_default() += 1;
+        }
+        let seen = counts.values().map(|count| (*count as f64 - 60.0).powi(2) / 60.0).sum::<f64>();
+        let chi = seen + 60.0 * (cells - counts.len() as u64) as f64;
+        // The 99.99 % point of chi-square by Wilson and Hilferty.
+        let freedom = (cells - 1) as f64;
+        let limit = freedom
+            * (1.0 - 2.0 / (9.0 * freedom) + 3.719 * (2.0 / (9.0 * freedom)).sqrt()).powi(3);
+        assert!(chi < limit, "chi-square {chi} exceeds {limit} with {freedom} degrees of freedom");
+    }
+}
+
+#[test]
+fn single_edits_reach_every_genotype_and_never_stay() {
+    for schema in small() {
+        let total = number(&schema.cardinality());
+        if total > 3000 {
+            continue;
+        }
+        let mut rng = stream(7, Purpose::Proposal, 2);
+        let mut seen = BTreeSet::from([schema.unrank(&BigUint::ZERO).unwrap()]);
+        let mut frontier: Vec<Genotype> = seen.iter().cloned().collect();
+        while let Some(parent) = frontier.pop() {
+            for _ in 0..120 {
+                let child = schema.mutate(&parent, Mutation::OneGene, &mut rng);
+                assert_eq!(schema.check(&child), Ok(()), "{}", schema.format(&parent));
+                assert_ne!(child, parent, "{}", schema.format(&parent));
+                if seen.insert(child.clone()) {
+                    frontier.push(child);
+                }
+            }
+        }
+        assert_eq!(seen.len() as u64, total, "{:?}", schema.genes());
+    }
+}
+
+#[test]
+fn ordered_genes_move_mostly_by_one_step() {
+    let schema = schema(vec![("a", integer(0, 100))]);
+    let parent = schema.parse("a=50").unwrap();
+    let mut rng = stream(9, Purpose::Proposal, 3);
+    let steps: Vec<u32> = (0..4000)
+        .map(|_| schema.mutate(&parent, Mutation::OneGene, &mut rng).0[0].abs_diff(50))
+        .collect();
+    let share = |step| steps.iter().filter(|other| **other == step).count() as f64 / 4000.0;
+    assert!((share(1) - 0.5).abs() < 0.04 && (share(2) - 0.25).abs() < 0.04);
+}
+
+#[test]
+fn children_of_a_switch_take_an_arm_only_from_parents_that_chose_it() {
+    let schema = schema(vec![("s", switch()), ("t", switch())]);
+    let mut rng = stream(3, Purpose::Proposal, 4);
+    for _ in 0..300 {
+        let (first, second) = (schema.sample(&mut rng), schema.sample(&mut rng));
+        let child = schema.cross(&first, &second, &mut rng);
+        assert_eq!(schema.check(&child), Ok(()));
+        for at in [0, 3] {
+            let arm = child.0[at];
+            for slot in at + 1..at + 3 {
+                let from = [&first, &second].into_iter().filter(|parent| parent.0[at] == arm);
+                assert!(from.map(|parent| parent.0[slot]).any(|value| value == child.0[slot]));
+            }
+        }
+    }
+}
+
+#[test]
+fn real_operators_stay_in_range_and_prefer_the_neighbourhood() {
+    let real = GeneKind::Real { low: -5.0, high: 5.0, log: false };
+    let schema =
+        schema(vec![("x", real), ("rate", GeneKind::Real { low: 1e-4, high: 1.0, log: true })]);
+    let middle = schema.parse("x=0,rate=0.01").unwrap();
+    assert!(schema.format(&middle).starts_with("x="));
+    let mut rng = stream(4, Purpose::Proposal, 5);
+    let mut near = 0;
+    for _ in 0..1000 {
+        let child = schema.mutate(&middle, Mutation::EachGene(1.0), &mut rng);
+        near += u32::from(child.0[0].abs_diff(middle.0[0]) < u32::MAX / 10);
+        assert!(child.0[0] != middle.0[0] && child.0[1] != middle.0[1]);
+    }
+    // Polynomial mutation with index 20 moves by less than a tenth of the range with
+    // probability 1 - (1 - 0.1)^21 or so from the middle.
+    assert!(near > 850, "{near}");
+    let (low, high) =
+        (schema.parse("x=-5,rate=0.0001").unwrap(), schema.parse("x=5,rate=1").unwrap());
+    assert_eq!((&*low.0, &*high.0), ([0, 0].as_slice(), [u32::MAX, u32::MAX].as_slice()));
+    for _ in 0..200 {
+        assert_eq!(schema.check(&schema.cross(&low, &high, &mut rng)), Ok(()));
+    }
+}
+
+#[test]
+fn encodings_mark_what_does_not_apply() {
+    let schema = schema(vec![("r", repeat(0, 2)), ("cell", dag(2, 4, 6, "conv pool"))]);
+    let genotype = schema.parse("r=1,r.0.width=32,r.0.dilation=fixed,cell=0>1|1>2:pool").unwrap();
+    let mut features = Vec::new();
+    schema.encode(&genotype, &mut features);
+    assert_eq!(features.len(), schema.features().len());
+    let copy = [1.0, 0.0, f64::NAN, f64::NAN];
+    let graph = [0.5, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, f64::NAN];
+    let expected: Vec<f64> =
+        [0.5].into_iter().chain(copy).chain([f64::NAN; 4]).chain(graph).collect();
+    let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+    assert!(features.iter().zip(&expected).all(same), "{features:?}");
+    assert_eq!(schema.distance(&genotype, &genotype), 0.0);
+}
+
+#[test]
+fn senseless_genes_are_refused_with_place_and_way_out() {
+    let fault = |name: &str, kind: GeneKind| Schema::new(vec![Gene::new(name, kind)]).unwrap_err();
+    assert_eq!(fault("a", integer(3, 2)).path, "a");
+    assert!(fault("a", categorical("x x")).reason.contains("twice"));
+    assert!(fault("a b", GeneKind::Boolean).reason.contains("name"));
+    assert!(fault("a", GeneKind::Real { low: 0.0, high: 1.0, log: true }).reason.contains("log"));
+    let infinite = GeneKind::Real { low: 0.0, high: f64::INFINITY, log: false };
+    assert!(fault("a", infinite).reason.contains("range"));
+    assert!(fault("a", dag(2, 9, 9, "c")).reason.contains("nodes"));
+    assert!(fault("a", dag(5, 5, 3, "c")).reason.contains("edges"));
+    let nested = GeneKind::Repeat {
+        at_least: 0,
+        at_most: 2,
+        body: vec![Gene::new("x", categorical("p p"))],
+    };
+    assert_eq!(fault("outer", nested).path, "outer.x");
+    assert!(Schema::new(vec![]).is_err());
+    let huge = GeneKind::Repeat {
+        at_least: 0,
+        at_most: u32::MAX,
+        body: vec![Gene::new("x", GeneKind::Boolean)],
+    };
+    assert!(fault("a", huge).reason.contains("numbers"));
+}
+
+proptest! {
+    #[test]
+    fn variation_stays_in_the_schema(which in 0usize..9, seed: u64, rate in 0.0f64..=1.0) {
+        let schema = &small()[which];
+        let mut rng = stream(seed, Purpose::Proposal, 0);
+        let (first, second) = (schema.sample(&mut rng), schema.sample(&mut rng));
+        let child = schema.cross(&first, &second, &mut rng);
+        let mutant = schema.mutate(&child, Mutation::EachGene(rate), &mut rng);
+        for genotype in [&first, &second, &child, &mutant] {
+            prop_assert_eq!(schema.check(genotype), Ok(()));
+        }
+        prop_assert_eq!(schema.cross(&first, &first, &mut rng), first.clone());
+        let distance = schema.distance(&first, &second);
+        prop_assert!((0.0..=1.0).contains(&distance));
+        prop_assert_eq!(distance, schema.distance(&second, &first));
+    }
+}

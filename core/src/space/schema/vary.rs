@@ -1,0 +1,311 @@
+//! Mutation and crossover of compiled genes. It must not know names or constraints.
+//!
+//! A *site* is a place where one edit can be made: a gene, the arm of a switch, the number of
+//! copies of a repeat. Sites that do not apply, or have one value only, do not count.
+
+use rand::{Rng, RngExt};
+
+use super::node::Node;
+use crate::rng::Stream;
+
+/// The distribution index of polynomial mutation and of simulated binary crossover (Deb,
+/// Pratap, Agarwal and Meyarivan 2002, section V).
+const DISTRIBUTION_INDEX: f64 = 20.0;
+/// The largest value of a real slot.
+const REAL_MAX: f64 = u32::MAX as f64;
+
+impl Node {
+    /// The number of sites that apply.
+    pub(super) fn sites(&self, values: &[u32]) -> usize {
+        match self {
+            Self::Choice { values: limit, .. } => usize::from(*limit > 1),
+            Self::Real => 1,
+            Self::Mask { items, at_least, at_most } => {
+                usize::from(at_least < at_most || (1..*items).contains(at_least))
+            }
+            Self::Group { .. } => {
+                self.parts(values).map(|(node, at)| node.sites(&values[at..])).sum()
+            }
+            Self::Switch { arms, .. } => {
+                let inner = self.parts(values).map(|(node, at)| node.sites(&values[at..]));
+                usize::from(arms.len() > 1) + inner.sum::<usize>()
+            }
+            Self::Repeat { at_least, at_most, .. } => {
+                let inner = self.parts(values).map(|(node, at)| node.sites(&values[at..]));
+                usize::from(at_least < at_most) + inner.sum::<usize>()
+            }
+            Self::Dag(_) => 1,
+        }
+    }
+
+    /// The parts that apply, with the offset of their slots.
+    pub(super) fn parts(&self, values: &[u32]) -> impl Iterator<Item = (&Node, usize)> {
+        let (members, chosen): (&[Node], Option<usize>) = match self {
+            Self::Group { members, .. } => (members, None),
+            Self::Switch { arms, .. } => (arms, Some(values[0] as usize)),
+            _ => (&[], None),
+        };
+        let first = usize::from(chosen.is_some());
+        let members = members.iter().scan(first, |at, member| {
+            let here = *at;
+            *at += member.slots();
+            Some((member, here))
+        });
+        let members = members
+            .enumerate()
+            .filter(move |(at, _)| chosen.is_none_or(|chosen| chosen == *at))
+            .map(|(_, part)| part);
+        let copies = match self {
+            Self::Repeat { body, .. } => Some((body, values[0] as usize)),
+            _ => None,
+        };
+        let copies = copies.into_iter().flat_map(|(body, copies)| {
+            (0..copies).map(move |copy| (body.as_ref(), 1 + copy * body.slots()))
+        });
+        members.chain(copies)
+    }
+
+    /// Makes one edit at the site with this number.
+    pub(super) fn edit(&self, mut site: usize, rng: &mut Stream, values: &mut [u32]) {
+        match self {
+            Self::Choice { values: limit, ordered } => {
+                values[0] = another(values[0], *limit, *ordered, rng);
+            }
+            Self::Real => values[0] = polynomial(values[0], rng),
+            Self::Mask { items, at_least, at_most } => {
+                values[0] = another_mask(values[0], *items, *at_least..=*at_most, rng);
+            }
+            Self::Dag(table) => table.mutate(rng, values),
+            Self::Switch { arms, .. } if arms.len() > 1 && site == 0 => {
+                let arm = another(values[0], arms.len() as u32, false, rng) as usize;
+                values.fill(0);
+                values[0] = arm as u32;
+                let at = 1 + arms[..arm].iter().map(Node::slots).sum::<usize>();
+                arms[arm].sample(rng, &mut values[at..at + arms[arm].slots()]);
+            }
+            Self::Repeat { at_least, at_most, body, .. } if at_least < at_most && site == 0 => {
+                self.resize(*at_least, *at_most, body, rng, values);
+            }
+            Self::Group { .. } | Self::Switch { .. } | Self::Repeat { .. } => {
+                site -= self.own_sites();
+                let parts: Vec<(&Node, usize)> = self.parts(values).collect();
+                for (node, at) in parts {
+                    let slots = &mut values[at..at + node.slots()];
+                    let sites = node.sites(slots);
+                    if site < sites {
+                        return node.edit(site, rng, slots);
+                    }
+                    site -= sites;
+                }
+            }
+        }
+    }
+
+    fn own_sites(&self) -> usize {
+        match self {
+            Self::Switch { arms, .. } => usize::from(arms.len() > 1),
+            Self::Repeat { at_least, at_most, .. } => usize::from(at_least < at_most),
+            _ => 0,
+        }
+    }
+
+    /// Inserts a copy (a fresh one or a duplicate) anywhere, or deletes one.
+    fn resize(
+        &self,
+        at_least: u32,
+        at_most: u32,
+        body: &Node,
+        rng: &mut Stream,
+        values: &mut [u32],
+    ) {
+        let (copies, size) = (values[0], body.slots());
+        let grows = copies < at_most && (copies == at_least || rng.random::<bool>());
+        let slots = &mut values[1..];
+        if grows {
+            let at = rng.random_range(0..=copies as usize) * size;
+            slots.copy_within(at..copies as usize * size, at + size);
+            let fresh = copies == 0 || rng.random::<bool>();
+            if fresh {
+                slots[at..at + size].fill(0);
+                body.sample(rng, &mut slots[at..at + size]);
+            } else if at == copies as usize * size {
+                // Behind the last copy there is nothing to move, so the duplicate is made here.
+                slots.copy_within(at - size..at, at);
+            }
+            values[0] = copies + 1;
+        } else {
+            let at = rng.random_range(0..copies as usize) * size;
+            slots.copy_within(at + size..copies as usize * size, at);
+            slots[(copies as usize - 1) * size..copies as usize * size].fill(0);
+            values[0] = copies - 1;
+        }
+    }
+
+    /// Edits each site with this probability, the sites of what an edit has brought in excepted.
+    pub(super) fn edit_each(&self, probability: f64, rng: &mut Stream, values: &mut [u32]) {
+        let hit = |rng: &mut Stream| rng.random::<f64>() < probability;
+        match self {
+            Self::Group { members, .. } => {
+                let mut at = 0;
+                for member in members {
+                    let end = at + member.slots();
+                    member.edit_each(probability, rng, &mut values[at..end]);
+                    at = end;
+                }
+            }
+            Self::Switch { .. } | Self::Repeat { .. } => {
+                if self.own_sites() > 0 && hit(rng) {
+                    return self.edit(0, rng, values);
+                }
+                let parts: Vec<(&Node, usize)> = self.parts(values).collect();
+                for (node, at) in parts {
+                    node.edit_each(probability, rng, &mut values[at..at + node.slots()]);
+                }
+            }
+            leaf => {
+                if leaf.sites(values) > 0 && hit(rng) {
+                    leaf.edit(0, rng, values);
+                }
+            }
+        }
+    }
+
+    /// Mixes `other` into `values`: see [`super::Schema::cross`].
+    pub(super) fn cross(&self, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
+        match self {
+            Self::Choice { .. } | Self::Mask { .. } => {
+                if !rng.random::<bool>() {
+                    values[0] = other[0];
+                }
+            }
+            Self::Real => values[0] = binary_crossover(values[0], other[0], rng),
+            Self::Dag(table) => table.cross(other, rng, values),
+            Self::Group { members, .. } => {
+                let mut at = 0;
+                for member in members {
+                    let end = at + member.slots();
+                    member.cross(&other[at..end], rng, &mut values[at..end]);
+                    at = end;
+                }
+            }
+            Self::Switch { .. } => {
+                if values[0] != other[0] {
+                    if rng.random::<bool>() {
+                        values.copy_from_slice(other);
+                    }
+                    return;
+                }
+                let parts: Vec<(&Node, usize)> = self.parts(values).collect();
+                for (node, at) in parts {
+                    let end = at + node.slots();
+                    node.cross(&other[at..end], rng, &mut values[at..end]);
+                }
+            }
+            Self::Repeat { body, .. } => {
+                if values[0] == other[0] {
+                    let parts: Vec<(&Node, usize)> = self.parts(values).collect();
+                    for (node, at) in parts {
+                        let end = at + node.slots();
+                        node.cross(&other[at..end], rng, &mut values[at..end]);
+                    }
+                    return;
+                }
+                // One point: the head of the one, the tail and the length of the other.
+                let point = rng.random_range(0..=values[0].min(other[0]) as usize);
+                let cut = 1 + point * body.slots();
+                if rng.random::<bool>() {
+                    values[cut..].copy_from_slice(&other[cut..]);
+                    values[0] = other[0];
+                } else {
+                    values[1..cut].copy_from_slice(&other[1..cut]);
+                }
+            }
+        }
+    }
+}
+
+/// Another value below `limit`, which is above 1: any with equal chance, or where values are
+/// ordered most often a neighbour, a step of k values being half as likely as one of k - 1.
+fn another(value: u32, limit: u32, ordered: bool, rng: &mut Stream) -> u32 {
+    if !ordered {
+        let drawn = rng.random_range(0..limit - 1);
+        return drawn + u32::from(drawn >= value);
+    }
+    let (below, above) = (value, limit - 1 - value);
+    let up = above > 0 && (below == 0 || rng.random::<bool>());
+    let room = if up { above } else { below };
+    let step = (rng.next_u32().trailing_ones() + 1).min(room);
+    if up { value + step } else { value - step }
+}
+
+fn another_mask(
+    mask: u32,
+    items: u32,
+    sizes: std::ops::RangeInclusive<u32>,
+    rng: &mut Stream,
+) -> u32 {
+    let flipped = |mask: u32, bit: u32| mask ^ (1 << bit);
+    let one = flipped(mask, rng.random_range(0..items));
+    if sizes.contains(&one.count_ones()) {
+        return one;
+    }
+    let pick = |set: u32, rng: &mut Stream| {
+        let nth = rng.random_range(0..set.count_ones() as usize);
+        (0..items).filter(|bit| set >> bit & 1 == 1).nth(nth).unwrap_or(0)
+    };
+    let absent = !mask & (((1u64 << items) - 1) as u32);
+    if mask == 0 || absent == 0 {
+        return flipped(mask, rng.random_range(0..items));
+    }
+    let (out, into) = (pick(mask, rng), pick(absent, rng));
+    flipped(flipped(mask, out), into)
+}
+
+/// Polynomial mutation, bounded (Deb and Goyal 1996; the form of Deb's NSGA-II code).
+fn polynomial(value: u32, rng: &mut Stream) -> u32 {
+    let x = f64::from(value) / REAL_MAX;
+    let power = DISTRIBUTION_INDEX + 1.0;
+    let u = rng.random::<f64>();
+    let delta = if u < 0.5 {
+        let reach = libm::pow(1.0 - x, power);
+        libm::pow(2.0 * u + (1.0 - 2.0 * u) * reach, 1.0 / power) - 1.0
+    } else {
+        let reach = libm::pow(x, power);
+        1.0 - libm::pow(2.0 * (1.0 - u) + 2.0 * (u - 0.5) * reach, 1.0 / power)
+    };
+    let child = on_grid(x + delta);
+    if child == value { if value == u32::MAX { value - 1 } else { value + 1 } } else { child }
+}
+
+/// One child of simulated binary crossover, bounded (Deb and Agrawal 1995; the form of Deb's
+/// NSGA-II code, in which each variable is crossed with probability 1/2 and the two children
+/// exchange it with probability 1/2).
+fn binary_crossover(first: u32, second: u32, rng: &mut Stream) -> u32 {
+    let swap = rng.random::<bool>();
+    let (one, other) = if swap { (second, first) } else { (first, second) };
+    if rng.random::<bool>() || first == second {
+        return one;
+    }
+    let (low, high) =
+        (f64::from(first.min(second)) / REAL_MAX, f64::from(first.max(second)) / REAL_MAX);
+    let u = rng.random::<f64>();
+    let power = DISTRIBUTION_INDEX + 1.0;
+    let spread = |room: f64| {
+        let alpha = 2.0 - libm::pow(1.0 + 2.0 * room / (high - low), -power);
+        if u <= 1.0 / alpha {
+            libm::pow(u * alpha, 1.0 / power)
+        } else {
+            libm::pow(1.0 / (2.0 - u * alpha), 1.0 / power)
+        }
+    };
+    let child = if one < other {
+        0.5 * (low + high - spread(low) * (high - low))
+    } else {
+        0.5 * (low + high + spread(1.0 - high) * (high - low))
+    };
+    on_grid(child)
+}
+
+fn on_grid(x: f64) -> u32 {
+    (x.clamp(0.0, 1.0) * REAL_MAX).round() as u32
+}
