@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod declared;
 pub mod nasbench201;
 pub mod schema;
 
@@ -105,4 +106,4 @@ pub struct SpaceEntry {
 }
 
 /// Every search space that a campaign can name.
-pub const SPACES: &[SpaceEntry] = &[nasbench201::ENTRY];
+pub const SPACES: &[SpaceEntry] = &[nasbench201::ENTRY, declared::ENTRY];

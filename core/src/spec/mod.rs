@@ -20,6 +20,7 @@ pub use evaluator::{
     TabularSettings, TrainSettings,
 };
 pub use fault::{Fault, Faults};
+pub(crate) use section::Item;
 pub use section::Section;
 
 use std::collections::BTreeMap;

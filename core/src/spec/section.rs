@@ -141,12 +141,12 @@ impl<'d> Section<'d> {
     }
 
     /// The keys in the order of the file.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.node.entries().iter().map(|entry| entry.key.as_str())
     }
 
     /// Like [`Self::fault`] for a key that the user chose, which may hold any character.
-    pub(super) fn fault_at_entry(
+    pub(crate) fn fault_at_entry(
         &self,
         key: &str,
         message: impl Into<String>,
@@ -164,7 +164,7 @@ impl<'d> Section<'d> {
     }
 
     /// The value at `key`, if there is one.
-    pub(super) fn item(&self, key: &str) -> Option<Item<'_>> {
+    pub(crate) fn item(&self, key: &str) -> Option<Item<'_>> {
         let entry = self.node.entry(key).filter(|entry| !entry.value.is_null())?;
         Some(Item {
             node: &entry.value,
@@ -174,7 +174,7 @@ impl<'d> Section<'d> {
     }
 
     /// The elements of the list at `key`: none if it is absent, or no list, which is a fault.
-    pub(super) fn items(&self, key: &str) -> Vec<Item<'_>> {
+    pub(crate) fn items(&self, key: &str) -> Vec<Item<'_>> {
         let Some(list) = self.item(key) else { return Vec::new() };
         let Content::Sequence(nodes) = &list.node.content else {
             self.fault(
@@ -196,7 +196,7 @@ impl<'d> Section<'d> {
     }
 
     /// The same section without `key`, which someone else has read.
-    pub(super) fn without(mut self, key: &'static str) -> Self {
+    pub(crate) fn without(mut self, key: &'static str) -> Self {
         self.hidden = Some(key);
         self
     }
@@ -219,7 +219,7 @@ impl<'d> Section<'d> {
 
 /// A value whose kind is open: a name, or a mapping.
 #[derive(Debug, Clone)]
-pub(super) struct Item<'d> {
+pub(crate) struct Item<'d> {
     node: &'d Node,
     path: String,
     faults: Rc<RefCell<Vec<Fault>>>,
@@ -227,7 +227,7 @@ pub(super) struct Item<'d> {
 
 impl<'d> Item<'d> {
     /// The text of a value that is no list or mapping.
-    pub(super) fn text(&self) -> Option<&'d str> {
+    pub(crate) fn text(&self) -> Option<&'d str> {
         match &self.node.content {
             Content::Scalar { text, .. } => Some(text),
             _ => None,
@@ -235,7 +235,7 @@ impl<'d> Item<'d> {
     }
 
     /// The mapping; anything else is a fault.
-    pub(super) fn section(&self) -> Option<Section<'d>> {
+    pub(crate) fn section(&self) -> Option<Section<'d>> {
         if matches!(self.node.content, Content::Mapping(_)) {
             return Some(self.as_section(Cow::Borrowed(self.node)));
         }
@@ -252,23 +252,37 @@ impl<'d> Item<'d> {
     }
 
     /// Records a fault at this value.
-    pub(super) fn fault(&self, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn fault(&self, message: impl Into<String>, help: impl Into<String>) {
         let fault = self.node.place.fault(&self.path, message.into(), Some(help.into()));
         push(&self.faults, fault);
     }
 
     /// Records a fault at `key` inside this value, or at the value if there is no such key.
-    pub(super) fn fault_at(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn fault_at(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.as_section(Cow::Borrowed(self.node)).fault(key, message, help);
     }
 
     /// Whether this is a list without elements.
-    pub(super) fn is_empty_list(&self) -> bool {
+    pub(crate) fn is_empty_list(&self) -> bool {
         matches!(&self.node.content, Content::Sequence(nodes) if nodes.is_empty())
     }
 
+    /// Whether this is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(&self.node.content, Content::Sequence(_))
+    }
+
+    /// Whether this is a list or a mapping without content.
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.node.content {
+            Content::Sequence(nodes) => nodes.is_empty(),
+            Content::Mapping(entries) => entries.is_empty(),
+            Content::Scalar { .. } => false,
+        }
+    }
+
     /// What the value is, for messages.
-    pub(super) fn description(&self) -> String {
+    pub(crate) fn description(&self) -> String {
         self.node.description()
     }
 

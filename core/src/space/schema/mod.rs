@@ -210,9 +210,13 @@ impl Schema {
         differences.sum::<f64>() / self.features.len().max(1) as f64
     }
 
-    /// A genotype in the schema's notation.
+    /// A genotype in the schema's notation; of a foreign one its plain numbers, which no notation
+    /// reads.
     #[must_use]
     pub fn format(&self, genotype: &Genotype) -> String {
+        if self.check(genotype).is_err() {
+            return format!("{:?}", genotype.0);
+        }
         text::format(self, &genotype.0)
     }
 

@@ -65,9 +65,6 @@ pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaErro
 }
 
 pub(super) fn format(schema: &Schema, values: &[u32]) -> String {
-    if schema.root.check(values).is_err() {
-        return format!("{values:?}");
-    }
     let Node::Group { members, .. } = &schema.root else { return String::new() };
     match schema.notation {
         Notation::Named => {
@@ -165,9 +162,13 @@ fn value_text(kind: &GeneKind, values: &[u32]) -> String {
             let pairs = (1..nodes).flat_map(|j| (0..j).map(move |i| (i, j)));
             let edges = pairs.filter(|(i, j)| values[1] & dag::edge(*i, *j) != 0);
             let edges: Vec<String> = edges.map(|(i, j)| format!("{i}>{j}")).collect();
+            let edges = edges.join(&BAR.to_string());
+            if nodes == 2 {
+                return edges;
+            }
             let inner = values[2..nodes as usize].iter();
             let inner = inner.map(|label| labels[*label as usize].as_ref()).collect();
-            format!("{}:{}", edges.join(&BAR.to_string()), listed(inner))
+            format!("{edges}:{}", listed(inner))
         }
     }
 }
@@ -333,8 +334,7 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
         }
         GeneKind::Dag { labels, most_nodes, .. } => {
             let (edges, inner) = text.split_once(':').unwrap_or((text, ""));
-            let inner: Vec<&str> =
-                inner.split(BAR).filter(|label| !matches!(*label, "-" | "")).collect();
+            let inner: Vec<&str> = inner.split(BAR).filter(|label| !label.is_empty()).collect();
             let nodes = inner.len() as u32 + 2;
             if nodes > *most_nodes {
                 return Err(format!("it has {nodes} nodes, at most {most_nodes}"));

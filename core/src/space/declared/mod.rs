@@ -1,0 +1,75 @@
+//! Spaces that a campaign declares itself: its genes in YAML, without a line of Rust. Their
+//! architectures are looked up in a table or evaluated by a program that knows what the genes
+//! mean; they have no network here.
+//!
+//! `read` takes the genes from a campaign, `write` gives them back with every default.
+
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError};
+use crate::graph::{CanonicalHash, Graph};
+
+const NAME: &str = "declared";
+
+/// The line of this space in [`super::SPACES`].
+pub const ENTRY: SpaceEntry = SpaceEntry {
+    name: NAME,
+    summary: "genes declared in the campaign: numbers, choices, subsets, switches, repeats, trees \
+              and graphs, for architectures of a table or of an evaluator of one's own",
+    build: |section| Some(Arc::new(Declared { schema: read::schema(section)? })),
+};
+
+/// A space of declared genes; different genotypes are different candidates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    schema: Schema,
+}
+
+impl SearchSpace for Declared {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        write::parameters(&self.schema)
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError> {
+        self.schema.check(genotype).map_err(foreign)?;
+        // Slots of genes that do not apply hold 0, so equal architectures have equal slots.
+        let slots: Vec<u8> = genotype.0.iter().flat_map(|slot| slot.to_le_bytes()).collect();
+        Ok(CanonicalHash::of("cambrian declared space v1", [slots.as_slice()]))
+    }
+
+    fn has_networks(&self) -> bool {
+        false
+    }
+
+    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
+        self.schema.check(genotype).map_err(foreign)?;
+        let reason = "a declared space has genes only".to_owned();
+        Err(SpaceError::NoNetwork { space: NAME, reason })
+    }
+
+    fn format(&self, genotype: &Genotype) -> String {
+        self.schema.format(genotype)
+    }
+
+    fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
+        self.schema.parse(text).map_err(foreign)
+    }
+}
+
+fn foreign(reason: String) -> SpaceError {
+    SpaceError::Foreign { space: NAME, reason }
+}

@@ -1,0 +1,79 @@
+use super::*;
+use crate::space::SPACES;
+use crate::space::contract;
+use crate::spec::Section;
+
+const CONVOLUTIONS: &str = "\
+genes:
+  depth: {int: [1, 10]}
+  rate: {real: [0.0001, 0.1], log: true}
+  act: {cat: [relu, silu]}
+  bias: bool
+  inputs: {subset: [a, b, c], size: 2}
+  dilation: {switch: {fixed: {}, exp: {base: {cat: [2, 4], ordered: true}}}}
+  layers: {repeat: {width: {cat: [1, 2, 4, 8], ordered: true}}, count: [1, 3]}
+  link: {parents: 4, canonical: true}
+  cell: {edges: [none, skip, conv], nodes: 3}
+  graph: {dag: [conv, pool], nodes: [2, 4], max_edges: 5}
+";
+
+fn build(text: &str) -> Result<Arc<dyn SearchSpace>, String> {
+    let entry = SPACES.iter().find(|entry| entry.name == NAME).unwrap();
+    let section = Section::from_text(text).map_err(|faults| faults.to_string())?;
+    let space = (entry.build)(&section);
+    section.finish().map_err(|faults| faults.to_string())?;
+    Ok(space.expect("a clean section gives a space"))
+}
+
+#[test]
+fn declared_spaces_keep_the_contract_of_all_spaces() {
+    let digits = "genes: {ops: {edges: [none, skip, c1, c3, pool], nodes: 4}}\nnotation: digits";
+    let sizes = "genes: {a: {int: [8, 64], step: 8}, b: {int: [8, 64], step: 8}}\n\
+                 notation: 'list :'";
+    let nested =
+        "genes: {r: {repeat: {s: {switch: {x: {}, y: {k: {int: [1, 3]}}}}}, count: [0, 3]}}";
+    for text in [CONVOLUTIONS, digits, sizes, nested] {
+        contract::check(build(text).unwrap().as_ref());
+    }
+}
+
+#[test]
+fn the_order_of_genes_survives_being_stored() {
+    let space = build("genes: {z: {int: [0, 3]}, a: {int: [0, 3]}}\nnotation: digits").unwrap();
+    let again = build(&space.parameters().to_string()).unwrap();
+    let genotype = space.parse("31").unwrap();
+    assert_eq!(*genotype.0, [3, 1]);
+    assert_eq!(again.format(&genotype), "31");
+    assert_eq!(space.canonical_hash(&genotype), again.canonical_hash(&genotype));
+}
+
+#[test]
+fn malformed_declarations_are_placed_and_explained() {
+    let cases = [
+        ("{}", "1:1: genes: is missing"),
+        ("genes: {}", "1:8: genes: has no genes"),
+        ("genes:\n  depth: {int: [5, 1]}", "2:10: genes.depth: `depth` has no values from 5 to 1"),
+        ("genes:\n  depth: {int: [1]}", "2:16: genes.depth.int"),
+        ("genes:\n  depth: {int: [1, 5], stride: 2}", "2:24: genes.depth.stride: unknown key"),
+        ("genes:\n  depth: {whole: 3}", "2:10: genes.depth: a gene says its kind by one key"),
+        ("genes:\n  act: {cat: [relu, relu]}", "2:8: genes.act: `act` names `relu` twice"),
+        ("genes:\n  s: {switch: {x: {k: {int: [2, 1]}}}}", "2:23: genes.s.switch.x.k: `k` has no"),
+        ("genes:\n  r: {repeat: {k: bool}}", "2:6: genes.r.count: is missing"),
+        ("genes:\n  d: {dag: [c], nodes: [2, 12]}", "2:6: genes.d: `d` has 2 to 12 nodes"),
+        ("genes:\n  a: {int: [0, 20]}\nnotation: digits", "cannot be written in this notation"),
+        ("genes: {a: bool}\nnotation: morse", "2:11: notation: there is no notation `morse`"),
+        ("genes: {a: {real: [0, .nan]}}", "a: `a` has no range"),
+        ("genes: {a: {real: [0, 1], log: true}}", "`a` is logarithmic, but begins at 0"),
+        ("genes: {a: {cat: ['x y', z]}}", "`a` has the unusable name `x y`"),
+    ];
+    for (text, expected) in cases {
+        let faults = build(text).unwrap_err();
+        assert!(faults.contains(expected), "{text}\nexpected {expected}\nfound {faults}");
+    }
+    // All faults at once.
+    let faults = build("genes:\n  a: {int: [2, 1]}\n  b: {cat: []}").unwrap_err();
+    assert!(
+        faults.contains("`a` has no values") && faults.contains("`b` has 0 choices"),
+        "{faults}"
+    );
+}

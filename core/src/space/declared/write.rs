@@ -1,0 +1,48 @@
+//! Declared genes as the JSON that `read` takes. Genes are a list here, since the order of a
+//! mapping's keys does not survive every format, and slots follow the order of the genes.
+
+use serde_json::{Value, json};
+
+use crate::space::Schema;
+use crate::space::schema::{Gene, GeneKind, Notation};
+
+/// Every parameter of the space.
+pub(super) fn parameters(schema: &Schema) -> Value {
+    let notation = match schema.notation() {
+        Notation::Named => "named".to_owned(),
+        Notation::Digits => "digits".to_owned(),
+        Notation::List(separator) => format!("list {separator}"),
+    };
+    json!({"genes": genes(schema.genes()), "notation": notation})
+}
+
+fn genes(genes: &[Gene]) -> Value {
+    genes.iter().map(|gene| named(&gene.name, &gene.kind)).collect()
+}
+
+fn named(name: &str, kind: &GeneKind) -> Value {
+    let mut gene = match kind {
+        GeneKind::Integer { low, high, step } => json!({"int": [low, high], "step": step}),
+        GeneKind::Categorical { choices, ordered } => json!({"cat": choices, "ordered": ordered}),
+        GeneKind::Real { low, high, log } => json!({"real": [low, high], "log": log}),
+        GeneKind::Boolean => json!({"bool": true}),
+        GeneKind::Subset { of, at_least, at_most } => {
+            json!({"subset": of, "size": [at_least, at_most]})
+        }
+        GeneKind::Switch { arms } => {
+            let arm =
+                |(name, body): &(Box<str>, Vec<Gene>)| json!({"name": name, "genes": genes(body)});
+            json!({"switch": arms.iter().map(arm).collect::<Vec<_>>()})
+        }
+        GeneKind::Repeat { at_least, at_most, body } => {
+            json!({"repeat": genes(body), "count": [at_least, at_most]})
+        }
+        GeneKind::Parents { nodes, canonical } => json!({"parents": nodes, "canonical": canonical}),
+        GeneKind::Edges { nodes, labels } => json!({"edges": labels, "nodes": nodes}),
+        GeneKind::Dag { least_nodes, most_nodes, max_edges, labels } => {
+            json!({"dag": labels, "nodes": [least_nodes, most_nodes], "max_edges": max_edges})
+        }
+    };
+    gene["name"] = name.into();
+    gene
+}
