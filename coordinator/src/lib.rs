@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod embedded;
+mod fitting;
 mod grpc;
 pub mod handle;
 pub mod replay;

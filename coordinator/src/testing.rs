@@ -50,7 +50,8 @@ pub(crate) fn outcome(assignment: &Assignment) -> ReportedOutcome {
         let message = "made up".into();
         return ReportedOutcome::Failed(Failure { kind: FailureKind::Crash, message });
     }
-    let accuracy = 50.0 + (assignment.graph.macs() % 997) as f64 / 20.0;
+    let accuracy =
+        50.0 + (assignment.graph.as_ref().map_or(0, |graph| graph.macs()) % 997) as f64 / 20.0;
     let measured = Measurement::new("accuracy".into(), accuracy, Some(0.5), trained()).unwrap();
     ReportedOutcome::Measured(vec![measured])
 }

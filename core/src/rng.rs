@@ -18,6 +18,8 @@ pub enum Purpose {
     Proposal,
     /// Training and measuring the candidate with the ordinal given.
     Evaluation,
+    /// Fitting the model with the ordinal given.
+    Model,
     /// Faults of a simulated cluster.
     Simulation,
 }
@@ -27,6 +29,7 @@ impl Purpose {
         match self {
             Purpose::Proposal => b"proposal",
             Purpose::Evaluation => b"evaluation",
+            Purpose::Model => b"model",
             Purpose::Simulation => b"simulation",
         }
     }

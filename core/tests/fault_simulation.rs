@@ -36,10 +36,11 @@ impl Evaluate for Flaky {
             let failure = Failure { kind, message: "simulated".into() };
             return Evaluation { outcome: ReportedOutcome::Failed(failure), duration };
         }
-        let params = assignment.graph.params() as f64;
+        let graph = assignment.graph.as_ref().expect("the space has networks");
+        let params = graph.params() as f64;
         let measured = assignment.stage.measures.iter().map(|metric| match metric.as_str() {
             "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4)),
-            _ => support::measurement("latency", assignment.graph.macs() as f64 * 1e-7),
+            _ => support::measurement("latency", graph.macs() as f64 * 1e-7),
         });
         Evaluation { outcome: ReportedOutcome::Measured(measured.collect()), duration }
     }
@@ -76,6 +77,7 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
     let campaigns =
         [spec(seed, algorithm, 1 + (seed / 4 % 2) as u32, 24), spec(seed + 1, "random", 1, 5)];
     let settings = SimulationSettings {
+        fit_duration: Span(0),
         seed,
         workers: 1 + (seed % 5) as u32,
         slots: 1 + (seed / 3 % 2) as u32,

@@ -1,11 +1,12 @@
 //! The commands that share a transaction, and all that waits for it: replies, effects, queries.
 
-use cambrian_core::engine::{Command, Effect, Engine, Event, State, Step};
+use cambrian_core::engine::{Command, Effect, Engine, Event, Fit, State, Step};
 use cambrian_core::id::{SessionId, WorkerId};
 use cambrian_core::time::{Span, Timestamp};
 use cambrian_proto::convert::worker::Registration;
 
 use crate::connection::{Closed, Connection, Connections};
+use crate::fitting::Fitter;
 use crate::handle::{Answer, CallError, Message, Query, Reply};
 use crate::store::StoreError;
 
@@ -17,6 +18,7 @@ enum After {
     Close(WorkerId, SessionId, Closed),
     Forget(WorkerId, SessionId),
     Perform(Effect),
+    Fit(Fit),
 }
 
 /// Commands that are handled and not yet stored.
@@ -61,7 +63,7 @@ impl Batch {
     }
 
     fn keep(&mut self, step: Step) {
-        let Step { at, events, effects } = step;
+        let Step { at, events, effects, fits } = step;
         for event in events {
             self.visible |= is_visible(&event);
             if event.is_durable() {
@@ -69,6 +71,7 @@ impl Batch {
             }
         }
         self.after.extend(effects.into_iter().map(After::Perform));
+        self.after.extend(fits.into_iter().map(After::Fit));
     }
 
     fn command(&mut self, engine: &mut Engine, now: Timestamp, command: Command, reply: Reply) {
@@ -136,7 +139,13 @@ impl Batch {
     }
 
     /// The events are stored: does all that waited for that.
-    pub(super) fn release(self, state: &State, connections: &mut Connections, lease_length: Span) {
+    pub(super) fn release(
+        self,
+        state: &State,
+        connections: &mut Connections,
+        fitter: &Fitter,
+        lease_length: Span,
+    ) {
         for after in self.after {
             match after {
                 // Whoever has stopped waiting does not need the answer.
@@ -148,6 +157,7 @@ impl Batch {
                 After::Close(worker, session, why) => connections.close(worker, session, why),
                 After::Forget(worker, session) => connections.forget(worker, session),
                 After::Perform(effect) => connections.perform(effect),
+                After::Fit(fit) => fitter.start(fit),
             }
         }
         for query in self.queries {
@@ -165,7 +175,7 @@ impl Batch {
                 After::Open(_, connection) | After::Refuse(connection, _) => {
                     connection.refuse(Closed::StorageFailed);
                 }
-                After::Close(..) | After::Forget(..) | After::Perform(_) => {}
+                After::Close(..) | After::Forget(..) | After::Perform(_) | After::Fit(_) => {}
             }
         }
         self.queries
@@ -173,7 +183,14 @@ impl Batch {
 }
 
 fn is_visible(event: &Event) -> bool {
-    !matches!(event, Event::LeaseRenewed { .. } | Event::WorkerSeen(_) | Event::CreditSet { .. })
+    !matches!(
+        event,
+        Event::LeaseRenewed { .. }
+            | Event::WorkerSeen(_)
+            | Event::CreditSet { .. }
+            | Event::FitStarted { .. }
+            | Event::ModelAdopted { .. }
+    )
 }
 
 /// The connection that a worker's command came on.
@@ -191,6 +208,7 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
         | Command::ResumeCampaign(_)
         | Command::CancelCampaign(_)
         | Command::RegisterWorker { .. }
+        | Command::ModelFitted { .. }
         | Command::Tick => None,
     }
 }

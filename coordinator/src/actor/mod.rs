@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::connection::{Closed, Connections};
+use crate::fitting::Fitter;
 use crate::handle::{Handle, Message};
 use crate::store::{Store, StoreError};
 use batch::Batch;
@@ -104,8 +105,8 @@ impl Actor {
         let (publish, changes) = watch::channel(0);
         let ended = CancellationToken::new();
         let engine = Engine::new(EngineSettings { lease_length: settings.lease_length });
-        let mut owner =
-            Owner { engine, store, clock, settings, connections: Connections::default(), publish };
+        let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
+        let mut owner = Owner { engine, store, clock, settings, connections, fitter, publish };
         owner.restart()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let guard = ended.clone().drop_guard();
@@ -132,6 +133,7 @@ struct Owner {
     clock: Arc<dyn Clock>,
     settings: ActorSettings,
     connections: Connections,
+    fitter: Fitter,
     publish: watch::Sender<u64>,
 }
 
@@ -180,6 +182,7 @@ impl Owner {
                 batch.release(
                     self.engine.state(),
                     &mut self.connections,
+                    &self.fitter,
                     self.settings.lease_length,
                 );
                 if changed {
@@ -235,7 +238,10 @@ impl Owner {
         self.engine.state().check().map_err(inconsistent)?;
         let mut batch = Batch::default();
         batch.step(&mut self.engine, self.clock.now(), Command::Start);
-        Ok(self.append(&batch)?)
+        self.append(&batch)?;
+        let (state, lease_length) = (self.engine.state(), self.settings.lease_length);
+        batch.release(state, &mut self.connections, &self.fitter, lease_length);
+        Ok(())
     }
 }
 

@@ -67,6 +67,8 @@ pub fn kind(event: &Event) -> &'static str {
         Event::CampaignResumed(_) => "campaign_resumed",
         Event::CampaignDraining { .. } => "campaign_draining",
         Event::CampaignFinished { .. } => "campaign_finished",
+        Event::FitStarted { .. } => "fit_started",
+        Event::ModelAdopted { .. } => "model_adopted",
         Event::CandidateProposed { .. } => "candidate_proposed",
         Event::CandidateInfeasible { .. } => "candidate_infeasible",
         Event::TaskQueued { .. } => "task_queued",

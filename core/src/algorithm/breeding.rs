@@ -74,7 +74,8 @@ impl<'a> Novelty<'a> {
             .find_map(|rank| self.admit(self.space.schema().unrank(&rank.into())?, Origin::Sampled))
     }
 
-    fn admit(&self, genotype: Genotype, origin: Origin) -> Option<Proposal> {
+    /// The genotype as a proposal, if its network is new.
+    pub(super) fn admit(&self, genotype: Genotype, origin: Origin) -> Option<Proposal> {
         let key = self.space.canonical_hash(&genotype).ok()?;
         (!self.known.contains(&key)).then_some(Proposal { genotype, key, origin })
     }

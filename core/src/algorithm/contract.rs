@@ -36,6 +36,11 @@ const VARIANTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("random", &["{}"]),
+    ("tpe", &["{}", "{initial: 2}"]),
+    (
+        "surrogate",
+        &["{}", "{initial: 2, search_until: 20, parzen_share: 0.3, training_results: 30}"],
+    ),
 ];
 
 fn variants() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -216,6 +221,8 @@ fn golden_runs_are_unchanged() {
         ("regularized_evolution", "{population: 6, sample: 3}"),
         ("regularized_evolution", "{population: 6, sample: 3, weights: {accuracy: 1}}"),
         ("random", "{}"),
+        ("tpe", "{initial: 4}"),
+        ("surrogate", "{initial: 4, search_until: 10}"),
     ];
     for entry in ALGORITHMS {
         assert!(settings.iter().any(|(name, _)| *name == entry.name), "{}", entry.name);

@@ -6,10 +6,14 @@
 //! objective: all objectives arrive minimised.
 
 mod breeding;
+mod model;
 mod nsga2;
+mod observations;
 mod random;
 mod ranking;
 mod regularized_evolution;
+mod surrogate;
+mod tpe;
 
 #[cfg(test)]
 mod contract;
@@ -200,4 +204,4 @@ pub struct AlgorithmEntry {
 
 /// Every algorithm that a campaign can name.
 pub const ALGORITHMS: &[AlgorithmEntry] =
-    &[nsga2::ENTRY, regularized_evolution::ENTRY, random::ENTRY];
+    &[nsga2::ENTRY, regularized_evolution::ENTRY, random::ENTRY, tpe::ENTRY, surrogate::ENTRY];

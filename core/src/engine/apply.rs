@@ -47,6 +47,17 @@ impl State {
                     found.fix_reference();
                 }
             }
+            Event::FitStarted { campaign, results } => {
+                if let Some(found) = self.campaigns.get_mut(campaign) {
+                    found.fitting = Some(*results);
+                }
+            }
+            Event::ModelAdopted { campaign, results } => {
+                if let Some(found) = self.campaigns.get_mut(campaign) {
+                    found.fitting = None;
+                    found.algorithm.adopt(*results);
+                }
+            }
             Event::CandidateProposed { candidate, proposal, analytic } => {
                 if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
                     let mut created = Candidate::new(proposal.clone(), at);
@@ -136,6 +147,9 @@ impl State {
     fn start(&mut self, lease_length: Span, at: Timestamp) {
         self.lease_length = lease_length;
         self.ready.clear();
+        for campaign in self.campaigns.values_mut() {
+            campaign.fitting = None;
+        }
         for worker in self.workers.values_mut() {
             worker.connected = false;
             worker.credit = 0;

@@ -16,7 +16,7 @@ use super::command::SubmissionId;
 use crate::algorithm::{Algorithm, Known};
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId};
-use crate::objective::{MetricKind, MetricName, Provenance, metric};
+use crate::objective::{MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
 use crate::spec::{CampaignSpec, Stage};
 use crate::time::Timestamp;
@@ -107,6 +107,8 @@ pub struct Campaign {
     pub(super) submitted_at: Timestamp,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) algorithm: Box<dyn Algorithm>,
+    /// The number of results of the model that is being fitted; volatile.
+    pub(super) fitting: Option<u32>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) known: KnownNetworks,
     pub(super) queue: BTreeSet<TaskId>,
@@ -145,6 +147,7 @@ impl Campaign {
             submitted_at: at,
             finished_at: None,
             algorithm,
+            fitting: None,
             candidates: Vec::new(),
             known: KnownNetworks::default(),
             queue: BTreeSet::new(),
@@ -335,6 +338,7 @@ fn columns(spec: &CampaignSpec) -> Box<[MetricName]> {
     let measured = spec.stages.iter().flat_map(|stage| stage.measures.iter().cloned());
     let analytic = crate::objective::METRICS
         .iter()
+        .filter(|_| spec.space.has_networks())
         .filter(|descriptor| matches!(descriptor.kind, MetricKind::Analytic(_)))
         .map(|descriptor| MetricName::from(descriptor.name));
     for name in measured.chain(analytic) {
@@ -342,6 +346,6 @@ fn columns(spec: &CampaignSpec) -> Box<[MetricName]> {
             columns.push(name);
         }
     }
-    debug_assert!(columns.iter().all(|name| metric(name.as_str()).is_some()));
+    debug_assert!(columns.iter().all(|name| spec.metrics.find(name.as_str()).is_some()));
     columns.into()
 }

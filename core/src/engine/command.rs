@@ -123,6 +123,13 @@ pub enum Command {
         /// How long the attempt kept its slot.
         elapsed: Span,
     },
+    /// The model that a campaign's algorithm wanted has been fitted.
+    ModelFitted {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The number of results that it was fitted on.
+        results: u32,
+    },
     /// Time has passed: leases and budgets may have run out.
     Tick,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::campaign::{CampaignStatus, FinishReason};
 use super::command::{Command, Rejected, SubmissionId};
-use super::effect::{Effect, StopReason};
+use super::effect::{Effect, Fit, StopReason};
 use super::event::{Event, LeaseEnd};
 use super::failure::{Failure, FailureKind};
 use super::state::State;
@@ -36,6 +36,8 @@ pub struct Step {
     pub events: Vec<Event>,
     /// What has to happen outside, after the facts are stored.
     pub effects: Vec<Effect>,
+    /// Models to fit, after the facts are stored.
+    pub fits: Vec<Fit>,
 }
 
 /// The engine: a state and the rules by which it changes.
@@ -76,9 +78,12 @@ impl Engine {
             state: &mut self.state,
             events: Vec::new(),
             effects: Vec::new(),
+            fits: Vec::new(),
         };
         decision.handle(command)?;
-        Ok(Step { at: decision.at, events: decision.events, effects: decision.effects })
+        decision.request_fits();
+        let Decision { at, events, effects, fits, .. } = decision;
+        Ok(Step { at, events, effects, fits })
     }
 }
 
@@ -89,6 +94,7 @@ pub(super) struct Decision<'e> {
     pub(super) lease_length: Span,
     events: Vec<Event>,
     effects: Vec<Effect>,
+    fits: Vec<Fit>,
 }
 
 impl Decision<'_> {
@@ -131,9 +137,35 @@ impl Decision<'_> {
                 self.require_session(worker, session)?;
                 self.report(worker, session, (task, attempt), outcome, elapsed);
             }
+            Command::ModelFitted { campaign, results } => self.model_fitted(campaign, results),
             Command::Tick => self.tick(),
         }
         Ok(())
+    }
+
+    /// Asks for the models that algorithms want and nobody is fitting.
+    fn request_fits(&mut self) {
+        let wanted = |id: &CampaignId| {
+            let campaign = &self.state.campaigns[id];
+            let job = campaign.algorithm.wanted_fit()?;
+            let proposes = matches!(campaign.status, CampaignStatus::Running);
+            (proposes && campaign.fitting != Some(job.results)).then_some((*id, job))
+        };
+        let wanted: Vec<_> = self.state.active.iter().filter_map(wanted).collect();
+        for (campaign, job) in wanted {
+            self.emit(Event::FitStarted { campaign, results: job.results });
+            self.fits.push(Fit { campaign, job });
+        }
+    }
+
+    /// A model that is no longer wanted (a restart has asked for it twice, say) changes nothing.
+    fn model_fitted(&mut self, campaign: CampaignId, results: u32) {
+        let wanted =
+            self.state.campaigns.get(&campaign).and_then(|found| found.algorithm.wanted_fit());
+        if wanted.is_some_and(|job| job.results == results) {
+            self.emit(Event::ModelAdopted { campaign, results });
+            self.dispatch();
+        }
     }
 
     fn start(&mut self) {

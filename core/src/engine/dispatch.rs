@@ -14,9 +14,9 @@ use super::worker::Worker;
 use crate::algorithm::{Proposal, Suggestion};
 use crate::graph::Graph;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
-use crate::objective::{METRICS, Measurement, MetricKind, Provenance};
+use crate::objective::{METRICS, Measurement, MetricKind, MetricName, Provenance};
 use crate::rng::{self, Purpose};
-use crate::space::SpaceError;
+use crate::space::{Genotype, SpaceError};
 
 /// After this many proposals in a row that break the analytic constraints, a campaign gives up:
 /// the constraints leave (almost) nothing of the space.
@@ -153,10 +153,7 @@ impl Decision<'_> {
     /// Records a candidate; its first task, unless analytic metrics rule it out.
     fn admit(&mut self, candidate: CandidateId, proposal: Arc<Proposal>) -> Option<TaskId> {
         let campaign = &self.state.campaigns[&candidate.campaign];
-        let network = campaign.spec.space.lower(&proposal.genotype).and_then(|graph| {
-            let analytic = analytic_measurements(&graph);
-            analytic.map_err(|reason| SpaceError::NoNetwork { space: "this space", reason })
-        });
+        let network = campaign.analytic_of(&proposal.genotype);
         let analytic = network.as_ref().ok().cloned().unwrap_or_default();
         self.emit(Event::CandidateProposed { candidate, proposal, analytic });
         let campaign = &self.state.campaigns[&candidate.campaign];
@@ -231,18 +228,36 @@ impl Campaign {
         let candidate = self.candidate(id.ordinal).ok_or_else(missing)?;
         let stage = self.stages.get(usize::from(stage)).ok_or_else(missing)?;
         let genotype = &candidate.proposal().genotype;
-        let graph =
-            self.spec.space.lower(genotype).map_err(|error| Box::from(error.to_string()))?;
+        let lower = || self.spec.space.lower(genotype).map(Arc::new);
+        let graph = self.spec.space.has_networks().then(lower).transpose();
+        let graph = graph.map_err(|error| Box::from(error.to_string()))?;
         let ordinal = u64::from(id.ordinal.0);
         Ok(Assignment {
             task,
             attempt,
             candidate: id,
-            graph: Arc::new(graph),
+            graph,
             genotype: self.spec.space.format(genotype).into(),
             stage: stage.clone(),
             seed: rng::derived_seed(self.spec.seed, Purpose::Evaluation, ordinal),
         })
+    }
+}
+
+impl Campaign {
+    /// The metrics that follow from the network alone, those that a stage measures left out; none
+    /// in a space without networks.
+    fn analytic_of(&self, genotype: &Genotype) -> Result<Vec<Measurement>, SpaceError> {
+        if !self.spec.space.has_networks() {
+            return Ok(Vec::new());
+        }
+        let graph = self.spec.space.lower(genotype)?;
+        let mut analytic = analytic_measurements(&graph)
+            .map_err(|reason| SpaceError::NoNetwork { space: "this space", reason })?;
+        let measured =
+            |name: &MetricName| self.stages.iter().any(|stage| stage.measures.contains(name));
+        analytic.retain(|measurement| !measured(&measurement.metric));
+        Ok(analytic)
     }
 }
 

@@ -1,11 +1,13 @@
-//! What has to happen outside after the events of a step are stored: messages to workers.
+//! What has to happen outside after the events of a step are stored: messages to workers, models
+//! to fit.
 //!
 //! Effects are data. Performing one may fail or be lost; the engine recovers through leases.
 
 use std::sync::Arc;
 
+use crate::algorithm::FitJob;
 use crate::graph::Graph;
-use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::spec::Stage;
 
 /// A task as a worker gets it.
@@ -17,8 +19,8 @@ pub struct Assignment {
     pub attempt: Attempt,
     /// The candidate, for messages and logs.
     pub candidate: CandidateId,
-    /// The network to evaluate.
-    pub graph: Arc<Graph>,
+    /// The network to evaluate; none where the space has none.
+    pub graph: Option<Arc<Graph>>,
     /// The genotype in the space's notation; evaluators that look results up use it.
     pub genotype: Box<str>,
     /// What to measure and how.
@@ -34,6 +36,16 @@ pub enum StopReason {
     Cancelled,
     /// The attempt is not the task's latest, or the task is done.
     Superseded,
+}
+
+/// A model to fit; whoever does so says it by [`super::Command::ModelFitted`] and keeps the work
+/// off the engine's thread. If it is lost, a restart asks for it again.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// The campaign whose algorithm wants it.
+    pub campaign: CampaignId,
+    /// The work.
+    pub job: FitJob,
 }
 
 /// A message to send.

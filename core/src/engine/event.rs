@@ -79,6 +79,21 @@ pub enum Event {
         /// Why.
         reason: FinishReason,
     },
+    /// Volatile: a model is being fitted.
+    FitStarted {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The number of results that it is fitted on.
+        results: u32,
+    },
+    /// From here on a campaign's algorithm uses the model fitted on so many results. The model
+    /// itself is derived again where a replay needs it.
+    ModelAdopted {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The number of results that it was fitted on.
+        results: u32,
+    },
     /// A candidate exists.
     CandidateProposed {
         /// The candidate.
@@ -230,6 +245,7 @@ impl Event {
         !matches!(
             self,
             Event::LeaseRenewed { .. }
+                | Event::FitStarted { .. }
                 | Event::WorkerSeen(_)
                 | Event::CreditSet { .. }
                 | Event::ProgressMade { .. }

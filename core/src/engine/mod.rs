@@ -27,7 +27,7 @@ pub use candidate::{Candidate, CandidateStatus, StoredMeasurement};
 pub use check::Inconsistency;
 pub use command::{Command, Rejected, ReportedOutcome, SubmissionId};
 pub use decide::{Engine, EngineSettings, Step};
-pub use effect::{Assignment, Effect, StopReason};
+pub use effect::{Assignment, Effect, Fit, StopReason};
 pub use event::{Event, InfeasibleReason, LeaseEnd};
 pub use explain::Subject;
 pub use failure::{Failure, FailureKind};

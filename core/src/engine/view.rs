@@ -15,7 +15,7 @@ use super::worker::{Capabilities, Worker};
 use crate::algorithm::Origin;
 use crate::graph::CanonicalHash;
 use crate::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
-use crate::objective::{Goal, Measurement, MetricName, Provenance, metric};
+use crate::objective::{Goal, Measurement, MetricName, Provenance};
 use crate::pareto::hypervolume::hypervolume;
 use crate::pareto::points::Points;
 use crate::time::{Span, Timestamp};
@@ -26,7 +26,7 @@ pub struct MetricView {
     /// Its name.
     pub name: MetricName,
     /// Its unit, empty for a pure number.
-    pub unit: &'static str,
+    pub unit: Arc<str>,
     /// What is better.
     pub goal: Goal,
     /// Whether it is an objective of the campaign.
@@ -248,11 +248,11 @@ impl Campaign {
     #[must_use]
     pub fn metric_views(&self) -> Vec<MetricView> {
         let view = |(index, name): (usize, &MetricName)| {
-            let descriptor = metric(name.as_str());
+            let descriptor = self.spec.metrics.find(name.as_str());
             let objective = self.spec.objectives.get(index);
             MetricView {
                 name: name.clone(),
-                unit: descriptor.map_or("", |found| found.unit),
+                unit: descriptor.map_or("", |found| found.unit).into(),
                 goal: objective.map_or_else(
                     || descriptor.map_or(Goal::Minimize, |found| found.goal),
                     |objective| objective.goal,

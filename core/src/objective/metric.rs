@@ -3,7 +3,9 @@
 //!
 //! A new metric is one line here; if it is measured, a worker's evaluator delivers it by name.
 
-use super::Goal;
+use std::sync::Arc;
+
+use super::{Goal, MetricName};
 use crate::graph::Graph;
 
 /// How the value of a metric comes about, and who may read it.
@@ -30,6 +32,16 @@ pub struct MetricDescriptor {
     pub kind: MetricKind,
     /// One sentence for the reader of a report.
     pub summary: &'static str,
+}
+
+impl std::fmt::Debug for MetricKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Analytic(_) => "Analytic",
+            Self::Measured => "Measured",
+            Self::Sealed => "Sealed",
+        })
+    }
 }
 
 impl std::fmt::Debug for MetricDescriptor {
@@ -116,4 +128,80 @@ pub const METRICS: &[MetricDescriptor] = &[
 #[must_use]
 pub fn metric(name: &str) -> Option<&'static MetricDescriptor> {
     METRICS.iter().find(|descriptor| descriptor.name == name)
+}
+
+/// A metric that a campaign declares itself: a column of a table, or what an evaluator of the
+/// user's own delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredMetric {
+    /// The name: letters, digits and `_`, none of [`METRICS`].
+    pub name: MetricName,
+    /// The unit of every value, empty for a pure number.
+    pub unit: Arc<str>,
+    /// What is better unless an objective says otherwise.
+    pub goal: Goal,
+}
+
+/// The metrics that a campaign can name: those of [`METRICS`] and its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metrics {
+    declared: Vec<DeclaredMetric>,
+}
+
+/// What is known of a metric.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundMetric<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The unit of every value, empty for a pure number.
+    pub unit: &'a str,
+    /// What is better unless an objective says otherwise.
+    pub goal: Goal,
+    /// How the value comes about.
+    pub kind: MetricKind,
+    /// Whether the campaign declares it.
+    pub is_declared: bool,
+}
+
+impl Metrics {
+    /// The built-in metrics and these.
+    #[must_use]
+    pub fn with(declared: Vec<DeclaredMetric>) -> Self {
+        Self { declared }
+    }
+
+    /// The campaign's own metrics.
+    #[must_use]
+    pub fn declared(&self) -> &[DeclaredMetric] {
+        &self.declared
+    }
+
+    /// The metric called `name`, if there is one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<FoundMetric<'_>> {
+        let declared = self.declared.iter().find(|declared| declared.name.as_str() == name);
+        let declared = declared.map(|declared| FoundMetric {
+            name: declared.name.as_str(),
+            unit: &declared.unit,
+            goal: declared.goal,
+            kind: MetricKind::Measured,
+            is_declared: true,
+        });
+        declared.or_else(|| {
+            metric(name).map(|found| FoundMetric {
+                name: found.name,
+                unit: found.unit,
+                goal: found.goal,
+                kind: found.kind,
+                is_declared: false,
+            })
+        })
+    }
+
+    /// Every metric, the built-in ones first.
+    pub fn iter(&self) -> impl Iterator<Item = FoundMetric<'_>> {
+        let built_in = METRICS.iter().map(|metric| metric.name);
+        let declared = self.declared.iter().map(|declared| declared.name.as_str());
+        built_in.chain(declared).filter_map(|name| self.find(name))
+    }
 }

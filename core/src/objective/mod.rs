@@ -5,7 +5,9 @@
 
 mod metric;
 
-pub use metric::{METRICS, MetricDescriptor, MetricKind, metric};
+pub use metric::{
+    DeclaredMetric, FoundMetric, METRICS, MetricDescriptor, MetricKind, Metrics, metric,
+};
 
 use std::fmt;
 use std::sync::Arc;

@@ -18,4 +18,4 @@ pub mod sorting;
 pub use points::{PointError, Points, RowError};
 
 #[cfg(test)]
-mod test_points;
+pub(crate) mod test_points;

@@ -20,9 +20,10 @@ use rand::RngExt;
 
 use self::worker::{SimulatedWorker, ToWorker};
 use crate::engine::{
-    CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Rejected, Step,
-    SubmissionId,
+    CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, Rejected,
+    Step, SubmissionId,
 };
+use crate::id::CampaignId;
 use crate::rng::{self, Purpose, Stream};
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
@@ -44,6 +45,8 @@ pub struct SimulationSettings {
     pub faults: FaultRates,
     /// After how many commands the whole state is verified; 0 for never.
     pub check_every: u64,
+    /// How long fitting a model takes.
+    pub fit_duration: Span,
     /// The virtual time after which a simulation that has not ended is a failure.
     pub horizon: Span,
 }
@@ -58,6 +61,7 @@ impl Default for SimulationSettings {
             lease_length: Span::from_secs(30),
             faults: FaultRates::NONE,
             check_every: 0,
+            fit_duration: Span(0),
             horizon: Span::from_secs(365 * 24 * 3_600),
         }
     }
@@ -85,6 +89,7 @@ enum Happening {
     EvaluationEnds { worker: usize, epoch: u64, key: worker::Key },
     Heartbeat { worker: usize, epoch: u64 },
     WorkerRestarts { worker: usize },
+    ModelFitted { campaign: CampaignId, results: u32 },
     Tick,
 }
 
@@ -226,6 +231,9 @@ impl<'e> Simulation<'e> {
                 self.at(Span(0), Happening::Heartbeat { worker, epoch });
                 Ok(())
             }
+            Happening::ModelFitted { campaign, results } => {
+                self.step(Command::ModelFitted { campaign, results }).map(|_| ())
+            }
             Happening::Tick => {
                 self.at(self.tick_interval(), Happening::Tick);
                 self.step(Command::Tick).map(|_| ())
@@ -337,7 +345,7 @@ impl<'e> Simulation<'e> {
         if self.coin(self.settings.faults.crash_before_append, "coordinator crash before append") {
             return self.restart_coordinator().map(Ok);
         }
-        let Step { at, events, effects } = step;
+        let Step { at, events, effects, fits } = step;
         self.journal.extend(events.into_iter().filter(Event::is_durable).map(|event| (at, event)));
         if self.coin(self.settings.faults.crash_after_append, "coordinator crash after append") {
             let before = self.engine.state().digest();
@@ -350,6 +358,7 @@ impl<'e> Simulation<'e> {
         for effect in effects {
             self.perform(effect)?;
         }
+        self.fit(fits);
         self.check()?;
         Ok(Ok(()))
     }
@@ -376,7 +385,17 @@ impl<'e> Simulation<'e> {
         self.journal.extend(
             step.events.into_iter().filter(Event::is_durable).map(|event| (step.at, event)),
         );
+        self.fit(step.fits);
         Ok(())
+    }
+
+    /// Fits at once; the coordinator hears of it when the virtual time of a fit is over.
+    fn fit(&mut self, fits: Vec<Fit>) {
+        for Fit { campaign, job } in fits {
+            job.run();
+            let happening = Happening::ModelFitted { campaign, results: job.results };
+            self.at(self.settings.fit_duration, happening);
+        }
     }
 
     fn perform(&mut self, effect: Effect) -> Result<(), Breach> {

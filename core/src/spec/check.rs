@@ -3,6 +3,7 @@
 //! Every check records its fault and goes on; the campaign is put together only if there is none.
 //! It must not know what an entry of a table does with its parameters.
 
+mod metrics;
 mod objectives;
 mod stages;
 
@@ -37,10 +38,15 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
     check_version(&root, raw.version);
     let name = check_name(&root, raw.name);
     let space = check_space(&root);
-    let objectives = objectives::objectives(&root);
-    let constraints = objectives::constraints(&root);
-    let stages = stages::stages(&root);
-    objectives::check_measured(&root, &objectives, &constraints, &stages);
+    let metrics = metrics::metrics(&root);
+    let objectives = objectives::objectives(&root, &metrics);
+    let constraints = objectives::constraints(&root, &metrics);
+    let stages = stages::stages(&root, &metrics);
+    let networks = space.as_ref().is_none_or(|space| space.has_networks());
+    objectives::check_measured(&root, &metrics, networks, &objectives, &constraints, &stages);
+    if !networks {
+        stages.iter().for_each(stages::check_needs_no_network);
+    }
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
     let budget = check_budget(&root);
@@ -72,6 +78,7 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
                 name,
                 seed: raw.seed.unwrap_or(0),
                 space,
+                metrics,
                 objectives,
                 constraints,
                 algorithm,

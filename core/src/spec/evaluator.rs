@@ -31,6 +31,11 @@ pub struct EvaluatorEntry {
     pub summary: &'static str,
     /// The metrics that it can deliver, by their names.
     pub metrics: &'static [&'static str],
+    /// Whether it delivers any other metric as well: one that the campaign declares, or one that
+    /// is otherwise computed from the network.
+    pub delivers_any: bool,
+    /// Whether it needs a network to evaluate.
+    pub needs_network: bool,
     /// Reads a stage's settings; faults go into the section, `None` if there were any.
     pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
 }

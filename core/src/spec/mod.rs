@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::algorithm::Algorithm;
-use crate::objective::{Constraint, MetricName, Objective};
+use crate::objective::{Constraint, MetricName, Metrics, Objective};
 use crate::space::SearchSpace;
 use crate::time::Span;
 
@@ -43,6 +43,8 @@ pub struct CampaignSpec {
     pub seed: u64,
     /// The search space.
     pub space: Arc<dyn SearchSpace>,
+    /// The metrics that it can name: the built-in ones and its own.
+    pub metrics: Metrics,
     /// At least one objective.
     pub objectives: Vec<Objective>,
     /// Hard constraints, possibly none.

@@ -18,6 +18,8 @@ pub(super) struct RawCampaign {
     pub(super) seed: Option<u64>,
     #[serde(rename = "space")]
     _space: Option<IgnoredAny>,
+    #[serde(rename = "metrics")]
+    _metrics: Option<IgnoredAny>,
     #[serde(rename = "objectives")]
     _objectives: Option<IgnoredAny>,
     #[serde(rename = "constraints")]
@@ -30,6 +32,14 @@ pub(super) struct RawCampaign {
     _budget: Option<IgnoredAny>,
     #[serde(rename = "failures")]
     _failures: Option<IgnoredAny>,
+}
+
+/// A metric of the campaign's own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMetric {
+    pub(super) unit: Option<String>,
+    pub(super) goal: Option<Goal>,
 }
 
 /// An objective that is more than a name.

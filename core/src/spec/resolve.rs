@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
 use super::{CampaignSpec, Stage, duration};
-use crate::objective::{Bound, Constraint, Objective};
+use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
 pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
@@ -20,6 +20,7 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
         ("name", spec.name.as_ref().into()),
         ("seed", spec.seed.into()),
         ("space", choice(spec.space.name(), spec.space.parameters())),
+        ("metrics", metrics(spec.metrics.declared())),
         ("objectives", list(&spec.objectives, objective)),
         ("constraints", list(&spec.constraints, constraint)),
         ("algorithm", choice(spec.algorithm.name(), spec.algorithm.parameters())),
@@ -51,8 +52,20 @@ fn value(json: &serde_json::Value) -> Value {
     serde_yaml::to_value(json).expect("every JSON value is a YAML value")
 }
 
+fn goal(goal: Goal) -> Value {
+    serde_yaml::to_value(goal).expect("a goal is written as its name")
+}
+
+fn metrics(declared: &[DeclaredMetric]) -> Value {
+    let metric = |metric: &DeclaredMetric| {
+        let facts = mapping([("unit", metric.unit.as_ref().into()), ("goal", goal(metric.goal))]);
+        (metric.name.as_str().into(), facts.into())
+    };
+    Value::Mapping(declared.iter().map(metric).collect())
+}
+
 fn objective(objective: &Objective) -> Value {
-    let goal = serde_yaml::to_value(objective.goal).expect("a goal is written as its name");
+    let goal = goal(objective.goal);
     let mut written = mapping([("metric", objective.metric.as_str().into()), ("goal", goal)]);
     if let Some(reference) = objective.reference {
         written.insert("reference".into(), reference.into());

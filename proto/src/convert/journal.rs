@@ -49,6 +49,9 @@ fn message(event: &Event) -> Option<Message> {
         Event::CampaignPaused(campaign) => {
             Message::CampaignPaused(v1::CampaignPaused { campaign: campaign.0 })
         }
+        Event::ModelAdopted { campaign, results } => {
+            Message::ModelAdopted(v1::ModelAdopted { campaign: campaign.0, results: *results })
+        }
         Event::CampaignResumed(campaign) => {
             Message::CampaignResumed(v1::CampaignResumed { campaign: campaign.0 })
         }
@@ -234,6 +237,11 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         }
         Message::CampaignPaused(message) => {
             campaign(message.campaign).map(Event::CampaignPaused).within("campaign_paused")
+        }
+        Message::ModelAdopted(message) => {
+            let campaign = campaign(message.campaign).within("model_adopted")?;
+            let results = positive("results", message.results).within("model_adopted")?;
+            Ok(Event::ModelAdopted { campaign, results })
         }
         Message::CampaignResumed(message) => {
             campaign(message.campaign).map(Event::CampaignResumed).within("campaign_resumed")

@@ -79,7 +79,7 @@ impl From<&Assignment> for v1::Assignment {
             task: assignment.task.0,
             attempt: assignment.attempt.0,
             candidate: Some(assignment.candidate.into()),
-            graph: Some(assignment.graph.as_ref().into()),
+            graph: assignment.graph.as_deref().map(Into::into),
             genotype: assignment.genotype.to_string(),
             stage: Some(assignment.stage.as_ref().into()),
             seed: assignment.seed,
@@ -92,14 +92,14 @@ impl TryFrom<v1::Assignment> for Assignment {
 
     fn try_from(message: v1::Assignment) -> Result<Self, ConvertError> {
         let candidate = required("candidate", message.candidate)?;
-        let graph = required("graph", message.graph)?;
+        let graph = message.graph.map(Graph::try_from).transpose().within("graph")?;
         let stage = required("stage", message.stage)?;
         text("genotype", &message.genotype, MAX_GENOTYPE_BYTES)?;
         Ok(Self {
             task: TaskId(number("task", positive("task", message.task)?)?),
             attempt: Attempt(positive("attempt", message.attempt)?),
             candidate: CandidateId::try_from(candidate).within("candidate")?,
-            graph: Arc::new(Graph::try_from(graph).within("graph")?),
+            graph: graph.map(Arc::new),
             genotype: message.genotype.into(),
             stage: Arc::new(Stage::try_from(stage).within("stage")?),
             seed: message.seed,
@@ -158,14 +158,14 @@ mod tests {
     proptest! {
         #[test]
         fn assignments_round_trip(
-            graph in any_graph(), stage in any_stage(), seed: u64, genotype in ".{0,20}",
+            graph in proptest::option::of(any_graph()), stage in any_stage(), seed: u64, genotype in ".{0,20}",
             task in 1u64..1 << 40, attempt in 1u32..9,
         ) {
             let before = Assignment {
                 task: TaskId(task),
                 attempt: Attempt(attempt),
                 candidate: CandidateId::new(CampaignId(2), Ordinal(7)),
-                graph: Arc::new(graph),
+                graph: graph.map(Arc::new),
                 genotype: genotype.into(),
                 stage: Arc::new(stage),
                 seed,

@@ -24,7 +24,7 @@ impl From<&MetricView> for v1::MetricColumn {
     fn from(view: &MetricView) -> Self {
         Self {
             name: view.name.to_string(),
-            unit: view.unit.to_owned(),
+            unit: view.unit.to_string(),
             maximize: view.goal == Goal::Maximize,
             objective: view.objective,
             provenance: view.provenance.as_ref().map(Into::into),

@@ -294,7 +294,7 @@ fn each_fault_is_a_failure_of_its_kind_and_the_process_goes_on() {
         (with("learning_rate", json!("fast")), Invalid, "settings"),
         (with("learning_rat", json!(0.1)), Invalid, "learning_rat"),
         (with("dataset", json!("imagenet")), Invalid, "no dataset `imagenet`"),
-        (of_graph(None), Invalid, "graph: is missing"),
+        (of_graph(None), Invalid, "has no network"),
         (of_graph(Some(graph(wide, 10))), Invalid, "1x32x32"),
         (of_graph(Some(graph(IMAGE, 11))), Invalid, "10 classes"),
         (of_graph(Some(huge)), OutOfMemory, "parameters"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Placed;
 use crate::objective::{
-    Bound, Constraint, Goal, METRICS, MetricDescriptor, MetricKind, MetricName, Objective, metric,
+    Bound, Constraint, FoundMetric, Goal, MetricKind, MetricName, Metrics, Objective,
 };
 use crate::spec::document::shortened;
 use crate::spec::evaluator::EVALUATORS;
@@ -19,31 +19,32 @@ const MAX_OBJECTIVES: usize = 8;
 const MAX_CONSTRAINTS: usize = 64;
 
 /// The metrics that an objective or constraint may read.
-fn readable() -> impl Iterator<Item = &'static str> {
-    METRICS
-        .iter()
-        .filter(|descriptor| !matches!(descriptor.kind, MetricKind::Sealed))
-        .map(|descriptor| descriptor.name)
+fn readable(metrics: &Metrics) -> impl Iterator<Item = &str> {
+    metrics.iter().filter(|found| !matches!(found.kind, MetricKind::Sealed)).map(|found| found.name)
 }
 
 /// The readable metric called `name`, or why there is none and what to write instead.
-fn find_readable(name: &str) -> Result<&'static MetricDescriptor, (String, String)> {
-    match metric(name) {
-        Some(descriptor) if matches!(descriptor.kind, MetricKind::Sealed) => Err((
+fn find_readable<'m>(
+    name: &str,
+    metrics: &'m Metrics,
+) -> Result<FoundMetric<'m>, (String, String)> {
+    match metrics.find(name) {
+        Some(found) if matches!(found.kind, MetricKind::Sealed) => Err((
             format!("`{name}` is sealed: a search that reads it would fit the test data"),
             "read `accuracy`, the validation split's; sealed metrics are only recorded".to_owned(),
         )),
-        Some(descriptor) => Ok(descriptor),
+        Some(found) => Ok(found),
         None => Err((
             format!("there is no metric called `{}`", shortened(name)),
-            spelling::advice(name, readable()),
+            spelling::advice(name, readable(metrics)),
         )),
     }
 }
 
 /// The values that a metric can take, both ends included.
-fn possible(descriptor: &MetricDescriptor) -> (f64, f64) {
+fn possible(descriptor: &FoundMetric<'_>) -> (f64, f64) {
     match (descriptor.name, descriptor.unit) {
+        _ if descriptor.is_declared => (f64::NEG_INFINITY, f64::INFINITY),
         ("introspectability", _) => (0.0, 2.0),
         (_, "%") => (0.0, 100.0),
         _ => (0.0, f64::INFINITY),
@@ -51,12 +52,15 @@ fn possible(descriptor: &MetricDescriptor) -> (f64, f64) {
 }
 
 /// A value with its unit, for messages.
-fn with_unit(value: f64, descriptor: &MetricDescriptor) -> String {
+fn with_unit(value: f64, descriptor: &FoundMetric<'_>) -> String {
     format!("{value} {}", descriptor.unit).trim_end().to_owned()
 }
 
 /// Reads `objectives`.
-pub(super) fn objectives<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Objective>> {
+pub(super) fn objectives<'d>(
+    root: &'d Section<'_>,
+    metrics: &Metrics,
+) -> Vec<Placed<'d, Objective>> {
     root.missing("objectives", "list what is optimised, such as `objectives: [accuracy, latency]`");
     let items = root.items("objectives");
     if items.is_empty() && root.item("objectives").is_some_and(|item| item.is_empty_list()) {
@@ -71,7 +75,7 @@ pub(super) fn objectives<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Objective>
     }
     let mut objectives: Vec<Placed<'d, Objective>> = Vec::new();
     for item in items.into_iter().take(MAX_OBJECTIVES) {
-        let Some(value) = objective(&item) else { continue };
+        let Some(value) = objective(&item, metrics) else { continue };
         if objectives.iter().any(|other| other.value.metric == value.metric) {
             item.fault(
                 format!("`{}` is an objective already", value.metric),
@@ -84,9 +88,10 @@ pub(super) fn objectives<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Objective>
     objectives
 }
 
-fn objective(item: &Item<'_>) -> Option<Objective> {
+fn objective(item: &Item<'_>, metrics: &Metrics) -> Option<Objective> {
     if let Some(name) = item.text() {
-        let descriptor = find_readable(name).map_err(|(message, help)| item.fault(message, help));
+        let descriptor =
+            find_readable(name, metrics).map_err(|(message, help)| item.fault(message, help));
         let descriptor = descriptor.ok()?;
         return Some(Objective { metric: name.into(), goal: descriptor.goal, reference: None });
     }
@@ -94,12 +99,12 @@ fn objective(item: &Item<'_>) -> Option<Objective> {
     let raw: RawObjective = section.read();
     section.missing("metric", "name what is optimised, such as `metric: latency`");
     let name = raw.metric?;
-    let descriptor = find_readable(&name)
+    let descriptor = find_readable(&name, metrics)
         .map_err(|(message, help)| section.fault("metric", message, help))
         .ok()?;
     let goal = raw.goal.unwrap_or(descriptor.goal);
     if let Some(reference) = raw.reference {
-        check_reference(&section, descriptor, goal, reference);
+        check_reference(&section, &descriptor, goal, reference);
     }
     Some(Objective { metric: descriptor.name.into(), goal, reference: raw.reference })
 }
@@ -107,7 +112,7 @@ fn objective(item: &Item<'_>) -> Option<Objective> {
 /// A reference point that no candidate can beat gives a hypervolume of zero for ever.
 fn check_reference(
     section: &Section<'_>,
-    descriptor: &MetricDescriptor,
+    descriptor: &FoundMetric<'_>,
     goal: Goal,
     reference: f64,
 ) {
@@ -132,7 +137,10 @@ fn check_reference(
 }
 
 /// Reads `constraints`.
-pub(super) fn constraints<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Constraint>> {
+pub(super) fn constraints<'d>(
+    root: &'d Section<'_>,
+    metrics: &Metrics,
+) -> Vec<Placed<'d, Constraint>> {
     let items = root.items("constraints");
     if items.len() > MAX_CONSTRAINTS {
         root.fault(
@@ -144,7 +152,7 @@ pub(super) fn constraints<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Constrain
     let mut limits = BTreeMap::new();
     let mut constraints = Vec::new();
     for item in items.into_iter().take(MAX_CONSTRAINTS) {
-        for value in constraint(&item, &mut limits) {
+        for value in constraint(&item, metrics, &mut limits) {
             constraints.push(Placed { value, at: item.clone() });
         }
     }
@@ -158,7 +166,11 @@ struct Limits {
     at_most: Option<f64>,
 }
 
-fn constraint(item: &Item<'_>, limits: &mut BTreeMap<&'static str, Limits>) -> Vec<Constraint> {
+fn constraint(
+    item: &Item<'_>,
+    metrics: &Metrics,
+    limits: &mut BTreeMap<String, Limits>,
+) -> Vec<Constraint> {
     let Some(section) = item.section() else { return Vec::new() };
     let raw: RawConstraint = section.read();
     section.missing("metric", "name what is limited, such as `metric: params`");
@@ -170,14 +182,14 @@ fn constraint(item: &Item<'_>, limits: &mut BTreeMap<&'static str, Limits>) -> V
         );
     }
     let Some(name) = raw.metric else { return Vec::new() };
-    let descriptor = match find_readable(&name) {
+    let descriptor = match find_readable(&name, metrics) {
         Ok(descriptor) => descriptor,
         Err((message, help)) => {
             section.fault("metric", message, help);
             return Vec::new();
         }
     };
-    let limits = limits.entry(descriptor.name).or_default();
+    let limits = limits.entry(descriptor.name.to_owned()).or_default();
     let bounds = [
         ("at_least", raw.at_least, &mut limits.at_least, Bound::AtLeast as fn(f64) -> Bound),
         ("at_most", raw.at_most, &mut limits.at_most, Bound::AtMost),
@@ -185,7 +197,7 @@ fn constraint(item: &Item<'_>, limits: &mut BTreeMap<&'static str, Limits>) -> V
     let mut constraints = Vec::new();
     for (key, value, limit, bound) in bounds {
         let Some(value) = value else { continue };
-        check_bound(&section, descriptor, key, value);
+        check_bound(&section, &descriptor, key, value);
         if limit.replace(value).is_some() {
             section.fault(
                 key,
@@ -203,8 +215,8 @@ fn constraint(item: &Item<'_>, limits: &mut BTreeMap<&'static str, Limits>) -> V
             format!(
                 "no candidate can have `{}` both at least {} and at most {}",
                 descriptor.name,
-                with_unit(least, descriptor),
-                with_unit(most, descriptor)
+                with_unit(least, &descriptor),
+                with_unit(most, &descriptor)
             ),
             "swap the two bounds or widen one",
         );
@@ -213,7 +225,7 @@ fn constraint(item: &Item<'_>, limits: &mut BTreeMap<&'static str, Limits>) -> V
 }
 
 /// A bound that no candidate can keep would make the whole campaign infeasible.
-fn check_bound(section: &Section<'_>, descriptor: &MetricDescriptor, key: &str, value: f64) {
+fn check_bound(section: &Section<'_>, descriptor: &FoundMetric<'_>, key: &str, value: f64) {
     let (least, most) = possible(descriptor);
     if !value.is_finite() {
         section.fault(key, "is not a finite number", "write a number, or leave the key out");
@@ -243,6 +255,8 @@ fn check_bound(section: &Section<'_>, descriptor: &MetricDescriptor, key: &str, 
 /// stage.
 pub(super) fn check_measured(
     root: &Section<'_>,
+    metrics: &Metrics,
+    networks: bool,
     objectives: &[Placed<'_, Objective>],
     constraints: &[Placed<'_, Constraint>],
     stages: &[Placed<'_, Stage>],
@@ -256,9 +270,17 @@ pub(super) fn check_measured(
     let objectives = objectives.iter().map(|placed| (&placed.value.metric, &placed.at));
     let constraints = constraints.iter().map(|placed| (&placed.value.metric, &placed.at));
     for (name, at) in objectives.chain(constraints) {
-        let computed = metric(name.as_str())
-            .is_some_and(|descriptor| matches!(descriptor.kind, MetricKind::Analytic(_)));
-        if !computed && !measured(name) {
+        let found = metrics.find(name.as_str());
+        let computed = found.is_some_and(|found| matches!(found.kind, MetricKind::Analytic(_)));
+        if measured(name) {
+            continue;
+        }
+        if computed && !networks {
+            at.fault(
+                format!("`{name}` is computed from a network, and this space has none"),
+                "let a stage measure it (`tabular` can), or choose a space of networks",
+            );
+        } else if !computed {
             at.fault(format!("no stage measures `{name}`"), measuring_help(name.as_str()));
         }
     }
@@ -267,7 +289,7 @@ pub(super) fn check_measured(
 fn measuring_help(name: &str) -> String {
     let evaluators: Vec<_> = EVALUATORS
         .iter()
-        .filter(|entry| entry.metrics.contains(&name))
+        .filter(|entry| entry.delivers_any || entry.metrics.contains(&name))
         .map(|entry| format!("`{}`", entry.name))
         .collect();
     format!(

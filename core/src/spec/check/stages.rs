@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Placed, checked_name, written};
-use crate::objective::{METRICS, MetricKind, MetricName, metric};
+use crate::objective::{MetricKind, MetricName, Metrics};
 use crate::spec::document::shortened;
 use crate::spec::duration::Duration;
 use crate::spec::evaluator::{CheckedSettings, EVALUATORS, EvaluatorEntry};
@@ -24,7 +24,7 @@ const SHORTEST_TIMEOUT: Span = Span::from_millis(100);
 const LONGEST_TIMEOUT: Span = Span::from_secs(30 * 86_400);
 
 /// Reads `stages`. A stage with faults is among the result if enough of it is known.
-pub(super) fn stages<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Stage>> {
+pub(super) fn stages<'d>(root: &'d Section<'_>, metrics: &Metrics) -> Vec<Placed<'d, Stage>> {
     let help = "list how a candidate is evaluated, such as `stages: [{evaluator: train, ...}]`";
     root.missing("stages", help);
     let items = root.items("stages");
@@ -40,7 +40,7 @@ pub(super) fn stages<'d>(root: &'d Section<'_>) -> Vec<Placed<'d, Stage>> {
     }
     let mut stages: Vec<Placed<'d, Stage>> = Vec::new();
     for item in items.into_iter().take(MAX_STAGES) {
-        let Some(value) = stage(&item) else { continue };
+        let Some(value) = stage(&item, metrics) else { continue };
         check_unique(&item, &value, &stages);
         stages.push(Placed { value, at: item });
     }
@@ -70,7 +70,7 @@ fn check_unique(item: &Item<'_>, stage: &Stage, earlier: &[Placed<'_, Stage>]) {
     }
 }
 
-fn stage(item: &Item<'_>) -> Option<Stage> {
+fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
     let section = item.section()?;
     let raw: RawStage = section.read();
     let evaluators = || EVALUATORS.iter().map(|entry| entry.name);
@@ -92,7 +92,7 @@ fn stage(item: &Item<'_>) -> Option<Stage> {
     let labels = labels(&section);
     let checked = entry.and_then(|entry| settings(&section, entry));
     let delivers = checked.as_ref().and_then(|checked| checked.delivers.as_deref());
-    let measures = measures(&section, entry, delivers);
+    let measures = measures(&section, metrics, entry, delivers);
     let checked = checked?;
     Some(Stage {
         name,
@@ -161,6 +161,7 @@ fn labels(section: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
 /// Reads `measures`: known metrics that the evaluator delivers, each once.
 fn measures(
     section: &Section<'_>,
+    metrics: &Metrics,
     entry: Option<&'static EvaluatorEntry>,
     delivers: Option<&[String]>,
 ) -> Vec<MetricName> {
@@ -178,7 +179,7 @@ fn measures(
             );
             continue;
         };
-        match refusal(name, entry, delivers) {
+        match refusal(name, metrics, entry, delivers) {
             Some((message, help)) => item.fault(message, help),
             None if measures.contains(&name.into()) => {
                 item.fault(format!("`{name}` is listed already"), "remove one of the two");
@@ -192,27 +193,26 @@ fn measures(
 /// Why a stage cannot measure `name`, and what to do.
 fn refusal(
     name: &str,
+    metrics: &Metrics,
     entry: Option<&'static EvaluatorEntry>,
     delivers: Option<&[String]>,
 ) -> Option<(String, String)> {
-    let Some(descriptor) = metric(name) else {
-        let known = METRICS
-            .iter()
-            .filter(|descriptor| !matches!(descriptor.kind, MetricKind::Analytic(_)))
-            .map(|descriptor| descriptor.name);
+    let analytic = |kind| matches!(kind, MetricKind::Analytic(_));
+    let Some(found) = metrics.find(name) else {
+        let known = metrics.iter().filter(|found| !analytic(found.kind)).map(|found| found.name);
         return Some((
             format!("there is no metric called `{}`", shortened(name)),
-            spelling::advice(name, known),
+            format!("{}; or declare it under `metrics`", spelling::advice(name, known)),
         ));
     };
-    if matches!(descriptor.kind, MetricKind::Analytic(_)) {
+    let entry = entry?;
+    if analytic(found.kind) && !entry.delivers_any {
         return Some((
             format!("`{name}` is computed from the network, not measured"),
             "remove it here; objectives and constraints can read it without a stage".to_owned(),
         ));
     }
-    let entry = entry?;
-    if !entry.metrics.contains(&name) {
+    if !entry.delivers_any && !entry.metrics.contains(&name) {
         return Some((
             format!("the evaluator `{}` does not deliver `{name}`", entry.name),
             spelling::advice(name, entry.metrics.iter().copied()),
@@ -226,4 +226,16 @@ fn refusal(
             )
         },
     )
+}
+
+/// In a space without networks a stage cannot run any.
+pub(super) fn check_needs_no_network(stage: &Placed<'_, Stage>) {
+    let entry = EVALUATORS.iter().find(|entry| *entry.name == *stage.value.evaluator);
+    if entry.is_some_and(|entry| entry.needs_network) {
+        stage.at.fault_at(
+            "evaluator",
+            format!("`{}` evaluates networks, and this space has none", stage.value.evaluator),
+            "choose `tabular`, or a space of networks",
+        );
+    }
 }

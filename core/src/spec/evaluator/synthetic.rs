@@ -10,6 +10,8 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     name: "synthetic",
     summary: "makes up every metric from the network alone, for dry runs; can fail on purpose",
     metrics: &["accuracy", "test_accuracy", "introspectability", "latency", "energy"],
+    delivers_any: false,
+    needs_network: true,
     check,
 };
 

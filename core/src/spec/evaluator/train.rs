@@ -14,6 +14,8 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     name: "train",
     summary: "trains the network on an image data set and measures the result on the device",
     metrics: &["accuracy", "test_accuracy", "introspectability", "latency", "energy"],
+    delivers_any: false,
+    needs_network: true,
     check,
 };
 

@@ -105,6 +105,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         (0..1u64 << 50).prop_map(|micros| Event::Started { lease_length: Span(micros) }),
         campaign.clone().prop_map(Event::CampaignPaused),
         campaign.clone().prop_map(Event::CampaignResumed),
+        (campaign.clone(), 1u32..)
+            .prop_map(|(campaign, results)| Event::ModelAdopted { campaign, results }),
         (campaign.clone(), any_finish())
             .prop_map(|(campaign, reason)| Event::CampaignDraining { campaign, reason }),
         (campaign, any_finish())
@@ -184,6 +186,9 @@ fn bad_records_name_their_field() {
     assert_eq!(bad(Message::CampaignSubmitted(broken)), "campaign_submitted.resolved_yaml");
     assert_eq!(bad(Message::CampaignPaused(Default::default())), "campaign_paused.campaign");
     assert_eq!(bad(Message::CampaignResumed(Default::default())), "campaign_resumed.campaign");
+    assert_eq!(bad(Message::ModelAdopted(Default::default())), "model_adopted.campaign");
+    let without_results = v1::ModelAdopted { campaign: 1, results: 0 };
+    assert_eq!(bad(Message::ModelAdopted(without_results)), "model_adopted.results");
     let draining = v1::CampaignDraining { campaign: 1, reason: 0 };
     assert_eq!(bad(Message::CampaignDraining(draining)), "campaign_draining.reason");
     let finished = v1::CampaignFinished { campaign: 1, reason: 77 };

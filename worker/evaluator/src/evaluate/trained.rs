@@ -56,8 +56,12 @@ impl Evaluator for Trained {
     ) -> Result<Vec<Measurement>, EvaluationError> {
         let settings = settings(assignment)?;
         let asked = |metric: &str| assignment.stage.measures.iter().any(|m| m.as_str() == metric);
-        check_network(&assignment.graph, &settings)?;
-        check_memory(&assignment.graph, machine.device.memory_bytes)?;
+        let graph = assignment.graph.as_deref().ok_or_else(|| {
+            let reason = "the assignment has no network, and this evaluator trains one";
+            EvaluationError::Invalid(reason.to_owned())
+        })?;
+        check_network(graph, &settings)?;
+        check_memory(graph, machine.device.memory_bytes)?;
 
         let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY].into_iter().any(asked);
         let splits = match trains {
@@ -69,9 +73,16 @@ impl Evaluator for Trained {
         };
         let mut weights = Randomness::Weights.stream(assignment.seed);
         let kind = kind(settings.precision);
-        let network = Network::new(&assignment.graph, &mut weights, machine.device.torch, kind)?;
-        let mut run =
-            Run { assignment, settings: &settings, network, machine, supervision, results: vec![] };
+        let network = Network::new(graph, &mut weights, machine.device.torch, kind)?;
+        let mut run = Run {
+            assignment,
+            graph,
+            settings: &settings,
+            network,
+            machine,
+            supervision,
+            results: vec![],
+        };
         if let Some(splits) = splits {
             if !run.machine.device.torch.is_cuda() {
                 run.network.set_layout(MapLayout::ChannelsLast)?;
@@ -92,6 +103,7 @@ impl Evaluator for Trained {
 
 struct Run<'a, 'b> {
     assignment: &'a Assignment,
+    graph: &'a Graph,
     settings: &'a TrainSettings,
     network: Network,
     machine: &'a mut Machine,
@@ -146,7 +158,7 @@ impl Run<'_, '_> {
 
     fn energy(&mut self) -> Result<(), EvaluationError> {
         if self.machine.meter.is_none() {
-            let modelled = self.assignment.graph.modelled_energy_millijoules();
+            let modelled = self.graph.modelled_energy_millijoules();
             return self.record(ENERGY, modelled, None);
         }
         let input = self.input()?;
@@ -170,7 +182,7 @@ impl Run<'_, '_> {
     /// Random images in the size that latency is measured with; their content does not matter.
     fn input(&self) -> Result<Tensor, EvaluationError> {
         let batch = i64::from(self.settings.latency.batch_size);
-        let size = match self.assignment.graph.input_shape() {
+        let size = match self.graph.input_shape() {
             Shape::Map { channels, height, width } => {
                 vec![batch, i64::from(channels), i64::from(height), i64::from(width)]
             }

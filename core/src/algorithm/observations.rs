@@ -1,0 +1,172 @@
+//! The results that model-assisted algorithms learn from, in order of arrival, with the encoding of
+//! each; and the candidates in flight. It must not know any model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Outcome, Proposal};
+use crate::id::Ordinal;
+use crate::pareto::Points;
+use crate::pareto::sorting::non_dominated_sort;
+use crate::space::{Genotype, SearchSpace};
+
+/// An evaluated candidate.
+#[derive(Debug)]
+pub(super) struct Observation {
+    /// Its number.
+    pub(super) id: Ordinal,
+    /// Its genes.
+    pub(super) genotype: Genotype,
+    /// Its encoding, in the simplest spelling of its network.
+    pub(super) features: Vec<f64>,
+    /// Minimised objectives, finite.
+    pub(super) objectives: Vec<f64>,
+    /// Summed normalised constraint violation, finite; 0 is feasible.
+    pub(super) violation: f64,
+}
+
+/// A candidate in flight.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    genotype: Genotype,
+    /// Its encoding.
+    pub(super) features: Vec<f64>,
+}
+
+/// What is known of a campaign.
+#[derive(Debug, Clone)]
+pub(super) struct Observations {
+    space: Option<Arc<dyn SearchSpace>>,
+    objectives: usize,
+    /// Results in order of arrival.
+    results: Vec<Arc<Observation>>,
+    pending: BTreeMap<Ordinal, Pending>,
+    proposed: usize,
+}
+
+/// Constrained non-domination ranks of observations.
+#[derive(Debug, Clone)]
+pub(super) struct Ranked {
+    /// Positions by rank, those of equal rank in order of arrival.
+    pub(super) order: Vec<usize>,
+    /// The rank of each position.
+    pub(super) ranks: Vec<u32>,
+}
+
+impl Observations {
+    /// Nothing yet; `space` says how genotypes are encoded.
+    pub(super) fn new(space: Option<Arc<dyn SearchSpace>>, objectives: usize) -> Self {
+        Self { space, objectives, results: Vec::new(), pending: BTreeMap::new(), proposed: 0 }
+    }
+
+    /// The number of objectives.
+    pub(super) fn objectives(&self) -> usize {
+        self.objectives
+    }
+
+    /// Results in order of arrival.
+    pub(super) fn results(&self) -> &[Arc<Observation>] {
+        &self.results
+    }
+
+    /// Encodings of the candidates in flight, in order of proposal.
+    pub(super) fn pending(&self) -> Vec<&[f64]> {
+        self.pending.values().map(|pending| pending.features.as_slice()).collect()
+    }
+
+    /// How many candidates have been proposed in all.
+    pub(super) fn proposed_in_all(&self) -> usize {
+        self.proposed
+    }
+
+    /// Records a proposal.
+    pub(super) fn propose(&mut self, id: Ordinal, proposal: &Proposal) {
+        self.proposed += 1;
+        let mut features = Vec::new();
+        if let Some(space) = &self.space {
+            encode(space.as_ref(), &proposal.genotype, &mut features);
+        }
+        let genotype = proposal.genotype.clone();
+        self.pending.insert(id, Pending { genotype, features });
+    }
+
+    /// Records what became of a proposal; whether it is a new result.
+    pub(super) fn resolve(&mut self, id: Ordinal, outcome: Outcome<'_>) -> bool {
+        let Some(Pending { genotype, features }) = self.pending.remove(&id) else { return false };
+        let Outcome::Scored { objectives, violation } = outcome else { return false };
+        let sound = objectives.len() == self.objectives
+            && objectives.iter().all(|value| value.is_finite())
+            && violation.is_finite();
+        if sound {
+            let objectives = objectives.to_vec();
+            let violation = violation.max(0.0);
+            let observation = Observation { id, genotype, features, objectives, violation };
+            self.results.push(Arc::new(observation));
+        }
+        sound
+    }
+
+    /// The candidates with a result, ascending.
+    pub(super) fn ids(&self) -> Vec<Ordinal> {
+        let mut ids: Vec<Ordinal> = self.results.iter().map(|result| result.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+/// Writes the encoding of the simplest spelling of a genotype's network.
+pub(super) fn encode(space: &dyn SearchSpace, genotype: &Genotype, features: &mut Vec<f64>) {
+    space.schema().encode(&space.simplified(genotype), features);
+}
+
+/// Ranks observations by constrained non-domination.
+pub(super) fn rank(observations: &[Arc<Observation>], objectives: usize) -> Ranked {
+    let rows = observations.iter().map(|observation| &observation.objectives);
+    let points = Points::try_from_rows(objectives, rows)
+        .expect("objectives are finite and as many as the campaign has, as resolve ensures");
+    let violations: Vec<f64> =
+        observations.iter().map(|observation| observation.violation).collect();
+    let fronts = non_dominated_sort(&points, Some(&violations))
+        .expect("violations are finite and not negative, as resolve ensures");
+    let ranks = fronts.ranks().to_vec();
+    let mut order: Vec<usize> = (0..observations.len()).collect();
+    order.sort_by_key(|at| ranks[*at]);
+    Ranked { order, ranks }
+}
+
+/// At most `limit` observations to learn from: the best three fifths by rank, the younger first
+/// among equals, and the rest spread evenly over the others; in order of arrival.
+pub(super) fn representatives(
+    observations: &[Arc<Observation>],
+    objectives: usize,
+    limit: usize,
+) -> Vec<Arc<Observation>> {
+    if observations.len() <= limit {
+        return observations.to_vec();
+    }
+    let Ranked { ranks, .. } = rank(observations, objectives);
+    let mut order: Vec<usize> = (0..observations.len()).collect();
+    order.sort_by_key(|at| (ranks[*at], std::cmp::Reverse(*at)));
+    let (best, rest) = order.split_at(limit * 3 / 5);
+    let others = limit - best.len();
+    let spread = (0..others).map(|nth| rest[nth * rest.len() / others.max(1)]);
+    let mut chosen: Vec<usize> = best.iter().copied().chain(spread).collect();
+    chosen.sort_unstable();
+    chosen.into_iter().map(|at| observations[at].clone()).collect()
+}
+
+/// The smallest and the largest value of each objective among some observations; `None` if there
+/// are none.
+pub(super) fn extent<'a>(
+    observations: impl Iterator<Item = &'a Observation>,
+) -> Option<(Vec<f64>, Vec<f64>)> {
+    observations.fold(None, |extent, observation| {
+        let values = &observation.objectives;
+        let (mut low, mut high) = extent.unwrap_or_else(|| (values.clone(), values.clone()));
+        for (at, value) in values.iter().enumerate() {
+            low[at] = value.min(low[at]);
+            high[at] = value.max(high[at]);
+        }
+        Some((low, high))
+    })
+}

@@ -1,0 +1,300 @@
+//! Evolution whose offspring are screened by a model of every objective, for campaigns of at most
+//! some thousand evaluations: there a model is several times closer to the front than evolution
+//! alone.
+//!
+//! After a few random candidates each proposal is the genotype with the largest expected gain of
+//! hypervolume that a short evolution on the model finds. A model errs most where it promises
+//! most, so a search that trusts it for long collects its errors; with more results it is
+//! therefore asked less: part of the proposals come from a Parzen estimator (`tpe`), the others are
+//! the best of ever fewer offspring of the front. Candidates in flight count as what they are
+//! expected to become, so that many workers are not sent to the same place.
+//!
+//! It must not know workers or time. Models are fitted off the engine (`fit`), and while one is
+//! wanted nothing is proposed.
+
+pub(super) mod fit;
+mod judge;
+pub(super) mod parameters;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand::RngExt;
+
+use self::fit::{Forms, Model, Setting};
+use self::judge::Judge;
+use self::parameters::Parameters;
+use super::breeding::Novelty;
+use super::observations::{Observations, Ranked, rank};
+use super::{
+    Algorithm, AlgorithmContext, AlgorithmEntry, FitJob, Known, Origin, Outcome, Proposal,
+    Suggestion, tpe,
+};
+use crate::id::Ordinal;
+use crate::rng::Stream;
+use crate::space::{Genotype, Mutation, SearchSpace};
+use crate::spec::Section;
+
+/// By which factor results must grow for a new model: each for the first thirty, then ever more.
+const MODEL_GROWTH: f64 = 1.03;
+/// By which factor results must grow for the slow part of a fit.
+const FORM_GROWTH: f64 = 1.3;
+/// Offspring of which the best is proposed, times the number of results.
+const SCREENED: usize = 1000;
+/// The least number of offspring of which the best is proposed.
+const LEAST_SCREENED: usize = 4;
+/// Genotypes that a search on the model begins with, and half as many in each later round.
+const POOL: usize = 400;
+const ROUNDS: usize = 2;
+/// How many of the best genotypes are the parents of a search's next round.
+const ELITE: usize = 20;
+/// The least number of parents.
+const LEAST_PARENTS: usize = 10;
+
+pub(super) const ENTRY: AlgorithmEntry = AlgorithmEntry {
+    name: "surrogate",
+    summary: "Model-screened evolution: Gaussian processes and forests predict every objective, \
+              for up to some thousand evaluations.",
+    build,
+};
+
+fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {
+    let parameters = Parameters::read(section)?;
+    Some(Box::new(Surrogate::new(parameters, context)))
+}
+
+/// The algorithm's state.
+#[derive(Debug, Clone)]
+pub(super) struct Surrogate {
+    setting: Arc<Setting>,
+    observations: Observations,
+    forms: Option<Arc<Forms>>,
+    model: Option<Arc<Model>>,
+    wanted: Option<Arc<Model>>,
+}
+
+/// A genotype with its expected gain and its origin.
+struct Judged {
+    gain: f64,
+    genotype: Genotype,
+    origin: Origin,
+}
+
+impl Surrogate {
+    pub(super) fn new(parameters: Parameters, context: &AlgorithmContext) -> Self {
+        let space = context.space.clone();
+        let features =
+            space.as_ref().map(|space| space.schema().features().to_vec()).unwrap_or_default();
+        let objectives = context.objectives.len();
+        let setting = Setting { features, objectives, parameters, seed: context.seed };
+        Self {
+            setting: Arc::new(setting),
+            observations: Observations::new(space, objectives),
+            forms: None,
+            model: None,
+            wanted: None,
+        }
+    }
+
+    /// Wants a model if there are enough more results than the present one rests on.
+    fn want(&mut self) {
+        let results = self.observations.results();
+        let grown = |before: usize, factor: f64| {
+            results.len() > before && results.len() as f64 >= before as f64 * factor
+        };
+        let enough = results.len() >= self.setting.parameters.initial.min(20) as usize;
+        let due = self.model.as_ref().is_none_or(|model| grown(model.results(), MODEL_GROWTH));
+        if self.wanted.is_some() || !enough || !due {
+            return;
+        }
+        let forms = match &self.forms {
+            Some(forms) if !grown(forms.results(), FORM_GROWTH) => forms.clone(),
+            _ => Arc::new(Forms::new(self.setting.clone(), results)),
+        };
+        self.forms = Some(forms.clone());
+        self.wanted = Some(Arc::new(Model::new(forms, results)));
+    }
+
+    /// The proposal of a search on the model, or of a screening of few offspring.
+    fn screen(
+        &self,
+        novelty: &Novelty<'_>,
+        space: &dyn SearchSpace,
+        model: &Model,
+        ranked: &Ranked,
+        rng: &mut Stream,
+    ) -> Option<Proposal> {
+        let results = self.observations.results();
+        let searches = results.len() < self.setting.parameters.search_until as usize;
+        let mut judge = Judge::new(space, model, &self.observations, ranked, rng);
+        let front = ranked.ranks.iter().filter(|rank| **rank == 0).count();
+        let parents = ranked.order.iter().take(front.max(LEAST_PARENTS));
+        let parents: Vec<(&Genotype, Origin)> = parents
+            .map(|at| {
+                let parent = &results[*at];
+                (&parent.genotype, Origin::Mutated { parent: parent.id })
+            })
+            .collect();
+        if searches {
+            let found = search(space, &parents, &mut judge, rng);
+            return found.into_iter().find_map(|found| novelty.admit(found.genotype, found.origin));
+        }
+        let wanted = (SCREENED / results.len()).max(LEAST_SCREENED);
+        // Only new offspring count, so that the choice is among as many however few are left.
+        let mut best: Option<(f64, Proposal)> = None;
+        let mut judged = 0;
+        for nth in 0..20 * wanted {
+            let (genotype, origin) = offspring(space, &parents, nth, rng);
+            let Some(proposal) = novelty.admit(genotype, origin) else { continue };
+            let gain = judge.gain(&proposal.genotype);
+            if best.as_ref().is_none_or(|(other, _)| gain > *other) {
+                best = Some((gain, proposal));
+            }
+            judged += 1;
+            if judged == wanted {
+                break;
+            }
+        }
+        best.map(|(_, proposal)| proposal)
+    }
+
+    pub(super) fn next(
+        &self,
+        space: &dyn SearchSpace,
+        known: &dyn Known,
+        rng: &mut Stream,
+    ) -> Suggestion {
+        let novelty = Novelty::new(space, known);
+        let parameters = &self.setting.parameters;
+        if self.observations.proposed_in_all() < parameters.initial as usize {
+            return novelty.sample(rng);
+        }
+        if self.wanted.is_some() {
+            return Suggestion::Wait;
+        }
+        let Some(model) = &self.model else { return novelty.sample(rng) };
+        let results = self.observations.results();
+        let ranked = rank(results, self.observations.objectives());
+        let searches = results.len() < parameters.search_until as usize;
+        if !searches && rng.random::<f64>() < parameters.parzen_share {
+            let proposal = tpe::propose(&novelty, space, &self.observations, &ranked, rng);
+            return proposal.map_or_else(|| novelty.sample(rng), Suggestion::Propose);
+        }
+        let proposal = self.screen(&novelty, space, model, &ranked, rng);
+        proposal.map_or_else(|| novelty.sample(rng), Suggestion::Propose)
+    }
+}
+
+/// One offspring: in turn a small mutation, a larger one, and a crossover with a slight mutation.
+fn offspring(
+    space: &dyn SearchSpace,
+    parents: &[(&Genotype, Origin)],
+    nth: usize,
+    rng: &mut Stream,
+) -> (Genotype, Origin) {
+    let schema = space.schema();
+    let (parent, origin) = parents[rng.random_range(0..parents.len())];
+    let genes = schema.active_genes(parent).max(1) as f64;
+    match nth % 3 {
+        0 => (schema.mutate(parent, Mutation::OneGene, rng), origin),
+        1 => {
+            let rate = Mutation::EachGene((2.0 / genes).min(0.9));
+            (schema.mutate(parent, rate, rng), origin)
+        }
+        _ => {
+            let (mate, other) = parents[rng.random_range(0..parents.len())];
+            let child = schema.cross(parent, mate, rng);
+            let origin = match (origin, other) {
+                (Origin::Mutated { parent: first }, Origin::Mutated { parent: second })
+                    if first != second =>
+                {
+                    Origin::Crossed { first, second }
+                }
+                _ => origin,
+            };
+            (schema.mutate(&child, Mutation::EachGene(0.5 / genes), rng), origin)
+        }
+    }
+}
+
+/// A short evolution on the model; what it has seen, the most promising first.
+fn search(
+    space: &dyn SearchSpace,
+    parents: &[(&Genotype, Origin)],
+    judge: &mut Judge<'_>,
+    rng: &mut Stream,
+) -> Vec<Judged> {
+    let mut seen = BTreeSet::new();
+    let mut found: Vec<Judged> = Vec::new();
+    for round in 0..=ROUNDS {
+        let elite: Vec<(Genotype, Origin)> = match round {
+            0 => parents.iter().map(|(genotype, origin)| ((*genotype).clone(), *origin)).collect(),
+            _ => {
+                let best = found.iter().take(ELITE);
+                best.map(|judged| (judged.genotype.clone(), judged.origin)).collect()
+            }
+        };
+        let elite: Vec<(&Genotype, Origin)> =
+            elite.iter().map(|(genotype, origin)| (genotype, *origin)).collect();
+        for nth in 0..if round == 0 { POOL } else { POOL / 2 } {
+            let (genotype, origin) = match (round, nth % 8) {
+                (0, 7) => (space.schema().sample(rng), Origin::Sampled),
+                _ => offspring(space, &elite, nth, rng),
+            };
+            if seen.insert(genotype.clone()) {
+                found.push(Judged { gain: judge.gain(&genotype), genotype, origin });
+            }
+        }
+        found.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+    }
+    found
+}
+
+impl Algorithm for Surrogate {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        self.setting.parameters.to_json()
+    }
+
+    fn suggest(&self, space: &dyn SearchSpace, known: &dyn Known, rng: &mut Stream) -> Suggestion {
+        self.next(space, known, rng)
+    }
+
+    fn proposed(&mut self, id: Ordinal, proposal: &Proposal) {
+        self.observations.propose(id, proposal);
+    }
+
+    fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
+        if self.observations.resolve(id, outcome) {
+            self.want();
+        }
+    }
+
+    fn population(&self) -> Vec<Ordinal> {
+        self.observations.ids()
+    }
+
+    fn wanted_fit(&self) -> Option<FitJob> {
+        self.wanted.as_ref().map(|wanted| {
+            let model = wanted.clone();
+            let fit = move || {
+                model.regressions();
+            };
+            FitJob::new(wanted.results() as u32, Arc::new(fit))
+        })
+    }
+
+    fn adopt(&mut self, results: u32) {
+        if let Some(wanted) = self.wanted.take_if(|wanted| wanted.results() as u32 == results) {
+            self.model = Some(wanted);
+            self.want();
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Algorithm> {
+        Box::new(self.clone())
+    }
+}
