@@ -16,6 +16,7 @@ pub(super) use grid::Grid;
 
 /// Settings under which each algorithm is checked; the first are the defaults.
 const VARIANTS: &[(&str, &[&str])] = &[
+    ("auto", &["{}", "{model_results: 30, model_in_flight: 2, evolution_population: 6}"]),
     (
         "nsga2",
         &[
@@ -144,7 +145,10 @@ fn any_order_of_arrival_losses_and_constraints_are_borne() {
         for workers in [1, 3, 40] {
             let space = Grid::of(6, 5);
             let mut driver = Driver::new(name, text, space.clone(), eventful, 11);
-            assert_eq!(driver.run(workers, 400), 400, "{name} {text} with {workers} workers");
+            // A fit takes milliseconds, and what can go wrong does so in the first hundred.
+            let evaluations = if name == "surrogate" || name == "auto" { 100 } else { 400 };
+            let proposed = driver.run(workers, evaluations);
+            assert_eq!(proposed, evaluations, "{name} {text} with {workers} workers");
             assert!(driver.in_flight.is_empty());
         }
     }
@@ -222,6 +226,7 @@ fn golden_runs_are_unchanged() {
         ("regularized_evolution", "{population: 6, sample: 3, weights: {accuracy: 1}}"),
         ("random", "{}"),
         ("tpe", "{initial: 4}"),
+        ("auto", "{model_results: 14, evolution_population: 6}"),
         ("surrogate", "{initial: 4, search_until: 10}"),
     ];
     for entry in ALGORITHMS {

@@ -5,6 +5,7 @@
 //! rebuilt by replay and never stored. It must not know workers, leases, time or the meaning of an
 //! objective: all objectives arrive minimised.
 
+mod auto;
 mod breeding;
 mod model;
 mod nsga2;
@@ -202,6 +203,12 @@ pub struct AlgorithmEntry {
     pub build: fn(&Section<'_>, &AlgorithmContext) -> Option<Box<dyn Algorithm>>,
 }
 
-/// Every algorithm that a campaign can name.
-pub const ALGORITHMS: &[AlgorithmEntry] =
-    &[nsga2::ENTRY, regularized_evolution::ENTRY, random::ENTRY, tpe::ENTRY, surrogate::ENTRY];
+/// Every algorithm that a campaign can name; the first is the default.
+pub const ALGORITHMS: &[AlgorithmEntry] = &[
+    auto::ENTRY,
+    nsga2::ENTRY,
+    regularized_evolution::ENTRY,
+    random::ENTRY,
+    tpe::ENTRY,
+    surrogate::ENTRY,
+];

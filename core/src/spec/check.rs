@@ -186,6 +186,10 @@ fn check_space(root: &Section<'_>) -> Option<Arc<dyn SearchSpace>> {
 }
 
 fn check_algorithm(root: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {
+    if !root.contains("algorithm") {
+        let defaults = root.child_or_empty("algorithm")?;
+        return ALGORITHMS.first().and_then(|default| (default.build)(&defaults, context));
+    }
     let choice = check_choice(root, "algorithm", ALGORITHMS, |entry| entry.name)?;
     (choice.entry.build)(&choice.parameters, context)
 }

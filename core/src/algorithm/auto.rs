@@ -1,0 +1,195 @@
+//! The default: model-screened evolution while results are few and workers do not outnumber what a
+//! model can serve, asynchronous NSGA-II beyond. Both are told everything, so the change costs
+//! nothing, and the way back is open while models are kept.
+//!
+//! Where the border lies was measured on published tables: up to 1,000 evaluations the model was
+//! ahead everywhere, and a proposal costs it milliseconds where evolution needs microseconds.
+
+use serde::{Deserialize, Serialize};
+
+use super::surrogate::Surrogate;
+use super::surrogate::parameters::Parameters as SurrogateParameters;
+use super::{
+    Algorithm, AlgorithmContext, AlgorithmEntry, FitJob, Known, Outcome, Proposal, Suggestion,
+    nsga2,
+};
+use crate::id::Ordinal;
+use crate::rng::Stream;
+use crate::space::SearchSpace;
+use crate::spec::Section;
+
+pub(super) const ENTRY: AlgorithmEntry = AlgorithmEntry {
+    name: "auto",
+    summary: "Chooses by results and candidates in flight: model-screened evolution for up to \
+              2,000 results, NSGA-II beyond.",
+    build,
+};
+
+/// The parameters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Parameters {
+    /// The number of results after which models are given up, 0 to 10,000.
+    model_results: u32,
+    /// The number of candidates in flight beyond which models are not asked, 1 to 10,000.
+    model_in_flight: u32,
+    /// The population of NSGA-II, 2 to 100,000.
+    evolution_population: u32,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { model_results: 2_000, model_in_flight: 256, evolution_population: 50 }
+    }
+}
+
+fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {
+    let parameters: Parameters = section.read();
+    let ranges = [
+        ("model_results", parameters.model_results, 0..=10_000),
+        ("model_in_flight", parameters.model_in_flight, 1..=10_000),
+        ("evolution_population", parameters.evolution_population, 2..=100_000),
+    ];
+    for (key, value, range) in ranges {
+        if !range.contains(&value) {
+            section.fault(
+                key,
+                format!("{value} is out of range"),
+                format!("write a number from {} to {}", range.start(), range.end()),
+            );
+        }
+    }
+    if !section.is_clean() {
+        return None;
+    }
+    let evolution = Section::from_text(&format!("population: {}", parameters.evolution_population));
+    let evolution = (nsga2::ENTRY.build)(&evolution.ok()?, context)?;
+    let surrogate = Some(Surrogate::new(SurrogateParameters::default(), context));
+    Some(Box::new(Auto { parameters, surrogate, evolution, results: 0, in_flight: 0 }))
+}
+
+#[derive(Debug, Clone)]
+struct Auto {
+    parameters: Parameters,
+    /// `None` once there are too many results for models.
+    surrogate: Option<Surrogate>,
+    evolution: Box<dyn Algorithm>,
+    results: u32,
+    in_flight: u32,
+}
+
+impl Auto {
+    /// The model-assisted part, if it is the one to ask.
+    fn model(&self) -> Option<&Surrogate> {
+        let fits = self.in_flight <= self.parameters.model_in_flight;
+        self.surrogate.as_ref().filter(|_| fits)
+    }
+}
+
+impl Algorithm for Auto {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::to_value(&self.parameters).expect("plain numbers under text keys")
+    }
+
+    fn suggest(&self, space: &dyn SearchSpace, known: &dyn Known, rng: &mut Stream) -> Suggestion {
+        match self.model() {
+            Some(surrogate) => surrogate.suggest(space, known, rng),
+            None => self.evolution.suggest(space, known, rng),
+        }
+    }
+
+    fn proposed(&mut self, id: Ordinal, proposal: &Proposal) {
+        self.in_flight += 1;
+        self.evolution.proposed(id, proposal);
+        if let Some(surrogate) = &mut self.surrogate {
+            surrogate.proposed(id, proposal);
+        }
+    }
+
+    fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.results += u32::from(matches!(outcome, Outcome::Scored { .. }));
+        self.evolution.update(id, outcome);
+        if self.results >= self.parameters.model_results {
+            self.surrogate = None;
+        }
+        if let Some(surrogate) = &mut self.surrogate {
+            surrogate.update(id, outcome);
+        }
+    }
+
+    fn population(&self) -> Vec<Ordinal> {
+        match &self.surrogate {
+            Some(surrogate) => surrogate.population(),
+            None => self.evolution.population(),
+        }
+    }
+
+    fn wanted_fit(&self) -> Option<FitJob> {
+        self.model()?.wanted_fit()
+    }
+
+    fn adopt(&mut self, results: u32) {
+        if let Some(surrogate) = &mut self.surrogate {
+            surrogate.adopt(results);
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Algorithm> {
+        Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::algorithm::Suggestion;
+    use crate::algorithm::contract::{Driver, Grid, Resolution, build};
+    use crate::id::Ordinal;
+    use crate::space::Genotype;
+
+    fn score(genotype: &Genotype) -> Resolution {
+        let sum: u32 = genotype.0.iter().sum();
+        let weighted: u32 = genotype.0.iter().zip(1..).map(|(gene, at)| gene * at).sum();
+        Resolution::Scored {
+            objectives: vec![f64::from(sum), -f64::from(weighted)],
+            violation: 0.0,
+        }
+    }
+
+    #[test]
+    fn models_are_given_up_when_there_are_too_many_results() {
+        let text = "{model_results: 40, evolution_population: 8}";
+        let mut driver = Driver::new("auto", text, Grid::of(8, 4), score, 1);
+        driver.run(2, 39);
+        let before = driver.algorithm.population();
+        assert_eq!(before.len(), 39, "every result can be a parent");
+        driver.run(2, 60);
+        assert_eq!(driver.algorithm.population().len(), 8, "evolution has its population");
+        assert!(driver.algorithm.wanted_fit().is_none());
+    }
+
+    #[test]
+    fn a_crowd_of_candidates_in_flight_asks_evolution_and_waits_for_no_model() {
+        let text = "{model_in_flight: 3, evolution_population: 4}";
+        let space = Grid::of(8, 4);
+        let mut driver = Driver::new("auto", text, space, score, 2);
+        driver.run(1, 30);
+        for ordinal in 31..35 {
+            let Suggestion::Propose(proposal) = driver.suggest(&*driver.algorithm) else {
+                panic!()
+            };
+            driver.algorithm.proposed(Ordinal(ordinal), &proposal);
+        }
+        assert!(driver.algorithm.wanted_fit().is_none());
+        assert!(matches!(driver.suggest(&*driver.algorithm), Suggestion::Propose(_)));
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_faults() {
+        assert_eq!(build("auto", "{model_results: 0}").name(), "auto");
+    }
+}
