@@ -78,6 +78,8 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
         [spec(seed, algorithm, 1 + (seed / 4 % 2) as u32, 24), spec(seed + 1, "random", 1, 5)];
     let settings = SimulationSettings {
         fit_duration: Span(0),
+        joins_over: Span(0),
+        stragglers: (0.0, 1.0),
         seed,
         workers: 1 + (seed % 5) as u32,
         slots: 1 + (seed / 3 % 2) as u32,

@@ -68,6 +68,12 @@ impl State {
         self.workers.values()
     }
 
+    /// The worker with this number.
+    #[must_use]
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
     /// The worker called `number_or_name`.
     #[must_use]
     pub fn find_worker(&self, number_or_name: &str) -> Option<&Worker> {

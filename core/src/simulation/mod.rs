@@ -7,10 +7,12 @@
 
 mod faults;
 mod ledger;
+mod table;
 mod worker;
 
 pub use faults::FaultRates;
 pub use ledger::Breach;
+pub use table::{LookUp, TableError, TableRow, table_provenance};
 pub use worker::{Evaluate, Evaluation};
 
 use std::collections::BTreeMap;
@@ -23,7 +25,7 @@ use crate::engine::{
     CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, Rejected,
     Step, SubmissionId,
 };
-use crate::id::CampaignId;
+use crate::id::{CampaignId, WorkerId};
 use crate::rng::{self, Purpose, Stream};
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
@@ -41,6 +43,10 @@ pub struct SimulationSettings {
     pub prefetch: u32,
     /// The length of a lease.
     pub lease_length: Span,
+    /// The time over which workers join, evenly; 0 for all at once.
+    pub joins_over: Span,
+    /// The share of workers that are slower, 0 to 1, and by which factor, at least 1.
+    pub stragglers: (f64, f64),
     /// What goes wrong, and how often.
     pub faults: FaultRates,
     /// After how many commands the whole state is verified; 0 for never.
@@ -59,6 +65,8 @@ impl Default for SimulationSettings {
             slots: 1,
             prefetch: 0,
             lease_length: Span::from_secs(30),
+            joins_over: Span(0),
+            stragglers: (0.0, 1.0),
             faults: FaultRates::NONE,
             check_every: 0,
             fit_duration: Span(0),
@@ -106,6 +114,8 @@ pub struct Simulation<'e> {
     agenda: BTreeMap<(Timestamp, u64), Happening>,
     scheduled: u64,
     workers: Vec<SimulatedWorker>,
+    /// Each worker's place among `workers`.
+    indices: BTreeMap<WorkerId, usize>,
     rng: Stream,
     commands: u64,
     injected: BTreeMap<&'static str, u64>,
@@ -140,6 +150,7 @@ impl<'e> Simulation<'e> {
             agenda: BTreeMap::new(),
             scheduled: 0,
             workers,
+            indices: BTreeMap::new(),
             commands: 0,
             injected: BTreeMap::new(),
         }
@@ -161,7 +172,10 @@ impl<'e> Simulation<'e> {
             })?;
         }
         for worker in 0..self.workers.len() {
-            self.at(Span::from_millis(worker as u64), Happening::Heartbeat { worker, epoch: 0 });
+            let joins = self.settings.joins_over.0 * worker as u64 / self.workers.len() as u64;
+            // At least a millisecond apart, so that the order of registration is theirs.
+            let delay = Span(joins) + Span::from_millis(worker as u64);
+            self.at(delay, Happening::Heartbeat { worker, epoch: 0 });
         }
         self.at(self.tick_interval(), Happening::Tick);
         while !self.is_over() {
@@ -258,7 +272,7 @@ impl<'e> Simulation<'e> {
     fn after_worker(&mut self, worker: usize, messages: Vec<Command>) {
         for (key, assignment) in self.workers[worker].start_evaluations(self.clock) {
             let evaluation = self.evaluator.evaluate(&assignment);
-            let duration = evaluation.duration;
+            let duration = self.slowed(worker, evaluation.duration);
             self.workers[worker].running_outcome(key, evaluation);
             let epoch = self.workers[worker].epoch;
             self.at(duration, Happening::EvaluationEnds { worker, epoch, key });
@@ -266,6 +280,14 @@ impl<'e> Simulation<'e> {
         for command in messages {
             self.send(worker, command);
         }
+    }
+
+    /// How long an evaluation takes on this worker; stragglers are spread evenly among all.
+    fn slowed(&self, worker: usize, duration: Span) -> Span {
+        let (share, factor) = self.settings.stragglers;
+        let before = (worker as f64 * share).floor();
+        let is_straggler = ((worker + 1) as f64 * share).floor() > before;
+        if is_straggler { Span((duration.0 as f64 * factor) as u64) } else { duration }
     }
 
     fn send(&mut self, worker: usize, command: Command) {
@@ -320,7 +342,9 @@ impl<'e> Simulation<'e> {
                     && let Some(found) = self.engine.state().find_worker(&name)
                     && found.session() == session
                 {
-                    let message = ToWorker::Registered { worker: found.id(), session };
+                    let id = found.id();
+                    self.indices.insert(id, worker);
+                    let message = ToWorker::Registered { worker: id, session };
                     self.send_to_worker(worker, &message);
                 }
             }
@@ -411,10 +435,9 @@ impl<'e> Simulation<'e> {
                 (worker, session, ToWorker::Acknowledged { session, key: (task, attempt) })
             }
         };
-        let name = self.engine.state().workers().find(|worker| worker.id() == id);
-        let Some(name) = name.filter(|worker| worker.session() == session) else { return Ok(()) };
-        let name = name.name().clone();
-        if let Some(worker) = self.workers.iter().position(|worker| worker.name == name) {
+        let present =
+            self.engine.state().worker(id).is_some_and(|found| found.session() == session);
+        if let Some(worker) = self.indices.get(&id).copied().filter(|_| present) {
             self.send_to_worker(worker, &message);
         }
         Ok(())

@@ -104,6 +104,15 @@ impl CampaignSpec {
         check::parse(text)
     }
 
+    /// The same campaign with another seed.
+    ///
+    /// # Errors
+    /// None that a checked campaign can have; the text of the campaign is read again, since its
+    /// algorithm was built for the seed.
+    pub fn with_seed(&self, seed: u64) -> Result<Self, Faults> {
+        Self::parse(&Self { seed, ..self.clone() }.to_yaml())
+    }
+
     /// The campaign with every default written out; [`Self::parse`] reads it back to an equal
     /// campaign, whatever the defaults of a later release are.
     #[must_use]

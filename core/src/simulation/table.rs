@@ -1,0 +1,142 @@
+//! Evaluations that are looked up: a published benchmark, or an earlier campaign, as the workers of
+//! a simulated cluster. It must not know files; whoever reads one makes rows of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rand::RngExt;
+use thiserror::Error;
+
+use super::worker::{Evaluate, Evaluation};
+use crate::engine::{Assignment, Failure, FailureKind, ReportedOutcome};
+use crate::graph::CanonicalHash;
+use crate::objective::{Measurement, MetricName, Provenance};
+use crate::rng::{self, Purpose};
+use crate::space::SearchSpace;
+use crate::time::Span;
+
+/// Where values of a table come from.
+#[must_use]
+pub fn table_provenance() -> Provenance {
+    Provenance { source: "table".into(), device_class: "".into() }
+}
+
+/// One architecture of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableRow {
+    /// The genotype in its space's notation.
+    pub key: String,
+    /// The values that the table has for it, finite.
+    pub values: BTreeMap<MetricName, f64>,
+    /// How long its evaluation takes, in virtual time, before the spread of [`LookUp::spread`].
+    pub duration: Span,
+}
+
+/// A table that does not fit its space.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TableError {
+    /// A key that is no genotype of the space.
+    #[error("row {row}: {reason}")]
+    Key {
+        /// The row, from 1, the header not counted.
+        row: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two rows with the same key.
+    #[error("rows {first} and {second} have the same key `{key}`")]
+    Repeated {
+        /// The earlier row.
+        first: usize,
+        /// The later row.
+        second: usize,
+        /// Their key.
+        key: String,
+    },
+}
+
+/// Looks evaluations up.
+#[derive(Debug)]
+pub struct LookUp {
+    space: Arc<dyn SearchSpace>,
+    rows: Vec<TableRow>,
+    by_key: HashMap<String, usize>,
+    by_network: HashMap<CanonicalHash, usize>,
+    spread: f64,
+}
+
+impl LookUp {
+    /// The table of `rows`; durations are drawn uniformly from those of the table times 1 ±
+    /// `spread`, 0 to 1.
+    ///
+    /// # Errors
+    /// [`TableError`] at the first row that does not fit.
+    pub fn new(
+        space: Arc<dyn SearchSpace>,
+        rows: Vec<TableRow>,
+        spread: f64,
+    ) -> Result<Self, TableError> {
+        let mut by_key = HashMap::with_capacity(rows.len());
+        let mut by_network = HashMap::with_capacity(rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            let hash =
+                space
+                    .parse(&row.key)
+                    .and_then(|genotype| space.canonical_hash(&genotype))
+                    .map_err(|error| TableError::Key { row: at + 1, reason: error.to_string() })?;
+            if let Some(first) = by_key.insert(row.key.clone(), at) {
+                let key = row.key.clone();
+                return Err(TableError::Repeated { first: first + 1, second: at + 1, key });
+            }
+            by_network.entry(hash).or_insert(at);
+        }
+        Ok(Self { space, rows, by_key, by_network, spread })
+    }
+
+    /// Every row.
+    #[must_use]
+    pub fn rows(&self) -> &[TableRow] {
+        &self.rows
+    }
+
+    /// The row of a genotype: that of its very spelling, else the first of the same network.
+    #[must_use]
+    pub fn find(&self, genotype: &str) -> Option<&TableRow> {
+        let by_network = || {
+            let parsed = self.space.parse(genotype).ok()?;
+            let hash = self.space.canonical_hash(&parsed).ok()?;
+            self.by_network.get(&hash).copied()
+        };
+        self.by_key.get(genotype).copied().or_else(by_network).map(|at| &self.rows[at])
+    }
+
+    fn measurements(&self, assignment: &Assignment) -> Result<Vec<Measurement>, Failure> {
+        let invalid =
+            |message: String| Failure { kind: FailureKind::Invalid, message: message.into() };
+        let row = self.find(&assignment.genotype).ok_or_else(|| {
+            invalid(format!("the table has no row for `{}`", assignment.genotype))
+        })?;
+        let measured = assignment.stage.measures.iter().map(|metric| {
+            let value = *row.values.get(metric).ok_or_else(|| {
+                invalid(format!("the table has no {metric} for `{}`", assignment.genotype))
+            })?;
+            Measurement::new(metric.clone(), value, None, table_provenance())
+                .map_err(|error| invalid(error.to_string()))
+        });
+        measured.collect()
+    }
+}
+
+impl Evaluate for LookUp {
+    fn evaluate(&self, assignment: &Assignment) -> Evaluation {
+        let planned = self.find(&assignment.genotype).map_or(Span(1), |row| row.duration);
+        let mut rng = rng::stream(assignment.seed, Purpose::Evaluation, 0);
+        let factor = 1.0 + self.spread * (2.0 * rng.random::<f64>() - 1.0);
+        let duration = Span(((planned.0 as f64 * factor) as u64).max(1));
+        let outcome = match self.measurements(assignment) {
+            Ok(measurements) => ReportedOutcome::Measured(measurements),
+            Err(failure) => ReportedOutcome::Failed(failure),
+        };
+        Evaluation { outcome, duration }
+    }
+}
