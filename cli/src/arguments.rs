@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::simulate::Durations;
 use crate::terminal::ColorChoice;
 
 /// Where a coordinator listens unless told otherwise.
@@ -47,6 +48,9 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run a campaign on this machine; the same command again resumes it after any interruption.
     Run(RunArguments),
+    /// Run a campaign on simulated workers in virtual time, its results looked up in tables. Needs
+    /// no coordinator.
+    Simulate(SimulateArguments),
     /// Check a campaign file; all faults at once. Needs no coordinator.
     Validate(ValidateArguments),
     /// Submit a campaign to a coordinator.
@@ -113,6 +117,76 @@ pub(crate) struct RunArguments {
     /// Show no progress.
     #[arg(long)]
     pub(crate) no_progress: bool,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateArguments {
+    /// The campaign file; all its stages are `tabular`.
+    #[arg(value_name = "CAMPAIGN.yaml")]
+    pub(crate) file: PathBuf,
+    /// A table of results, CSV or CSV.gz with a header row. Several tables are joined by the one
+    /// column that they share.
+    #[arg(long = "table", value_name = "FILE", required = true)]
+    pub(crate) tables: Vec<PathBuf>,
+    /// Simulated workers, one evaluation each at a time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) workers: u32,
+    /// Seeds that are run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) seeds: u32,
+    /// The first seed; the others follow.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) first_seed: u64,
+    /// How long an evaluation takes: `constant:SECONDS`, `column:NAME` in seconds, or
+    /// `spread:NAME:FACTOR`, from 1 second to FACTOR seconds by the logarithm of a column.
+    #[arg(long, value_name = "HOW", default_value = "constant:1")]
+    pub(crate) duration: Durations,
+    /// Durations are drawn from those times 1 ± this, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub(crate) duration_noise: f64,
+    /// Tasks that a worker asks for beyond the one it works on.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=16))]
+    pub(crate) prefetch: u32,
+    /// The share of evaluations in which the worker dies, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub(crate) crash_rate: f64,
+    /// The share of workers that are slower, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub(crate) stragglers: f64,
+    /// By how much they are slower.
+    #[arg(long, value_name = "FACTOR", default_value_t = 5.0, value_parser = factor)]
+    pub(crate) straggler_factor: f64,
+    /// Seconds over which the workers join.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) joins_over: f64,
+    /// Seconds that fitting a model takes.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) fit_seconds: f64,
+    /// Numbers of evaluations at which hypervolume is reported [default: 10, 20, 50, 100, ...].
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    pub(crate) at: Vec<u32>,
+    /// Where results go [default: runs/NAME-simulated, NAME being that of the campaign].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+fn number_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let fits = (low..=high).contains(&number);
+    fits.then_some(number).ok_or_else(|| format!("write a number from {low} to {high}"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number_within(text, 0.0, 1.0)
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    number_within(text, 1.0, 1e6)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    number_within(text, 0.0, 1e9)
 }
 
 /// Arguments of `validate`.

@@ -15,6 +15,7 @@ mod output;
 mod present;
 mod results;
 mod run;
+mod simulate;
 mod snippet;
 mod terminal;
 mod watch;

@@ -18,7 +18,7 @@ use crate::arguments::{Arguments, Command, CompletionsArguments, Global};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::{run, watch};
+use crate::{run, simulate, watch};
 
 /// What every command gets.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
     let context = Context { global: arguments.global, output };
     match arguments.command {
         Command::Run(given) => run::run(&context, &given).await,
+        Command::Simulate(given) => simulate::run(&context, &given),
         Command::Validate(given) => validate::run(&context, &given),
         Command::Submit(given) => submit::run(&context, &given).await,
         Command::List => list::campaigns(&context).await,

@@ -4,6 +4,7 @@
 //! Pure functions from values to text or pixels. Must not know files or the coordinator.
 
 mod axis;
+pub(crate) mod convergence;
 pub(crate) mod front;
 mod history;
 pub(crate) mod hypervolume;

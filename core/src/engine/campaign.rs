@@ -194,6 +194,12 @@ impl Campaign {
         self.status
     }
 
+    /// When it was submitted.
+    #[must_use]
+    pub fn submitted_at(&self) -> Timestamp {
+        self.submitted_at
+    }
+
     /// The algorithm's state.
     #[must_use]
     pub fn algorithm(&self) -> &dyn Algorithm {

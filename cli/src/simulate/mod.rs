@@ -1,0 +1,52 @@
+//! `cambrian simulate`: a campaign on the real engine in virtual time, its results looked up in
+//! tables; many seeds, as many at once as there are processors.
+//!
+//! `table` reads files, `runs` runs seeds, `report` sums up. Must not know how a campaign is
+//! searched or how a cluster is simulated: the core does both.
+
+mod report;
+mod runs;
+mod table;
+
+use std::path::PathBuf;
+
+use crate::arguments::SimulateArguments;
+use crate::campaign_file;
+use crate::commands::Context;
+use crate::error::CliError;
+use crate::figure::{convergence, png};
+use crate::files;
+use report::Report;
+pub(crate) use table::Durations;
+
+/// # Errors
+/// A campaign or a table with faults, a simulation that breaks an invariant, or files that cannot
+/// be written.
+pub(crate) fn run(context: &Context, given: &SimulateArguments) -> Result<(), CliError> {
+    let campaign = campaign_file::read(&given.file)?;
+    let table = table::read(given, &campaign.spec)?;
+    let runs = runs::all(context, given, &campaign.spec, &table)?;
+    let report = Report::new(&campaign.spec, given, &table, runs);
+    let directory = given
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-simulated", campaign.spec.name)));
+    let write = |name: &str, content: &[u8]| files::replace(&directory.join(name), content);
+    write("summary.json", (crate::output::json(&report.json())? + "\n").as_bytes())?;
+    write("evaluations.csv", report.evaluations_csv()?.as_bytes())?;
+    write("hypervolume.csv", report.hypervolume_csv()?.as_bytes())?;
+    for (name, curve) in [
+        ("hypervolume-over-evaluations", report.over_evaluations()),
+        ("hypervolume-over-time", report.over_time()),
+    ] {
+        let svg = convergence::svg(&curve);
+        write(&format!("{name}.png"), &png::render(&svg)?)?;
+        write(&format!("{name}.svg"), svg.as_bytes())?;
+    }
+    if context.output.json {
+        return context.output.object(&report.json());
+    }
+    context.output.text(&report.text(context.output.look()))?;
+    context.output.hint(&format!("results in {}", directory.display()));
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! One simulated campaign a seed, and what the engine knows of it afterwards. Must not sum up over
+//! seeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cambrian_core::engine::{Campaign, CandidateStatus, Capabilities, EvaluatorOffer};
+use cambrian_core::objective::MetricName;
+use cambrian_core::simulation::{
+    FaultRates, LookUp, Simulation, SimulationSettings, table_provenance,
+};
+use cambrian_core::spec::CampaignSpec;
+use cambrian_core::time::Span;
+
+use crate::arguments::SimulateArguments;
+use crate::commands::Context;
+use crate::error::CliError;
+use crate::present::number;
+
+/// A candidate whose evaluation has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Finished {
+    pub(super) ordinal: u32,
+    pub(super) genotype: String,
+    /// Minimised objectives; none if it failed.
+    pub(super) objectives: Option<Vec<f64>>,
+    /// Whether it keeps all constraints.
+    pub(super) feasible: bool,
+    /// Seconds of virtual time since the campaign began.
+    pub(super) proposed_at: f64,
+    pub(super) finished_at: f64,
+    /// Seconds in slots over all attempts.
+    pub(super) duration: f64,
+    /// Results that arrived while it was evaluated.
+    pub(super) staleness: usize,
+    /// Whether it is in the algorithm's population at the end.
+    pub(super) survives: bool,
+}
+
+/// A simulated campaign.
+#[derive(Debug, Clone)]
+pub(super) struct SeedRun {
+    pub(super) seed: u64,
+    /// In order of arrival.
+    pub(super) finished: Vec<Finished>,
+    /// Seconds of virtual time.
+    pub(super) elapsed: f64,
+    /// The share of slot time spent evaluating, from the first dispatch to the last.
+    pub(super) utilisation: f64,
+    pub(super) failed: usize,
+}
+
+/// Runs every seed.
+///
+/// # Errors
+/// The first simulation that breaks an invariant or does not end.
+pub(super) fn all(
+    context: &Context,
+    given: &SimulateArguments,
+    spec: &CampaignSpec,
+    table: &LookUp,
+) -> Result<Vec<SeedRun>, CliError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = given.seeds as usize;
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(count) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        break;
+                    }
+                    let run = one(given, spec, table, given.first_seed + at as u64);
+                    if let Ok(run) = &run {
+                        context.output.hint(&format!(
+                            "seed {}: {} evaluations in {} of virtual time",
+                            run.seed,
+                            number::count(run.finished.len() as u64),
+                            number::duration(run.elapsed),
+                        ));
+                    }
+                    if let Ok(mut done) = done.lock() {
+                        done.push((at, run));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, run)| run).collect()
+}
+
+fn one(
+    given: &SimulateArguments,
+    spec: &CampaignSpec,
+    table: &LookUp,
+    seed: u64,
+) -> Result<SeedRun, CliError> {
+    let spec = spec.with_seed(seed).map_err(|faults| CliError::Internal(faults.to_string()))?;
+    let settings = SimulationSettings {
+        seed,
+        workers: given.workers,
+        prefetch: given.prefetch,
+        joins_over: span(given.joins_over),
+        stragglers: (given.stragglers, given.straggler_factor),
+        fit_duration: span(given.fit_seconds),
+        faults: FaultRates { worker_crash: given.crash_rate, ..FaultRates::NONE },
+        horizon: Span(u64::MAX / 4),
+        // A worker that dies is missed as soon as in production, relative to an evaluation.
+        lease_length: Span::from_secs(30),
+        ..SimulationSettings::default()
+    };
+    let outcome = Simulation::new(settings, capabilities(&spec), table)
+        .run(&[Arc::new(spec)])
+        .map_err(|breach| CliError::Internal(format!("seed {seed}: {breach}")))?;
+    let campaign = outcome.engine.state().campaigns().next();
+    let campaign = campaign.ok_or_else(|| CliError::Internal("no campaign was run".to_owned()))?;
+    Ok(summed(campaign, seed, given.workers))
+}
+
+fn span(seconds: f64) -> Span {
+    Span((seconds * 1e6) as u64)
+}
+
+/// Workers that look everything up.
+fn capabilities(spec: &CampaignSpec) -> Arc<Capabilities> {
+    let measures = spec.stages.iter().flat_map(|stage| stage.measures.iter().cloned());
+    let metrics: BTreeMap<MetricName, _> =
+        measures.map(|metric| (metric, table_provenance())).collect();
+    let labels = spec.stages.iter().flat_map(|stage| stage.labels.clone()).collect();
+    Arc::new(Capabilities {
+        device_class: "simulated".into(),
+        memory_bytes: 0,
+        slots: 1,
+        evaluators: vec![EvaluatorOffer { name: "tabular".into(), version: "1".into(), metrics }],
+        datasets: BTreeSet::new(),
+        unavailable: BTreeMap::new(),
+        labels,
+    })
+}
+
+fn summed(campaign: &Campaign, seed: u64, workers: u32) -> SeedRun {
+    let population: BTreeSet<_> = campaign.algorithm().population().into_iter().collect();
+    let begin = campaign.submitted_at();
+    let seconds = |span: Span| span.0 as f64 / 1e6;
+    let mut finished = Vec::new();
+    for (ordinal, candidate) in (1u32..).zip(campaign.candidates()) {
+        let Some(resolved) = candidate.resolved_at().filter(|_| candidate.attempts() > 0) else {
+            continue;
+        };
+        let violation = match candidate.status() {
+            CandidateStatus::Scored { violation } => Some(*violation),
+            _ => None,
+        };
+        finished.push(Finished {
+            ordinal,
+            genotype: campaign.spec().space.format(&candidate.proposal().genotype),
+            objectives: violation.and_then(|_| campaign.objectives_of(candidate)),
+            feasible: violation == Some(0.0),
+            proposed_at: seconds(candidate.proposed_at().since(begin)),
+            finished_at: seconds(resolved.since(begin)),
+            duration: seconds(candidate.elapsed()),
+            staleness: 0,
+            survives: population.contains(&cambrian_core::id::Ordinal(ordinal)),
+        });
+    }
+    finished
+        .sort_by(|a, b| a.finished_at.total_cmp(&b.finished_at).then(a.ordinal.cmp(&b.ordinal)));
+    let arrivals: Vec<f64> = finished.iter().map(|candidate| candidate.finished_at).collect();
+    for (at, candidate) in finished.iter_mut().enumerate() {
+        let before = arrivals.partition_point(|arrival| *arrival <= candidate.proposed_at);
+        candidate.staleness = at.saturating_sub(before);
+    }
+    // While the last evaluations run out, nobody can be busy with others.
+    let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
+    let busy: f64 = finished
+        .iter()
+        .map(|candidate| (candidate.finished_at.min(last) - candidate.proposed_at).max(0.0))
+        .sum();
+    let slots = f64::from(workers) * last;
+    SeedRun {
+        seed,
+        elapsed: arrivals.last().copied().unwrap_or(0.0),
+        utilisation: if slots > 0.0 { (busy / slots).min(1.0) } else { 1.0 },
+        failed: finished.iter().filter(|candidate| candidate.objectives.is_none()).count(),
+        finished,
+    }
+}

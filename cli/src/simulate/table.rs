@@ -1,0 +1,292 @@
+//! Tables of known evaluations from CSV files, plain or gzip: joined, checked, and turned into rows
+//! for the simulation. Must not know campaigns beyond the settings of a tabular stage.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use cambrian_core::objective::MetricName;
+use cambrian_core::simulation::{LookUp, TableRow};
+use cambrian_core::spec::{CampaignSpec, TabularSettings};
+use cambrian_core::time::Span;
+use flate2::read::GzDecoder;
+
+use crate::arguments::SimulateArguments;
+use crate::error::CliError;
+
+/// The largest table that is read, unpacked, in bytes.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// How long evaluations take, as `--duration` says it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Durations {
+    /// All as long.
+    Constant(Span),
+    /// Seconds by a column.
+    Column(String),
+    /// From 1 second to this many, by the logarithm of a column between its 1 % and 99 % quantiles.
+    Spread(String, f64),
+}
+
+impl FromStr for Durations {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let seconds = |text: &str| {
+            let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+            let fits = number > 0.0 && number <= 1e7;
+            fits.then_some(number)
+                .ok_or(format!("{text} s is not above 0 and at most 10,000,000 s"))
+        };
+        match text.split(':').collect::<Vec<_>>()[..] {
+            ["constant", length] => Ok(Self::Constant(span(seconds(length)?))),
+            ["column", name] if !name.is_empty() => Ok(Self::Column(name.to_owned())),
+            ["spread", name, factor] if !name.is_empty() => {
+                Ok(Self::Spread(name.to_owned(), seconds(factor)?.max(1.0)))
+            }
+            _ => Err("write `constant:SECONDS`, `column:NAME` (in seconds) or \
+                      `spread:NAME:FACTOR`"
+                .to_owned()),
+        }
+    }
+}
+
+fn span(seconds: f64) -> Span {
+    Span((seconds * 1e6) as u64)
+}
+
+/// Rows of text under named columns.
+struct Sheet {
+    path: PathBuf,
+    columns: Vec<String>,
+    rows: Vec<csv::StringRecord>,
+}
+
+/// Reads the tables of a campaign whose stages all look results up.
+///
+/// # Errors
+/// Files that cannot be read or do not fit the campaign, with row and column.
+pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<LookUp, CliError> {
+    let settings = settings(spec)?;
+    let mut sheets = Vec::new();
+    for path in &given.tables {
+        sheets.push(Sheet::read(path)?);
+    }
+    let sheet = join(sheets)?;
+    let key = sheet.column(&settings.key, "the stage's `key`")?;
+    let metrics = settings
+        .columns
+        .iter()
+        .map(|(metric, column)| {
+            let at = sheet.column(column, &format!("`columns.{metric}`"))?;
+            Ok((MetricName::from(metric.as_str()), at))
+        })
+        .collect::<Result<Vec<_>, CliError>>()?;
+    let mut rows = Vec::with_capacity(sheet.rows.len());
+    for at in 0..sheet.rows.len() {
+        let mut values = BTreeMap::new();
+        for (metric, column) in &metrics {
+            if let Some(value) = sheet.number(at, *column)? {
+                values.insert(metric.clone(), value);
+            }
+        }
+        let key = sheet.rows[at][key].to_owned();
+        rows.push(TableRow { key, values, duration: span(1.0) });
+    }
+    set_durations(&mut rows, &sheet, &given.duration)?;
+    let noise = given.duration_noise;
+    LookUp::new(spec.space.clone(), rows, noise).map_err(|error| CliError::Usage {
+        message: format!("{}: {error}", sheet.path.display()),
+        help: format!("keys are in column `{}`, in the notation of the space", settings.key),
+    })
+}
+
+/// The settings that all stages share, with the columns of all of them.
+fn settings(spec: &CampaignSpec) -> Result<TabularSettings, CliError> {
+    let mut all: Option<TabularSettings> = None;
+    for stage in &spec.stages {
+        let refuse = |message: String| CliError::Usage {
+            message,
+            help: "a simulation looks every result up: let all stages be `tabular`, with the same \
+                   `key`"
+                .to_owned(),
+        };
+        if *stage.evaluator != *"tabular" {
+            return Err(refuse(format!("stage `{}` is not `tabular`", stage.name)));
+        }
+        let settings: TabularSettings = serde_json::from_value(stage.settings.as_ref().clone())
+            .map_err(|error| CliError::Internal(error.to_string()))?;
+        match &mut all {
+            None => all = Some(settings),
+            Some(all) if all.key == settings.key => all.columns.extend(settings.columns),
+            Some(_) => return Err(refuse(format!("stage `{}` has another key", stage.name))),
+        }
+    }
+    all.ok_or_else(|| CliError::Internal("a campaign without stages".to_owned()))
+}
+
+impl Sheet {
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let file = std::fs::File::open(path).map_err(CliError::io("read", path))?;
+        let unpacked: Box<dyn Read> = match path.extension().is_some_and(|end| end == "gz") {
+            true => Box::new(GzDecoder::new(file)),
+            false => Box::new(file),
+        };
+        let mut reader = csv::Reader::from_reader(unpacked.take(MAX_BYTES));
+        let refuse = |error: csv::Error| CliError::Usage {
+            message: format!("{}: {error}", path.display()),
+            help: "a table is CSV with a header row, every row as long as it, `.gz` or plain"
+                .to_owned(),
+        };
+        let columns = reader.headers().map_err(refuse)?.iter().map(str::to_owned).collect();
+        let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+        Ok(Self { path: path.to_owned(), columns, rows })
+    }
+
+    fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|known| known == column)
+    }
+
+    fn column(&self, name: &str, asked_by: &str) -> Result<usize, CliError> {
+        self.position(name).ok_or_else(|| CliError::Usage {
+            message: format!(
+                "{} has no column `{name}`, which {asked_by} names",
+                self.path.display()
+            ),
+            help: format!("its columns are: {}", self.columns.join(", ")),
+        })
+    }
+
+    /// The number at a place; `None` where it is empty.
+    fn number(&self, row: usize, column: usize) -> Result<Option<f64>, CliError> {
+        let text = self.rows[row][column].trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.map(Some).ok_or_else(|| CliError::Usage {
+            message: format!(
+                "{}, row {}, column `{}`: `{text}` is no finite number",
+                self.path.display(),
+                row + 1,
+                self.columns[column]
+            ),
+            help: "leave the place empty where there is no value".to_owned(),
+        })
+    }
+}
+
+/// All sheets side by side, matched by the one column that each shares with those before it.
+fn join(sheets: Vec<Sheet>) -> Result<Sheet, CliError> {
+    let mut sheets = sheets.into_iter();
+    let Some(mut joined) = sheets.next() else {
+        return Err(CliError::Usage {
+            message: "no table is named".to_owned(),
+            help: "give --table FILE, once or several times".to_owned(),
+        });
+    };
+    for other in sheets {
+        let shared: Vec<String> =
+            other.columns.iter().filter(|name| joined.columns.contains(name)).cloned().collect();
+        let [shared] = &shared[..] else {
+            return Err(CliError::Usage {
+                message: format!(
+                    "{} shares {} columns with the tables before it",
+                    other.path.display(),
+                    shared.len()
+                ),
+                help: "tables are joined by the one column that they share, such as `idx`"
+                    .to_owned(),
+            });
+        };
+        let (left, right) = (joined.column(shared, "a join")?, other.column(shared, "a join")?);
+        let rows: HashMap<&str, &csv::StringRecord> =
+            other.rows.iter().map(|row| (&row[right], row)).collect();
+        for row in &mut joined.rows {
+            let found = rows.get(&row[left]).copied();
+            for at in (0..other.columns.len()).filter(|at| *at != right) {
+                row.push_field(found.map_or("", |found| &found[at]));
+            }
+        }
+        let more = other.columns.into_iter().filter(|name| name != shared);
+        joined.columns.extend(more);
+    }
+    Ok(joined)
+}
+
+fn set_durations(
+    rows: &mut [TableRow],
+    sheet: &Sheet,
+    durations: &Durations,
+) -> Result<(), CliError> {
+    let (column, factor) = match durations {
+        Durations::Constant(length) => {
+            rows.iter_mut().for_each(|row| row.duration = *length);
+            return Ok(());
+        }
+        Durations::Column(column) => (column, None),
+        Durations::Spread(column, factor) => (column, Some(*factor)),
+    };
+    let at = sheet.column(column, "--duration")?;
+    let values = (0..rows.len()).map(|row| sheet.number(row, at)).collect::<Result<Vec<_>, _>>()?;
+    let mut known: Vec<f64> =
+        values.iter().flatten().copied().filter(|value| *value > 0.0).collect();
+    known.sort_unstable_by(f64::total_cmp);
+    let quantile = |share: f64| known.get((share * known.len() as f64) as usize).copied();
+    let (low, high) = (quantile(0.01).unwrap_or(1.0).ln(), quantile(0.99).unwrap_or(1.0).ln());
+    for (row, value) in rows.iter_mut().zip(values) {
+        // Without a value an evaluation takes as long as the shortest.
+        let seconds = match (factor, value.filter(|value| *value > 0.0)) {
+            (Some(factor), Some(value)) if high > low => {
+                factor.powf(((value.ln() - low) / (high - low)).clamp(0.0, 1.0))
+            }
+            (None, Some(value)) => value,
+            _ => 1.0,
+        };
+        row.duration = span(seconds);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_refused() {
+        assert_eq!("constant:2.5".parse(), Ok(Durations::Constant(Span(2_500_000))));
+        assert_eq!("column:s".parse(), Ok(Durations::Column("s".to_owned())));
+        assert_eq!("spread:ms:20".parse(), Ok(Durations::Spread("ms".to_owned(), 20.0)));
+        for wrong in ["constant", "constant:-1", "constant:x", "spread:ms", "fast", "column:"] {
+            assert!(wrong.parse::<Durations>().is_err(), "{wrong}");
+        }
+    }
+
+    fn sheet(text: &str) -> Sheet {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let columns = reader.headers().unwrap().iter().map(str::to_owned).collect();
+        let rows = reader.records().map(Result::unwrap).collect();
+        Sheet { path: "table.csv".into(), columns, rows }
+    }
+
+    #[test]
+    fn tables_are_joined_by_the_column_that_they_share() {
+        let joined = join(vec![sheet("id,key\n2,b\n1,a\n"), sheet("x,id\n10,1\n30,3\n")]).unwrap();
+        assert_eq!(joined.columns, ["id", "key", "x"]);
+        let rows: Vec<Vec<&str>> = joined.rows.iter().map(|row| row.iter().collect()).collect();
+        assert_eq!(rows, [["2", "b", ""], ["1", "a", "10"]]);
+        assert!(join(vec![sheet("a\n1\n"), sheet("b\n1\n")]).is_err());
+        assert!(join(vec![]).is_err());
+    }
+
+    #[test]
+    fn numbers_are_finite_or_absent() {
+        let sheet = sheet("a,b\n1.5,\nnan,x\n");
+        assert_eq!(sheet.number(0, 0).unwrap(), Some(1.5));
+        assert_eq!(sheet.number(0, 1).unwrap(), None);
+        let error = sheet.number(1, 1).unwrap_err().to_string();
+        assert_eq!(error, "table.csv, row 2, column `b`: `x` is no finite number");
+        assert!(sheet.number(1, 0).is_err());
+    }
+}
