@@ -86,6 +86,28 @@ impl Cell {
         output
     }
 
+    /// The same cell without the operations that no path from input to output passes.
+    pub(super) fn simplified(&self) -> Self {
+        let mut operations = self.0;
+        let is_there = |operation: Operation| operation != Operation::None;
+        let mut reached = [true, false, false, false];
+        for ((from, to), operation) in EDGES.into_iter().zip(&mut operations) {
+            // Edges come in the order of their heads, so that a node is known before it is left.
+            if !reached[from] {
+                *operation = Operation::None;
+            }
+            reached[to] |= is_there(*operation);
+        }
+        let mut read = [false, false, false, true];
+        for ((from, to), operation) in EDGES.into_iter().zip(&mut operations).rev() {
+            if !read[to] {
+                *operation = Operation::None;
+            }
+            read[from] |= is_there(*operation);
+        }
+        Self(operations)
+    }
+
     /// Reads the notation.
     ///
     /// # Errors

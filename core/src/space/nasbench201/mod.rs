@@ -14,10 +14,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::cell::{Cell, EDGES, NODES, Operation};
-use self::parameters::Parameters;
+use self::parameters::{Parameters, Same};
 use super::schema::{Gene, GeneKind};
 use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError};
-use crate::graph::{CanonicalHash, Graph};
+use crate::graph::{CanonicalHash, Graph, GraphError};
 use crate::spec::Section;
 
 const NAME: &str = "nasbench201";
@@ -97,13 +97,14 @@ impl SearchSpace for NasBench201 {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        let Parameters { channels, cells, input, classes, operations } = &self.parameters;
+        let Parameters { channels, cells, input, classes, operations, same } = &self.parameters;
         json!({
             "channels": channels,
             "cells": cells,
             "input": input,
             "classes": classes,
             "operations": operations,
+            "same": same,
         })
     }
 
@@ -111,15 +112,16 @@ impl SearchSpace for NasBench201 {
         &self.schema
     }
 
-    /// The hash of the cell's string by NATS-Bench's isomorphism rule and of the skeleton's sizes:
-    /// 6,466 different ones in the published space of 15,625.
+    /// The hash of what makes cells the same (`same`) and of the skeleton's sizes. The list of
+    /// operations does not enter, so that the same network has the same hash in a space that offers
+    /// fewer of them.
     ///
-    /// The rule is that of the published table, with its two known liberties: it drops operations
-    /// whose result is not read and those behind a node that is always zero, and it does not tell
-    /// one convolution read twice from two equal convolutions. Cells with equal hashes can
-    /// therefore differ in parameters and multiply-accumulates; [`Graph::canonical_hash`] tells
-    /// such networks apart. The list of operations does not enter, so that the same network has
-    /// the same hash in a space that offers fewer of them.
+    /// By default cells are the same if they build the same network, operations that nobody reads
+    /// included, since those are paid for: 9,742 of the published 15,625. By `same: function` they
+    /// are if NATS-Bench's published rule says so: 6,466. That rule drops operations whose result
+    /// is not read and those behind a node that is always zero, and does not tell one convolution
+    /// read twice from two equal ones, so that members of a class differ in parameters,
+    /// multiply-accumulates and measured latency.
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError> {
         let cell = self.cell(genotype)?;
         let Parameters { channels, cells, input: [depth, height, width], classes, .. } =
@@ -129,14 +131,26 @@ impl SearchSpace for NasBench201 {
         for (bytes, number) in sizes.chunks_exact_mut(4).zip(numbers) {
             bytes.copy_from_slice(&number.to_le_bytes());
         }
-        let text = cell.isomorphism_string();
-        Ok(CanonicalHash::of("cambrian nasbench201 v1", [sizes.as_slice(), text.as_bytes()]))
+        let (domain, text) = match self.parameters.same {
+            Same::Network => {
+                let graph = network::of_one_cell(cell).map_err(no_network)?;
+                ("cambrian nasbench201 network v1", graph.canonical_hash().to_string())
+            }
+            Same::Function => ("cambrian nasbench201 v1", cell.isomorphism_string()),
+            Same::Spelling => ("cambrian nasbench201 spelling v1", cell.to_string()),
+        };
+        Ok(CanonicalHash::of(domain, [sizes.as_slice(), text.as_bytes()]))
+    }
+
+    /// The cell without operations that nobody reads or that read nothing.
+    fn simplified(&self, genotype: &Genotype) -> Genotype {
+        let simplified = self.cell(genotype).map(|cell| self.genotype(cell.simplified()));
+        simplified.ok().and_then(Result::ok).unwrap_or_else(|| genotype.clone())
     }
 
     fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
         let cell = self.cell(genotype)?;
-        network::lower(&self.parameters, cell)
-            .map_err(|error| SpaceError::NoNetwork { space: NAME, reason: error.to_string() })
+        network::lower(&self.parameters, cell).map_err(no_network)
     }
 
     fn format(&self, genotype: &Genotype) -> String {
@@ -149,6 +163,10 @@ impl SearchSpace for NasBench201 {
     fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
         self.genotype(Cell::parse(text).map_err(foreign)?)
     }
+}
+
+fn no_network(error: GraphError) -> SpaceError {
+    SpaceError::NoNetwork { space: NAME, reason: error.to_string() }
 }
 
 fn foreign(reason: String) -> SpaceError {

@@ -39,6 +39,15 @@ pub(super) fn lower(parameters: &Parameters, cell: Cell) -> Result<Graph, GraphE
     skeleton.classifier(last, parameters.classes)
 }
 
+/// One cell alone, in the smallest size: it differs between cells where the whole network does.
+pub(super) fn of_one_cell(cell: Cell) -> Result<Graph, GraphError> {
+    let input = Shape::Map { channels: 1, height: 1, width: 1 };
+    let mut skeleton = Skeleton { graph: GraphBuilder::new(input) };
+    let input = skeleton.graph.input();
+    let output = skeleton.cell(input, 1, cell)?;
+    skeleton.graph.finish(output)
+}
+
 struct Skeleton {
     graph: GraphBuilder,
 }
