@@ -23,7 +23,6 @@ pub(in crate::algorithm) struct GaussianProcess {
     mean: f64,
     scale: f64,
     noise: f64,
-    log_density: f64,
 }
 
 /// A predicted output.
@@ -46,6 +45,28 @@ impl GaussianProcess {
         inputs: Vec<f64>,
         outputs: &[f64],
     ) -> Self {
+        Self::conditioned(hyperparameters, features, inputs, outputs).0
+    }
+
+    /// How well the observations predict each other: the sum of the log densities of each, given
+    /// all others.
+    pub(in crate::algorithm) fn log_density(
+        hyperparameters: Hyperparameters,
+        features: &[Feature],
+        inputs: Vec<f64>,
+        outputs: &[f64],
+    ) -> f64 {
+        let (process, factor) = Self::conditioned(hyperparameters, features, inputs, outputs);
+        leave_one_out(&factor, &process.weights, process.scale)
+    }
+
+    /// The process and the Cholesky factor of its observations' covariance.
+    fn conditioned(
+        hyperparameters: Hyperparameters,
+        features: &[Feature],
+        inputs: Vec<f64>,
+        outputs: &[f64],
+    ) -> (Self, Vec<f64>) {
         let (n, width) = (outputs.len(), features.len());
         let (mean, scale) = moments(outputs);
         let standard: Vec<f64> = outputs.iter().map(|output| (output - mean) / scale).collect();
@@ -64,18 +85,11 @@ impl GaussianProcess {
                 let mut weights = standard;
                 linear::solve_lower(&matrix, n, &mut weights);
                 linear::solve_upper(&matrix, n, &mut weights);
-                let log_density = leave_one_out(&matrix, &weights, scale);
-                return Self { kernel, inputs, width, weights, mean, scale, noise, log_density };
+                return (Self { kernel, inputs, width, weights, mean, scale, noise }, matrix);
             }
             // Repeated observations make the matrix singular but for the noise.
             noise *= 10.0;
         }
-    }
-
-    /// How well the observations predict each other: the sum of the log densities of each, given
-    /// all others.
-    pub(in crate::algorithm) fn log_density(&self) -> f64 {
-        self.log_density
     }
 
     fn row(&self, at: u32) -> &[f64] {
@@ -371,6 +385,8 @@ mod tests {
         let seen = outputs(&training);
         let fitted = fit_hyperparameters(&training, &FEATURES, &standardised(&seen));
         assert!(fitted.additive[2] < fitted.additive[0]);
+        let density =
+            GaussianProcess::log_density(fitted.clone(), &FEATURES, training.clone(), &seen);
         let process = GaussianProcess::new(fitted, &FEATURES, training.clone(), &seen);
         let (_, spread) = moments(&seen);
         let mut neighbours = Neighbours::new();
@@ -384,7 +400,7 @@ mod tests {
         assert!(expected > 0.3 * error && expected < 10.0 * error + 0.05, "{expected} for {error}");
         // Worse than what a normal distribution of the outputs themselves would give.
         let alone = -120.0 * (0.5 * (std::f64::consts::TAU).ln() + spread.ln() + 0.5);
-        assert!(process.log_density() > alone + 60.0, "{}", process.log_density());
+        assert!(density > alone + 60.0, "{density}");
     }
 
     #[test]

@@ -32,10 +32,14 @@ impl Form {
             let (mean, scale) = moments(&mapped);
             let standard: Vec<f64> = mapped.iter().map(|value| (value - mean) / scale).collect();
             let hyperparameters = fit_hyperparameters(inputs, features, &standard);
-            let process =
-                GaussianProcess::new(hyperparameters.clone(), features, inputs.to_vec(), &mapped);
+            let density = GaussianProcess::log_density(
+                hyperparameters.clone(),
+                features,
+                inputs.to_vec(),
+                &mapped,
+            );
             let slopes: f64 = outputs.iter().map(|output| warp.log_slope(*output)).sum();
-            (process.log_density() + slopes, Self { shape, hyperparameters })
+            (density + slopes, Self { shape, hyperparameters })
         };
         let [first, rest @ ..] = SHAPES.map(candidate);
         let better = |best: (f64, Self), other: (f64, Self)| {

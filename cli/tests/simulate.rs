@@ -1,0 +1,138 @@
+//! `cambrian simulate` as its users start it: tables, many seeds, what it writes and refuses.
+#![expect(clippy::unwrap_used, reason = "whatever a test cannot do makes it fail")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const CAMPAIGN: &str = "\
+version: 1
+name: widths
+space:
+  kind: declared
+  genes:
+    - {name: first, int: [1, 9]}
+    - {name: second, int: [1, 9]}
+    - {name: pool, cat: [none, max, average]}
+  notation: 'list :'
+metrics:
+  loss: {}
+  phone_latency: {unit: ms}
+objectives: [loss, phone_latency]
+algorithm: {kind: nsga2, population: 10}
+stages:
+  - evaluator: tabular
+    measures: [loss, phone_latency]
+    settings:
+      table: widths.csv
+      key: architecture
+      columns: {loss: loss, phone_latency: ms}
+budget: {evaluations: 80}
+";
+
+/// Every architecture: wide ones are good and slow, pooling costs nothing and helps a little.
+fn tables(root: &Path) {
+    let mut losses = String::from("id,architecture,loss\n");
+    let mut latencies = String::from("id,ms\n");
+    let mut id = 0;
+    for first in 1..=9 {
+        for second in 1..=9 {
+            for (pool, bonus) in [("none", 0.0), ("max", 0.3), ("average", 0.2)] {
+                let loss = 20.0 / f64::from(first) + 10.0 / f64::from(second) - bonus;
+                writeln!(losses, "{id},{first}:{second}:{pool},{loss}").unwrap();
+                writeln!(latencies, "{id},{}", first * second + first).unwrap();
+                id += 1;
+            }
+        }
+    }
+    fs::write(root.join("losses.csv"), losses).unwrap();
+    fs::write(root.join("latencies.csv"), latencies).unwrap();
+    fs::write(root.join("campaign.yaml"), CAMPAIGN).unwrap();
+}
+
+fn simulate(root: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cambrian"));
+    command.current_dir(root).env("NO_COLOR", "1").args(["simulate", "campaign.yaml"]);
+    command.args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const BOTH: [&str; 4] = ["--table", "losses.csv", "--table", "latencies.csv"];
+
+#[test]
+fn a_campaign_is_simulated_over_seeds_and_leaves_tables_and_pictures() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let more = ["--seeds", "4", "--workers", "8", "--duration", "spread:ms:20", "--json"];
+    let output = simulate(root.path(), &[&BOTH[..], &more[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["table_rows"], 243);
+    assert_eq!(report["seeds"], serde_json::json!([1, 2, 3, 4]));
+    let gaps = report["gap_thousandths"].as_array().unwrap();
+    let last = gaps.last().unwrap();
+    assert_eq!(last["evaluations"], 80);
+    let (first, last) = (gaps[0]["mean"].as_f64().unwrap(), last["mean"].as_f64().unwrap());
+    assert!(last < 0.3 * first && last > 0.0, "the gap went from {first} to {last}");
+    assert!(report["utilisation"]["mean"].as_f64().unwrap() > 0.98);
+    assert!(report["staleness_results"]["mean"].as_f64().unwrap() > 3.0);
+    assert!(report["duration_survival_correlation"].is_number());
+    let folder = root.path().join("runs/widths-simulated");
+    let evaluations = fs::read_to_string(folder.join("evaluations.csv")).unwrap();
+    assert_eq!(evaluations.lines().count(), 1 + 4 * 80);
+    assert!(evaluations.starts_with("seed,candidate,genotype,outcome,"));
+    for name in ["summary.json", "hypervolume.csv", "hypervolume-over-evaluations.svg"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    assert!(fs::metadata(folder.join("hypervolume-over-time.png")).unwrap().len() > 5000);
+}
+
+#[test]
+fn the_same_seeds_give_the_same_files_however_many_are_run() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let one = ["--first-seed", "2", "--output", "one", "--crash-rate", "0.05"];
+    let many = ["--seeds", "3", "--output", "many", "--crash-rate", "0.05"];
+    assert!(simulate(root.path(), &[&BOTH[..], &one[..]].concat()).status.success());
+    assert!(simulate(root.path(), &[&BOTH[..], &many[..]].concat()).status.success());
+    let rows = |folder: &str| {
+        let file = root.path().join(folder).join("evaluations.csv");
+        let rows = fs::read_to_string(file).unwrap();
+        rows.lines().filter(|row| row.starts_with("2,")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("one"), rows("many"));
+    assert_eq!(rows("one").len(), 80);
+}
+
+#[test]
+fn tables_that_do_not_fit_are_refused_with_the_way_out() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let refused = |arguments: &[&str], reason: &str| {
+        let output = simulate(root.path(), arguments);
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(reason), "{error}");
+    };
+    refused(&["--table", "losses.csv"], "has no column `ms`, which `columns.phone_latency` names");
+    refused(&["--table", "nothing.csv"], "there is no file nothing.csv");
+    refused(&["--table", "losses.csv", "--table", "losses.csv"], "shares 3 columns");
+    refused(&[&BOTH[..], &["--duration", "soon"]].concat(), "constant:SECONDS");
+    fs::write(root.path().join("latencies.csv"), "id,ms\n0,fast\n").unwrap();
+    refused(&BOTH, "row 1, column `ms`: `fast` is no finite number");
+    fs::write(root.path().join("latencies.csv"), "id,ms\n0,1\n").unwrap();
+    fs::write(root.path().join("losses.csv"), "id,architecture,loss\n0,1:10:max,3\n").unwrap();
+    refused(
+        &BOTH,
+        "row 1: the genotype does not belong to declared: `second`: 10 is not from 1 to 9",
+    );
+    let trained = CAMPAIGN.replace("evaluator: tabular", "evaluator: train");
+    fs::write(root.path().join("campaign.yaml"), trained).unwrap();
+    refused(&BOTH, "is not a valid campaign");
+}
