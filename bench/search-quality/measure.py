@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from peers import GENERATIONAL, PEERS, Peer
 from problems import Front, Problem, load
 
