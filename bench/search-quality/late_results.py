@@ -45,7 +45,7 @@ def study(library: str, seed: int) -> Any:
 
 
 def measure(library: str, workers: int, trials: int, seed: int) -> list[float]:
-    """Generations, share in the random first one, and late shares: all, fastest, slowest quarter."""
+    """Generations, share of the random first one, late shares: all, fastest, slowest quarter."""
     rng = np.random.default_rng(seed)
     search = study(library, seed)
     widths = np.empty(trials)
