@@ -29,22 +29,20 @@ CHECKPOINTS = [
 def gaps(problem: Problem, peer: Peer, seed: int, workers: int, budget: int) -> dict[int, float]:
     """Gap at every checkpoint, by completed evaluations.
 
-    A worker asks as soon as its result is told. A failed evaluation takes as long as the table's
-    median one.
+    A worker asks as soon as its result is told, until `budget` results are in: no value depends on
+    the budget. A failed evaluation takes as long as the table's median one.
     """
     rng = np.random.default_rng([seed, workers])
     front = Front(problem.reference, problem.objectives.shape[1])
     median = float(np.median(problem.seconds))
     running: list[tuple[float, int, object, int | None]] = []
     order = itertools.count()
-    asked, now = 0, 0.0
+    now = 0.0
 
     def start() -> None:
-        nonlocal asked
-        candidate = peer.ask() if asked < budget else None
+        candidate = peer.ask()
         if candidate is None:
             return
-        asked += 1
         handle, genotype = candidate
         row = problem.rows.get(genotype)
         seconds = median if row is None else float(problem.seconds[row])
@@ -55,7 +53,7 @@ def gaps(problem: Problem, peer: Peer, seed: int, workers: int, budget: int) -> 
         start()
     result: dict[int, float] = {}
     completed = 0
-    while running:
+    while running and completed < budget:
         now, _, handle, row = heapq.heappop(running)
         values = None if row is None else problem.objectives[row]
         peer.tell(handle, values)
