@@ -311,7 +311,7 @@ def main() -> None:
         data,
         arguments.ours,
         here / "problems.yaml",
-        here / "report.md",
+        here / "report.md.in",
         arguments.late,
         arguments.document,
     )
