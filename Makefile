@@ -45,7 +45,7 @@ format: ## Check the formatting of all Rust sources
 
 .PHONY: shell
 shell: ## Check the shell scripts
-	$(TOOLS) shellcheck .ci/run $$(grep -d skip -lE '^#!.*bash' deploy/*)
+	$(TOOLS) shellcheck .ci/run $$(grep -d skip -lE '^#!.*bash' deploy/* bench/*/*)
 
 .PHONY: units
 units: ## Check the systemd units, where systemd-analyze is installed
