@@ -51,13 +51,7 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
         ("evolution_population", parameters.evolution_population, 2..=100_000),
     ];
     for (key, value, range) in ranges {
-        if !range.contains(&value) {
-            section.fault(
-                key,
-                format!("{value} is out of range"),
-                format!("write a number from {} to {}", range.start(), range.end()),
-            );
-        }
+        section.check_range(key, value, range);
     }
     if !section.is_clean() {
         return None;

@@ -16,8 +16,6 @@ pub use train::{
 
 pub(super) use dataset::facts as dataset_facts;
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::Section;
@@ -54,22 +52,6 @@ pub struct CheckedSettings {
 
 /// Every evaluator that a stage can name.
 pub const EVALUATORS: &[EvaluatorEntry] = &[train::ENTRY, synthetic::ENTRY, tabular::ENTRY];
-
-/// Records a fault at `key` unless `value` lies in `range`; NaN never does.
-fn check_range<N: PartialOrd + Display>(
-    section: &Section<'_>,
-    key: &str,
-    value: N,
-    range: RangeInclusive<N>,
-) {
-    if !range.contains(&value) {
-        section.fault(
-            key,
-            format!("{value} is out of range"),
-            format!("write a number from {} to {}", range.start(), range.end()),
-        );
-    }
-}
 
 /// The settings as the JSON object that an evaluator reads.
 fn to_json(settings: &impl serde::Serialize) -> serde_json::Value {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
@@ -93,6 +95,22 @@ impl<'d> Section<'d> {
     pub fn missing(&self, key: &str, help: impl Into<String>) {
         if !self.contains(key) {
             self.fault(key, "is missing", help);
+        }
+    }
+
+    /// Records a fault at `key` unless `value` lies in `range`; NaN never does.
+    pub fn check_range<N: PartialOrd + Display>(
+        &self,
+        key: &str,
+        value: N,
+        range: RangeInclusive<N>,
+    ) {
+        if !range.contains(&value) {
+            self.fault(
+                key,
+                format!("{value} is out of range"),
+                format!("write a number from {} to {}", range.start(), range.end()),
+            );
         }
     }
 

@@ -36,13 +36,7 @@ impl Parameters {
             ("training_results", read.training_results, 20..=2_000),
         ];
         for (key, value, range) in ranges {
-            if !range.contains(&value) {
-                section.fault(
-                    key,
-                    format!("{value} is out of range"),
-                    format!("write a number from {} to {}", range.start(), range.end()),
-                );
-            }
+            section.check_range(key, value, range);
         }
         if !(0.0..=1.0).contains(&read.parzen_share) {
             section.fault(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckedSettings, EvaluatorEntry, check_range, to_json};
+use super::{CheckedSettings, EvaluatorEntry, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -54,9 +54,9 @@ impl Default for SyntheticSettings {
 
 fn check(section: &Section<'_>) -> Option<CheckedSettings> {
     let settings: SyntheticSettings = section.read();
-    check_range(section, "seconds", settings.seconds, 0.0..=86_400.0);
-    check_range(section, "spread", settings.spread, 0.0..=1.0);
-    check_range(section, "steps", settings.steps, 1..=100_000);
+    section.check_range("seconds", settings.seconds, 0.0..=86_400.0);
+    section.check_range("spread", settings.spread, 0.0..=1.0);
+    section.check_range("steps", settings.steps, 1..=100_000);
     let SyntheticFaults { crash, hang, non_finite, out_of_memory, protocol_error } =
         settings.faults;
     let probabilities = [
@@ -67,7 +67,7 @@ fn check(section: &Section<'_>) -> Option<CheckedSettings> {
         ("faults.protocol_error", protocol_error),
     ];
     for (key, probability) in probabilities {
-        check_range(section, key, probability, 0.0..=1.0);
+        section.check_range(key, probability, 0.0..=1.0);
     }
     let total: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
     // A little above 1 is the rounding of probabilities that add up to 1.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dataset::facts;
-use super::{CheckedSettings, EvaluatorEntry, check_range, to_json};
+use super::{CheckedSettings, EvaluatorEntry, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -224,19 +224,19 @@ fn check_dataset(section: &Section<'_>, settings: &mut TrainSettings) {
     ];
     for (key, samples, available) in subsets {
         if let Some(samples) = samples {
-            check_range(section, key, samples, 1..=available);
+            section.check_range(key, samples, 1..=available);
         }
     }
 }
 
 fn check_training(section: &Section<'_>, settings: &TrainSettings) {
-    check_range(section, "epochs", settings.epochs, 1..=100_000);
-    check_range(section, "batch_size", settings.batch_size, 1..=65_536);
-    check_range(section, "learning_rate", settings.learning_rate, 1e-9..=10.0);
-    check_range(section, "momentum", settings.momentum, 0.0..=0.9999);
-    check_range(section, "weight_decay", settings.weight_decay, 0.0..=1.0);
-    check_range(section, "augment.crop_padding", settings.augment.crop_padding, 0..=64);
-    check_range(section, "augment.cutout", settings.augment.cutout, 0..=1_024);
+    section.check_range("epochs", settings.epochs, 1..=100_000);
+    section.check_range("batch_size", settings.batch_size, 1..=65_536);
+    section.check_range("learning_rate", settings.learning_rate, 1e-9..=10.0);
+    section.check_range("momentum", settings.momentum, 0.0..=0.9999);
+    section.check_range("weight_decay", settings.weight_decay, 0.0..=1.0);
+    section.check_range("augment.crop_padding", settings.augment.crop_padding, 0..=64);
+    section.check_range("augment.cutout", settings.augment.cutout, 0..=1_024);
     if settings.nesterov && settings.momentum == 0.0 {
         section.fault(
             if section.contains("momentum") { "momentum" } else { "nesterov" },
@@ -256,14 +256,14 @@ fn check_training(section: &Section<'_>, settings: &TrainSettings) {
 
 fn check_measuring(section: &Section<'_>, settings: &TrainSettings) {
     let TrainSettings { introspectability, latency, energy, .. } = settings;
-    check_range(section, "introspectability.samples", introspectability.samples, 2..=1_000_000);
-    check_range(section, "latency.batch_size", latency.batch_size, 1..=65_536);
-    check_range(section, "latency.warmup_seconds", latency.warmup_seconds, 0.0..=600.0);
-    check_range(section, "latency.warmup_calls", latency.warmup_calls, 0..=1_000_000);
-    check_range(section, "latency.samples", latency.samples, 10..=1_000_000);
-    check_range(section, "latency.min_sample_ms", latency.min_sample_ms, 0.0..=10_000.0);
-    check_range(section, "latency.max_relative_iqr", latency.max_relative_iqr, 1e-6..=10.0);
-    check_range(section, "latency.retries", latency.retries, 0..=100);
-    check_range(section, "energy.seconds", energy.seconds, 0.1..=600.0);
-    check_range(section, "energy.repeats", energy.repeats, 2..=100);
+    section.check_range("introspectability.samples", introspectability.samples, 2..=1_000_000);
+    section.check_range("latency.batch_size", latency.batch_size, 1..=65_536);
+    section.check_range("latency.warmup_seconds", latency.warmup_seconds, 0.0..=600.0);
+    section.check_range("latency.warmup_calls", latency.warmup_calls, 0..=1_000_000);
+    section.check_range("latency.samples", latency.samples, 10..=1_000_000);
+    section.check_range("latency.min_sample_ms", latency.min_sample_ms, 0.0..=10_000.0);
+    section.check_range("latency.max_relative_iqr", latency.max_relative_iqr, 1e-6..=10.0);
+    section.check_range("latency.retries", latency.retries, 0..=100);
+    section.check_range("energy.seconds", energy.seconds, 0.1..=600.0);
+    section.check_range("energy.repeats", energy.repeats, 2..=100);
 }

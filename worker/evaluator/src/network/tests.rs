@@ -200,7 +200,7 @@ fn cells_of_nasbench201_run() {
     let sizes = "{channels: 4, cells: 1, input: [1, 28, 28], classes: 10}";
     let space = (SPACES[0].build)(&Section::from_text(sizes).unwrap()).unwrap();
     for seed in 0..5 {
-        let genotype = space.sample(&mut Randomness::Order.stream(seed));
+        let genotype = space.schema().sample(&mut Randomness::Order.stream(seed));
         let network = build(&space.lower(&genotype).unwrap()).unwrap();
         let images = Tensor::randn([2, 1, 28, 28], (Kind::Float, Device::Cpu));
         for mode in [Mode::Train, Mode::Evaluate] {
