@@ -28,7 +28,7 @@ pub struct TableRow {
     pub key: String,
     /// The values that the table has for it, finite.
     pub values: BTreeMap<MetricName, f64>,
-    /// How long its evaluation takes, in virtual time, before the spread of [`LookUp::spread`].
+    /// How long its evaluation takes, in virtual time, before the noise that [`LookUp::new`] is given.
     pub duration: Span,
 }
 
