@@ -77,3 +77,25 @@ fn malformed_declarations_are_placed_and_explained() {
         "{faults}"
     );
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    let text = include_str!("../../../../docs/spaces.md");
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut count = 0;
+    for block in blocks {
+        let section = Section::from_text(block).unwrap();
+        let space = section.child("space").unwrap().without("kind");
+        assert!((ENTRY.build)(&space).is_some(), "{block}\n{:?}", section.finish());
+        section.finish().unwrap_or_else(|faults| panic!("{block}\n{faults}"));
+        count += 1;
+    }
+    assert_eq!(count, 4);
+    // The examples of genes, each alone.
+    let cells = text.lines().filter_map(|line| line.split('`').nth(3));
+    let genes: Vec<&str> = cells.filter(|cell| cell.starts_with('{') || *cell == "bool").collect();
+    assert_eq!(genes.len(), 10);
+    for gene in genes {
+        build(&format!("genes: {{a: {gene}}}")).unwrap_or_else(|faults| panic!("{gene}: {faults}"));
+    }
+}
