@@ -64,7 +64,11 @@ impl State {
                     created.measurements.extend(campaign.stored(analytic));
                     campaign.candidates.push(created);
                     campaign.known.0.insert(proposal.key);
-                    campaign.algorithm.proposed(candidate.ordinal, proposal);
+                    // A damaged journal must stay verifiable: nothing is bred from what is no
+                    // genotype of the space.
+                    if campaign.spec.space.schema().check(&proposal.genotype).is_ok() {
+                        campaign.algorithm.proposed(candidate.ordinal, proposal);
+                    }
                 }
             }
             Event::CandidateInfeasible { candidate, reason } => {
