@@ -26,6 +26,7 @@ const TEST_ARROWS: [(&str, &str); 2] =
 /// is given.
 const CORE_DEPENDENCIES: [&str; 10] = [
     "blake3",
+    "libm",
     "num-bigint",
     "rand",
     "saphyr",

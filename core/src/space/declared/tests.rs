@@ -1,3 +1,5 @@
+//! Declared spaces against the contract of all spaces, and declarations that make no sense.
+
 use super::*;
 use crate::space::SPACES;
 use crate::space::contract;

@@ -1,3 +1,5 @@
+//! Schemas against brute force: counts, numbering, drawing, variation, text and encoding.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use num_bigint::BigUint;
