@@ -24,7 +24,7 @@ const TEST_ARROWS: [(&str, &str); 2] =
 
 /// All that the core may depend on from outside: computation, hashing and parsing of text that it
 /// is given.
-const CORE_DEPENDENCIES: [&str; 10] = [
+const CORE_DEPENDENCIES: [&str; 11] = [
     "blake3",
     "libm",
     "num-bigint",
