@@ -45,6 +45,21 @@ fn expect_sound(campaign: &Campaign, evaluations: u64) -> Value {
 }
 
 #[test]
+fn models_are_fitted_beside_the_search_and_its_replay_is_the_same() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(40, 0.01, "").with_algorithm("auto");
+    let output = campaign.run();
+    expect_code(&output, 0);
+    let verified = expect_sound(&campaign, 40);
+    // Proposed, queued, leased, completed and scored: whatever else is stored are the start, the
+    // workers' coming and going, and the adoption of models after the twelfth result.
+    let others = verified["records"].as_u64().unwrap() - 5 * 40;
+    assert!(others > 25, "only {others} records beside those of the evaluations");
+}
+
+#[test]
 fn a_campaign_runs_to_its_end_and_leaves_its_files() {
     if !programs_are_built() {
         return;

@@ -5,6 +5,8 @@
 //! FLOPs(M) = 7.783 + 35.389 n3 + 3.932 n1 for n3 3x3 and n1 1x1 convolutions among the six edges.
 //! Needs the benchmark tables under `$CAMBRIAN_SHARED` or `../shared`; skips visibly without.
 
+#[path = "table_front/look_up.rs"]
+mod look_up;
 mod support;
 
 use std::collections::HashMap;

@@ -8,7 +8,7 @@
 
 use cambrian_core::objective::MetricName;
 use cambrian_core::pareto::Points;
-use cambrian_core::pareto::front::NonDominatedFront;
+use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
 use cambrian_core::pareto::hypervolume::hypervolume;
 use cambrian_core::simulation::LookUp;
 use cambrian_core::spec::CampaignSpec;
@@ -130,10 +130,9 @@ fn gaps(run: &SeedRun, scale: &Scale) -> Vec<f64> {
         if let Some(row) = candidate.objectives.as_ref().filter(|_| candidate.feasible) {
             let scaled = scale.scaled(row);
             let useful = scaled.iter().all(|value| *value < REFERENCE);
-            let before = front.ids().len();
-            let inserted = useful && front.insert(candidate.ordinal, &scaled).is_ok();
-            let changed = front.contains(candidate.ordinal) || front.ids().len() != before;
-            if inserted && changed && scale.volume > 0.0 {
+            let added = useful
+                && matches!(front.insert(candidate.ordinal, &scaled), Ok(Insertion::Added { .. }));
+            if added && scale.volume > 0.0 {
                 let volume = volume(width, front.iter().map(|(_, row)| row.to_vec()));
                 gap = 1000.0 * (1.0 - volume / scale.volume);
             }
@@ -265,7 +264,11 @@ impl Report {
                 100.0 * fast,
                 100.0 * slow,
             ),
-            None => "every result can be a parent, however long it took\n".to_owned(),
+            None if fast == 1.0 && slow == 1.0 => {
+                "every result can be a parent, however long it took\n".to_owned()
+            }
+            None if fast == 0.0 && slow == 0.0 => "the algorithm keeps no population\n".to_owned(),
+            None => "all evaluations took as long: nothing to say about slow ones\n".to_owned(),
         };
         text
     }

@@ -109,8 +109,6 @@ fn one(
         fit_duration: span(given.fit_seconds),
         faults: FaultRates { worker_crash: given.crash_rate, ..FaultRates::NONE },
         horizon: Span(u64::MAX / 4),
-        // A worker that dies is missed as soon as in production, relative to an evaluation.
-        lease_length: Span::from_secs(30),
         ..SimulationSettings::default()
     };
     let outcome = Simulation::new(settings, capabilities(&spec), table)

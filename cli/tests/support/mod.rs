@@ -51,6 +51,14 @@ impl Campaign {
         Self { root }
     }
 
+    /// The same campaign with another algorithm.
+    pub(crate) fn with_algorithm(self, algorithm: &str) -> Self {
+        let path = self.root.path().join("campaign.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replace("{kind: nsga2, population: 8}", algorithm)).unwrap();
+        self
+    }
+
     pub(crate) fn output(&self) -> PathBuf {
         self.root.path().join("out")
     }

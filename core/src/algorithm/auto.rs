@@ -141,9 +141,10 @@ impl Algorithm for Auto {
 #[cfg(test)]
 mod tests {
     use crate::algorithm::Suggestion;
-    use crate::algorithm::contract::{Driver, Grid, Resolution, build};
+    use crate::algorithm::contract::{Driver, Grid, Resolution, build, context};
     use crate::id::Ordinal;
     use crate::space::Genotype;
+    use crate::spec::Section;
 
     fn score(genotype: &Genotype) -> Resolution {
         let sum: u32 = genotype.0.iter().sum();
@@ -185,5 +186,10 @@ mod tests {
     #[test]
     fn parameters_out_of_range_are_faults() {
         assert_eq!(build("auto", "{model_results: 0}").name(), "auto");
+        for text in ["model_results: 10001", "model_in_flight: 0", "evolution_population: 1"] {
+            let section = Section::from_text(text).unwrap();
+            assert!((super::ENTRY.build)(&section, &context()).is_none(), "{text}");
+            assert!(section.finish().unwrap_err().to_string().contains("out of range"), "{text}");
+        }
     }
 }
