@@ -122,12 +122,12 @@ pub(crate) struct RunArguments {
 /// Arguments of `simulate`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SimulateArguments {
-    /// The campaign file; all its stages are `tabular`.
+    /// The campaign file; all its stages are `tabular` or all are `problem`.
     #[arg(value_name = "CAMPAIGN.yaml")]
     pub(crate) file: PathBuf,
     /// A table of results, CSV or CSV.gz with a header row. Several tables are joined by the one
     /// column that they share.
-    #[arg(long = "table", value_name = "FILE", required = true)]
+    #[arg(long = "table", value_name = "FILE")]
     pub(crate) tables: Vec<PathBuf>,
     /// Simulated workers, one evaluation each at a time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -138,8 +138,9 @@ pub(crate) struct SimulateArguments {
     /// The first seed; the others follow.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) first_seed: u64,
-    /// How long an evaluation takes: `constant:SECONDS`, `column:NAME` in seconds, or
-    /// `spread:NAME:FACTOR`, from 1 second to FACTOR seconds by the logarithm of a column.
+    /// How long an evaluation takes: `constant:SECONDS`; `column:NAME` in seconds;
+    /// `spread:NAME:FACTOR`, from 1 second to FACTOR seconds by the logarithm of a column; or
+    /// `drawn:SHORTEST:LONGEST` in seconds, at random, evenly in the logarithm.
     #[arg(long, value_name = "HOW", default_value = "constant:1")]
     pub(crate) duration: Durations,
     /// Durations are drawn from those times 1 ± this, 0 to 1.

@@ -74,7 +74,8 @@ fn a_campaign_is_simulated_over_seeds_and_leaves_tables_and_pictures() {
     let output = simulate(root.path(), &[&BOTH[..], &more[..]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["table_rows"], 243);
+    assert_eq!(report["front_of"], "table");
+    assert_eq!(report["known_points"], 243);
     assert_eq!(report["seeds"], serde_json::json!([1, 2, 3, 4]));
     let gaps = report["gap_thousandths"].as_array().unwrap();
     let last = gaps.last().unwrap();
@@ -135,4 +136,31 @@ fn tables_that_do_not_fit_are_refused_with_the_way_out() {
     let trained = CAMPAIGN.replace("evaluator: tabular", "evaluator: train");
     fs::write(root.path().join("campaign.yaml"), trained).unwrap();
     refused(&BOTH, "is not a valid campaign");
+}
+
+#[test]
+fn a_test_problem_needs_no_table() {
+    let root = tempfile::tempdir().unwrap();
+    let problem = include_str!("../../configs/campaigns/dtlz2.yaml");
+    fs::write(root.path().join("campaign.yaml"), problem).unwrap();
+    let drawn = ["--json", "--workers", "20", "--seeds", "2", "--duration", "drawn:1:20"];
+    let output = simulate(root.path(), &drawn);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["front_of"], "results");
+    assert_eq!(report["known_points"], 4_000);
+    let gaps = report["gap_thousandths"].as_array().unwrap();
+    let mean = |at: usize| gaps[at]["mean"].as_f64().unwrap();
+    assert!(mean(gaps.len() - 1) < 0.5 * mean(2), "{gaps:?}");
+    let utilisation = report["utilisation"]["mean"].as_f64().unwrap();
+    assert!(utilisation > 0.99, "{utilisation}");
+
+    for (arguments, expected) in [
+        (&["--table", "campaign.yaml"][..], "--table is given"),
+        (&["--duration", "column:seconds"], "--duration names a column"),
+    ] {
+        let output = simulate(root.path(), arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(expected), "{error}");
+    }
 }

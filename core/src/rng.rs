@@ -20,6 +20,8 @@ pub enum Purpose {
     Evaluation,
     /// Fitting the model with the ordinal given.
     Model,
+    /// The survival of a population with the ordinal given.
+    Survival,
     /// Faults of a simulated cluster.
     Simulation,
 }
@@ -30,6 +32,7 @@ impl Purpose {
             Purpose::Proposal => b"proposal",
             Purpose::Evaluation => b"evaluation",
             Purpose::Model => b"model",
+            Purpose::Survival => b"survival",
             Purpose::Simulation => b"simulation",
         }
     }

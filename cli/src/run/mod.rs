@@ -217,11 +217,13 @@ impl Run<'_> {
         })
     }
 
-    /// Made-up results need no libtorch.
+    /// Made-up results and test problems need no libtorch.
     fn fitting_evaluator(&self) -> &'static str {
-        let synthetic =
-            self.campaign.spec.stages.iter().all(|stage| &*stage.evaluator == "synthetic");
-        if synthetic { "cambrian-evaluator-synthetic" } else { "cambrian-evaluator" }
+        let stages = &self.campaign.spec.stages;
+        let light = |stage: &cambrian_core::spec::Stage| {
+            matches!(&*stage.evaluator, "synthetic" | "problem")
+        };
+        if stages.iter().all(light) { "cambrian-evaluator-synthetic" } else { "cambrian-evaluator" }
     }
 }
 

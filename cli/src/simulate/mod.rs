@@ -1,11 +1,12 @@
 //! `cambrian simulate`: a campaign on the real engine in virtual time, its results looked up in
 //! tables; many seeds, as many at once as there are processors.
 //!
-//! `table` reads files, `runs` runs seeds, `report` sums up. Must not know how a campaign is
+//! `table` reads files, `source` evaluates, `runs` runs seeds, `report` sums up. Must not know how a campaign is
 //! searched or how a cluster is simulated: the core does both.
 
 mod report;
 mod runs;
+mod source;
 mod table;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::error::CliError;
 use crate::figure::{convergence, png};
 use crate::files;
 use report::Report;
+use source::Source;
 pub(crate) use table::Durations;
 
 /// # Errors
@@ -24,9 +26,9 @@ pub(crate) use table::Durations;
 /// be written.
 pub(crate) fn run(context: &Context, given: &SimulateArguments) -> Result<(), CliError> {
     let campaign = campaign_file::read(&given.file)?;
-    let table = table::read(given, &campaign.spec)?;
-    let runs = runs::all(context, given, &campaign.spec, &table)?;
-    let report = Report::new(&campaign.spec, given, &table, runs);
+    let source = Source::read(given, &campaign.spec)?;
+    let runs = runs::all(context, given, &campaign.spec, &source)?;
+    let report = Report::new(&campaign.spec, given, &source, runs);
     let directory = given
         .output
         .clone()

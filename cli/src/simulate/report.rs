@@ -2,19 +2,20 @@
 //! workers were, how stale results were, and whether slow architectures survive as often as fast
 //! ones. Pure functions of the runs.
 //!
-//! Hypervolume is relative to the table's true front: objectives are scaled so that the front's
-//! ideal point is 0 and its nadir 1, the reference point is 1.1 in each, and the gap is what of the
-//! true front's hypervolume is missing, in thousandths.
+//! Hypervolume is relative to the table's true front, or to the front of all that the runs found
+//! where there is no table: objectives are scaled so that the front's ideal point is 0 and its
+//! nadir 1, the reference point is 1.1 in each, and the gap is what of that front's hypervolume is
+//! missing, in thousandths.
 
 use cambrian_core::objective::MetricName;
 use cambrian_core::pareto::Points;
 use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
 use cambrian_core::pareto::hypervolume::hypervolume;
-use cambrian_core::simulation::LookUp;
 use cambrian_core::spec::CampaignSpec;
 use serde_json::json;
 
 use super::runs::{Finished, SeedRun};
+use super::source::Source;
 use crate::arguments::SimulateArguments;
 use crate::error::CliError;
 use crate::figure::convergence::{Band, Curve};
@@ -27,13 +28,15 @@ const REFERENCE: f64 = 1.1;
 const CHECKPOINTS: [u32; 13] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
 
-/// The table's true front, for scaling.
+/// The best front that is known, for scaling.
 struct Scale {
     ideal: Vec<f64>,
     spans: Vec<f64>,
     volume: f64,
     front: usize,
     rows: usize,
+    /// Whether the rows are those of a table, else all that the runs found.
+    of_table: bool,
 }
 
 /// The report of all seeds.
@@ -73,20 +76,16 @@ impl Spread {
 }
 
 impl Scale {
-    fn new(spec: &CampaignSpec, table: &LookUp) -> Self {
-        let rows: Vec<Vec<f64>> = table
-            .rows()
-            .iter()
-            .filter_map(|row| {
-                let value = |objective: &cambrian_core::objective::Objective| {
-                    row.values.get(&objective.metric).map(|value| objective.goal.minimized(*value))
-                };
-                spec.objectives.iter().map(value).collect()
-            })
-            .collect();
+    fn new(spec: &CampaignSpec, source: &Source, runs: &[SeedRun]) -> Self {
+        let known = source.known(spec);
+        let of_table = known.is_some();
+        let rows: Vec<Vec<f64>> = known.unwrap_or_else(|| {
+            let found = runs.iter().flat_map(|run| &run.finished);
+            found.filter(|done| done.feasible).filter_map(|done| done.objectives.clone()).collect()
+        });
         let mut front = NonDominatedFront::new(spec.objectives.len());
         for (at, row) in rows.iter().enumerate() {
-            // Rows of the right width and finite, as the reader has checked.
+            // Rows of the right width and finite, as whoever made them has checked.
             let _ = front.insert(at, row);
         }
         let column = |at: usize| front.iter().map(move |(_, row)| row[at]);
@@ -102,6 +101,7 @@ impl Scale {
             volume: 0.0,
             front: front.len(),
             rows: rows.len(),
+            of_table,
         };
         let scaled = front.iter().map(|(_, row)| scale.scaled(row));
         scale.volume = volume(spec.objectives.len(), scaled);
@@ -147,10 +147,10 @@ impl Report {
     pub(super) fn new(
         spec: &CampaignSpec,
         given: &SimulateArguments,
-        table: &LookUp,
+        source: &Source,
         runs: Vec<SeedRun>,
     ) -> Self {
-        let scale = Scale::new(spec, table);
+        let scale = Scale::new(spec, source, &runs);
         let longest = runs.iter().map(|run| run.finished.len()).max().unwrap_or(0) as u32;
         let mut checkpoints = given.at.clone();
         if checkpoints.is_empty() {
@@ -215,8 +215,9 @@ impl Report {
             "workers": self.workers,
             "seeds": self.runs.iter().map(|run| run.seed).collect::<Vec<_>>(),
             "objectives": self.objectives.iter().map(MetricName::as_str).collect::<Vec<_>>(),
-            "table_rows": self.scale.rows,
-            "true_front": self.scale.front,
+            "front_of": if self.scale.of_table { "table" } else { "results" },
+            "known_points": self.scale.rows,
+            "front_points": self.scale.front,
             "gap_thousandths": gaps,
             "utilisation": self.spread(|run| run.utilisation).json(),
             "elapsed_seconds": self.spread(|run| run.elapsed).json(),
@@ -235,13 +236,15 @@ impl Report {
         };
         let rows: Vec<Vec<String>> = self.checkpoints.iter().enumerate().map(row).collect();
         let mut text = format!(
-            "{} ({}): {} seeds with {} simulated workers, table of {} with {} on the true front\n",
+            "{} ({}): {} seeds with {} simulated workers, {} {} with {} on {} front\n",
             self.name,
             self.algorithm,
             self.runs.len(),
             number::count(u64::from(self.workers)),
+            if self.scale.of_table { "table of" } else { "results in all:" },
             number::count(self.scale.rows as u64),
             number::count(self.scale.front as u64),
+            if self.scale.of_table { "the true" } else { "their" },
         );
         text += &texts(&["evaluations", "gap [1/1000 of hypervolume]"], rows, look);
         let utilisation = self.spread(|run| run.utilisation);
@@ -435,8 +438,14 @@ mod tests {
 
     #[test]
     fn gaps_fall_to_nothing_on_the_true_front() {
-        let scale =
-            Scale { ideal: vec![0.0, 0.0], spans: vec![1.0, 1.0], volume: 0.0, front: 2, rows: 2 };
+        let scale = Scale {
+            ideal: vec![0.0, 0.0],
+            spans: vec![1.0, 1.0],
+            volume: 0.0,
+            front: 2,
+            rows: 2,
+            of_table: true,
+        };
         let volume = volume(2, [vec![0.0, 1.0], vec![1.0, 0.0]].into_iter());
         let scale = Scale { volume, ..scale };
         let mut two = run(&[(1.0, true), (1.0, true), (1.0, true)]);

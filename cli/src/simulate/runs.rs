@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use cambrian_core::engine::{Campaign, CandidateStatus, Capabilities, EvaluatorOffer};
 use cambrian_core::objective::MetricName;
-use cambrian_core::simulation::{
-    FaultRates, LookUp, Simulation, SimulationSettings, table_provenance,
-};
+use cambrian_core::simulation::{FaultRates, Simulation, SimulationSettings};
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::Span;
 
+use super::source::Source;
 use crate::arguments::SimulateArguments;
 use crate::commands::Context;
 use crate::error::CliError;
@@ -59,7 +58,7 @@ pub(super) fn all(
     context: &Context,
     given: &SimulateArguments,
     spec: &CampaignSpec,
-    table: &LookUp,
+    source: &Source,
 ) -> Result<Vec<SeedRun>, CliError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let count = given.seeds as usize;
@@ -72,7 +71,7 @@ pub(super) fn all(
                     if at >= count {
                         break;
                     }
-                    let run = one(given, spec, table, given.first_seed + at as u64);
+                    let run = one(given, spec, source, given.first_seed + at as u64);
                     if let Ok(run) = &run {
                         context.output.hint(&format!(
                             "seed {}: {} evaluations in {} of virtual time",
@@ -96,7 +95,7 @@ pub(super) fn all(
 fn one(
     given: &SimulateArguments,
     spec: &CampaignSpec,
-    table: &LookUp,
+    source: &Source,
     seed: u64,
 ) -> Result<SeedRun, CliError> {
     let spec = spec.with_seed(seed).map_err(|faults| CliError::Internal(faults.to_string()))?;
@@ -111,7 +110,7 @@ fn one(
         horizon: Span(u64::MAX / 4),
         ..SimulationSettings::default()
     };
-    let outcome = Simulation::new(settings, capabilities(&spec), table)
+    let outcome = Simulation::new(settings, capabilities(&spec, source), source)
         .run(&[Arc::new(spec)])
         .map_err(|breach| CliError::Internal(format!("seed {seed}: {breach}")))?;
     let campaign = outcome.engine.state().campaigns().next();
@@ -123,17 +122,21 @@ fn span(seconds: f64) -> Span {
     Span((seconds * 1e6) as u64)
 }
 
-/// Workers that look everything up.
-fn capabilities(spec: &CampaignSpec) -> Arc<Capabilities> {
+/// Workers that evaluate everything.
+fn capabilities(spec: &CampaignSpec, source: &Source) -> Arc<Capabilities> {
     let measures = spec.stages.iter().flat_map(|stage| stage.measures.iter().cloned());
     let metrics: BTreeMap<MetricName, _> =
-        measures.map(|metric| (metric, table_provenance())).collect();
+        measures.map(|metric| (metric, source.provenance())).collect();
     let labels = spec.stages.iter().flat_map(|stage| stage.labels.clone()).collect();
     Arc::new(Capabilities {
         device_class: "simulated".into(),
         memory_bytes: 0,
         slots: 1,
-        evaluators: vec![EvaluatorOffer { name: "tabular".into(), version: "1".into(), metrics }],
+        evaluators: vec![EvaluatorOffer {
+            name: source.evaluator().into(),
+            version: "1".into(),
+            metrics,
+        }],
         datasets: BTreeSet::new(),
         unavailable: BTreeMap::new(),
         labels,

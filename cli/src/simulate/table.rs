@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cambrian_core::objective::MetricName;
-use cambrian_core::simulation::{LookUp, TableRow};
+use cambrian_core::rng::{self, Purpose};
+use cambrian_core::simulation::{LookUp, TableRow, drawn_between};
 use cambrian_core::spec::{CampaignSpec, TabularSettings};
 use cambrian_core::time::Span;
 use flate2::read::GzDecoder;
@@ -27,6 +28,8 @@ pub(crate) enum Durations {
     Column(String),
     /// From 1 second to this many, by the logarithm of a column between its 1 % and 99 % quantiles.
     Spread(String, f64),
+    /// At random between two lengths, evenly in the logarithm.
+    Drawn(Span, Span),
 }
 
 impl FromStr for Durations {
@@ -45,8 +48,14 @@ impl FromStr for Durations {
             ["spread", name, factor] if !name.is_empty() => {
                 Ok(Self::Spread(name.to_owned(), seconds(factor)?.max(1.0)))
             }
-            _ => Err("write `constant:SECONDS`, `column:NAME` (in seconds) or \
-                      `spread:NAME:FACTOR`"
+            ["drawn", shortest, longest] => {
+                let (shortest, longest) = (seconds(shortest)?, seconds(longest)?);
+                let fits = shortest <= longest;
+                fits.then_some(Self::Drawn(span(shortest), span(longest)))
+                    .ok_or(format!("{shortest} s is longer than {longest} s"))
+            }
+            _ => Err("write `constant:SECONDS`, `column:NAME` (in seconds), \
+                      `spread:NAME:FACTOR` or `drawn:SHORTEST:LONGEST` (in seconds)"
                 .to_owned()),
         }
     }
@@ -108,8 +117,7 @@ fn settings(spec: &CampaignSpec) -> Result<TabularSettings, CliError> {
     for stage in &spec.stages {
         let refuse = |message: String| CliError::Usage {
             message,
-            help: "a simulation looks every result up: let all stages be `tabular`, with the same \
-                   `key`"
+            help: "let all stages be `tabular`, with the same `key`, or all be `problem`"
                 .to_owned(),
         };
         if *stage.evaluator != *"tabular" {
@@ -225,6 +233,13 @@ fn set_durations(
             rows.iter_mut().for_each(|row| row.duration = *length);
             return Ok(());
         }
+        Durations::Drawn(shortest, longest) => {
+            for (at, row) in (0..).zip(rows) {
+                let mut rng = rng::stream(0, Purpose::Simulation, at);
+                row.duration = drawn_between(*shortest, *longest, &mut rng);
+            }
+            return Ok(());
+        }
         Durations::Column(column) => (column, None),
         Durations::Spread(column, factor) => (column, Some(*factor)),
     };
@@ -258,7 +273,18 @@ mod tests {
         assert_eq!("constant:2.5".parse(), Ok(Durations::Constant(Span(2_500_000))));
         assert_eq!("column:s".parse(), Ok(Durations::Column("s".to_owned())));
         assert_eq!("spread:ms:20".parse(), Ok(Durations::Spread("ms".to_owned(), 20.0)));
-        for wrong in ["constant", "constant:-1", "constant:x", "spread:ms", "fast", "column:"] {
+        let drawn = Durations::Drawn(Span(500_000), Span(10_000_000));
+        assert_eq!("drawn:0.5:10".parse(), Ok(drawn));
+        for wrong in [
+            "drawn:2:1",
+            "drawn:1",
+            "constant",
+            "constant:-1",
+            "constant:x",
+            "spread:ms",
+            "fast",
+            "column:",
+        ] {
             assert!(wrong.parse::<Durations>().is_err(), "{wrong}");
         }
     }

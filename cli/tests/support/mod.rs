@@ -37,8 +37,7 @@ pub(crate) struct Campaign {
 impl Campaign {
     /// A campaign of `evaluations`, each of about `seconds`, with `extra` settings of its stage.
     pub(crate) fn new(evaluations: u32, seconds: f64, extra: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let text = format!(
+        Self::of(&format!(
             "version: 1\nname: made-up\nseed: 11\n\
              space: {{kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}}\n\
              objectives: [accuracy, latency]\n\
@@ -46,7 +45,12 @@ impl Campaign {
              stages:\n- evaluator: synthetic\n  measures: [accuracy, latency]\n\
              \x20 settings: {{seconds: {seconds}, spread: 0.5, steps: 4}}\n{extra}\
              budget: {{evaluations: {evaluations}}}\n"
-        );
+        ))
+    }
+
+    /// A campaign of this text.
+    pub(crate) fn of(text: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("campaign.yaml"), text).unwrap();
         Self { root }
     }

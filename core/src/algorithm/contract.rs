@@ -3,6 +3,7 @@
 
 mod driver;
 mod grid;
+mod problems;
 mod quality;
 mod tables;
 
@@ -25,7 +26,14 @@ const VARIANTS: &[(&str, &[&str])] = &[
              duplicate_redraws: 0}",
             "{mode: generational, population: 8, duplicate_redraws: 3}",
             "{mode: generational}",
+            "{population: 8, parents: in_order}",
+            "{population: 8, parents: in_flight}",
         ],
+    ),
+    ("nsga3", &["{}", "{population: 8, parents: in_order}", "{mode: generational, population: 9}"]),
+    (
+        "sms_emoa",
+        &["{}", "{population: 8, parents: in_flight}", "{mode: generational, population: 9}"],
     ),
     (
         "regularized_evolution",
@@ -222,6 +230,10 @@ fn golden_runs_are_unchanged() {
     let settings = [
         ("nsga2", "{population: 6}"),
         ("nsga2", "{population: 6, mode: generational}"),
+        ("nsga2", "{population: 6, parents: in_order}"),
+        ("nsga2", "{population: 6, parents: in_flight}"),
+        ("nsga3", "{population: 6}"),
+        ("sms_emoa", "{population: 6}"),
         ("regularized_evolution", "{population: 6, sample: 3}"),
         ("regularized_evolution", "{population: 6, sample: 3, weights: {accuracy: 1}}"),
         ("random", "{}"),

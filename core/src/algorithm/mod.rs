@@ -7,12 +7,15 @@
 
 mod auto;
 mod breeding;
+mod evolution;
 mod model;
 mod nsga2;
+mod nsga3;
 mod observations;
 mod random;
 mod ranking;
 mod regularized_evolution;
+mod sms_emoa;
 mod surrogate;
 mod tpe;
 
@@ -207,6 +210,8 @@ pub struct AlgorithmEntry {
 pub const ALGORITHMS: &[AlgorithmEntry] = &[
     auto::ENTRY,
     nsga2::ENTRY,
+    nsga3::ENTRY,
+    sms_emoa::ENTRY,
     regularized_evolution::ENTRY,
     random::ENTRY,
     tpe::ENTRY,

@@ -239,6 +239,21 @@ impl RankedPopulation {
         self.table.ids[slot]
     }
 
+    /// The minimised objectives of the member at `slot`, which is below [`Self::len`].
+    pub(super) fn objectives(&self, slot: u32) -> &[f64] {
+        self.table.row(slot)
+    }
+
+    /// The violation of the member at `slot`, which is below [`Self::len`].
+    pub(super) fn violation(&self, slot: usize) -> f64 {
+        self.table.violations[slot]
+    }
+
+    /// The slots of each front, the best front first.
+    pub(super) fn fronts(&self) -> impl DoubleEndedIterator<Item = &[u32]> {
+        self.fronts.iter().map(Front::members)
+    }
+
     /// The genotype of the member at `slot`, which is below [`Self::len`].
     pub(super) fn genotype(&self, slot: usize) -> &Genotype {
         &self.table.genotypes[slot]
@@ -335,10 +350,15 @@ impl RankedPopulation {
                 });
                 leaving.truncate(excess);
             }
-            // From the highest slot down, so that no slot yet to come is used to fill a hole.
-            leaving.sort_unstable_by(|(_, a), (_, b)| b.cmp(a));
-            leaving.into_iter().for_each(|(_, slot)| self.remove_slot(slot));
+            self.remove_slots(leaving.into_iter().map(|(_, slot)| slot).collect());
         }
+    }
+
+    /// Removes the members at these slots, all different and below [`Self::len`].
+    pub(super) fn remove_slots(&mut self, mut leaving: Vec<u32>) {
+        // From the highest slot down, so that no slot yet to come is used to fill a hole.
+        leaving.sort_unstable_by(|a, b| b.cmp(a));
+        leaving.into_iter().for_each(|slot| self.remove_slot(slot));
     }
 
     fn remove_slot(&mut self, slot: u32) {

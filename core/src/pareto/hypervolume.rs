@@ -69,6 +69,13 @@ pub fn exclusive_contributions(
     let gains = Gains::over(points, reference)?;
     let m = points.objectives();
     let mut contributions = vec![0.0; points.len()];
+    if m == 2 {
+        for (volume, index) in sweep::exclusive_areas(&gains.values).into_iter().zip(&gains.indices)
+        {
+            contributions[*index] = finite(volume)?;
+        }
+        return Ok(contributions);
+    }
     let mut slicer = Slicer::default();
     let mut others = Vec::with_capacity(gains.values.len());
     for (at, row) in gains.values.chunks_exact(m.max(1)).enumerate() {

@@ -7,12 +7,14 @@
 
 mod faults;
 mod ledger;
+mod problem;
 mod table;
 mod worker;
 
 pub use faults::FaultRates;
 pub use ledger::Breach;
-pub use table::{LookUp, TableError, TableRow, table_provenance};
+pub use problem::{ProblemEvaluations, problem_provenance};
+pub use table::{LookUp, TableError, TableRow, drawn_between, table_provenance};
 pub use worker::{Evaluate, Evaluation};
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use super::worker::{Evaluate, Evaluation};
 use crate::engine::{Assignment, Failure, FailureKind, ReportedOutcome};
 use crate::graph::CanonicalHash;
 use crate::objective::{Measurement, MetricName, Provenance};
-use crate::rng::{self, Purpose};
+use crate::rng::{self, Purpose, Stream};
 use crate::space::SearchSpace;
 use crate::time::Span;
 
@@ -19,6 +19,14 @@ use crate::time::Span;
 #[must_use]
 pub fn table_provenance() -> Provenance {
     Provenance { source: "table".into(), device_class: "".into() }
+}
+
+/// A length of time between two others, drawn evenly in its logarithm.
+#[must_use]
+pub fn drawn_between(shortest: Span, longest: Span, rng: &mut Stream) -> Span {
+    let (low, high) = (shortest.0.max(1) as f64, longest.0.max(1) as f64);
+    let drawn = low * libm::pow((high / low).max(1.0), rng.random::<f64>());
+    Span((drawn as u64).max(1))
 }
 
 /// One architecture of a table.

@@ -202,6 +202,7 @@ fn reads_its_parameters_back(space: &dyn SearchSpace) {
 fn parameters(entry: &SpaceEntry) -> &'static str {
     match entry.name {
         "declared" => "genes: {a: {int: [0, 3]}, b: {cat: [x, y, z]}}",
+        "problem" => "name: zdt1",
         _ => "{}",
     }
 }

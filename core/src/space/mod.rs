@@ -7,6 +7,7 @@
 pub(crate) mod contract;
 pub mod declared;
 pub mod nasbench201;
+pub mod problem;
 pub mod schema;
 
 use std::fmt;
@@ -78,6 +79,11 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
         true
     }
 
+    /// The mathematical test problem whose variables the genotypes are, if they are.
+    fn problem(&self) -> Option<problem::Problem> {
+        None
+    }
+
     /// The network of `genotype`.
     ///
     /// # Errors
@@ -106,4 +112,11 @@ pub struct SpaceEntry {
 }
 
 /// Every search space that a campaign can name.
-pub const SPACES: &[SpaceEntry] = &[nasbench201::ENTRY, declared::ENTRY];
+pub const SPACES: &[SpaceEntry] = &[nasbench201::ENTRY, declared::ENTRY, problem::ENTRY];
+
+/// The key of a space in which different genotypes are different candidates. Slots of genes that do
+/// not apply hold 0, so equal meanings have equal slots.
+fn hash_of_slots(domain: &str, genotype: &Genotype) -> CanonicalHash {
+    let slots: Vec<u8> = genotype.0.iter().flat_map(|slot| slot.to_le_bytes()).collect();
+    CanonicalHash::of(domain, [slots.as_slice()])
+}

@@ -44,8 +44,8 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
     let stages = stages::stages(&root, &metrics);
     let networks = space.as_ref().is_none_or(|space| space.has_networks());
     objectives::check_measured(&root, &metrics, networks, &objectives, &constraints, &stages);
-    if !networks {
-        stages.iter().for_each(stages::check_needs_no_network);
+    if let Some(space) = &space {
+        stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
     }
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();

@@ -4,10 +4,12 @@
 //! same name. It must not know how anything is measured.
 
 mod dataset;
+mod problem;
 mod synthetic;
 mod tabular;
 mod train;
 
+pub use problem::OBJECTIVES as PROBLEM_OBJECTIVES;
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::TabularSettings;
 pub use train::{
@@ -32,10 +34,21 @@ pub struct EvaluatorEntry {
     /// Whether it delivers any other metric as well: one that the campaign declares, or one that
     /// is otherwise computed from the network.
     pub delivers_any: bool,
-    /// Whether it needs a network to evaluate.
-    pub needs_network: bool,
+    /// What of a candidate it evaluates.
+    pub needs: Needs,
     /// Reads a stage's settings; faults go into the section, `None` if there were any.
     pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
+}
+
+/// What of a candidate an evaluator works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Its network.
+    Network,
+    /// The variables of a mathematical test problem.
+    Problem,
+    /// The text of its genotype, whatever the space.
+    Text,
 }
 
 /// The settings of a stage after their check.
@@ -51,7 +64,8 @@ pub struct CheckedSettings {
 }
 
 /// Every evaluator that a stage can name.
-pub const EVALUATORS: &[EvaluatorEntry] = &[train::ENTRY, synthetic::ENTRY, tabular::ENTRY];
+pub const EVALUATORS: &[EvaluatorEntry] =
+    &[train::ENTRY, synthetic::ENTRY, tabular::ENTRY, problem::ENTRY];
 
 /// The settings as the JSON object that an evaluator reads.
 fn to_json(settings: &impl serde::Serialize) -> serde_json::Value {

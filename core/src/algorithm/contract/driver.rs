@@ -141,7 +141,9 @@ impl Driver {
         assert_eq!(self.space.canonical_hash(&proposal.genotype), Ok(proposal.key));
         assert!(self.known.insert(proposal.key), "{proposal:?} is known");
         let population = self.algorithm.population();
-        let is_parent = |id: Ordinal| population.contains(&id);
+        let in_flight = |id: Ordinal| self.in_flight.iter().any(|(other, _)| *other == id);
+        let may_be = self.settings.1.contains("in_flight");
+        let is_parent = |id: Ordinal| population.contains(&id) || (may_be && in_flight(id));
         match proposal.origin {
             Origin::Sampled => {}
             Origin::Mutated { parent } => assert!(is_parent(parent), "{proposal:?}"),

@@ -86,3 +86,24 @@ pub(super) fn volume(gains: &[f64], order: &mut Vec<[f64; 3]>, staircase: &mut S
     staircase.clear();
     order.iter().map(|&[x, y, z]| staircase.add([x, y]) * z).sum()
 }
+
+/// For each of the row-major pairs of gains the area that it alone covers, O(N log N): in every
+/// strip between two neighbouring edges it is that of the highest box above the second highest.
+pub(super) fn exclusive_areas(gains: &[f64]) -> Vec<f64> {
+    let boxes = gains.as_chunks::<2>().0;
+    let mut order: Vec<usize> = (0..boxes.len()).collect();
+    order.sort_unstable_by(|&a, &b| boxes[b][0].total_cmp(&boxes[a][0]).then(a.cmp(&b)));
+    let mut areas = vec![0.0; boxes.len()];
+    let (mut highest, mut height, mut second) = (0, 0.0, 0.0);
+    for (position, &at) in order.iter().enumerate() {
+        let [right, top] = boxes[at];
+        if top > height {
+            (highest, second, height) = (at, height, top);
+        } else if top > second {
+            second = top;
+        }
+        let left = order.get(position + 1).map_or(0.0, |&next| boxes[next][0]);
+        areas[highest] += (right - left) * (height - second);
+    }
+    areas
+}

@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError};
+use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots};
 use crate::graph::{CanonicalHash, Graph};
 
 const NAME: &str = "declared";
@@ -46,9 +46,7 @@ impl SearchSpace for Declared {
 
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError> {
         self.schema.check(genotype).map_err(foreign)?;
-        // Slots of genes that do not apply hold 0, so equal architectures have equal slots.
-        let slots: Vec<u8> = genotype.0.iter().flat_map(|slot| slot.to_le_bytes()).collect();
-        Ok(CanonicalHash::of("cambrian declared space v1", [slots.as_slice()]))
+        Ok(hash_of_slots("cambrian declared space v1", genotype))
     }
 
     fn has_networks(&self) -> bool {

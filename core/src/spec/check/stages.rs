@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::{Placed, checked_name, written};
 use crate::objective::{MetricKind, MetricName, Metrics};
+use crate::space::SearchSpace;
 use crate::spec::document::shortened;
 use crate::spec::duration::Duration;
-use crate::spec::evaluator::{CheckedSettings, EVALUATORS, EvaluatorEntry};
+use crate::spec::evaluator::{
+    CheckedSettings, EVALUATORS, EvaluatorEntry, Needs, PROBLEM_OBJECTIVES,
+};
 use crate::spec::raw::RawStage;
 use crate::spec::section::Item;
 use crate::spec::{Section, Stage, spelling};
@@ -228,14 +231,38 @@ fn refusal(
     )
 }
 
-/// In a space without networks a stage cannot run any.
-pub(super) fn check_needs_no_network(stage: &Placed<'_, Stage>) {
-    let entry = EVALUATORS.iter().find(|entry| *entry.name == *stage.value.evaluator);
-    if entry.is_some_and(|entry| entry.needs_network) {
-        stage.at.fault_at(
-            "evaluator",
-            format!("`{}` evaluates networks, and this space has none", stage.value.evaluator),
-            "choose `tabular`, or a space of networks",
-        );
+/// A stage evaluates what the candidates of the space have.
+pub(super) fn check_fits(stage: &Placed<'_, Stage>, space: &dyn SearchSpace) {
+    let name = &stage.value.evaluator;
+    let Some(entry) = EVALUATORS.iter().find(|entry| *entry.name == **name) else { return };
+    let problem = space.problem();
+    match entry.needs {
+        Needs::Network if !space.has_networks() => {
+            let help = match problem {
+                Some(_) => "choose `problem`, or a space of networks",
+                None => "choose `tabular`, or a space of networks",
+            };
+            let reason = format!("`{name}` evaluates networks, and this space has none");
+            stage.at.fault_at("evaluator", reason, help);
+        }
+        Needs::Problem => match problem {
+            None => stage.at.fault_at(
+                "evaluator",
+                format!("`{name}` evaluates mathematical test problems, and this space is none"),
+                "choose another evaluator, or `space: {kind: problem, name: zdt1}`",
+            ),
+            Some(problem) => check_objectives(stage, problem.objectives()),
+        },
+        Needs::Network | Needs::Text => {}
+    }
+}
+
+/// A problem delivers as many metrics as it has objectives.
+fn check_objectives(stage: &Placed<'_, Stage>, objectives: usize) {
+    for name in PROBLEM_OBJECTIVES.iter().skip(objectives) {
+        if stage.value.measures.contains(&(*name).into()) {
+            let reason = format!("the problem has {objectives} objectives and no `{name}`");
+            stage.at.fault_at("measures", reason, "give the space more `objectives`");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckedSettings, EvaluatorEntry, to_json};
+use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -11,7 +11,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     summary: "makes up every metric from the network alone, for dry runs; can fail on purpose",
     metrics: &["accuracy", "test_accuracy", "introspectability", "latency", "energy"],
     delivers_any: false,
-    needs_network: true,
+    needs: Needs::Network,
     check,
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckedSettings, EvaluatorEntry, to_json};
+use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -14,7 +14,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     summary: "looks every metric up in a table of known evaluations, by the genotype's text",
     metrics: METRICS,
     delivers_any: true,
-    needs_network: false,
+    needs: Needs::Text,
     check,
 };
 

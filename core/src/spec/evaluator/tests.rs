@@ -12,7 +12,8 @@ fn checked(name: &str, text: &str) -> CheckedSettings {
 
 #[test]
 fn every_evaluator_delivers_known_metrics_that_have_to_be_measured() {
-    for entry in EVALUATORS {
+    // The objectives of a problem are metrics that its campaign declares.
+    for entry in EVALUATORS.iter().filter(|entry| entry.needs != Needs::Problem) {
         assert!(!entry.summary.is_empty());
         for name in entry.metrics {
             let descriptor = metric(name).unwrap();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dataset::facts;
-use super::{CheckedSettings, EvaluatorEntry, to_json};
+use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -15,7 +15,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     summary: "trains the network on an image data set and measures the result on the device",
     metrics: &["accuracy", "test_accuracy", "introspectability", "latency", "energy"],
     delivers_any: false,
-    needs_network: true,
+    needs: Needs::Network,
     check,
 };
 

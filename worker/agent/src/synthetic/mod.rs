@@ -1,8 +1,10 @@
-//! An evaluator that makes its results up: deterministic values of the network, durations and
-//! failures as its settings ask. It stands in for a real one wherever libtorch is not wanted.
+//! The evaluators that need no libtorch: one that makes its results up (deterministic values of the
+//! network, durations and failures as its settings ask), which stands in for a real one, and one
+//! that computes mathematical test problems.
 //!
 //! Synchronous, with a thread that reads. Must not know the agent: it speaks the pipe protocol.
 
+mod problem;
 mod values;
 
 use std::fs::{File, OpenOptions};
@@ -110,7 +112,7 @@ fn hello(datasets: &[String]) -> Hello {
     let offer = EvaluatorOffer { name: NAME.to_owned(), version: VERSION.to_owned(), metrics };
     let capabilities = Capabilities {
         device_class: NAME.to_owned(),
-        evaluators: vec![offer],
+        evaluators: vec![offer, problem::offer()],
         datasets: datasets.to_vec(),
         ..Capabilities::default()
     };
@@ -128,21 +130,29 @@ impl Evaluator {
         messages: &Receiver<supervisor_message::Message>,
     ) -> anyhow::Result<()> {
         let id = AttemptId::of(assignment);
+        if assignment.stage.as_ref().is_some_and(|stage| stage.evaluator == problem::NAME) {
+            return self.end(id, problem::evaluate(assignment));
+        }
         let outcome = match Plan::of(assignment) {
             Ok(plan) => plan.carry_out(id, messages)?,
             Err(message) => Some(failed(FailureKind::Invalid, message)),
         };
-        let outcome = match outcome {
-            Some(outcome) => {
-                self.evidence.append(id, &outcome)?;
-                outcome
-            }
-            None => failed(FailureKind::Preempted, "stopped on request".to_owned()),
-        };
-        let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0 });
-        let attempt = Some(TaskAttempt::from(id));
-        send(evaluator_message::Message::Ended(EvaluationEnded { attempt, outcome }))
+        match outcome {
+            Some(outcome) => self.end(id, outcome),
+            None => answer(id, failed(FailureKind::Preempted, "stopped on request".to_owned())),
+        }
     }
+
+    fn end(&mut self, id: AttemptId, outcome: outcome::Outcome) -> anyhow::Result<()> {
+        self.evidence.append(id, &outcome)?;
+        answer(id, outcome)
+    }
+}
+
+fn answer(id: AttemptId, outcome: outcome::Outcome) -> anyhow::Result<()> {
+    let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0 });
+    let attempt = Some(TaskAttempt::from(id));
+    send(evaluator_message::Message::Ended(EvaluationEnded { attempt, outcome }))
 }
 
 /// An evaluation that is decided before it begins.

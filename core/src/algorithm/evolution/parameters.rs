@@ -1,4 +1,4 @@
-//! The parameters of NSGA-II: read from a campaign, checked, and written back. It must not know
+//! The parameters that evolutionary algorithms share: read from a campaign, checked, and written back. It must not know
 //! what they do.
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,21 @@ pub(super) enum Mode {
     Asynchronous,
     /// When all of a generation are resolved.
     Generational,
+}
+
+/// Who can be a parent in the asynchronous mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Parents {
+    /// The population, which results join as they arrive.
+    #[default]
+    Arrived,
+    /// The population, which results join in the order of their proposals; no more results wait
+    /// than candidates are in flight.
+    InOrder,
+    /// The population and the candidates in flight, each with the same chance to enter the choice
+    /// (selection while evaluating, Scott and De Jong 2015).
+    InFlight,
 }
 
 /// The probability with which each gene of a child takes another value.
@@ -61,6 +76,7 @@ impl MutationProbability {
 #[serde(deny_unknown_fields, default)]
 struct Raw {
     mode: Option<Mode>,
+    parents: Option<Parents>,
     population: Option<u32>,
     crossover_probability: Option<f64>,
     mutation_probability: Option<Value>,
@@ -72,6 +88,8 @@ struct Raw {
 pub(super) struct Parameters {
     /// When results join the population.
     pub(super) mode: Mode,
+    /// Who can be a parent in the asynchronous mode.
+    pub(super) parents: Parents,
     /// The number of members that survive, at least 2.
     pub(super) population: usize,
     /// How often a child has two parents, in [0, 1].
@@ -115,6 +133,7 @@ impl Parameters {
         let mutation_probability = mutation.filter(|_| section.is_clean())?;
         Some(Self {
             mode: raw.mode.unwrap_or_default(),
+            parents: raw.parents.unwrap_or_default(),
             population: population as usize,
             crossover_probability,
             mutation_probability,
@@ -126,6 +145,7 @@ impl Parameters {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "mode": self.mode,
+            "parents": self.parents,
             "population": self.population,
             "crossover_probability": self.crossover_probability,
             "mutation_probability": self.mutation_probability.to_json(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::algorithm::contract::{Driver, Grid, Resolution, build, context};
+use crate::algorithm::nsga2;
 use crate::graph::CanonicalHash;
 
 fn proposal(gene: u32) -> Proposal {
@@ -23,7 +24,7 @@ fn with_proposals(text: &str, count: u32) -> Box<dyn Algorithm> {
 
 fn faults(text: &str) -> String {
     let section = Section::from_text(text).unwrap();
-    assert!((ENTRY.build)(&section, &context()).is_none(), "{text}");
+    assert!((nsga2::ENTRY.build)(&section, &context()).is_none(), "{text}");
     section.finish().unwrap_err().to_string()
 }
 
@@ -34,6 +35,7 @@ fn defaults_are_the_published_ones() {
         parameters,
         serde_json::json!({
             "mode": "asynchronous",
+            "parents": "arrived",
             "population": 100,
             "crossover_probability": 0.9,
             "mutation_probability": "1/genes",
