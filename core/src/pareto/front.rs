@@ -64,6 +64,20 @@ impl<Id: Copy + Ord> NonDominatedFront<Id> {
         Ok(Insertion::Added { removed })
     }
 
+    /// Takes a member out; whether there was one. Points that it dominated are forgotten and do not
+    /// come back: [`DominanceArchive`](super::archive::DominanceArchive) keeps them.
+    pub fn remove(&mut self, id: Id) -> bool {
+        let member = self.ids.binary_search(&id);
+        member.is_ok_and(|member| !self.remove_members(&[member]).is_empty())
+    }
+
+    /// The members that a point would dominate.
+    pub(super) fn dominated_by(&self, objectives: &[f64]) -> impl Iterator<Item = (Id, &[f64])> {
+        self.iter().filter(move |(_, row)| {
+            row.len() == objectives.len() && compare(row, objectives) == Dominance::Second
+        })
+    }
+
     /// Takes out members given by ascending position and returns their ids.
     fn remove_members(&mut self, members: &[usize]) -> Vec<Id> {
         if members.is_empty() {
@@ -146,6 +160,7 @@ mod tests {
         assert_eq!(front.insert(3, &[1.0, 2.0]), added(&[2, 5, 9]));
         assert_eq!(front.iter().collect::<Vec<_>>(), [(3, &[1.0, 2.0][..])]);
         assert!(!front.contains(9));
+        assert!(front.remove(3) && !front.remove(3) && front.is_empty());
     }
 
     #[test]

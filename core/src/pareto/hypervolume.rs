@@ -3,18 +3,23 @@
 //!
 //! Inside, a point is its gain over the reference, reference minus value in each objective, so
 //! that the measure is the volume of a union of boxes with one corner at the origin. One to three
-//! objectives are swept, O(N log N) but for the moves within one sorted vector; four and more
-//! are sliced along the last objective, each slice adding a point's exclusive volume in one
-//! objective less (WFG: While, Bradstreet and Barone 2012).
+//! objectives are swept, O(N log N) but for the moves within one sorted vector; four are swept with
+//! a linked union of three, O(N^2) (HV4D+: Guerreiro and Fonseca 2018); five to eight are swept
+//! along the last objective, each point adding its exclusive volume in one objective less (WFG:
+//! While, Bradstreet and Barone 2012). Beyond, it is estimated.
 
-mod slicing;
+mod estimate;
+mod exact;
+mod linked;
 mod sweep;
+mod union;
 
 #[cfg(test)]
 mod tests;
 
+pub use estimate::{Estimate, estimate_hypervolume};
+
 use super::Points;
-use slicing::Slicer;
 
 /// Why a hypervolume could not be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -38,6 +43,12 @@ pub enum HypervolumeError {
         /// The value as given.
         value: f64,
     },
+    /// There are more objectives than can be computed exactly.
+    #[error("the exact hypervolume is computed for up to 8 objectives, not {found}; estimate it")]
+    TooMany {
+        /// Number of objectives of the points.
+        found: usize,
+    },
     /// The volume is above the largest floating-point number.
     #[error("the hypervolume exceeds the largest number; scale the objectives down")]
     Overflow,
@@ -54,7 +65,8 @@ pub enum HypervolumeError {
 /// volume overflows.
 pub fn hypervolume(points: &Points, reference: &[f64]) -> Result<f64, HypervolumeError> {
     let gains = Gains::over(points, reference)?;
-    finite(Slicer::default().volume(points.objectives(), &gains.values))
+    check_exact(points.objectives())?;
+    finite(exact::volume(points.objectives(), &gains.values))
 }
 
 /// For every point, the volume that it alone dominates: the hypervolume of all points minus that
@@ -67,22 +79,11 @@ pub fn exclusive_contributions(
     reference: &[f64],
 ) -> Result<Vec<f64>, HypervolumeError> {
     let gains = Gains::over(points, reference)?;
-    let m = points.objectives();
+    check_exact(points.objectives())?;
     let mut contributions = vec![0.0; points.len()];
-    if m == 2 {
-        for (volume, index) in sweep::exclusive_areas(&gains.values).into_iter().zip(&gains.indices)
-        {
-            contributions[*index] = finite(volume)?;
-        }
-        return Ok(contributions);
-    }
-    let mut slicer = Slicer::default();
-    let mut others = Vec::with_capacity(gains.values.len());
-    for (at, row) in gains.values.chunks_exact(m.max(1)).enumerate() {
-        others.clear();
-        others.extend_from_slice(&gains.values[..at * m]);
-        others.extend_from_slice(&gains.values[(at + 1) * m..]);
-        contributions[gains.indices[at]] = finite(slicer.exclusive_volume(row, &others))?;
+    let volumes = exact::exclusive_volumes(points.objectives(), &gains.values);
+    for (index, volume) in gains.indices.iter().zip(volumes) {
+        contributions[*index] = finite(volume)?;
     }
     Ok(contributions)
 }
@@ -116,6 +117,10 @@ impl Gains {
             Err(HypervolumeError::Overflow)
         }
     }
+}
+
+fn check_exact(found: usize) -> Result<(), HypervolumeError> {
+    if found <= exact::MOST { Ok(()) } else { Err(HypervolumeError::TooMany { found }) }
 }
 
 fn finite(volume: f64) -> Result<f64, HypervolumeError> {

@@ -1,5 +1,5 @@
-//! Pareto kernels: dominance, non-dominated sorting, crowding distance, hypervolume and the
-//! incrementally kept non-dominated front.
+//! Pareto kernels: dominance, non-dominated sorting, crowding distance, hypervolume, other
+//! measures of a front's quality, and fronts that are kept while points come and go.
 //!
 //! Conventions, the same in every kernel: all objectives are minimised; a point is a row of M
 //! finite values; every result is a pure function of its arguments and ties break by index (or
@@ -8,11 +8,13 @@
 //! These kernels must not know what an objective means, who proposed a point, or whether a goal
 //! was to maximise: callers flip signs and name things before and after.
 
+pub mod archive;
 pub mod crowding;
 pub mod dominance;
 pub mod front;
 pub mod hypervolume;
 pub mod points;
+pub mod quality;
 pub mod sorting;
 
 pub use points::{PointError, Points, RowError};

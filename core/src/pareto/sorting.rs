@@ -189,12 +189,18 @@ impl Sorter {
     /// Ranks the points in `keyed` among themselves; returns the number of fronts.
     fn rank_feasible(&mut self, points: &Points, ranks: &mut [u32]) -> u32 {
         order_lexicographically(points, &mut self.keyed);
+        if points.objectives() == 2 {
+            let ordered = self
+                .keyed
+                .iter()
+                .map(|&(key, index)| (key, points.row(index as usize)[1], index as usize));
+            return two::rank(ordered, &mut self.two, ranks);
+        }
         let count = self.merge_equal(points);
         self.ranks.clear();
         self.ranks.resize(count, 0);
         match points.objectives() {
             0 | 1 => self.ranks.iter_mut().zip(0..).for_each(|(rank, at)| *rank = at),
-            2 => two::rank(&self.columns, &mut self.two, &mut self.ranks),
             3 => three::rank(&self.columns, &mut self.three, &mut self.ranks),
             _ => many::rank(&self.columns, &mut self.many, &mut self.ranks),
         }

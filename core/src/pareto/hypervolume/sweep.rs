@@ -60,11 +60,25 @@ pub(super) fn length(gains: &[f64]) -> f64 {
     gains.iter().copied().fold(0.0, f64::max)
 }
 
-/// Area of the union of boxes; `order` is a buffer.
-pub(super) fn area(gains: &[f64], order: &mut Vec<[f64; 2]>) -> f64 {
-    order.clear();
-    order.extend(gains.as_chunks::<2>().0);
-    order.sort_unstable_by(|a, b| b[0].total_cmp(&a[0]).then(b[1].total_cmp(&a[1])));
+/// A key that descends as a gain, which is above 0, ascends: bits of positive numbers are ordered
+/// as the numbers are, and whole numbers sort faster.
+pub(super) fn descending(gain: f64) -> u64 {
+    !gain.to_bits()
+}
+
+/// What each interval from the origin alone covers: something only if it is the one longest.
+pub(super) fn exclusive_lengths(gains: &[f64]) -> Vec<f64> {
+    let longest = length(gains);
+    let second = gains.iter().copied().filter(|gain| *gain < longest).fold(0.0, f64::max);
+    let alone = gains.iter().filter(|gain| **gain == longest).count() == 1;
+    let covers = |gain: &f64| if alone && *gain == longest { longest - second } else { 0.0 };
+    gains.iter().map(covers).collect()
+}
+
+/// Area of the union of boxes.
+pub(super) fn area(gains: &[f64]) -> f64 {
+    let mut order = gains.as_chunks::<2>().0.to_vec();
+    order.sort_unstable_by_key(|row| descending(row[0]));
     let (mut area, mut height) = (0.0, 0.0);
     for &[x, y] in order.iter() {
         if y > height {
@@ -77,13 +91,10 @@ pub(super) fn area(gains: &[f64], order: &mut Vec<[f64; 2]>) -> f64 {
 
 /// Volume of the union of boxes in three objectives: each box adds the area by which it grows the
 /// staircase of those at least as high, over its whole height.
-pub(super) fn volume(gains: &[f64], order: &mut Vec<[f64; 3]>, staircase: &mut Staircase) -> f64 {
-    order.clear();
-    order.extend(gains.as_chunks::<3>().0);
-    order.sort_unstable_by(|a, b| {
-        b[2].total_cmp(&a[2]).then(b[0].total_cmp(&a[0])).then(b[1].total_cmp(&a[1]))
-    });
-    staircase.clear();
+pub(super) fn volume(gains: &[f64]) -> f64 {
+    let mut order = gains.as_chunks::<3>().0.to_vec();
+    let mut staircase = Staircase::default();
+    order.sort_unstable_by_key(|row| descending(row[2]));
     order.iter().map(|&[x, y, z]| staircase.add([x, y]) * z).sum()
 }
 

@@ -132,6 +132,14 @@ fn nothing_inside_the_reference_is_zero() {
 }
 
 #[test]
+fn more_than_eight_objectives_are_estimated_not_computed() {
+    let points = points_of(&[vec![0.0; 9]]);
+    let error = hypervolume(&points, &[1.0; 9]).unwrap_err();
+    assert_eq!(error, HypervolumeError::TooMany { found: 9 });
+    assert!(exclusive_contributions(&points, &[1.0; 9]).is_err());
+}
+
+#[test]
 fn refuses_bad_references_and_overflow() {
     let points = points_of(&[vec![0.0, 0.0]]);
     assert_eq!(
@@ -182,6 +190,21 @@ proptest! {
         let reference = vec![3.0; rows[0].len()];
         let expected = naive(&rows, &reference);
         assert_close(volume(&rows, &reference), expected, expected);
+    }
+
+    #[test]
+    fn agrees_with_the_grid_of_cells_in_many_objectives(
+        rows in (7usize..=8).prop_flat_map(|m| crate::pareto::test_points::point_rows(m, 1..=4)),
+    ) {
+        let reference = vec![3.0; rows[0].len()];
+        let expected = naive(&rows, &reference);
+        assert_close(volume(&rows, &reference), expected, expected);
+        let contributions = exclusive_contributions(&points_of(&rows), &reference).unwrap();
+        for (without, contribution) in contributions.iter().enumerate() {
+            let mut others = rows.clone();
+            others.remove(without);
+            assert_close(*contribution, expected - naive(&others, &reference), expected);
+        }
     }
 
     #[test]

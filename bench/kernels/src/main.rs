@@ -1,0 +1,63 @@
+//! Times one kernel on points of a file and prints one JSON line, as the scripts for other
+//! libraries do: `kernel-times sort|hypervolume|contributions FILE N M`. The file holds N x M
+//! little-endian doubles, row-major.
+
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use cambrian_core::pareto::Points;
+use cambrian_core::pareto::hypervolume::{exclusive_contributions, hypervolume};
+use cambrian_core::pareto::sorting::non_dominated_sort;
+
+/// The reference point in every objective.
+const REFERENCE: f64 = 1.1;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [kernel, file, n, m] = arguments.as_slice() else {
+        bail!("usage: kernel-times sort|hypervolume|contributions FILE N M");
+    };
+    let (n, m): (usize, usize) = (n.parse()?, m.parse()?);
+    let points = read(file, n, m).with_context(|| format!("cannot read {file}"))?;
+    let reference = vec![REFERENCE; m];
+    let (seconds, result) = match kernel.as_str() {
+        "sort" => timed(|| Ok(non_dominated_sort(&points, None)?.iter().count() as f64))?,
+        "hypervolume" => timed(|| Ok(hypervolume(&points, &reference)?))?,
+        "contributions" => {
+            timed(|| Ok(exclusive_contributions(&points, &reference)?.iter().sum()))?
+        }
+        other => bail!("there is no kernel called `{other}`"),
+    };
+    println!(
+        "{{\"library\": \"cambrian\", \"kernel\": \"{kernel}\", \"n\": {n}, \"m\": {m}, \
+         \"seconds\": {seconds:e}, \"result\": {result}}}"
+    );
+    Ok(())
+}
+
+fn read(file: &str, n: usize, m: usize) -> anyhow::Result<Points> {
+    let bytes = std::fs::read(file)?;
+    let values: Vec<f64> =
+        bytes.as_chunks::<8>().0.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect();
+    if values.len() != n * m {
+        bail!("it holds {} numbers instead of {n} x {m}", values.len());
+    }
+    Ok(Points::try_from_rows(m, values.chunks_exact(m))?)
+}
+
+/// The median time of up to 21 runs, as many as fit into a second or so.
+fn timed(mut run: impl FnMut() -> anyhow::Result<f64>) -> anyhow::Result<(f64, f64)> {
+    let mut once = || {
+        let start = Instant::now();
+        let result = run()?;
+        anyhow::Ok((start.elapsed().as_secs_f64(), result))
+    };
+    let (first, result) = once()?;
+    let repeats = if first > 5.0 { 0 } else { ((1.0 / first.max(1e-6)) as usize).clamp(2, 20) };
+    let mut times = vec![first];
+    for _ in 0..repeats {
+        times.push(once()?.0);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok((times[times.len() / 2], result))
+}

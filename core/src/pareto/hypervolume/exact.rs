@@ -1,0 +1,54 @@
+//! Which sweep serves which number of objectives. Points are positive gains over a reference,
+//! row-major; nothing here knows the reference.
+
+use super::sweep::{self, Staircase};
+use super::union::{self, CutUnion, Union3, Union4, Union5, Union6, Union7};
+
+/// The most objectives whose hypervolume is computed exactly.
+pub(super) const MOST: usize = 8;
+
+/// Runs `$run` with M and L = M - 1 as constants and a fresh union of M objectives' type `$union`.
+macro_rules! for_objectives {
+    ($m:expr, $run:ident($($argument:expr),*)) => {
+        match $m {
+            4 => $run::<4, 3, Union3>($($argument),*),
+            5 => $run::<5, 4, Union4>($($argument),*),
+            6 => $run::<6, 5, Union5>($($argument),*),
+            7 => $run::<7, 6, Union6>($($argument),*),
+            _ => $run::<8, 7, Union7>($($argument),*),
+        }
+    };
+}
+
+/// Volume of the union of boxes of `m` gains each, at most [`MOST`].
+pub(super) fn volume(m: usize, gains: &[f64]) -> f64 {
+    match m {
+        0 | 1 => sweep::length(gains),
+        2 => sweep::area(gains),
+        3 => sweep::volume(gains),
+        _ => for_objectives!(m, union_volume(gains)),
+    }
+}
+
+fn union_volume<const M: usize, const L: usize, U: union::Union<L> + Default>(
+    gains: &[f64],
+) -> f64 {
+    union::volume::<M, L>(gains.as_chunks::<M>().0, &mut U::default())
+}
+
+/// For each box of `m` gains, at most [`MOST`], the volume that it alone covers; infinite when the
+/// volume of the box is, whatever the others cover.
+pub(super) fn exclusive_volumes(m: usize, gains: &[f64]) -> Vec<f64> {
+    match m {
+        0 | 1 => sweep::exclusive_lengths(gains),
+        2 => sweep::exclusive_areas(gains),
+        3 => exclusive_of::<3, 2, Staircase>(gains),
+        _ => for_objectives!(m, exclusive_of(gains)),
+    }
+}
+
+fn exclusive_of<const M: usize, const L: usize, U: union::Union<L> + Default>(
+    gains: &[f64],
+) -> Vec<f64> {
+    CutUnion::<M, L, U>::default().exclusive_volumes(gains.as_chunks::<M>().0)
+}

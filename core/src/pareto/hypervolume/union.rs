@@ -1,0 +1,159 @@
+//! Unions of boxes that grow box by box, in three to seven objectives. Summed over points in the
+//! order of one more objective, the growth makes the hypervolume: each point adds what it covers
+//! beyond those at least as high, over its whole height. In three objectives `linked` finds the
+//! growth; above, the boxes so far are cut to the new one, and what they cover of it is a
+//! hypervolume in turn (WFG: While, Bradstreet and Barone 2012). Points are positive gains; nothing
+//! here knows a reference.
+
+use super::linked::LinkedUnion;
+use super::sweep::{Staircase, descending};
+
+/// A union of boxes of M gains each.
+pub(super) trait Union<const M: usize> {
+    /// Forgets all boxes and keeps the allocations.
+    fn clear(&mut self);
+
+    /// Adds a box and returns the volume by which the union grew; infinite when that of the box
+    /// is, whatever the others cover.
+    fn grow(&mut self, corner: [f64; M]) -> f64;
+}
+
+impl Union<2> for Staircase {
+    fn clear(&mut self) {
+        Staircase::clear(self);
+    }
+
+    fn grow(&mut self, corner: [f64; 2]) -> f64 {
+        self.add(corner)
+    }
+}
+
+/// A union in M objectives upon one in L = M - 1.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CutUnion<const M: usize, const L: usize, B> {
+    /// None inside another, by descending volume: when they are cut, those first are likely to
+    /// contain the later ones.
+    boxes: Vec<(f64, Row<M>)>,
+    /// The boxes cut to a new one, without those inside another.
+    cut: Vec<Row<M>>,
+    base: B,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row<const M: usize>([f64; M]);
+
+pub(super) type Union3 = LinkedUnion;
+pub(super) type Union4 = CutUnion<4, 3, Union3>;
+pub(super) type Union5 = CutUnion<5, 4, Union4>;
+pub(super) type Union6 = CutUnion<6, 5, Union5>;
+pub(super) type Union7 = CutUnion<7, 6, Union6>;
+
+/// Volume of the union of boxes of M gains each by sweeping along the last one, L = M - 1; the
+/// boxes are put into that order.
+fn swept<const M: usize, const L: usize>(rows: &mut [Row<M>], union: &mut impl Union<L>) -> f64 {
+    rows.sort_unstable_by_key(|Row(row)| descending(row[L]));
+    union.clear();
+    rows.iter().map(|Row(row)| union.grow(std::array::from_fn(|at| row[at])) * row[L]).sum()
+}
+
+impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
+    /// Puts a box that no other contains at its place and takes out those inside it, which are
+    /// smaller.
+    fn insert(&mut self, size: f64, corner: [f64; M]) {
+        let boxes = &mut self.boxes;
+        let mut end = boxes.partition_point(|(other, _)| *other >= size);
+        let mut carried = (size, Row(corner));
+        for at in end..boxes.len() {
+            let other = boxes[at];
+            if !within(&other.1.0, &corner) {
+                boxes[end] = carried;
+                carried = other;
+                end += 1;
+            }
+        }
+        boxes.truncate(end);
+        boxes.push(carried);
+    }
+
+    /// The volume of a box outside all of `others`, of which those first should be the largest; 0
+    /// if one of them contains it, infinite if that of the box is.
+    fn outside<'o>(
+        &mut self,
+        corner: &[f64; M],
+        others: impl Iterator<Item = &'o [f64; M]>,
+    ) -> f64 {
+        let whole: f64 = corner.iter().product();
+        if !cut_to(corner, others, &mut self.cut) {
+            return 0.0;
+        }
+        let covered = swept(&mut self.cut, &mut self.base);
+        if whole.is_infinite() { whole } else { (whole - covered).max(0.0) }
+    }
+
+    /// For each box the volume that it alone covers.
+    pub(super) fn exclusive_volumes(&mut self, boxes: &[[f64; M]]) -> Vec<f64> {
+        let mut order: Vec<usize> = (0..boxes.len()).collect();
+        let size = |at: &usize| descending(boxes[*at].iter().product());
+        order.sort_by_cached_key(size);
+        let mut volumes = vec![0.0; boxes.len()];
+        for (at, corner) in boxes.iter().enumerate() {
+            let others = order.iter().filter(|other| **other != at).map(|other| &boxes[*other]);
+            volumes[at] = self.outside(corner, others);
+        }
+        volumes
+    }
+}
+
+/// Fills `cut` with the boxes cut to one of them, without those inside another; false if one of
+/// them contains it.
+fn cut_to<'o, const M: usize>(
+    corner: &[f64; M],
+    others: impl Iterator<Item = &'o [f64; M]>,
+    cut: &mut Vec<Row<M>>,
+) -> bool {
+    cut.clear();
+    for other in others {
+        let row = std::array::from_fn(|at| corner[at].min(other[at]));
+        // Whichever contains this one moves forward: it is likely to contain the next ones.
+        if let Some(at) = cut.iter().position(|Row(kept)| within(&row, kept)) {
+            cut.swap(at, at / 2);
+        } else if row == *corner {
+            return false;
+        } else {
+            cut.retain(|Row(kept)| !within(kept, &row));
+            cut.push(Row(row));
+        }
+    }
+    true
+}
+
+impl<const M: usize, const L: usize, B: Union<L>> Union<M> for CutUnion<M, L, B> {
+    fn clear(&mut self) {
+        self.boxes.clear();
+    }
+
+    fn grow(&mut self, corner: [f64; M]) -> f64 {
+        let boxes = std::mem::take(&mut self.boxes);
+        let outside = self.outside(&corner, boxes.iter().map(|(_, Row(other))| other));
+        self.boxes = boxes;
+        if outside > 0.0 {
+            self.insert(corner.iter().product(), corner);
+        }
+        outside
+    }
+}
+
+/// Whether the first box lies inside the second; without branches, which a processor would guess
+/// wrong half of the time.
+fn within<const M: usize>(inner: &[f64; M], outer: &[f64; M]) -> bool {
+    inner.iter().zip(outer).fold(true, |inside, (inner, outer)| inside & (inner <= outer))
+}
+
+/// Volume of the union of boxes of M gains each.
+pub(super) fn volume<const M: usize, const L: usize>(
+    rows: &[[f64; M]],
+    union: &mut impl Union<L>,
+) -> f64 {
+    let mut rows: Vec<Row<M>> = rows.iter().copied().map(Row).collect();
+    swept(&mut rows, union)
+}
