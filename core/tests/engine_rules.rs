@@ -2,6 +2,9 @@
 
 mod support;
 
+#[path = "engine_rules/stop.rs"]
+mod stop;
+
 use std::sync::Arc;
 
 use cambrian_core::engine::{

@@ -1,6 +1,12 @@
-//! Times one kernel on points of a file and prints one JSON line, as the scripts for other
-//! libraries do: `kernel-times sort|hypervolume|contributions FILE N M`. The file holds N x M
-//! little-endian doubles, row-major.
+//! Times one kernel, or an evolutionary search, and prints one JSON line, as the scripts for other
+//! libraries do:
+//!
+//! - `kernel-times sort|hypervolume|contributions FILE N M`, where the file holds N x M
+//!   little-endian doubles, row-major;
+//! - `kernel-times evolve PROBLEM POPULATION GENERATIONS MODE`, where the problem is one of
+//!   [`search::PROBLEMS`] and the mode `generational` or `asynchronous`.
+
+mod search;
 
 use std::time::Instant;
 
@@ -14,8 +20,12 @@ const REFERENCE: f64 = 1.1;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kernel, file, n, m] = arguments.as_slice() else {
-        bail!("usage: kernel-times sort|hypervolume|contributions FILE N M");
+    let (kernel, file, n, m) = match arguments.as_slice() {
+        [evolve, problem, population, generations, mode] if evolve == "evolve" => {
+            return search::run(problem, population.parse()?, generations.parse()?, mode);
+        }
+        [kernel, file, n, m] => (kernel, file, n, m),
+        _ => bail!("usage: kernel-times sort|hypervolume|contributions FILE N M, or evolve ..."),
     };
     let (n, m): (usize, usize) = (n.parse()?, m.parse()?);
     let points = read(file, n, m).with_context(|| format!("cannot read {file}"))?;

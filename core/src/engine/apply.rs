@@ -283,6 +283,7 @@ impl State {
     fn charge(&mut self, id: TaskId, elapsed: Span) {
         let Some(task) = self.tasks.get(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
+        campaign.slot_time = campaign.slot_time + elapsed;
         if let Some(candidate) = campaign.candidate_mut(task.candidate) {
             candidate.elapsed = candidate.elapsed + elapsed;
         }
@@ -419,6 +420,7 @@ impl Campaign {
         if self.scored >= self.reference_after() {
             self.fix_reference();
         }
+        self.record_progress(id.ordinal, violation == 0.0);
     }
 
     fn fix_reference(&mut self) {

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
+use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId};
 use crate::objective::{MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
 use crate::spec::{CampaignSpec, Stage};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Why a campaign proposes nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +29,12 @@ pub enum FinishReason {
     BudgetSpent,
     /// The budget's duration is over.
     TimeUp,
+    /// The budget's time in slots is spent.
+    SlotTimeSpent,
+    /// The target of its stop rules is reached.
+    TargetReached,
+    /// Its front has stopped growing.
+    Stagnated,
     /// Every network of the space is known.
     SpaceExhausted,
     /// A user cancelled it.
@@ -41,6 +48,9 @@ impl fmt::Display for FinishReason {
         f.pad(match self {
             FinishReason::BudgetSpent => "budget spent",
             FinishReason::TimeUp => "time is up",
+            FinishReason::SlotTimeSpent => "time in slots spent",
+            FinishReason::TargetReached => "target reached",
+            FinishReason::Stagnated => "no more progress",
             FinishReason::SpaceExhausted => "search space exhausted",
             FinishReason::Cancelled => "cancelled",
             FinishReason::NothingFeasible => "no candidate meets the analytic constraints",
@@ -71,6 +81,19 @@ impl CampaignStatus {
             CampaignStatus::Draining(_) => "draining",
             CampaignStatus::Finished(_) => "finished",
         }
+    }
+
+    /// Whether what is not in work any more is given up: the campaign ends before its evaluations
+    /// are spent.
+    pub(super) fn ends_early(self) -> bool {
+        let Self::Draining(reason) = self else { return false };
+        matches!(
+            reason,
+            FinishReason::TimeUp
+                | FinishReason::SlotTimeSpent
+                | FinishReason::TargetReached
+                | FinishReason::Stagnated
+        )
     }
 
     /// Why it drains or ended.
@@ -121,6 +144,9 @@ pub struct Campaign {
     pub(super) front: NonDominatedFront<Ordinal>,
     pub(super) front_version: u64,
     pub(super) reference: Option<Box<[f64]>>,
+    /// Time in slots of all attempts that have been reported.
+    pub(super) slot_time: Span,
+    pub(super) progress: Progress,
     pub(super) provenance: BTreeMap<MetricName, Provenance>,
 }
 
@@ -160,6 +186,8 @@ impl Campaign {
             front,
             front_version: 0,
             reference: None,
+            slot_time: Span(0),
+            progress: Progress::default(),
             provenance: BTreeMap::new(),
         }
     }

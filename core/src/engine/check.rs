@@ -151,6 +151,10 @@ impl Campaign {
             (scored, infeasible, failed) == (self.scored, self.infeasible, self.failed),
             || format!("campaign {id} miscounts its candidates"),
         );
+        let slot_time = self.candidates.iter().map(|candidate| candidate.elapsed().0).sum::<u64>();
+        findings.require(slot_time == self.slot_time.0, || {
+            format!("campaign {id} miscounts its time in slots")
+        });
         findings.require(proposed == 0, || format!("campaign {id} has undecided candidates"));
         findings.require(self.started <= self.spec.budget.evaluations, || {
             format!("campaign {id} has overspent its budget")

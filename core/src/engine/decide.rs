@@ -380,33 +380,28 @@ impl Decision<'_> {
             self.end_lease(task, LeaseEnd::Expired);
         }
         for id in self.state.active.clone() {
-            self.end_if_time_is_up(id);
+            self.end_if_stopped(id);
         }
         self.dispatch();
     }
 
-    fn end_if_time_is_up(&mut self, id: CampaignId) {
+    /// Ends a campaign whose time is up or that has reached what it was to reach: what is queued is
+    /// given up, what is in work is finished.
+    pub(super) fn end_if_stopped(&mut self, id: CampaignId) {
         let campaign = &self.state.campaigns[&id];
-        let Some(duration) = campaign.spec.budget.duration else { return };
         let proposing = matches!(
             campaign.status,
             CampaignStatus::Running
                 | CampaignStatus::Paused
                 | CampaignStatus::Draining(FinishReason::BudgetSpent)
         );
-        if !proposing || self.at.since(campaign.submitted_at) < duration {
-            return;
-        }
+        let Some(reason) = campaign.stop_reason(self.at).filter(|_| proposing) else { return };
         let queued = campaign.queue.clone();
-        self.emit(Event::CampaignDraining { campaign: id, reason: FinishReason::TimeUp });
+        self.emit(Event::CampaignDraining { campaign: id, reason });
         for task in queued {
-            self.fail_task(
-                task,
-                Failure {
-                    kind: FailureKind::Preempted,
-                    message: "the campaign's time was up before it was evaluated".into(),
-                },
-            );
+            let message = format!("the campaign ended before it was evaluated: {reason}");
+            let failure = Failure { kind: FailureKind::Preempted, message: message.into() };
+            self.fail_task(task, failure);
         }
         self.settle(id);
     }

@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod report;
 mod state;
+mod stop;
 mod task;
 mod view;
 mod worker;

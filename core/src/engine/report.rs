@@ -4,7 +4,6 @@
 //! is still live. Every other report is acknowledged and dropped, so delivery may repeat safely,
 //! and a result that arrives after its lease expired still counts unless someone else has the task.
 
-use super::campaign::{CampaignStatus, FinishReason};
 use super::command::ReportedOutcome;
 use super::decide::Decision;
 use super::effect::Effect;
@@ -50,8 +49,10 @@ impl Decision<'_> {
                     failure: failure.clone(),
                     elapsed,
                 };
+                let campaign = self.state.tasks[&task].candidate.campaign;
                 self.emit(event);
                 self.retry_or_fail(task, failure);
+                self.end_if_stopped(campaign);
             }
         }
         self.dispatch();
@@ -104,6 +105,7 @@ impl Decision<'_> {
         };
         self.emit(Event::TaskCompleted { task, attempt, worker, measurements, elapsed });
         self.advance(candidate, stage);
+        self.end_if_stopped(candidate.campaign);
         self.settle(candidate.campaign);
     }
 
@@ -115,16 +117,16 @@ impl Decision<'_> {
             .map(|found| campaign.violation_of(found))
             .unwrap_or_default();
         let is_last = usize::from(stage) + 1 == campaign.stages.len();
-        let time_is_up = campaign.status == CampaignStatus::Draining(FinishReason::TimeUp);
+        let ends_early = campaign.status.ends_early();
         if is_last {
             self.emit(Event::CandidateScored { candidate, violation });
         } else if !broken.is_empty() {
             let reason = InfeasibleReason::Constraints(broken.join("; ").into());
             self.emit(Event::CandidateInfeasible { candidate, reason });
-        } else if time_is_up {
+        } else if ends_early {
             let failure = Failure {
                 kind: FailureKind::Preempted,
-                message: "the campaign's time was up before its last stage".into(),
+                message: "the campaign ended before its last stage".into(),
             };
             self.emit(Event::CandidateFailed { candidate, failure });
         } else {
@@ -164,8 +166,8 @@ impl Decision<'_> {
         let bound = campaign.spec.failures.attempts;
         let attempts_left =
             found.counted < bound && found.attempt.0 < bound.saturating_mul(UNCOUNTED_FACTOR);
-        let time_is_up = campaign.status == CampaignStatus::Draining(FinishReason::TimeUp);
-        if failure.kind.is_retried() && attempts_left && !time_is_up {
+        let ends_early = campaign.status.ends_early();
+        if failure.kind.is_retried() && attempts_left && !ends_early {
             self.emit(Event::TaskRequeued(task));
         } else {
             self.fail_task(task, failure);

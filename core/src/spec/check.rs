@@ -12,11 +12,13 @@ use std::sync::Arc;
 use super::document::{Place, shortened};
 use super::duration::{self, Duration};
 use super::evaluator::dataset_facts;
-use super::raw::{RawBudget, RawCampaign, RawFailures};
+use super::raw::{RawBudget, RawCampaign, RawFailures, RawStagnation, RawStop};
 use super::section::Item;
-use super::{Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, spelling};
+use super::{
+    Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, Stagnation, StopRules, spelling,
+};
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
-use crate::objective::Goal;
+use crate::objective::{Constraint, Goal};
 use crate::space::{SPACES, SearchSpace};
 use crate::time::Span;
 
@@ -40,15 +42,25 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
     let space = check_space(&root);
     let metrics = metrics::metrics(&root);
     let objectives = objectives::objectives(&root, &metrics);
-    let constraints = objectives::constraints(&root, &metrics);
+    let constraints = objectives::constraints(&root, "constraints", &metrics);
+    let stop_section = root.contains("stop").then(|| root.child("stop")).flatten();
+    let targets = stop_section
+        .as_ref()
+        .map_or_else(Vec::new, |stop| objectives::constraints(stop, "target", &metrics));
     let stages = stages::stages(&root, &metrics);
     let networks = space.as_ref().is_none_or(|space| space.has_networks());
-    objectives::check_measured(&root, &metrics, networks, &objectives, &constraints, &stages);
+    for limits in [&constraints, &targets] {
+        objectives::check_measured(&root, &metrics, networks, &[], limits, &stages);
+    }
+    objectives::check_measured(&root, &metrics, networks, &objectives, &[], &stages);
     if let Some(space) = &space {
         stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
     }
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
+    let target = targets.into_iter().map(|placed| placed.value).collect();
+    let stop =
+        stop_section.as_ref().map_or_else(StopRules::default, |stop| check_stop(stop, target));
     let budget = check_budget(&root);
     let algorithm = check_algorithm(
         &root,
@@ -84,6 +96,7 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
                 algorithm,
                 stages: stages.into_iter().map(|placed| placed.value).collect(),
                 budget,
+                stop,
                 failures,
             })
         }
@@ -215,7 +228,44 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
             "write at least `1s`, or leave the key out for no limit",
         );
     }
-    Some(Budget { evaluations: raw.evaluations?, duration })
+    let slot_time = raw.slot_time.map(|Duration(span)| span);
+    if slot_time.is_some_and(|span| span < Span::from_secs(1)) {
+        section.fault(
+            "slot_time",
+            "is too short for anything to be evaluated",
+            "write at least `1s`, or leave the key out for no limit",
+        );
+    }
+    Some(Budget { evaluations: raw.evaluations?, duration, slot_time })
+}
+
+/// Reads `stop`, of which the target is read already.
+fn check_stop(section: &Section<'_>, target: Vec<Constraint>) -> StopRules {
+    let raw: RawStop = section.read();
+    if raw.hypervolume.is_some_and(|volume| !(volume.is_finite() && volume > 0.0)) {
+        section.fault(
+            "hypervolume",
+            "is no hypervolume",
+            "write a number above 0, in the product of the objectives' units",
+        );
+    }
+    let stagnation = raw.stagnation.is_some().then(|| section.child("stagnation")).flatten();
+    StopRules {
+        target,
+        hypervolume: raw.hypervolume,
+        stagnation: stagnation.and_then(|stagnation| check_stagnation(&stagnation)),
+    }
+}
+
+fn check_stagnation(section: &Section<'_>) -> Option<Stagnation> {
+    let raw: RawStagnation = section.read();
+    section.missing("evaluations", "say after how many results without progress, such as 200");
+    let improvement = raw.improvement.unwrap_or(0.0);
+    section.check_range("improvement", improvement, 0.0..=1.0);
+    if raw.evaluations == Some(0) {
+        section.fault("evaluations", "is out of range", "write a number of at least 1");
+    }
+    Some(Stagnation { evaluations: raw.evaluations?, improvement })
 }
 
 fn check_failures(root: &Section<'_>) -> Option<FailurePolicy> {

@@ -53,8 +53,10 @@ pub struct CampaignSpec {
     pub algorithm: Box<dyn Algorithm>,
     /// The stages of an evaluation, at least one, in order.
     pub stages: Vec<Stage>,
-    /// When the campaign ends.
+    /// When the campaign ends at the latest.
     pub budget: Budget,
+    /// When it ends before its budget is spent.
+    pub stop: StopRules,
     /// What happens to failed evaluations.
     pub failures: FailurePolicy,
 }
@@ -86,6 +88,30 @@ pub struct Budget {
     pub evaluations: u32,
     /// The longest run time since submission, pauses included, if limited.
     pub duration: Option<Span>,
+    /// The time that evaluations may spend in slots in all, failed attempts included, if limited:
+    /// GPU hours where a slot is a GPU. What is in work when it is spent is finished.
+    pub slot_time: Option<Span>,
+}
+
+/// When a campaign ends before its budget is spent; any of these suffices.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StopRules {
+    /// Bounds that one feasible candidate has to keep all of; none for no such rule.
+    pub target: Vec<Constraint>,
+    /// The hypervolume that the front has to reach, in the product of the objectives' units.
+    pub hypervolume: Option<f64>,
+    /// How long the front may stand still.
+    pub stagnation: Option<Stagnation>,
+}
+
+/// A front that has stopped growing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stagnation {
+    /// The number of scored candidates, at least 1, in a row, over which the hypervolume does not
+    /// grow by more than [`Self::improvement`].
+    pub evaluations: u32,
+    /// The growth that counts as progress, relative to the hypervolume, 0 to 1.
+    pub improvement: f64,
 }
 
 /// What happens to failed evaluations.

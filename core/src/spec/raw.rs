@@ -30,6 +30,8 @@ pub(super) struct RawCampaign {
     _stages: Option<IgnoredAny>,
     #[serde(rename = "budget")]
     _budget: Option<IgnoredAny>,
+    #[serde(rename = "stop")]
+    _stop: Option<IgnoredAny>,
     #[serde(rename = "failures")]
     _failures: Option<IgnoredAny>,
 }
@@ -81,6 +83,25 @@ pub(super) struct RawStage {
 pub(super) struct RawBudget {
     pub(super) evaluations: Option<u32>,
     pub(super) duration: Option<Duration>,
+    pub(super) slot_time: Option<Duration>,
+}
+
+/// When a campaign ends early.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStop {
+    #[serde(rename = "target")]
+    _target: Option<IgnoredAny>,
+    pub(super) hypervolume: Option<f64>,
+    pub(super) stagnation: Option<IgnoredAny>,
+}
+
+/// When a campaign makes no progress.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStagnation {
+    pub(super) evaluations: Option<u32>,
+    pub(super) improvement: Option<f64>,
 }
 
 /// The failure policy.

@@ -6,7 +6,7 @@
 use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
-use super::{CampaignSpec, Stage, duration};
+use super::{CampaignSpec, Stage, Stagnation, StopRules, duration};
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
@@ -14,6 +14,9 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
     let mut budget = mapping([("evaluations", spec.budget.evaluations.into())]);
     if let Some(span) = spec.budget.duration {
         budget.insert("duration".into(), duration::format(span).into());
+    }
+    if let Some(span) = spec.budget.slot_time {
+        budget.insert("slot_time".into(), duration::format(span).into());
     }
     let campaign = mapping([
         ("version", FORMAT_VERSION.into()),
@@ -26,6 +29,7 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
         ("algorithm", choice(spec.algorithm.name(), spec.algorithm.parameters())),
         ("stages", list(&spec.stages, stage)),
         ("budget", budget.into()),
+        ("stop", stop(&spec.stop)),
         ("failures", mapping([("attempts", spec.failures.attempts.into())]).into()),
     ]);
     serde_yaml::to_string(&campaign).expect("keys are texts and no value is a foreign type")
@@ -79,6 +83,19 @@ fn constraint(constraint: &Constraint) -> Value {
         Bound::AtLeast(bound) => ("at_least", bound),
     };
     mapping([("metric", constraint.metric.as_str().into()), (key, bound.into())]).into()
+}
+
+fn stop(rules: &StopRules) -> Value {
+    let mut written = mapping([("target", list(&rules.target, constraint))]);
+    if let Some(hypervolume) = rules.hypervolume {
+        written.insert("hypervolume".into(), hypervolume.into());
+    }
+    if let Some(Stagnation { evaluations, improvement }) = rules.stagnation {
+        let stagnation =
+            mapping([("evaluations", evaluations.into()), ("improvement", improvement.into())]);
+        written.insert("stagnation".into(), stagnation.into());
+    }
+    written.into()
 }
 
 fn stage(stage: &Stage) -> Value {

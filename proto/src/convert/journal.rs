@@ -172,6 +172,9 @@ impl From<FinishReason> for v1::FinishReason {
         match reason {
             FinishReason::BudgetSpent => Self::BudgetSpent,
             FinishReason::TimeUp => Self::TimeUp,
+            FinishReason::SlotTimeSpent => Self::SlotTimeSpent,
+            FinishReason::TargetReached => Self::TargetReached,
+            FinishReason::Stagnated => Self::Stagnated,
             FinishReason::SpaceExhausted => Self::SpaceExhausted,
             FinishReason::Cancelled => Self::Cancelled,
             FinishReason::NothingFeasible => Self::NothingFeasible,
@@ -195,6 +198,9 @@ fn finish_reason(code: i32) -> Result<FinishReason, ConvertError> {
     Ok(match v1::FinishReason::try_from(code) {
         Ok(v1::FinishReason::BudgetSpent) => FinishReason::BudgetSpent,
         Ok(v1::FinishReason::TimeUp) => FinishReason::TimeUp,
+        Ok(v1::FinishReason::SlotTimeSpent) => FinishReason::SlotTimeSpent,
+        Ok(v1::FinishReason::TargetReached) => FinishReason::TargetReached,
+        Ok(v1::FinishReason::Stagnated) => FinishReason::Stagnated,
         Ok(v1::FinishReason::SpaceExhausted) => FinishReason::SpaceExhausted,
         Ok(v1::FinishReason::Cancelled) => FinishReason::Cancelled,
         Ok(v1::FinishReason::NothingFeasible) => FinishReason::NothingFeasible,

@@ -61,9 +61,10 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
     /// smaller.
     fn insert(&mut self, size: f64, corner: [f64; M]) {
         let boxes = &mut self.boxes;
-        let mut end = boxes.partition_point(|(other, _)| *other >= size);
+        let place = boxes.partition_point(|(other, _)| *other >= size);
+        let mut end = place;
         let mut carried = (size, Row(corner));
-        for at in end..boxes.len() {
+        for at in place..boxes.len() {
             let other = boxes[at];
             if !within(&other.1.0, &corner) {
                 boxes[end] = carried;

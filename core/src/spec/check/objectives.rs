@@ -136,15 +136,16 @@ fn check_reference(
     }
 }
 
-/// Reads `constraints`.
+/// Reads a list of bounds: `constraints`, or the target of `stop`.
 pub(super) fn constraints<'d>(
     root: &'d Section<'_>,
+    key: &'static str,
     metrics: &Metrics,
 ) -> Vec<Placed<'d, Constraint>> {
-    let items = root.items("constraints");
+    let items = root.items(key);
     if items.len() > MAX_CONSTRAINTS {
         root.fault(
-            "constraints",
+            key,
             format!("there are {} constraints; at most {MAX_CONSTRAINTS} are read", items.len()),
             "merge those of the same metric",
         );

@@ -16,7 +16,10 @@ fn resolved(text: &str) -> String {
         (&again.name, again.seed, &again.objectives, &again.constraints, &again.stages),
         (&spec.name, spec.seed, &spec.objectives, &spec.constraints, &spec.stages)
     );
-    assert_eq!((again.budget, again.failures), (spec.budget, spec.failures));
+    assert_eq!(
+        (again.budget, &again.stop, again.failures),
+        (spec.budget, &spec.stop, spec.failures)
+    );
     assert_eq!(again.space.parameters(), spec.space.parameters());
     assert_eq!(again.algorithm.parameters(), spec.algorithm.parameters());
     written
@@ -74,7 +77,12 @@ proptest! {
                 "labels": {label: value},
                 "settings": {"dataset": "my-images", "learning_rate": learning_rate},
             }],
-            "budget": {"evaluations": evaluations},
+            "budget": {"evaluations": evaluations, "slot_time": format!("{timeout}us")},
+            "stop": {
+                "target": [{"metric": "accuracy", "at_least": bound}],
+                "hypervolume": reference,
+                "stagnation": {"evaluations": 7, "improvement": 0.5},
+            },
         });
         resolved(&text.to_string());
     }

@@ -39,6 +39,9 @@ fn any_finish() -> impl Strategy<Value = FinishReason> {
     proptest::sample::select(vec![
         FinishReason::BudgetSpent,
         FinishReason::TimeUp,
+        FinishReason::SlotTimeSpent,
+        FinishReason::TargetReached,
+        FinishReason::Stagnated,
         FinishReason::SpaceExhausted,
         FinishReason::Cancelled,
         FinishReason::NothingFeasible,

@@ -1,0 +1,119 @@
+//! When a campaign ends before its evaluations are spent.
+
+use super::*;
+
+/// A cluster of one worker with `slots` slots and a campaign with these stop rules, reference point
+/// (50, 20).
+fn cluster(stop: &str, slots: u32) -> (Cluster, WorkerId) {
+    let mut cluster = Cluster::new();
+    let text = yaml(stop, 50).replace(
+        "objectives: [accuracy, latency]",
+        "objectives: [{metric: accuracy, reference: 50}, {metric: latency, reference: 20}]",
+    );
+    cluster.submit(1, &text);
+    let worker = cluster.worker("a", slots);
+    (cluster, worker)
+}
+
+/// Reports and asks for one task more.
+fn report(cluster: &mut Cluster, worker: WorkerId, key: (u64, u32), outcome: ReportedOutcome) {
+    cluster.report(worker, key, outcome);
+    cluster.expect(Command::Ready { worker, session: SessionId(1), credit: 1 });
+}
+
+fn reason(cluster: &Cluster) -> Option<FinishReason> {
+    cluster.campaign().status().reason()
+}
+
+#[test]
+fn a_target_ends_a_campaign_when_one_candidate_keeps_all_of_it() {
+    let stop =
+        "stop: {target: [{metric: accuracy, at_least: 90}, {metric: latency, at_most: 5}]}\n";
+    let (mut cluster, worker) = cluster(stop, 4);
+    cluster.report(worker, (1, 1), measured(95.0, 6.0));
+    cluster.report(worker, (2, 1), measured(80.0, 1.0));
+    assert_eq!(reason(&cluster), None);
+    cluster.report(worker, (3, 1), measured(90.0, 5.0));
+    let status = cluster.campaign().status();
+    assert_eq!(status, CampaignStatus::Draining(FinishReason::TargetReached));
+    // What is in work is finished and counts; nothing new is begun.
+    cluster.report(worker, (4, 1), measured(99.0, 1.0));
+    let status = cluster.campaign().status();
+    assert_eq!(status, CampaignStatus::Finished(FinishReason::TargetReached));
+    assert_eq!(cluster.campaign().scored(), 4);
+    assert_eq!(cluster.campaign().candidates().len(), 4);
+}
+
+#[test]
+fn an_infeasible_candidate_reaches_no_target() {
+    let stop = "constraints: [{metric: latency, at_most: 4}]\n\
+                stop: {target: [{metric: accuracy, at_least: 90}]}\n";
+    let (mut cluster, worker) = cluster(stop, 1);
+    report(&mut cluster, worker, (1, 1), measured(95.0, 5.0));
+    assert_eq!(reason(&cluster), None);
+    report(&mut cluster, worker, (2, 1), measured(95.0, 4.0));
+    assert_eq!(reason(&cluster), Some(FinishReason::TargetReached));
+}
+
+#[test]
+fn a_hypervolume_ends_a_campaign() {
+    let (mut cluster, worker) = cluster("stop: {hypervolume: 500}\n", 1);
+    // (90 - 50) x (20 - 10), then (80 - 50) x (10 - 5) more.
+    report(&mut cluster, worker, (1, 1), measured(90.0, 10.0));
+    assert_eq!(reason(&cluster), None);
+    report(&mut cluster, worker, (2, 1), measured(80.0, 5.0));
+    assert_eq!(reason(&cluster), Some(FinishReason::TargetReached));
+}
+
+#[test]
+fn a_front_that_stands_still_ends_a_campaign() {
+    let stop = "stop: {stagnation: {evaluations: 3, improvement: 0.1}}\n";
+    let (mut cluster, worker) = cluster(stop, 1);
+    report(&mut cluster, worker, (1, 1), measured(90.0, 10.0));
+    report(&mut cluster, worker, (2, 1), measured(60.0, 15.0));
+    // 5 % more is no progress; 40 % more is.
+    report(&mut cluster, worker, (3, 1), measured(92.0, 10.0));
+    assert_eq!(reason(&cluster), None);
+    let before = cluster.campaign().status();
+    report(&mut cluster, worker, (4, 1), measured(50.5, 19.0));
+    assert_eq!(
+        (before, reason(&cluster)),
+        (CampaignStatus::Running, Some(FinishReason::Stagnated))
+    );
+
+    let (mut cluster, worker) = self::cluster(stop, 1);
+    for (task, accuracy) in [(1, 60.0), (2, 60.0), (3, 70.0), (4, 70.0), (5, 70.0)] {
+        report(&mut cluster, worker, (task, 1), measured(accuracy, 10.0));
+        assert_eq!(reason(&cluster), None, "after {task}");
+    }
+    report(&mut cluster, worker, (6, 1), measured(70.0, 10.0));
+    assert_eq!(reason(&cluster), Some(FinishReason::Stagnated));
+}
+
+#[test]
+fn time_in_slots_bounds_a_campaign_and_failed_attempts_count() {
+    let mut cluster = Cluster::new();
+    let text = yaml("", 50).replace("evaluations: 50", "evaluations: 50, slot_time: 20s");
+    cluster.submit(1, &text);
+    let worker = cluster.worker("a", 1);
+    // Each attempt takes seven seconds.
+    report(&mut cluster, worker, (1, 1), failed(FailureKind::Crash));
+    report(&mut cluster, worker, (1, 2), measured(80.0, 5.0));
+    assert_eq!(reason(&cluster), None);
+    report(&mut cluster, worker, (2, 1), measured(80.0, 5.0));
+    let status = cluster.campaign().status();
+    assert_eq!(status, CampaignStatus::Finished(FinishReason::SlotTimeSpent));
+}
+
+#[test]
+fn what_is_queued_is_given_up_with_the_reason() {
+    let stop = "stop: {target: [{metric: accuracy, at_least: 90}]}\n";
+    let (mut cluster, worker) = cluster(stop, 2);
+    cluster.report(worker, (1, 1), failed(FailureKind::Crash));
+    cluster.expect(Command::WorkerGoodbye { worker, session: SessionId(1) });
+    let other = cluster.worker("b", 1);
+    cluster.report(other, (1, 2), measured(95.0, 5.0));
+    assert_eq!(reason(&cluster), Some(FinishReason::TargetReached));
+    let given_up = cluster.campaign().candidate_view(Ordinal(2)).unwrap();
+    assert!(given_up.reason().contains("target reached"), "{}", given_up.reason());
+}
