@@ -7,7 +7,11 @@
 pub(crate) mod contract;
 pub mod declared;
 pub mod nasbench201;
+pub mod nasbench_graph;
+pub mod nasbench_macro;
 pub mod problem;
+#[cfg(test)]
+pub(crate) mod published;
 pub mod schema;
 
 use std::fmt;
@@ -112,7 +116,13 @@ pub struct SpaceEntry {
 }
 
 /// Every search space that a campaign can name.
-pub const SPACES: &[SpaceEntry] = &[nasbench201::ENTRY, declared::ENTRY, problem::ENTRY];
+pub const SPACES: &[SpaceEntry] = &[
+    nasbench201::ENTRY,
+    nasbench_macro::ENTRY,
+    nasbench_graph::ENTRY,
+    declared::ENTRY,
+    problem::ENTRY,
+];
 
 /// The key of a space in which different genotypes are different candidates. Slots of genes that do
 /// not apply hold 0, so equal meanings have equal slots.

@@ -1,13 +1,13 @@
 //! The space against the published tables: costs, classes of isomorphism, notation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use super::*;
 use crate::graph::{Op, Shape};
 use crate::rng::{Purpose, stream};
 use crate::space::Mutation;
 use crate::space::contract;
+use crate::space::published::Row;
 
 const ALL_CONV3X3: &str = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+\
                            |nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|";
@@ -29,19 +29,9 @@ fn lowered(space: &NasBench201, text: &str) -> Graph {
     space.lower(&space.parse(text).unwrap()).unwrap()
 }
 
-/// A published table by its columns' names, `None` (and a message) where there are no tables.
-fn table(name: &str) -> Option<Vec<BTreeMap<String, String>>> {
-    let shared = std::env::var_os("CAMBRIAN_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
-        PathBuf::from,
-    );
-    let path = shared.join("data/nb201").join(name);
-    let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    };
-    let mut reader = csv::Reader::from_reader(flate2::read::GzDecoder::new(file));
-    Some(reader.deserialize().map(|row| row.unwrap()).collect())
+/// A published table of the benchmark; `None` where there are no tables.
+fn table(name: &str) -> Option<Vec<Row>> {
+    crate::space::published::table(&format!("nb201/{name}"))
 }
 
 /// The genotype of a row's `ops`: the published digits are the default genes.
