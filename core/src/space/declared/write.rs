@@ -13,7 +13,18 @@ pub(super) fn parameters(schema: &Schema) -> Value {
         Notation::Digits => "digits".to_owned(),
         Notation::List(separator) => format!("list {separator}"),
     };
-    json!({"genes": genes(schema.genes()), "notation": notation})
+    let mut parameters = json!({"genes": genes(schema.genes()), "notation": notation});
+    let derived = |(name, value)| json!({"name": name, "value": value});
+    let derived: Vec<Value> = schema.derived().map(derived).collect();
+    let constraints: Vec<&str> = schema.constraints().collect();
+    // Spaces without them keep the form that they have always been stored in.
+    if !derived.is_empty() {
+        parameters["derived"] = derived.into();
+    }
+    if !constraints.is_empty() {
+        parameters["where"] = constraints.into();
+    }
+    parameters
 }
 
 fn genes(genes: &[Gene]) -> Value {
