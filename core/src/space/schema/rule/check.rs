@@ -395,9 +395,8 @@ fn leaf(kind: &GeneKind, node: &Node) -> Option<Leaf> {
         GeneKind::Real { low, high, log } => Leaf::Real { low: *low, high: *high, log: *log },
         GeneKind::Boolean => Leaf::Boolean,
         GeneKind::Categorical { choices, .. } => {
-            let number =
-                |name: &Box<str>| name.parse().ok().filter(|number: &f64| number.is_finite());
-            let numbers: Option<Vec<f64>> = choices.iter().map(number).collect();
+            let number = |name: &str| name.parse().ok().filter(|number: &f64| number.is_finite());
+            let numbers: Option<Vec<f64>> = choices.iter().map(|name| number(name)).collect();
             numbers.map_or_else(|| Leaf::Names(choices.clone()), Leaf::Numbers)
         }
         GeneKind::Subset { of, .. } => Leaf::Subset(of.clone()),
