@@ -196,6 +196,7 @@ fn group(section: &Section<'_>, key: &str) -> Option<Vec<Gene>> {
 struct RawInteger {
     int: Option<(i64, i64)>,
     step: Option<u32>,
+    log: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -356,7 +357,8 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
         "int" => {
             let raw: RawInteger = section.read();
             let (low, high) = raw.int?;
-            Some(GeneKind::Integer { low, high, step: raw.step.unwrap_or(1) })
+            let (step, log) = (raw.step.unwrap_or(1), raw.log.unwrap_or(false));
+            Some(GeneKind::Integer { low, high, step, log })
         }
         "cat" => {
             let raw: RawCategorical = section.read();

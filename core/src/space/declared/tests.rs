@@ -9,6 +9,7 @@ const CONVOLUTIONS: &str = "\
 genes:
   depth: {int: [1, 10]}
   rate: {real: [0.0001, 0.1], log: true}
+  width: {int: [8, 512], step: 8, log: true}
   act: {cat: [relu, silu]}
   bias: bool
   inputs: {subset: [a, b, c], size: 2}

@@ -33,7 +33,12 @@ fn genes(genes: &[Gene]) -> Value {
 
 fn named(name: &str, kind: &GeneKind) -> Value {
     let mut gene = match kind {
-        GeneKind::Integer { low, high, step } => json!({"int": [low, high], "step": step}),
+        GeneKind::Integer { low, high, step, log: false } => {
+            json!({"int": [low, high], "step": step})
+        }
+        GeneKind::Integer { low, high, step, log: true } => {
+            json!({"int": [low, high], "step": step, "log": true})
+        }
         GeneKind::Categorical { choices, ordered } => json!({"cat": choices, "ordered": ordered}),
         GeneKind::Real { low, high, log } => json!({"real": [low, high], "log": log}),
         GeneKind::Boolean => json!({"bool": true}),

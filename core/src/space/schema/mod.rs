@@ -12,6 +12,7 @@ mod encode;
 mod feasible;
 mod gene;
 mod node;
+mod ratios;
 mod rule;
 mod text;
 mod vary;
@@ -223,7 +224,7 @@ impl Schema {
     /// A changed copy of `parent`, which must be of this schema.
     ///
     /// One edit, by kind: an unordered choice takes any other value; an ordered one moves, most
-    /// often by one step; a real number by polynomial mutation with distribution index 20; a
+    /// often by one step, or by a ratio where those count; a real number by polynomial mutation with distribution index 20; a
     /// subset gains, loses or swaps an item; a switch takes another arm with fresh genes; a repeat
     /// gains a copy (fresh or a duplicate) or loses one anywhere; a graph gains or loses an edge or
     /// a node or changes an operation.

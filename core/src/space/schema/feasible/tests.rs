@@ -8,7 +8,7 @@ use super::*;
 use crate::space::schema::{Gene, GeneKind};
 
 fn integer(low: i64, high: i64) -> GeneKind {
-    GeneKind::Integer { low, high, step: 1 }
+    GeneKind::Integer { low, high, step: 1, log: false }
 }
 
 fn free(genes: Vec<(&str, GeneKind)>) -> Schema {

@@ -11,7 +11,7 @@ fn names(names: &str) -> Vec<Box<str>> {
 }
 
 fn genes() -> Vec<Gene> {
-    let integer = |low, high| GeneKind::Integer { low, high, step: 1 };
+    let integer = |low, high| GeneKind::Integer { low, high, step: 1, log: false };
     let categorical = |choices| GeneKind::Categorical { choices: names(choices), ordered: false };
     let exponential = vec![Gene::new("base", integer(2, 4))];
     let arms = vec![("fixed".into(), vec![]), ("exp".into(), exponential)];
