@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::{Declared, Same};
 use crate::space::Schema;
 use crate::space::schema::{Gene, GeneKind, Notation, RuleError, RulePlace, SchemaError};
 use crate::spec::{Item, Section};
@@ -22,6 +23,7 @@ struct Raw {
     #[serde(rename = "genes")]
     _genes: Option<IgnoredAny>,
     notation: Option<String>,
+    same: Option<String>,
     #[serde(rename = "derived")]
     _derived: Option<IgnoredAny>,
     #[serde(rename = "where")]
@@ -29,7 +31,7 @@ struct Raw {
 }
 
 /// Reads the genes; faults go into the section, `None` if there were any.
-pub(super) fn schema(section: &Section<'_>) -> Option<Schema> {
+pub(super) fn space(section: &Section<'_>) -> Option<Declared> {
     let raw: Raw = section.read();
     section.missing("genes", "declare what varies, such as `genes: {depth: {int: [1, 10]}}`");
     let genes = group(section, "genes")?;
@@ -41,7 +43,16 @@ pub(super) fn schema(section: &Section<'_>) -> Option<Schema> {
         .and_then(|schema| schema.with_notation(notation))
         .map_err(|error| refuse(section, "genes", error))
         .ok()?;
-    with_rules(section, schema)
+    let same = match raw.same.as_deref() {
+        None | Some("spelling") => Same::Spelling,
+        Some("isomorphic") => Same::Isomorphic,
+        Some(other) => {
+            let help = "write `spelling`, or `isomorphic` for graphs up to the numbering of nodes";
+            section.fault("same", format!("there is no rule `{other}`"), help);
+            return None;
+        }
+    };
+    Some(Declared { schema: with_rules(section, schema)?, same })
 }
 
 /// The schema with the derived values and constraints that are written beside its genes.

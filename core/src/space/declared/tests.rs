@@ -101,6 +101,18 @@ fn every_fault_of_a_declaration_names_its_place_and_the_way_out() {
 }
 
 #[test]
+fn isomorphic_graphs_are_one_candidate_where_asked_for() {
+    let genes = "genes: {cell: {dag: [conv, pool], nodes: [2, 4]}}";
+    let (a, b) = ("cell=0>1|0>2|1>3|2>3:conv|pool", "cell=0>1|0>2|1>3|2>3:pool|conv");
+    for (same, equal) in [("", false), ("\nsame: spelling", false), ("\nsame: isomorphic", true)] {
+        let space = build(&format!("{genes}{same}")).unwrap();
+        contract::check(space.as_ref());
+        let hash = |text| space.canonical_hash(&space.parse(text).unwrap()).unwrap();
+        assert_eq!(hash(a) == hash(b), equal, "{same}");
+    }
+}
+
+#[test]
 fn constraints_and_derived_values_survive_being_stored() {
     let text = "genes: {width: {int: [1, 8]}, depth: {int: [1, 8]}}\n\
                 derived: {z: width * depth, a: z + 1}\n\

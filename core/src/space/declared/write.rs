@@ -3,11 +3,12 @@
 
 use serde_json::{Value, json};
 
+use super::Same;
 use crate::space::Schema;
 use crate::space::schema::{Gene, GeneKind, Notation};
 
 /// Every parameter of the space.
-pub(super) fn parameters(schema: &Schema) -> Value {
+pub(super) fn parameters(schema: &Schema, same: Same) -> Value {
     let notation = match schema.notation() {
         Notation::Named => "named".to_owned(),
         Notation::Digits => "digits".to_owned(),
@@ -18,6 +19,9 @@ pub(super) fn parameters(schema: &Schema) -> Value {
     let derived: Vec<Value> = schema.derived().map(derived).collect();
     let constraints: Vec<&str> = schema.constraints().collect();
     // Spaces without them keep the form that they have always been stored in.
+    if same == Same::Isomorphic {
+        parameters["same"] = "isomorphic".into();
+    }
     if !derived.is_empty() {
         parameters["derived"] = derived.into();
     }

@@ -11,6 +11,7 @@ mod dag;
 mod encode;
 mod feasible;
 mod gene;
+mod isomorphism;
 mod node;
 mod ratios;
 mod rule;
@@ -219,6 +220,16 @@ impl Schema {
         let Feasible::Listed(ranks) = &self.feasible else { return Ok(rank) };
         let place = ranks.partition_point(|listed| BigUint::from(*listed) < rank);
         Ok(place.into())
+    }
+
+    /// The genotype of this schema with every `dag` gene in the one spelling that all isomorphic
+    /// graphs share, operations of inner nodes being colours. It meets the constraints if the
+    /// genotype does, since expressions cannot ask for a node by its number.
+    #[must_use]
+    pub fn canonicalised(&self, genotype: &Genotype) -> Genotype {
+        let mut canonical = genotype.clone();
+        self.root.canonicalise(&mut canonical.0);
+        canonical
     }
 
     /// A changed copy of `parent`, which must be of this schema.

@@ -47,7 +47,7 @@ impl Ratios {
     }
 
     /// The position whose interval holds this point of the grid.
-    pub(super) fn from_grid(&self, point: u32) -> u32 {
+    pub(super) fn of_point(&self, point: u32) -> u32 {
         self.at(f64::from(point) / f64::from(u32::MAX))
     }
 

@@ -75,7 +75,7 @@ impl Node {
             }
             Self::Logarithmic(ratios) => {
                 let moved = polynomial(ratios.on_grid(values[0]), rng);
-                let moved = ratios.from_grid(moved);
+                let moved = ratios.of_point(moved);
                 values[0] = if moved == values[0] {
                     another(values[0], ratios.values, true, rng)
                 } else {
