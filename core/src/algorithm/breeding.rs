@@ -47,7 +47,9 @@ impl<'a> Novelty<'a> {
     ///
     /// [`Suggestion::Exhausted`] is exact for spaces of up to a million genotypes. A larger space
     /// counts as exhausted when a million draws in a row were known: if more than 14 in a million
-    /// of its genotypes were new, that would happen less than once in a million campaigns.
+    /// of its genotypes were new, that would happen less than once in a million campaigns. Under
+    /// constraints on a larger space, draws that break one count as known, and shares are of the
+    /// space without constraints.
     pub(super) fn sample(&self, rng: &mut Stream) -> Suggestion {
         let found = self.draw(SAMPLE_DRAWS, rng).or_else(|| {
             match u32::try_from(self.space.schema().cardinality()) {
@@ -59,7 +61,8 @@ impl<'a> Novelty<'a> {
     }
 
     fn draw(&self, draws: u32, rng: &mut Stream) -> Option<Proposal> {
-        (0..draws).find_map(|_| self.admit(self.space.schema().sample(rng), Origin::Sampled))
+        let schema = self.space.schema();
+        (0..draws).find_map(|_| self.admit(schema.draw_once(rng)?, Origin::Sampled))
     }
 
     /// Starts anywhere, so that the sweeps of a campaign do not pass the same known genotypes

@@ -43,6 +43,8 @@ impl State {
             format!("origin: {}", candidate.proposal().origin),
             format!("leased {} times, {} in slots", candidate.attempts(), candidate.elapsed()),
         ];
+        let derived = campaign.spec.space.schema().derived_values(&candidate.proposal().genotype);
+        details.splice(1..1, derived.into_iter().map(|(name, value)| format!("{name}: {value}")));
         let headline = match candidate.status() {
             CandidateStatus::Proposed => format!("candidate {id} was just proposed"),
             CandidateStatus::InStage { task, .. } => {

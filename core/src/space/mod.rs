@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod declared;
+pub mod nasbench101;
 pub mod nasbench201;
 pub mod nasbench_graph;
 pub mod nasbench_macro;
@@ -118,6 +119,7 @@ pub struct SpaceEntry {
 /// Every search space that a campaign can name.
 pub const SPACES: &[SpaceEntry] = &[
     nasbench201::ENTRY,
+    nasbench101::ENTRY,
     nasbench_macro::ENTRY,
     nasbench_graph::ENTRY,
     declared::ENTRY,

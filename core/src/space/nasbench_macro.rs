@@ -35,7 +35,7 @@ const BLOCKS: [(u32, u32); 2] = [(3, 3), (5, 6)];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Parameters {
-    /// Channels, height and width of an image; the sides are multiples of 8.
+    /// Channels, height and width of an image, the sides 8 to 4,096.
     input: [u32; 3],
     /// Classes, 2 to 100,000.
     classes: u32,
@@ -51,12 +51,12 @@ fn read(section: &Section<'_>) -> Option<Parameters> {
     let parameters: Parameters = section.read();
     section.check_range("classes", parameters.classes, 2..=100_000);
     let [channels, height, width] = parameters.input;
-    let side = |side: u32| (8..=4096).contains(&side) && side.is_multiple_of(8);
+    let side = |side: u32| (8..=4096).contains(&side);
     if !((1..=1024).contains(&channels) && side(height) && side(width)) {
         section.fault(
             "input",
             format!("no image has {channels} channels and sides of {height} and {width} here"),
-            "write 1 to 1024 channels and sides that are multiples of 8, such as `[3, 32, 32]`",
+            "write 1 to 1024 channels and sides of 8 to 4096, such as `[3, 32, 32]`",
         );
     }
     section.is_clean().then_some(parameters)
@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn other_sizes_keep_the_contract_and_senseless_ones_are_refused() {
-        contract::check(&*contract::build(&ENTRY, "{input: [1, 24, 40], classes: 3}"));
-        for text in ["{input: [3, 30, 32]}", "{input: [0, 32, 32]}", "{classes: 1}", "{depth: 3}"] {
+        contract::check(&*contract::build(&ENTRY, "{input: [1, 28, 45], classes: 3}"));
+        for text in ["{input: [3, 7, 32]}", "{input: [0, 32, 32]}", "{classes: 1}", "{depth: 3}"] {
             let section = Section::from_text(text).unwrap();
             assert!(read(&section).is_none() || section.finish().is_err(), "{text}");
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 use serde_yaml::{Number, Value};
 
 use super::MAX_SPEC_BYTES;
@@ -60,6 +60,9 @@ pub(super) enum Content {
         text: String,
         /// Whether it was written without quotes.
         plain: bool,
+        /// How far behind the place the text starts, if its characters stand side by side there:
+        /// on one line and without escapes.
+        inside: Option<usize>,
     },
     /// A list.
     Sequence(Vec<Node>),
@@ -106,7 +109,7 @@ impl Node {
 
     /// Whether this is nothing: `null`, `~` or an empty place.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar { text, plain: true }
+        matches!(&self.content, Content::Scalar { text, plain: true, .. }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -123,8 +126,8 @@ impl Node {
     /// The value without places. Keys without a value are left out: they mean the default.
     pub(super) fn to_value(&self) -> Value {
         match &self.content {
-            Content::Scalar { text, plain: false } => Value::String(text.clone()),
-            Content::Scalar { text, plain: true } => plain_scalar(text),
+            Content::Scalar { text, plain: false, .. } => Value::String(text.clone()),
+            Content::Scalar { text, plain: true, .. } => plain_scalar(text),
             Content::Sequence(nodes) => Value::Sequence(nodes.iter().map(Node::to_value).collect()),
             Content::Mapping(entries) => Value::Mapping(
                 entries
@@ -255,12 +258,13 @@ impl Builder {
         let mut parser = Parser::new(StrInput::new(text));
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| syntax_fault(&error))?;
-            self.accept(event, span.start.into())?;
+            self.accept(event, span)?;
         }
         Ok(())
     }
 
-    fn accept(&mut self, event: Event<'_>, place: Place) -> Result<(), Fault> {
+    fn accept(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
+        let place = Place::from(span.start);
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -276,7 +280,16 @@ impl Builder {
                 self.refuse_tag(tag.is_some(), place);
                 self.count(1, text.len(), place)?;
                 let plain = style == ScalarStyle::Plain;
-                let content = Content::Scalar { text: text.into_owned(), plain };
+                let quotes = match style {
+                    ScalarStyle::Plain => Some(0),
+                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Some(1),
+                    ScalarStyle::Literal | ScalarStyle::Folded => None,
+                };
+                let characters = text.chars().count();
+                let inside = quotes.filter(|quotes| {
+                    span.start.line() == span.end.line() && span.len() == characters + 2 * quotes
+                });
+                let content = Content::Scalar { text: text.into_owned(), plain, inside };
                 self.complete(Node { place, content }, anchor);
             }
             Event::Alias(anchor) => {

@@ -275,9 +275,31 @@ impl<'d> Item<'d> {
         push(&self.faults, fault);
     }
 
+    /// Records a fault at a character of the text of this value, from 0; at the start of the value if
+    /// the text is written over several lines or with escapes.
+    pub(crate) fn fault_at_character(
+        &self,
+        at: usize,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let mut place = self.node.place;
+        if let Content::Scalar { inside: Some(inside), .. } = self.node.content {
+            place.column += inside + at;
+        }
+        push(&self.faults, place.fault(&self.path, message.into(), Some(help.into())));
+    }
+
     /// Records a fault at `key` inside this value, or at the value if there is no such key.
     pub(crate) fn fault_at(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.as_section(Cow::Borrowed(self.node)).fault(key, message, help);
+    }
+
+    /// The value at `key` inside this value, if this is a mapping that has one.
+    pub(crate) fn inner(&self, key: &str) -> Option<Item<'d>> {
+        let entry = self.node.entry(key).filter(|entry| !entry.value.is_null())?;
+        let faults = Rc::clone(&self.faults);
+        Some(Item { node: &entry.value, path: join(&self.path, key), faults })
     }
 
     /// Whether this is a list without elements.

@@ -22,13 +22,23 @@ pub const ENTRY: SpaceEntry = SpaceEntry {
     name: NAME,
     summary: "genes declared in the campaign: numbers, choices, subsets, switches, repeats, trees \
               and graphs, for architectures of a table or of an evaluator of one's own",
-    build: |section| Some(Arc::new(Declared { schema: read::schema(section)? })),
+    build: |section| Some(Arc::new(read::space(section)?)),
 };
 
-/// A space of declared genes; different genotypes are different candidates.
+/// A space of declared genes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declared {
     schema: Schema,
+    same: Same,
+}
+
+/// Which genotypes are one candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Same {
+    /// Equal ones.
+    Spelling,
+    /// Those that differ by the numbering of inner nodes of `dag` genes only.
+    Isomorphic,
 }
 
 impl SearchSpace for Declared {
@@ -37,7 +47,7 @@ impl SearchSpace for Declared {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        write::parameters(&self.schema)
+        write::parameters(&self.schema, self.same)
     }
 
     fn schema(&self) -> &Schema {
@@ -46,7 +56,14 @@ impl SearchSpace for Declared {
 
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError> {
         self.schema.check(genotype).map_err(foreign)?;
-        Ok(hash_of_slots("cambrian declared space v1", genotype))
+        Ok(hash_of_slots("cambrian declared space v1", &self.simplified(genotype)))
+    }
+
+    fn simplified(&self, genotype: &Genotype) -> Genotype {
+        match self.same {
+            Same::Spelling => genotype.clone(),
+            Same::Isomorphic => self.schema.canonicalised(genotype),
+        }
     }
 
     fn has_networks(&self) -> bool {

@@ -4,8 +4,9 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::{Declared, Same};
 use crate::space::Schema;
-use crate::space::schema::{Gene, GeneKind, Notation, SchemaError};
+use crate::space::schema::{Gene, GeneKind, Notation, RuleError, RulePlace, SchemaError};
 use crate::spec::{Item, Section};
 
 /// The keys of which each gene has exactly one; it says the gene's kind.
@@ -22,10 +23,15 @@ struct Raw {
     #[serde(rename = "genes")]
     _genes: Option<IgnoredAny>,
     notation: Option<String>,
+    same: Option<String>,
+    #[serde(rename = "derived")]
+    _derived: Option<IgnoredAny>,
+    #[serde(rename = "where")]
+    _where: Option<IgnoredAny>,
 }
 
 /// Reads the genes; faults go into the section, `None` if there were any.
-pub(super) fn schema(section: &Section<'_>) -> Option<Schema> {
+pub(super) fn space(section: &Section<'_>) -> Option<Declared> {
     let raw: Raw = section.read();
     section.missing("genes", "declare what varies, such as `genes: {depth: {int: [1, 10]}}`");
     let genes = group(section, "genes")?;
@@ -33,10 +39,94 @@ pub(super) fn schema(section: &Section<'_>) -> Option<Schema> {
         return None;
     }
     let notation = notation(section, raw.notation.as_deref())?;
-    Schema::new(genes)
+    let schema = Schema::new(genes)
         .and_then(|schema| schema.with_notation(notation))
         .map_err(|error| refuse(section, "genes", error))
-        .ok()
+        .ok()?;
+    let same = match raw.same.as_deref() {
+        None | Some("spelling") => Same::Spelling,
+        Some("isomorphic") => Same::Isomorphic,
+        Some(other) => {
+            let help = "write `spelling`, or `isomorphic` for graphs up to the numbering of nodes";
+            section.fault("same", format!("there is no rule `{other}`"), help);
+            return None;
+        }
+    };
+    Some(Declared { schema: with_rules(section, schema)?, same })
+}
+
+/// The schema with the derived values and constraints that are written beside its genes.
+fn with_rules(section: &Section<'_>, schema: Schema) -> Option<Schema> {
+    let derived = derived(section);
+    let constraints: Vec<(Item<'_>, Box<str>)> =
+        section.items("where").into_iter().filter_map(with_text).collect();
+    if !section.is_clean() {
+        return None;
+    }
+    let named: Vec<(Box<str>, Box<str>)> =
+        derived.iter().map(|(name, _, text)| (name.clone(), text.clone())).collect();
+    let texts: Vec<Box<str>> = constraints.iter().map(|(_, text)| text.clone()).collect();
+    // Each constraint is tried alone first, so that all faults come in one go.
+    for (nth, text) in texts.iter().enumerate() {
+        if let Err(error) = schema.check_constraint(&named, text)
+            && let RulePlace::Constraint(_) = error.rule
+        {
+            constraints[nth].0.fault_at_character(error.at, error.reason, error.help);
+        }
+    }
+    if !section.is_clean() {
+        return None;
+    }
+    let refuse = |RuleError { rule, at, reason, help }| match rule {
+        RulePlace::Derived(nth) => derived[nth].1.fault_at_character(at, reason, help),
+        RulePlace::Constraint(nth) => constraints[nth].0.fault_at_character(at, reason, help),
+        RulePlace::Constraints => section.fault("where", reason, help),
+    };
+    schema.with_rules(&named, &texts).map_err(refuse).ok()
+}
+
+/// The derived values: a mapping of names to expressions, or a list of them with `name` and `value`,
+/// since the order of a mapping does not survive every format.
+fn derived<'s>(section: &'s Section<'_>) -> Vec<(Box<str>, Item<'s>, Box<str>)> {
+    let mut derived = Vec::new();
+    let mapping = match section.item("derived") {
+        Some(item) if item.is_list() => {
+            for item in section.items("derived") {
+                let (Some(name), Some(value)) = (item.inner("name"), item.inner("value")) else {
+                    item.fault(
+                        "a derived value has a `name` and a `value`",
+                        "write `{name: params, value: \"width * depth\"}`",
+                    );
+                    continue;
+                };
+                let name = with_text(name).map(|(_, name)| name);
+                derived.extend(name.zip(with_text(value)).map(|(n, (item, text))| (n, item, text)));
+            }
+            return derived;
+        }
+        Some(item) => item.section(),
+        None => None,
+    };
+    let names: Vec<String> = mapping.iter().flat_map(Section::keys).map(str::to_owned).collect();
+    for name in names {
+        let value = section.item("derived").and_then(|item| item.inner(&name));
+        let value = value.and_then(with_text);
+        derived.extend(value.map(|(item, text)| (name.into(), item, text)));
+    }
+    derived
+}
+
+/// A value with the text of an expression; anything else is a fault.
+fn with_text(item: Item<'_>) -> Option<(Item<'_>, Box<str>)> {
+    let Some(text) = item.text().filter(|text| !text.trim().is_empty()) else {
+        item.fault(
+            "an expression is a text",
+            "write it in quotes, such as `\"depth * width <= 4096\"`",
+        );
+        return None;
+    };
+    let text = text.into();
+    Some((item, text))
 }
 
 fn notation(section: &Section<'_>, text: Option<&str>) -> Option<Notation> {
@@ -117,6 +207,7 @@ fn group(section: &Section<'_>, key: &str) -> Option<Vec<Gene>> {
 struct RawInteger {
     int: Option<(i64, i64)>,
     step: Option<u32>,
+    log: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -277,7 +368,8 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
         "int" => {
             let raw: RawInteger = section.read();
             let (low, high) = raw.int?;
-            Some(GeneKind::Integer { low, high, step: raw.step.unwrap_or(1) })
+            let (step, log) = (raw.step.unwrap_or(1), raw.log.unwrap_or(false));
+            Some(GeneKind::Integer { low, high, step, log })
         }
         "cat" => {
             let raw: RawCategorical = section.read();

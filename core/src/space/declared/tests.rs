@@ -9,6 +9,7 @@ const CONVOLUTIONS: &str = "\
 genes:
   depth: {int: [1, 10]}
   rate: {real: [0.0001, 0.1], log: true}
+  width: {int: [8, 512], step: 8, log: true}
   act: {cat: [relu, silu]}
   bias: bool
   inputs: {subset: [a, b, c], size: 2}
@@ -80,6 +81,53 @@ fn malformed_declarations_are_placed_and_explained() {
     );
 }
 
+/// Cases of `faults.txt`: a declaration, in which `\\n` stands for a new line, and all its faults.
+#[test]
+fn every_fault_of_a_declaration_names_its_place_and_the_way_out() {
+    let cases: Vec<&str> = include_str!("faults.txt").trim().split("\n\n").collect();
+    assert!(cases.len() >= 60, "only {} cases were read", cases.len());
+    let mut failed = Vec::new();
+    for case in cases {
+        let (text, expected) = case.split_once('\n').unwrap_or((case, ""));
+        let text = text.strip_prefix("# ").expect("a case starts with `# `").replace("\\n", "\n");
+        let section = Section::from_text(&text).unwrap();
+        let refused = (ENTRY.build)(&section).is_none();
+        let faults = section.finish().err().map(|faults| faults.to_string()).unwrap_or_default();
+        if faults != expected || !refused {
+            failed.push(format!("# {}\n{faults}", text.replace('\n', "\\n")));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[test]
+fn isomorphic_graphs_are_one_candidate_where_asked_for() {
+    let genes = "genes: {cell: {dag: [conv, pool], nodes: [2, 4]}}";
+    let (a, b) = ("cell=0>1|0>2|1>3|2>3:conv|pool", "cell=0>1|0>2|1>3|2>3:pool|conv");
+    for (same, equal) in [("", false), ("\nsame: spelling", false), ("\nsame: isomorphic", true)] {
+        let space = build(&format!("{genes}{same}")).unwrap();
+        contract::check(space.as_ref());
+        let hash = |text| space.canonical_hash(&space.parse(text).unwrap()).unwrap();
+        assert_eq!(hash(a) == hash(b), equal, "{same}");
+    }
+}
+
+#[test]
+fn constraints_and_derived_values_survive_being_stored() {
+    let text = "genes: {width: {int: [1, 8]}, depth: {int: [1, 8]}}\n\
+                derived: {z: width * depth, a: z + 1}\n\
+                where: [z <= 32, 'a in [2, 5, 10, 17]']";
+    let space = build(text).unwrap();
+    contract::check(space.as_ref());
+    let again = build(&space.parameters().to_string()).unwrap();
+    let genotype = space.parse("width=2,depth=8").unwrap();
+    let shown = [("z", "16".to_owned()), ("a", "17".to_owned())];
+    assert_eq!(again.schema().derived_values(&genotype), shown);
+    assert_eq!(space.canonical_hash(&genotype), again.canonical_hash(&genotype));
+    let refused = space.parse("width=5,depth=8").unwrap_err().to_string();
+    assert!(refused.contains("it breaks the constraint `z <= 32`"), "{refused}");
+}
+
 #[test]
 fn the_examples_of_the_documentation_are_valid() {
     let text = include_str!("../../../../docs/spaces.md");
@@ -92,7 +140,7 @@ fn the_examples_of_the_documentation_are_valid() {
         section.finish().unwrap_or_else(|faults| panic!("{block}\n{faults}"));
         count += 1;
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
     // The examples of genes, each alone.
     let cells = text.lines().filter_map(|line| line.split('`').nth(3));
     let genes: Vec<&str> = cells.filter(|cell| cell.starts_with('{') || *cell == "bool").collect();

@@ -3,17 +3,32 @@
 
 use serde_json::{Value, json};
 
+use super::Same;
 use crate::space::Schema;
 use crate::space::schema::{Gene, GeneKind, Notation};
 
 /// Every parameter of the space.
-pub(super) fn parameters(schema: &Schema) -> Value {
+pub(super) fn parameters(schema: &Schema, same: Same) -> Value {
     let notation = match schema.notation() {
         Notation::Named => "named".to_owned(),
         Notation::Digits => "digits".to_owned(),
         Notation::List(separator) => format!("list {separator}"),
     };
-    json!({"genes": genes(schema.genes()), "notation": notation})
+    let mut parameters = json!({"genes": genes(schema.genes()), "notation": notation});
+    let derived = |(name, value)| json!({"name": name, "value": value});
+    let derived: Vec<Value> = schema.derived().map(derived).collect();
+    let constraints: Vec<&str> = schema.constraints().collect();
+    // Spaces without them keep the form that they have always been stored in.
+    if same == Same::Isomorphic {
+        parameters["same"] = "isomorphic".into();
+    }
+    if !derived.is_empty() {
+        parameters["derived"] = derived.into();
+    }
+    if !constraints.is_empty() {
+        parameters["where"] = constraints.into();
+    }
+    parameters
 }
 
 fn genes(genes: &[Gene]) -> Value {
@@ -22,7 +37,12 @@ fn genes(genes: &[Gene]) -> Value {
 
 fn named(name: &str, kind: &GeneKind) -> Value {
     let mut gene = match kind {
-        GeneKind::Integer { low, high, step } => json!({"int": [low, high], "step": step}),
+        GeneKind::Integer { low, high, step, log: false } => {
+            json!({"int": [low, high], "step": step})
+        }
+        GeneKind::Integer { low, high, step, log: true } => {
+            json!({"int": [low, high], "step": step, "log": true})
+        }
         GeneKind::Categorical { choices, ordered } => json!({"cat": choices, "ordered": ordered}),
         GeneKind::Real { low, high, log } => json!({"real": [low, high], "log": log}),
         GeneKind::Boolean => json!({"bool": true}),

@@ -8,6 +8,7 @@ use super::gene::{
     Gene, GeneKind, MAX_CHOICES, MAX_DAG_NODES, MAX_GRAPH_NODES, MAX_ITEMS, MAX_SLOTS, SchemaError,
 };
 use super::node::Node;
+use super::ratios::Ratios;
 
 /// The most nodes of a parent vector of which the canonical ones are enumerated.
 const MAX_CANONICAL_NODES: u32 = 8;
@@ -41,14 +42,23 @@ pub(super) fn group(genes: &[Gene], path: &str) -> Result<Node, SchemaError> {
 
 fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
     Ok(match kind {
-        GeneKind::Integer { low, high, step } => {
+        GeneKind::Integer { low, high, step, log } => {
             let values = integer_values(*low, *high, *step)
                 .filter(|values| (1..=u64::from(u32::MAX)).contains(values))
                 .ok_or_else(|| {
                     let reason = format!("has no values from {low} to {high} in steps of {step}");
                     fault(path, reason, "write `[lowest, highest]` with a step of at least 1")
                 })?;
-            Node::Choice { values: values as u32, ordered: true }
+            if *log && *low <= 0 {
+                let reason = format!("is logarithmic, but begins at {low}");
+                return Err(fault(path, reason, "begin above 0, or leave `log` out"));
+            }
+            let (values, step) = (values as u32, f64::from(*step));
+            if *log {
+                Node::Logarithmic(Ratios { values, low: *low as f64, step })
+            } else {
+                Node::Choice { values, ordered: true }
+            }
         }
         GeneKind::Categorical { choices, ordered } => {
             check_names(choices, path, "choices")?;

@@ -20,6 +20,9 @@ pub(super) struct DagTable {
     adjacencies: Vec<Vec<u32>>,
 }
 
+/// The most nodes, as a length.
+pub(super) const MAX_NODES: usize = super::gene::MAX_DAG_NODES as usize;
+
 /// The bit of the edge from `i` to `j`.
 pub(super) fn edge(i: u32, j: u32) -> u32 {
     1 << (j * (j - 1) / 2 + i)

@@ -18,7 +18,9 @@ impl Node {
     pub(super) fn features(&self, features: &mut Vec<Feature>) {
         match self {
             Self::Choice { values, ordered: false } => features.push(Feature::Category(*values)),
-            Self::Choice { ordered: true, .. } | Self::Real => features.push(Feature::Ordered),
+            Self::Choice { ordered: true, .. } | Self::Logarithmic(_) | Self::Real => {
+                features.push(Feature::Ordered);
+            }
             Self::Mask { items, .. } => {
                 features.extend((0..*items).map(|_| Feature::Category(2)));
             }
@@ -50,6 +52,7 @@ impl Node {
             Self::Choice { values: limit, ordered: true } => {
                 push(position(values[0], 0, limit - 1))
             }
+            Self::Logarithmic(ratios) => push(ratios.position(values[0])),
             Self::Real => push(f64::from(values[0]) / (REAL_VALUES - 1) as f64),
             Self::Mask { items, .. } => {
                 (0..*items).for_each(|bit| push(f64::from(values[0] >> bit & 1)));

@@ -35,6 +35,9 @@ impl Gene {
 #[derive(Debug, Clone, PartialEq)]
 pub enum GeneKind {
     /// A whole number: `low`, `low + step`, ... up to `high`. Neighbours are alike.
+    ///
+    /// With `log` equal ratios are alike: v is drawn with a share proportional to
+    /// ln((v + step) / v), so that each octave is about as likely, and mutation moves by a ratio.
     Integer {
         /// The lowest value.
         low: i64,
@@ -42,6 +45,8 @@ pub enum GeneKind {
         high: i64,
         /// The distance of two neighbours, at least 1.
         step: u32,
+        /// Whether ratios count instead of differences; `low` is then above 0.
+        log: bool,
     },
     /// One of several choices.
     Categorical {

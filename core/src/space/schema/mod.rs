@@ -9,24 +9,33 @@
 mod compile;
 mod dag;
 mod encode;
+mod feasible;
 mod gene;
+mod isomorphism;
 mod node;
+mod ratios;
+mod rule;
 mod text;
 mod vary;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use num_bigint::BigUint;
-use rand::RngExt;
 
 pub use encode::Feature;
+pub use feasible::{Count, LIST_LIMIT, NoneFeasible};
 pub use gene::{
     Gene, GeneKind, MAX_CHOICES, MAX_DAG_NODES, MAX_GRAPH_NODES, MAX_ITEMS, MAX_SLOTS, SchemaError,
 };
+pub use rule::{MAX_RULES, RuleError, RulePlace};
 pub use text::Notation;
 
+use self::feasible::{Feasible, REDRAWS};
 use self::node::Node;
+use self::rule::Rules;
 use super::Genotype;
 use crate::rng::Stream;
 
@@ -50,6 +59,8 @@ pub struct Schema {
     root: Node,
     features: Vec<Feature>,
     notation: Notation,
+    rules: Arc<Rules>,
+    feasible: Feasible,
 }
 
 impl Schema {
@@ -62,7 +73,59 @@ impl Schema {
         let root = compile::group(&genes, "")?;
         let mut features = Vec::new();
         root.features(&mut features);
-        Ok(Self { genes, root, features, notation: Notation::Named })
+        let (rules, feasible) = (Arc::default(), Feasible::All);
+        Ok(Self { genes, root, features, notation: Notation::Named, rules, feasible })
+    }
+
+    /// The same schema with derived values (names and expressions) and with constraints, which
+    /// every genotype then has to meet. A derived value can use those before it.
+    ///
+    /// # Errors
+    /// [`RuleError`] at the first expression that makes no sense, or if the constraints leave
+    /// fewer than two genotypes, or fewer than about one in a thousand of a schema too large to
+    /// list.
+    pub fn with_rules(
+        mut self,
+        derived: &[(Box<str>, Box<str>)],
+        constraints: &[Box<str>],
+    ) -> Result<Self, RuleError> {
+        self.rules = Arc::new(Rules::new(&self.genes, &self.root, derived, constraints)?);
+        self.feasible = Feasible::All;
+        self.feasible = Feasible::of(&self)?;
+        Ok(self)
+    }
+
+    /// Checks that a constraint makes sense beside these derived values, without looking for
+    /// genotypes that meet it.
+    ///
+    /// # Errors
+    /// [`RuleError`] at the first expression that makes no sense.
+    pub fn check_constraint(
+        &self,
+        derived: &[(Box<str>, Box<str>)],
+        constraint: &str,
+    ) -> Result<(), RuleError> {
+        Rules::new(&self.genes, &self.root, derived, &[constraint.into()]).map(|_| ())
+    }
+
+    /// The texts of the constraints.
+    pub fn constraints(&self) -> impl Iterator<Item = &str> {
+        self.rules.constraints()
+    }
+
+    /// The derived values by name, with their expressions.
+    pub fn derived(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rules.derived()
+    }
+
+    /// The derived values of a genotype by name; without those that read a gene that does not
+    /// apply, or have no value for another reason. None of a foreign genotype.
+    #[must_use]
+    pub fn derived_values(&self, genotype: &Genotype) -> Vec<(&str, String)> {
+        if self.check(genotype).is_err() {
+            return Vec::new();
+        }
+        self.rules.shown(&genotype.0)
     }
 
     /// The same schema with another way to write genotypes.
@@ -100,10 +163,15 @@ impl Schema {
         self.root.sites(&genotype.0)
     }
 
-    /// The number of genotypes (spellings, not distinct networks).
+    /// The number of ranks, which is that of genotypes (spellings, not distinct networks); except
+    /// under constraints on a schema of more than [`LIST_LIMIT`] genotypes, where ranks number
+    /// the infeasible ones as well. [`Self::count`] says how many genotypes there are.
     #[must_use]
     pub fn cardinality(&self) -> BigUint {
-        self.root.count()
+        match &self.feasible {
+            Feasible::Listed(ranks) => ranks.len().into(),
+            Feasible::All | Feasible::Drawn { .. } => self.root.count(),
+        }
     }
 
     /// Checks that a genotype is of this schema.
@@ -111,6 +179,12 @@ impl Schema {
     /// # Errors
     /// What is wrong, in words.
     pub fn check(&self, genotype: &Genotype) -> Result<(), String> {
+        self.check_genes(genotype)?;
+        let broken = self.rules.broken(&genotype.0);
+        broken.map_or(Ok(()), |rule| Err(format!("it breaks the constraint `{rule}`")))
+    }
+
+    fn check_genes(&self, genotype: &Genotype) -> Result<(), String> {
         if genotype.0.len() != self.slots() {
             let (found, expected) = (genotype.0.len(), self.slots());
             return Err(format!("it has {found} genes, expected {expected}"));
@@ -120,14 +194,20 @@ impl Schema {
         })
     }
 
-    /// The genotype with number `rank`, `None` at or beyond [`Self::cardinality`].
+    /// The genotype with number `rank`; `None` at or beyond [`Self::cardinality`], and where that
+    /// counts infeasible genotypes as well, for their ranks.
     #[must_use]
     pub fn unrank(&self, rank: &BigUint) -> Option<Genotype> {
-        (*rank < self.cardinality()).then(|| {
-            let mut values = vec![0; self.slots()];
-            self.root.unrank(rank.clone(), &mut values);
-            Genotype(values.into())
-        })
+        let rank = match &self.feasible {
+            Feasible::Listed(ranks) => (*ranks.get(usize::try_from(rank).ok()?)?).into(),
+            Feasible::All | Feasible::Drawn { .. } => rank.clone(),
+        };
+        if rank >= self.root.count() {
+            return None;
+        }
+        let mut values = vec![0; self.slots()];
+        self.root.unrank(rank, &mut values);
+        self.rules.broken(&values).is_none().then(|| Genotype(values.into()))
     }
 
     /// The number of `genotype`, the inverse of [`Self::unrank`].
@@ -136,39 +216,39 @@ impl Schema {
     /// As [`Self::check`].
     pub fn rank(&self, genotype: &Genotype) -> Result<BigUint, String> {
         self.check(genotype)?;
-        Ok(self.root.rank(&genotype.0))
+        let rank = self.root.rank(&genotype.0);
+        let Feasible::Listed(ranks) = &self.feasible else { return Ok(rank) };
+        let place = ranks.partition_point(|listed| BigUint::from(*listed) < rank);
+        Ok(place.into())
     }
 
-    /// A genotype drawn uniformly.
+    /// The genotype of this schema with every `dag` gene in the one spelling that all isomorphic
+    /// graphs share, operations of inner nodes being colours. It meets the constraints if the
+    /// genotype does, since expressions cannot ask for a node by its number.
     #[must_use]
-    pub fn sample(&self, rng: &mut Stream) -> Genotype {
-        let mut values = vec![0; self.slots()];
-        self.root.sample(rng, &mut values);
-        Genotype(values.into())
+    pub fn canonicalised(&self, genotype: &Genotype) -> Genotype {
+        let mut canonical = genotype.clone();
+        self.root.canonicalise(&mut canonical.0);
+        canonical
     }
 
     /// A changed copy of `parent`, which must be of this schema.
     ///
     /// One edit, by kind: an unordered choice takes any other value; an ordered one moves, most
-    /// often by one step; a real number by polynomial mutation with distribution index 20; a
+    /// often by one step, or by a ratio where those count; a real number by polynomial mutation with distribution index 20; a
     /// subset gains, loses or swaps an item; a switch takes another arm with fresh genes; a repeat
     /// gains a copy (fresh or a duplicate) or loses one anywhere; a graph gains or loses an edge or
     /// a node or changes an operation.
+    ///
+    /// An outcome that breaks a constraint is not returned: [`Mutation::EachGene`] is tried again,
+    /// and [`Mutation::OneGene`] starts anew or makes a further edit, with equal chance, so that
+    /// every genotype can be reached from every other, however the constraints part them. Neither
+    /// then returns the parent.
     #[must_use]
     pub fn mutate(&self, parent: &Genotype, mutation: Mutation, rng: &mut Stream) -> Genotype {
-        let mut child = parent.clone();
-        match mutation {
-            Mutation::OneGene => {
-                let sites = self.root.sites(&child.0);
-                if sites > 0 {
-                    self.root.edit(rng.random_range(0..sites), rng, &mut child.0);
-                }
-            }
-            Mutation::EachGene(probability) => {
-                self.root.edit_each(probability, rng, &mut child.0);
-            }
-        }
-        child
+        let child = self.edited(parent, mutation, rng);
+        let redraws = if mutation == Mutation::OneGene { 0 } else { REDRAWS };
+        self.repaired(child, &[parent], redraws, rng, |rng| self.edited(parent, mutation, rng))
     }
 
     /// A child of two parents of this schema.
@@ -178,11 +258,18 @@ impl Schema {
     /// only from parents that chose it; repeats of different length exchange their tails at one
     /// point; graphs of equal size exchange nodes with their incoming edges, others are taken
     /// whole.
+    ///
+    /// A child that breaks a constraint is crossed again, and if that does not help edited; it is
+    /// then neither of the parents.
     #[must_use]
     pub fn cross(&self, first: &Genotype, second: &Genotype, rng: &mut Stream) -> Genotype {
-        let mut child = first.clone();
-        self.root.cross(&second.0, rng, &mut child.0);
-        child
+        let mix = |rng: &mut Stream| {
+            let mut child = first.clone();
+            self.root.cross(&second.0, rng, &mut child.0);
+            child
+        };
+        let child = mix(rng);
+        self.repaired(child, &[first, second], REDRAWS, rng, mix)
     }
 
     /// What each number of an encoding means; as many as [`Self::encode`] writes.
@@ -214,7 +301,7 @@ impl Schema {
     /// reads.
     #[must_use]
     pub fn format(&self, genotype: &Genotype) -> String {
-        if self.check(genotype).is_err() {
+        if self.check_genes(genotype).is_err() {
             return format!("{:?}", genotype.0);
         }
         text::format(self, &genotype.0)

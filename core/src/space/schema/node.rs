@@ -5,6 +5,7 @@ use num_bigint::BigUint;
 use rand::{Rng, RngExt};
 
 use super::dag::DagTable;
+use super::ratios::Ratios;
 use crate::rng::Stream;
 
 /// A gene or a group of genes over consecutive slots.
@@ -12,6 +13,8 @@ use crate::rng::Stream;
 pub(super) enum Node {
     /// One slot with a value below `values`.
     Choice { values: u32, ordered: bool },
+    /// One slot with the position of a whole number of which ratios count.
+    Logarithmic(Ratios),
     /// One slot with any value.
     Real,
     /// One slot whose bits are the items taken.
@@ -49,7 +52,7 @@ impl Node {
 
     pub(super) fn slots(&self) -> usize {
         match self {
-            Self::Choice { .. } | Self::Real | Self::Mask { .. } => 1,
+            Self::Choice { .. } | Self::Logarithmic(_) | Self::Real | Self::Mask { .. } => 1,
             Self::Group { slots, .. } | Self::Switch { slots, .. } => *slots,
             Self::Repeat { at_most, body, .. } => 1 + *at_most as usize * body.slots(),
             Self::Dag(table) => table.slots(),
@@ -59,7 +62,9 @@ impl Node {
     /// The number of different values.
     pub(super) fn count(&self) -> BigUint {
         match self {
-            Self::Choice { values, .. } => BigUint::from(*values),
+            Self::Choice { values, .. } | Self::Logarithmic(Ratios { values, .. }) => {
+                BigUint::from(*values)
+            }
             Self::Real => BigUint::from(super::REAL_VALUES),
             Self::Mask { items, at_least, at_most } => {
                 (*at_least..=*at_most).map(|taken| BigUint::from(choose(*items, taken))).sum()
@@ -76,7 +81,8 @@ impl Node {
     /// first slot that is not, its value, and what it could be.
     pub(super) fn check(&self, values: &[u32]) -> Result<(), (usize, String)> {
         match self {
-            Self::Choice { values: limit, .. } => {
+            Self::Choice { values: limit, .. }
+            | Self::Logarithmic(Ratios { values: limit, .. }) => {
                 bounded(values[0], 0, limit - 1).map_err(|reason| (0, reason))
             }
             Self::Real => Ok(()),
@@ -128,7 +134,7 @@ impl Node {
     /// The number of values that pass [`Self::check`].
     pub(super) fn rank(&self, values: &[u32]) -> BigUint {
         match self {
-            Self::Choice { .. } | Self::Real => BigUint::from(values[0]),
+            Self::Choice { .. } | Self::Logarithmic(_) | Self::Real => BigUint::from(values[0]),
             Self::Mask { items, at_least, .. } => {
                 BigUint::from(rank_of_mask(values[0], *items, *at_least))
             }
@@ -160,7 +166,7 @@ impl Node {
     pub(super) fn unrank(&self, mut rank: BigUint, values: &mut [u32]) {
         let digit = |rank: &BigUint| rank.iter_u32_digits().next().unwrap_or(0);
         match self {
-            Self::Choice { .. } | Self::Real => values[0] = digit(&rank),
+            Self::Choice { .. } | Self::Logarithmic(_) | Self::Real => values[0] = digit(&rank),
             Self::Mask { items, at_least, .. } => {
                 values[0] = mask_of_rank(digit(&rank), *items, *at_least);
             }
@@ -199,6 +205,7 @@ impl Node {
     pub(super) fn sample(&self, rng: &mut Stream, values: &mut [u32]) {
         match self {
             Self::Choice { values: limit, .. } => values[0] = rng.random_range(0..*limit),
+            Self::Logarithmic(ratios) => values[0] = ratios.sample(rng),
             Self::Real => values[0] = rng.next_u32(),
             Self::Mask { items, at_least, .. } => {
                 let count = u32::try_from(self.count()).unwrap_or(u32::MAX);

@@ -21,7 +21,7 @@ fn ordered(choices: &str) -> GeneKind {
 }
 
 fn integer(low: i64, high: i64) -> GeneKind {
-    GeneKind::Integer { low, high, step: 1 }
+    GeneKind::Integer { low, high, step: 1, log: false }
 }
 
 fn schema(genes: Vec<(&str, GeneKind)>) -> Schema {
@@ -47,7 +47,10 @@ fn dag(least_nodes: u32, most_nodes: u32, max_edges: u32, labels: &str) -> GeneK
 fn small() -> Vec<Schema> {
     vec![
         schema(vec![("a", integer(-2, 3)), ("b", categorical("x y z")), ("c", GeneKind::Boolean)]),
-        schema(vec![("a", GeneKind::Integer { low: 8, high: 64, step: 8 }), ("s", switch())]),
+        schema(vec![
+            ("a", GeneKind::Integer { low: 8, high: 64, step: 8, log: false }),
+            ("s", switch()),
+        ]),
         schema(vec![("r", repeat(0, 2)), ("act", categorical("relu silu"))]),
         schema(vec![("r", repeat(1, 3))]),
         schema(vec![
@@ -61,6 +64,7 @@ fn small() -> Vec<Schema> {
         schema(vec![("cell", GeneKind::Edges { nodes: 4, labels: names("none skip conv") })]),
         schema(vec![("cell", dag(2, 4, 6, "conv pool")), ("w", ordered("1 2"))]),
         schema(vec![("cell", dag(3, 5, 6, "conv"))]),
+        schema(vec![("w", GeneKind::Integer { low: 1, high: 40, step: 3, log: true })]),
     ]
 }
 
@@ -192,7 +196,7 @@ fn short_notations_are_those_of_published_tables() {
     let graph = graph.with_notation(Notation::Digits).unwrap();
     assert_eq!(graph.format(&graph.parse("011221").unwrap()), "011221");
     assert!(graph.parse("012021").is_err(), "not a canonical tree");
-    let width = GeneKind::Integer { low: 8, high: 64, step: 8 };
+    let width = GeneKind::Integer { low: 8, high: 64, step: 8, log: false };
     let sizes = schema(vec![("a", width.clone()), ("b", width)]);
     let sizes = sizes.with_notation(Notation::List(':')).unwrap();
     assert_eq!(*sizes.parse("8:64").unwrap().0, [0, 7]);
@@ -205,7 +209,8 @@ fn short_notations_are_those_of_published_tables() {
 fn sampling_is_uniform_over_genotypes() {
     for schema in small() {
         let cells = number(&schema.cardinality());
-        if cells > 600 {
+        let log = |gene: &Gene| matches!(gene.kind, GeneKind::Integer { log: true, .. });
+        if cells > 600 || schema.genes().iter().any(log) {
             continue;
         }
         let draws = 60 * cells;
@@ -258,6 +263,43 @@ fn ordered_genes_move_mostly_by_one_step() {
         .collect();
     let share = |step| steps.iter().filter(|other| **other == step).count() as f64 / 4000.0;
     assert!((share(1) - 0.5).abs() < 0.04 && (share(2) - 0.25).abs() < 0.04);
+}
+
+#[test]
+fn logarithmic_integers_are_drawn_by_octaves_and_move_by_ratios() {
+    let log = |low, high, step| GeneKind::Integer { low, high, step, log: true };
+    let schema = schema(vec![("a", log(1, 1023, 1)), ("b", log(64, 512, 64))]);
+    assert_eq!(schema.cardinality(), (1023u32 * 8).into());
+    let mut rng = stream(6, Purpose::Proposal, 1);
+    let mut octaves = [0u32; 10];
+    for _ in 0..20_000 {
+        octaves[schema.sample(&mut rng).0[0].wrapping_add(1).ilog2() as usize] += 1;
+    }
+    // Each octave with a tenth, within five standard deviations.
+    assert!(octaves.iter().all(|count| count.abs_diff(2000) < 212), "{octaves:?}");
+    let mut shares = [0u32; 8];
+    for _ in 0..20_000 {
+        shares[schema.sample(&mut rng).0[1] as usize] += 1;
+    }
+    for (count, number) in shares.into_iter().zip(1..) {
+        let share = (f64::from(number + 1) / f64::from(number)).ln() / 9f64.ln();
+        let deviation = (20_000.0 * share * (1.0 - share)).sqrt();
+        assert!((f64::from(count) - 20_000.0 * share).abs() < 5.0 * deviation, "{shares:?}");
+    }
+    let reach = |text: &str, rng: &mut Stream| -> u32 {
+        let parent = schema.parse(text).unwrap();
+        let moves = (0..2000).map(|_| {
+            let child = schema.mutate(&parent, Mutation::EachGene(1.0), rng);
+            assert!(schema.check(&child).is_ok() && child.0[0] != parent.0[0]);
+            child.0[0].abs_diff(parent.0[0])
+        });
+        moves.sum()
+    };
+    let (near, far) = (reach("a=8,b=64", &mut rng), reach("a=512,b=64", &mut rng));
+    assert!(far > 20 * near, "{near} {far}");
+    let mut features = Vec::new();
+    schema.encode(&schema.parse("a=1023,b=128").unwrap(), &mut features);
+    assert!((features[0] - 1.0).abs() < 1e-12 && (features[1] - 1.0 / 3.0).abs() < 1e-12);
 }
 
 #[test]
@@ -347,7 +389,7 @@ fn senseless_genes_are_refused_with_place_and_way_out() {
 
 proptest! {
     #[test]
-    fn variation_stays_in_the_schema(which in 0usize..9, seed: u64, rate in 0.0f64..=1.0) {
+    fn variation_stays_in_the_schema(which in 0usize..10, seed: u64, rate in 0.0f64..=1.0) {
         let schema = &small()[which];
         let mut rng = stream(seed, Purpose::Proposal, 0);
         let (first, second) = (schema.sample(&mut rng), schema.sample(&mut rng));

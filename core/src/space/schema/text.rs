@@ -290,7 +290,7 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
     };
     let listed = || text.split(BAR).filter(|item| !matches!(*item, "-" | ""));
     match kind {
-        GeneKind::Integer { low, high, step } => {
+        GeneKind::Integer { low, high, step, .. } => {
             let number: i64 = text.parse().map_err(|_| format!("`{text}` is no whole number"))?;
             let fits = (*low..=*high).contains(&number) && (number - low) % i64::from(*step) == 0;
             if !fits {

@@ -6,6 +6,7 @@
 use rand::{Rng, RngExt};
 
 use super::node::Node;
+use super::ratios::Ratios;
 use crate::rng::Stream;
 
 /// The distribution index of polynomial mutation and of simulated binary crossover (Deb,
@@ -18,7 +19,8 @@ impl Node {
     /// The number of sites that apply.
     pub(super) fn sites(&self, values: &[u32]) -> usize {
         match self {
-            Self::Choice { values: limit, .. } => usize::from(*limit > 1),
+            Self::Choice { values: limit, .. }
+            | Self::Logarithmic(Ratios { values: limit, .. }) => usize::from(*limit > 1),
             Self::Real => 1,
             Self::Mask { items, at_least, at_most } => {
                 usize::from(at_least < at_most || (1..*items).contains(at_least))
@@ -70,6 +72,15 @@ impl Node {
         match self {
             Self::Choice { values: limit, ordered } => {
                 values[0] = another(values[0], *limit, *ordered, rng);
+            }
+            Self::Logarithmic(ratios) => {
+                let moved = polynomial(ratios.on_grid(values[0]), rng);
+                let moved = ratios.of_point(moved);
+                values[0] = if moved == values[0] {
+                    another(values[0], ratios.values, true, rng)
+                } else {
+                    moved
+                };
             }
             Self::Real => values[0] = polynomial(values[0], rng),
             Self::Mask { items, at_least, at_most } => {
@@ -173,7 +184,7 @@ impl Node {
     /// Mixes `other` into `values`: see [`super::Schema::cross`].
     pub(super) fn cross(&self, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
         match self {
-            Self::Choice { .. } | Self::Mask { .. } => {
+            Self::Choice { .. } | Self::Logarithmic(_) | Self::Mask { .. } => {
                 if !rng.random::<bool>() {
                     values[0] = other[0];
                 }
