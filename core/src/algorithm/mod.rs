@@ -37,6 +37,8 @@ use crate::spec::Section;
 pub enum Origin {
     /// Drawn from the space.
     Sampled,
+    /// Named by the campaign, to begin with.
+    Given,
     /// A changed copy of one parent.
     Mutated {
         /// The parent.

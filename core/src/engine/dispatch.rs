@@ -11,7 +11,7 @@ use super::effect::{Assignment, Effect};
 use super::event::{Event, InfeasibleReason};
 use super::failure::{Failure, FailureKind};
 use super::worker::Worker;
-use crate::algorithm::{Proposal, Suggestion};
+use crate::algorithm::{Origin, Proposal, Suggestion};
 use crate::graph::Graph;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use crate::objective::{METRICS, Measurement, MetricKind, MetricName, Provenance};
@@ -208,10 +208,16 @@ impl Decision<'_> {
 }
 
 impl Campaign {
-    /// What the algorithm proposes as the candidate with this id, given the present state.
-    /// Deterministic, so a replay can check every stored proposal against it.
+    /// What is proposed as the candidate with this id, given the present state: the architectures
+    /// that the campaign names, then what the algorithm wants. Deterministic, so a replay can check
+    /// every stored proposal against it.
     #[must_use]
     pub fn suggest(&self, candidate: CandidateId) -> Suggestion {
+        // They are all different and come first, so that there is one for each of the first candidates.
+        if let Some((genotype, key)) = self.spec.start.get(self.candidates.len()) {
+            let (genotype, key) = (genotype.clone(), *key);
+            return Suggestion::Propose(Proposal { genotype, key, origin: Origin::Given });
+        }
         let ordinal = u64::from(candidate.ordinal.0);
         let mut rng = rng::stream(self.spec.seed, Purpose::Proposal, ordinal);
         self.algorithm.suggest(self.spec.space.as_ref(), &self.known, &mut rng)

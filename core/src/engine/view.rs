@@ -171,6 +171,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Origin::Sampled => f.write_str("sampled"),
+            Origin::Given => f.write_str("given"),
             Origin::Mutated { parent } => write!(f, "mutated from {parent}"),
             Origin::Crossed { first, second } => write!(f, "crossed from {first} and {second}"),
         }

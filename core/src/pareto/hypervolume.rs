@@ -64,9 +64,9 @@ pub enum HypervolumeError {
 /// [`HypervolumeError`] when the reference does not fit the points or is not finite, or when the
 /// volume overflows.
 pub fn hypervolume(points: &Points, reference: &[f64]) -> Result<f64, HypervolumeError> {
-    let gains = Gains::over(points, reference)?;
+    let mut gains = Gains::over(points, reference)?;
     check_exact(points.objectives())?;
-    finite(exact::volume(points.objectives(), &gains.values))
+    finite(exact::volume(points.objectives(), &mut gains.values))
 }
 
 /// For every point, the volume that it alone dominates: the hypervolume of all points minus that
@@ -104,7 +104,8 @@ impl Gains {
             let value = reference[objective];
             return Err(HypervolumeError::NonFiniteReference { objective, value });
         }
-        let mut gains = Self { values: Vec::new(), indices: Vec::new() };
+        let values = Vec::with_capacity(points.len() * expected);
+        let mut gains = Self { values, indices: Vec::with_capacity(points.len()) };
         for (index, row) in points.rows().enumerate() {
             if row.iter().zip(reference).all(|(value, bound)| value < bound) {
                 gains.values.extend(row.iter().zip(reference).map(|(value, bound)| bound - value));

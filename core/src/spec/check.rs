@@ -7,6 +7,7 @@ mod metrics;
 mod objectives;
 mod stages;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::document::{Place, shortened};
@@ -18,8 +19,9 @@ use super::{
     Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, Stagnation, StopRules, spelling,
 };
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
+use crate::graph::CanonicalHash;
 use crate::objective::{Constraint, Goal};
-use crate::space::{SPACES, SearchSpace};
+use crate::space::{Genotype, SPACES, SearchSpace};
 use crate::time::Span;
 
 /// The version of the format that is read.
@@ -73,6 +75,10 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
         },
     );
     let failures = check_failures(&root);
+    let evaluations = budget.as_ref().map(|budget| budget.evaluations);
+    let start = space
+        .as_ref()
+        .map_or_else(Vec::new, |space| check_start(&root, space.as_ref(), evaluations));
     if let (Some(algorithm), Some(budget)) = (&algorithm, &budget)
         && root.is_clean_at("budget")
     {
@@ -93,6 +99,7 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
                 metrics,
                 objectives,
                 constraints,
+                start,
                 algorithm,
                 stages: stages.into_iter().map(|placed| placed.value).collect(),
                 budget,
@@ -237,6 +244,48 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
         );
     }
     Some(Budget { evaluations: raw.evaluations?, duration, slot_time })
+}
+
+/// Reads `start`: genotypes in the space's notation, each of another network.
+fn check_start(
+    root: &Section<'_>,
+    space: &dyn SearchSpace,
+    evaluations: Option<u32>,
+) -> Vec<(Genotype, CanonicalHash)> {
+    let mut start: Vec<(Genotype, CanonicalHash)> = Vec::new();
+    let mut places = BTreeMap::new();
+    let items = root.items("start");
+    if evaluations.is_some_and(|evaluations| items.len() as u64 > u64::from(evaluations)) {
+        root.fault(
+            "start",
+            format!("there are {} architectures, more than evaluations", items.len()),
+            "raise `budget.evaluations`, or name fewer",
+        );
+        return start;
+    }
+    for (place, item) in (1..).zip(items) {
+        let Some(text) = item.text() else {
+            let found = item.description();
+            item.fault(format!("expected an architecture, found {found}"), "put it in quotes");
+            continue;
+        };
+        let parsed = space.parse(text);
+        let keyed = parsed.and_then(|genotype| Ok((space.canonical_hash(&genotype)?, genotype)));
+        match keyed {
+            Err(error) => item.fault(
+                error.to_string(),
+                "write it as results show it, such as the column `genotype` of a front.csv",
+            ),
+            Ok((key, genotype)) => match places.insert(key, place) {
+                Some(earlier) => item.fault(
+                    format!("is the same network as number {earlier} of the list"),
+                    "remove one of the two",
+                ),
+                None => start.push((genotype, key)),
+            },
+        }
+    }
+    start
 }
 
 /// Reads `stop`, of which the target is read already.

@@ -27,8 +27,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::algorithm::Algorithm;
+use crate::graph::CanonicalHash;
 use crate::objective::{Constraint, MetricName, Metrics, Objective};
-use crate::space::SearchSpace;
+use crate::space::{Genotype, SearchSpace};
 use crate::time::Span;
 
 /// The longest campaign file that is read, in bytes.
@@ -49,6 +50,8 @@ pub struct CampaignSpec {
     pub objectives: Vec<Objective>,
     /// Hard constraints, possibly none.
     pub constraints: Vec<Constraint>,
+    /// The architectures that are evaluated first, all different, with their canonical hashes.
+    pub start: Vec<(Genotype, CanonicalHash)>,
     /// The algorithm in its initial state.
     pub algorithm: Box<dyn Algorithm>,
     /// The stages of an evaluation, at least one, in order.

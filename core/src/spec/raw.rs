@@ -26,6 +26,8 @@ pub(super) struct RawCampaign {
     _constraints: Option<IgnoredAny>,
     #[serde(rename = "algorithm")]
     _algorithm: Option<IgnoredAny>,
+    #[serde(rename = "start")]
+    _start: Option<IgnoredAny>,
     #[serde(rename = "stages")]
     _stages: Option<IgnoredAny>,
     #[serde(rename = "budget")]

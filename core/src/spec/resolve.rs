@@ -27,6 +27,14 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
         ("objectives", list(&spec.objectives, objective)),
         ("constraints", list(&spec.constraints, constraint)),
         ("algorithm", choice(spec.algorithm.name(), spec.algorithm.parameters())),
+        (
+            "start",
+            spec.start
+                .iter()
+                .map(|(given, _)| spec.space.format(given).into())
+                .collect::<Vec<Value>>()
+                .into(),
+        ),
         ("stages", list(&spec.stages, stage)),
         ("budget", budget.into()),
         ("stop", stop(&spec.stop)),

@@ -145,7 +145,7 @@ fn proposed(
     analytic: &[Measurement],
 ) -> v1::CandidateProposed {
     let parents = match proposal.origin {
-        Origin::Sampled => vec![],
+        Origin::Sampled | Origin::Given => vec![],
         Origin::Mutated { parent } => vec![parent.0],
         Origin::Crossed { first, second } => vec![first.0, second.0],
     };
@@ -153,7 +153,7 @@ fn proposed(
         candidate: Some(candidate.into()),
         genes: proposal.genotype.0.to_vec(),
         canonical_hash: proposal.key.as_bytes().to_vec(),
-        origin: Some(v1::Origin { parents }),
+        origin: Some(v1::Origin { parents, given: proposal.origin == Origin::Given }),
         analytic: measurement_messages(analytic),
     }
 }
@@ -365,6 +365,7 @@ fn origin(message: v1::Origin) -> Result<Origin, ConvertError> {
         positive("", message.parents[index]).map(Ordinal).within_entry("parents", index)
     };
     match message.parents.len() {
+        0 if message.given => Ok(Origin::Given),
         0 => Ok(Origin::Sampled),
         1 => Ok(Origin::Mutated { parent: parent(0)? }),
         2 => Ok(Origin::Crossed { first: parent(0)?, second: parent(1)? }),

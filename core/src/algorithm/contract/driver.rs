@@ -146,6 +146,7 @@ impl Driver {
         let is_parent = |id: Ordinal| population.contains(&id) || (may_be && in_flight(id));
         match proposal.origin {
             Origin::Sampled => {}
+            Origin::Given => panic!("only campaigns name candidates: {proposal:?}"),
             Origin::Mutated { parent } => assert!(is_parent(parent), "{proposal:?}"),
             Origin::Crossed { first, second } => {
                 assert!(first != second && is_parent(first) && is_parent(second), "{proposal:?}");
@@ -200,6 +201,7 @@ impl Driver {
             let Entry::Proposed(id, proposal) = entry else { continue };
             let origin = match proposal.origin {
                 Origin::Sampled => "sampled".to_owned(),
+                Origin::Given => "given".to_owned(),
                 Origin::Mutated { parent } => format!("mutated {parent}"),
                 Origin::Crossed { first, second } => format!("crossed {first} {second}"),
             };

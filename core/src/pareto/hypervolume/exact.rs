@@ -20,8 +20,9 @@ macro_rules! for_objectives {
     };
 }
 
-/// Volume of the union of boxes of `m` gains each, at most [`MOST`].
-pub(super) fn volume(m: usize, gains: &[f64]) -> f64 {
+/// Volume of the union of boxes of `m` gains each, at most [`MOST`]; the boxes may be put into
+/// another order.
+pub(super) fn volume(m: usize, gains: &mut [f64]) -> f64 {
     match m {
         0 | 1 => sweep::length(gains),
         2 => sweep::area(gains),

@@ -75,9 +75,9 @@ pub(super) fn exclusive_lengths(gains: &[f64]) -> Vec<f64> {
     gains.iter().map(covers).collect()
 }
 
-/// Area of the union of boxes.
-pub(super) fn area(gains: &[f64]) -> f64 {
-    let mut order = gains.as_chunks::<2>().0.to_vec();
+/// Area of the union of boxes, which are put into another order.
+pub(super) fn area(gains: &mut [f64]) -> f64 {
+    let order = gains.as_chunks_mut::<2>().0;
     order.sort_unstable_by_key(|row| descending(row[0]));
     let (mut area, mut height) = (0.0, 0.0);
     for &[x, y] in order.iter() {
@@ -90,9 +90,9 @@ pub(super) fn area(gains: &[f64]) -> f64 {
 }
 
 /// Volume of the union of boxes in three objectives: each box adds the area by which it grows the
-/// staircase of those at least as high, over its whole height.
-pub(super) fn volume(gains: &[f64]) -> f64 {
-    let mut order = gains.as_chunks::<3>().0.to_vec();
+/// staircase of those at least as high, over its whole height. The boxes are put into that order.
+pub(super) fn volume(gains: &mut [f64]) -> f64 {
+    let order = gains.as_chunks_mut::<3>().0;
     let mut staircase = Staircase::default();
     order.sort_unstable_by_key(|row| descending(row[2]));
     order.iter().map(|&[x, y, z]| staircase.add([x, y]) * z).sum()

@@ -13,8 +13,15 @@ fn resolved(text: &str) -> String {
         CampaignSpec::parse(&written).unwrap_or_else(|faults| panic!("{faults}\n{written}"));
     assert_eq!(again.to_yaml(), written);
     assert_eq!(
-        (&again.name, again.seed, &again.objectives, &again.constraints, &again.stages),
-        (&spec.name, spec.seed, &spec.objectives, &spec.constraints, &spec.stages)
+        (
+            &again.name,
+            again.seed,
+            &again.objectives,
+            &again.constraints,
+            &again.stages,
+            &again.start
+        ),
+        (&spec.name, spec.seed, &spec.objectives, &spec.constraints, &spec.stages, &spec.start)
     );
     assert_eq!(
         (again.budget, &again.stop, again.failures),

@@ -16,6 +16,7 @@ fn any_candidate() -> impl Strategy<Value = CandidateId> {
 fn any_origin() -> impl Strategy<Value = Origin> {
     prop_oneof![
         Just(Origin::Sampled),
+        Just(Origin::Given),
         (1u32..).prop_map(|parent| Origin::Mutated { parent: Ordinal(parent) }),
         (1u32.., 1u32..).prop_map(|(first, second)| Origin::Crossed {
             first: Ordinal(first),
@@ -217,7 +218,7 @@ fn bad_candidates_name_their_field() {
     assert_eq!(bad_proposed(|m| m.genes.clear()), "candidate_proposed.genes");
     assert_eq!(bad_proposed(|m| m.canonical_hash.clear()), "candidate_proposed.canonical_hash");
     assert_eq!(bad_proposed(|m| m.origin = None), "candidate_proposed.origin");
-    let origin = |parents| Some(v1::Origin { parents });
+    let origin = |parents| Some(v1::Origin { parents, given: false });
     let orphan = v1::CandidateProposed { origin: origin(vec![1, 0]), ..proposed.clone() };
     assert_eq!(bad(Message::CandidateProposed(orphan)), "candidate_proposed.origin.parents[1]");
     let crowd = v1::CandidateProposed { origin: origin(vec![1, 2, 3]), ..proposed.clone() };
