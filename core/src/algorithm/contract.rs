@@ -17,7 +17,10 @@ pub(super) use grid::Grid;
 
 /// Settings under which each algorithm is checked; the first are the defaults.
 const VARIANTS: &[(&str, &[&str])] = &[
-    ("auto", &["{}", "{model_results: 30, model_in_flight: 2, evolution_population: 6}"]),
+    (
+        "auto",
+        &["{}", "{model_results: 30, mixed_from: 14, model_in_flight: 2, evolution_population: 6}"],
+    ),
     (
         "nsga2",
         &[
