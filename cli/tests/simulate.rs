@@ -164,3 +164,34 @@ fn a_test_problem_needs_no_table() {
         assert!(!output.status.success() && error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn a_space_under_constraints_is_searched_to_its_last_feasible_architecture() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    // A table has architectures of the space only.
+    let product = |architecture: &str| -> u32 {
+        architecture.split(':').take(2).map(|width| width.parse::<u32>().unwrap()).product()
+    };
+    let losses = fs::read_to_string(root.path().join("losses.csv")).unwrap();
+    let feasible =
+        |line: &&str| line.starts_with("id") || product(line.split(',').nth(1).unwrap()) <= 40;
+    let kept: Vec<&str> = losses.lines().filter(feasible).collect();
+    fs::write(root.path().join("losses.csv"), kept.join("\n") + "\n").unwrap();
+    let campaign = CAMPAIGN
+        .replace("  notation:", "  where: [\"first * second <= 40\"]\n  notation:")
+        .replace("evaluations: 80", "evaluations: 240");
+    for algorithm in ["auto", "nsga2", "{kind: regularized_evolution, population: 20}", "random"] {
+        let text = campaign.replace("{kind: nsga2, population: 10}", algorithm);
+        fs::write(root.path().join("campaign.yaml"), text).unwrap();
+        let both =
+            ["--table", "losses.csv", "--table", "latencies.csv", "--output", "out", "--quiet"];
+        let output = simulate(root.path(), &both);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let evaluations = fs::read_to_string(root.path().join("out/evaluations.csv")).unwrap();
+        assert_eq!(evaluations.lines().count(), 1 + 192, "{algorithm}");
+        for line in evaluations.lines().skip(1) {
+            assert!(product(line.split(',').nth(2).unwrap()) <= 40, "{algorithm}: {line}");
+        }
+    }
+}

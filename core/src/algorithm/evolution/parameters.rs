@@ -1,5 +1,5 @@
-//! The parameters that evolutionary algorithms share: read from a campaign, checked, and written back. It must not know
-//! what they do.
+//! The parameters that evolutionary algorithms share: read from a campaign, checked, and written
+//! back. It must not know what they do.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

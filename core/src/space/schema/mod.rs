@@ -235,10 +235,10 @@ impl Schema {
     /// A changed copy of `parent`, which must be of this schema.
     ///
     /// One edit, by kind: an unordered choice takes any other value; an ordered one moves, most
-    /// often by one step, or by a ratio where those count; a real number by polynomial mutation with distribution index 20; a
-    /// subset gains, loses or swaps an item; a switch takes another arm with fresh genes; a repeat
-    /// gains a copy (fresh or a duplicate) or loses one anywhere; a graph gains or loses an edge or
-    /// a node or changes an operation.
+    /// often by one step, or by a ratio where those count; a real number by polynomial mutation with
+    /// distribution index 20; a subset gains, loses or swaps an item; a switch takes another arm with
+    /// fresh genes; a repeat gains a copy (fresh or a duplicate) or loses one anywhere; a graph gains
+    /// or loses an edge or a node or changes an operation.
     ///
     /// An outcome that breaks a constraint is not returned: [`Mutation::EachGene`] is tried again,
     /// and [`Mutation::OneGene`] starts anew or makes a further edit, with equal chance, so that
