@@ -54,7 +54,9 @@ impl Campaign {
         else {
             return;
         };
-        if self.progress.front_version == self.front_version {
+        // The first look counts even if there is no front yet, so that a search without any feasible
+        // candidate stands still too.
+        if self.progress.last.is_some() && self.progress.front_version == self.front_version {
             return;
         }
         // Too large a volume is no progress that a rule could compare.

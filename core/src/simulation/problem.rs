@@ -3,10 +3,9 @@
 use super::table::drawn_between;
 use super::worker::{Evaluate, Evaluation};
 use crate::engine::{Assignment, Failure, FailureKind, ReportedOutcome};
-use crate::objective::{Measurement, Provenance};
+use crate::objective::{Measurement, MetricName, Provenance};
 use crate::rng::{self, Purpose};
 use crate::space::problem;
-use crate::spec::PROBLEM_OBJECTIVES;
 use crate::time::Span;
 
 /// Where values of a problem come from.
@@ -25,12 +24,9 @@ pub struct ProblemEvaluations {
 }
 
 fn measurements(assignment: &Assignment) -> Result<Vec<Measurement>, String> {
-    let values = problem::evaluate(&assignment.genotype)?;
-    let measured = assignment.stage.measures.iter().map(|metric| {
-        let at = PROBLEM_OBJECTIVES.iter().position(|name| *name == metric.as_str());
-        let value = *at.and_then(|at| values.get(at)).ok_or_else(|| {
-            format!("the problem has {} objectives and no {metric}", values.len())
-        })?;
+    let metrics = &assignment.stage.measures;
+    let values = problem::measure(&assignment.genotype, metrics.iter().map(MetricName::as_str))?;
+    let measured = metrics.iter().zip(values).map(|(metric, value)| {
         Measurement::new(metric.clone(), value, None, problem_provenance())
             .map_err(|error| error.to_string())
     });

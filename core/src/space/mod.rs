@@ -18,6 +18,7 @@ pub mod schema;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use thiserror::Error;
 
 pub use schema::{Mutation, Schema};
@@ -89,20 +90,32 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The network of `genotype`.
+    /// The network of `genotype`; by default there is none, as in spaces without networks.
     ///
     /// # Errors
     /// [`SpaceError`] if the genotype is not of this space or has no network.
-    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError>;
+    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
+        let space = self.name();
+        let foreign = |reason| SpaceError::Foreign { space, reason };
+        self.schema().check(genotype).map_err(foreign)?;
+        let reason = "its candidates are looked up or computed, not built".to_owned();
+        Err(SpaceError::NoNetwork { space, reason })
+    }
 
-    /// The genotype in the notation of the field, such as `|nor_conv_3x3~0|+...`.
-    fn format(&self, genotype: &Genotype) -> String;
+    /// The genotype in the notation of the field, such as `|nor_conv_3x3~0|+...`; by default that of
+    /// the schema.
+    fn format(&self, genotype: &Genotype) -> String {
+        self.schema().format(genotype)
+    }
 
     /// Reads what [`Self::format`] wrote.
     ///
     /// # Errors
     /// [`SpaceError::Foreign`] with the place that could not be read.
-    fn parse(&self, text: &str) -> Result<Genotype, SpaceError>;
+    fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
+        let foreign = |reason| SpaceError::Foreign { space: self.name(), reason };
+        self.schema().parse(text).map_err(foreign)
+    }
 }
 
 /// One line of [`SPACES`].
@@ -125,6 +138,17 @@ pub const SPACES: &[SpaceEntry] = &[
     declared::ENTRY,
     problem::ENTRY,
 ];
+
+/// The parameters of a space that has none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NoParameters {}
+
+/// Whether a section holds no parameters, for a space that has none; others are faults.
+fn has_no_parameters(section: &Section<'_>) -> bool {
+    let NoParameters {} = section.read();
+    section.is_clean()
+}
 
 /// The key of a space in which different genotypes are different candidates. Slots of genes that do
 /// not apply hold 0, so equal meanings have equal slots.

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use super::schema::{Gene, GeneKind};
-use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots};
-use crate::graph::{CanonicalHash, Graph};
+use super::{
+    Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, has_no_parameters, hash_of_slots,
+};
+use crate::graph::CanonicalHash;
 
 const NAME: &str = "nasbench101";
 
@@ -16,19 +18,13 @@ pub const ENTRY: SpaceEntry = SpaceEntry {
     name: NAME,
     summary: "cells of up to 7 vertices and 9 edges (NAS-Bench-101), to be looked up in a table",
     build: |section| {
-        let _: Nothing = section.read();
-        section.is_clean().then(|| Arc::new(NasBench101::new()) as Arc<dyn SearchSpace>)
+        has_no_parameters(section).then(|| Arc::new(NasBench101::new()) as Arc<dyn SearchSpace>)
     },
 };
 
 const VERTICES: u32 = 7;
 const EDGES: u32 = 9;
 const OPERATIONS: [&str; 3] = ["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"];
-
-/// There is nothing to choose.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Nothing {}
 
 /// The space.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,20 +75,6 @@ impl SearchSpace for NasBench101 {
 
     fn has_networks(&self) -> bool {
         false
-    }
-
-    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
-        self.check(genotype)?;
-        let reason = "cells that cut channels off are looked up in a table".to_owned();
-        Err(SpaceError::NoNetwork { space: NAME, reason })
-    }
-
-    fn format(&self, genotype: &Genotype) -> String {
-        self.schema.format(genotype)
-    }
-
-    fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
-        self.schema.parse(text).map_err(foreign)
     }
 }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::schema::{Gene, GeneKind, Notation};
-use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError};
-use crate::graph::{CanonicalHash, Graph};
+use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, has_no_parameters};
+use crate::graph::CanonicalHash;
 
 const NAME: &str = "nasbench_graph";
 
@@ -17,8 +17,7 @@ pub const ENTRY: SpaceEntry = SpaceEntry {
     summary: "graph neural networks of 4 operations in a tree (NAS-Bench-Graph), to be looked up \
               in a table",
     build: |section| {
-        let _: Nothing = section.read();
-        section.is_clean().then(|| Arc::new(NasBenchGraph::new()) as Arc<dyn SearchSpace>)
+        has_no_parameters(section).then(|| Arc::new(NasBenchGraph::new()) as Arc<dyn SearchSpace>)
     },
 };
 
@@ -27,11 +26,6 @@ const OPERATIONS: [&str; 9] =
     ["gcn", "gat", "graphsage", "gin", "cheb", "arma", "k-gnn", "fc", "identity"];
 const SKIP: u32 = 8;
 const NODES: usize = 4;
-
-/// There is nothing to choose.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Nothing {}
 
 /// The space.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,20 +125,6 @@ impl SearchSpace for NasBenchGraph {
 
     fn has_networks(&self) -> bool {
         false
-    }
-
-    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
-        self.check(genotype)?;
-        let reason = "graph neural networks are looked up in a table".to_owned();
-        Err(SpaceError::NoNetwork { space: NAME, reason })
-    }
-
-    fn format(&self, genotype: &Genotype) -> String {
-        self.schema.format(genotype)
-    }
-
-    fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
-        self.schema.parse(text).map_err(foreign)
     }
 }
 

@@ -192,14 +192,6 @@ impl SearchSpace for NasBenchMacro {
         self.build(genotype)
             .map_err(|error| SpaceError::NoNetwork { space: NAME, reason: error.to_string() })
     }
-
-    fn format(&self, genotype: &Genotype) -> String {
-        self.schema.format(genotype)
-    }
-
-    fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
-        self.schema.parse(text).map_err(|reason| SpaceError::Foreign { space: NAME, reason })
-    }
 }
 
 #[cfg(test)]

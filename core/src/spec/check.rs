@@ -51,10 +51,8 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
         .map_or_else(Vec::new, |stop| objectives::constraints(stop, "target", &metrics));
     let stages = stages::stages(&root, &metrics);
     let networks = space.as_ref().is_none_or(|space| space.has_networks());
-    for limits in [&constraints, &targets] {
-        objectives::check_measured(&root, &metrics, networks, &[], limits, &stages);
-    }
-    objectives::check_measured(&root, &metrics, networks, &objectives, &[], &stages);
+    let limits = [constraints.as_slice(), targets.as_slice()];
+    objectives::check_measured(&root, &metrics, networks, &objectives, limits, &stages);
     if let Some(space) = &space {
         stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
     }
@@ -227,22 +225,19 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
             format!("write a number from 1 to {MAX_EVALUATIONS}"),
         );
     }
-    let duration = raw.duration.map(|Duration(span)| span);
-    if duration.is_some_and(|span| span < Span::from_secs(1)) {
-        section.fault(
-            "duration",
-            "is too short for anything to be evaluated",
-            "write at least `1s`, or leave the key out for no limit",
-        );
-    }
-    let slot_time = raw.slot_time.map(|Duration(span)| span);
-    if slot_time.is_some_and(|span| span < Span::from_secs(1)) {
-        section.fault(
-            "slot_time",
-            "is too short for anything to be evaluated",
-            "write at least `1s`, or leave the key out for no limit",
-        );
-    }
+    let limit = |key, written: Option<Duration>| {
+        let span = written.map(|Duration(span)| span);
+        if span.is_some_and(|span| span < Span::from_secs(1)) {
+            section.fault(
+                key,
+                "is too short for anything to be evaluated",
+                "write at least `1s`, or leave the key out for no limit",
+            );
+        }
+        span
+    };
+    let duration = limit("duration", raw.duration);
+    let slot_time = limit("slot_time", raw.slot_time);
     Some(Budget { evaluations: raw.evaluations?, duration, slot_time })
 }
 

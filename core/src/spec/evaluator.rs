@@ -9,7 +9,6 @@ mod synthetic;
 mod tabular;
 mod train;
 
-pub use problem::OBJECTIVES as PROBLEM_OBJECTIVES;
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::TabularSettings;
 pub use train::{

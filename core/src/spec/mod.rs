@@ -16,8 +16,8 @@ mod spelling;
 
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
-    EvaluatorEntry, LatencySettings, Needs, PROBLEM_OBJECTIVES, Precision, SyntheticFaults,
-    SyntheticSettings, TabularSettings, TrainSettings,
+    EvaluatorEntry, LatencySettings, Needs, Precision, SyntheticFaults, SyntheticSettings,
+    TabularSettings, TrainSettings,
 };
 pub use fault::{Fault, Faults};
 pub(crate) use section::Item;

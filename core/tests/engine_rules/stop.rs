@@ -91,6 +91,18 @@ fn a_front_that_stands_still_ends_a_campaign() {
 }
 
 #[test]
+fn a_search_without_any_feasible_candidate_stands_still() {
+    let stop =
+        "constraints: [{metric: latency, at_most: 4}]\nstop: {stagnation: {evaluations: 2}}\n";
+    let (mut cluster, worker) = cluster(stop, 1);
+    for task in 1..=3 {
+        assert_eq!(reason(&cluster), None);
+        report(&mut cluster, worker, (task, 1), measured(95.0, 5.0));
+    }
+    assert_eq!(reason(&cluster), Some(FinishReason::Stagnated));
+}
+
+#[test]
 fn time_in_slots_bounds_a_campaign_and_failed_attempts_count() {
     let mut cluster = Cluster::new();
     let text = yaml("", 50).replace("evaluations: 50", "evaluations: 50, slot_time: 20s");

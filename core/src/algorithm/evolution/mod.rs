@@ -131,8 +131,7 @@ impl<S: Survival> Evolution<S> {
         (mutate(&child, rng), Origin::Crossed { first, second })
     }
 
-    fn join(&mut self, member: Option<Scored>) {
-        let Some(member) = member else { return };
+    fn join(&mut self, member: Scored) {
         self.parents.insert(member);
         self.survival.truncate(&mut self.parents, self.parameters.population);
     }
@@ -185,10 +184,12 @@ impl<S: Survival> Algorithm for Evolution<S> {
                 self.held.hold(id, scored);
                 let oldest = self.pending.first_key_value().map(|(id, _)| *id);
                 for member in self.held.release(oldest, self.pending.len()) {
-                    self.join(Some(member));
+                    self.join(member);
                 }
             }
-            (None, Parents::Arrived | Parents::InFlight) => self.join(scored),
+            (None, Parents::Arrived | Parents::InFlight) => {
+                scored.into_iter().for_each(|member| self.join(member));
+            }
         }
         if self.generation_is_proposed() && self.pending.is_empty() {
             self.end_generation();

@@ -7,7 +7,7 @@ use super::union::{self, CutUnion, Union3, Union4, Union5, Union6, Union7};
 /// The most objectives whose hypervolume is computed exactly.
 pub(super) const MOST: usize = 8;
 
-/// Runs `$run` with M and L = M - 1 as constants and a fresh union of M objectives' type `$union`.
+/// Runs `$run` with M, L = M - 1 and the type of a union of L objectives.
 macro_rules! for_objectives {
     ($m:expr, $run:ident($($argument:expr),*)) => {
         match $m {

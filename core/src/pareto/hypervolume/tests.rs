@@ -45,6 +45,20 @@ fn volume(rows: &[Vec<f64>], reference: &[f64]) -> f64 {
     hypervolume(&points_of(rows), reference).unwrap()
 }
 
+/// Every contribution is what the volume `all` loses without the point; nothing, to the bit, for a
+/// point that another one dominates or repeats.
+fn check_contributions(rows: &[Vec<f64>], reference: &[f64], all: f64) {
+    let contributions = exclusive_contributions(&points_of(rows), reference).unwrap();
+    for (without, contribution) in contributions.iter().enumerate() {
+        let mut others = rows.to_vec();
+        let row = others.remove(without);
+        assert_close(*contribution, all - naive(&others, reference), all);
+        if others.iter().any(|other| dominates(other, &row) || *other == row) {
+            assert_eq!(*contribution, 0.0);
+        }
+    }
+}
+
 #[test]
 fn two_objectives_by_hand() {
     // Columns of width 1, 2 and 2 under the reference (5, 5) with heights 1, 3 and 4.
@@ -172,15 +186,7 @@ proptest! {
         let reference = vec![bound; rows[0].len()];
         let expected = naive(&rows, &reference);
         assert_close(volume(&rows, &reference), expected, expected);
-        let contributions = exclusive_contributions(&points_of(&rows), &reference).unwrap();
-        for (without, contribution) in contributions.iter().enumerate() {
-            let mut others = rows.clone();
-            others.remove(without);
-            assert_close(*contribution, expected - naive(&others, &reference), expected);
-            if others.iter().any(|o| dominates(o, &rows[without]) || *o == rows[without]) {
-                prop_assert_eq!(*contribution, 0.0);
-            }
-        }
+        check_contributions(&rows, &reference, expected);
     }
 
     #[test]
@@ -199,12 +205,7 @@ proptest! {
         let reference = vec![3.0; rows[0].len()];
         let expected = naive(&rows, &reference);
         assert_close(volume(&rows, &reference), expected, expected);
-        let contributions = exclusive_contributions(&points_of(&rows), &reference).unwrap();
-        for (without, contribution) in contributions.iter().enumerate() {
-            let mut others = rows.clone();
-            others.remove(without);
-            assert_close(*contribution, expected - naive(&others, &reference), expected);
-        }
+        check_contributions(&rows, &reference, expected);
     }
 
     #[test]

@@ -33,14 +33,11 @@ impl Union<2> for Staircase {
 pub(super) struct CutUnion<const M: usize, const L: usize, B> {
     /// None inside another, by descending volume: when they are cut, those first are likely to
     /// contain the later ones.
-    boxes: Vec<(f64, Row<M>)>,
+    boxes: Vec<(f64, [f64; M])>,
     /// The boxes cut to a new one, without those inside another.
-    cut: Vec<Row<M>>,
+    cut: Vec<[f64; M]>,
     base: B,
 }
-
-#[derive(Debug, Clone, Copy)]
-struct Row<const M: usize>([f64; M]);
 
 pub(super) type Union3 = LinkedUnion;
 pub(super) type Union4 = CutUnion<4, 3, Union3>;
@@ -50,10 +47,10 @@ pub(super) type Union7 = CutUnion<7, 6, Union6>;
 
 /// Volume of the union of boxes of M gains each by sweeping along the last one, L = M - 1; the
 /// boxes are put into that order.
-fn swept<const M: usize, const L: usize>(rows: &mut [Row<M>], union: &mut impl Union<L>) -> f64 {
-    rows.sort_unstable_by_key(|Row(row)| descending(row[L]));
+fn swept<const M: usize, const L: usize>(rows: &mut [[f64; M]], union: &mut impl Union<L>) -> f64 {
+    rows.sort_unstable_by_key(|row| descending(row[L]));
     union.clear();
-    rows.iter().map(|Row(row)| union.grow(std::array::from_fn(|at| row[at])) * row[L]).sum()
+    rows.iter().map(|row| union.grow(std::array::from_fn(|at| row[at])) * row[L]).sum()
 }
 
 impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
@@ -63,10 +60,10 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
         let boxes = &mut self.boxes;
         let place = boxes.partition_point(|(other, _)| *other >= size);
         let mut end = place;
-        let mut carried = (size, Row(corner));
+        let mut carried = (size, corner);
         for at in place..boxes.len() {
             let other = boxes[at];
-            if !within(&other.1.0, &corner) {
+            if !within(&other.1, &corner) {
                 boxes[end] = carried;
                 carried = other;
                 end += 1;
@@ -110,19 +107,19 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
 fn cut_to<'o, const M: usize>(
     corner: &[f64; M],
     others: impl Iterator<Item = &'o [f64; M]>,
-    cut: &mut Vec<Row<M>>,
+    cut: &mut Vec<[f64; M]>,
 ) -> bool {
     cut.clear();
     for other in others {
         let row = std::array::from_fn(|at| corner[at].min(other[at]));
         // Whichever contains this one moves forward: it is likely to contain the next ones.
-        if let Some(at) = cut.iter().position(|Row(kept)| within(&row, kept)) {
+        if let Some(at) = cut.iter().position(|kept| within(&row, kept)) {
             cut.swap(at, at / 2);
         } else if row == *corner {
             return false;
         } else {
-            cut.retain(|Row(kept)| !within(kept, &row));
-            cut.push(Row(row));
+            cut.retain(|kept| !within(kept, &row));
+            cut.push(row);
         }
     }
     true
@@ -135,7 +132,7 @@ impl<const M: usize, const L: usize, B: Union<L>> Union<M> for CutUnion<M, L, B>
 
     fn grow(&mut self, corner: [f64; M]) -> f64 {
         let boxes = std::mem::take(&mut self.boxes);
-        let outside = self.outside(&corner, boxes.iter().map(|(_, Row(other))| other));
+        let outside = self.outside(&corner, boxes.iter().map(|(_, other)| other));
         self.boxes = boxes;
         if outside > 0.0 {
             self.insert(corner.iter().product(), corner);
@@ -155,6 +152,5 @@ pub(super) fn volume<const M: usize, const L: usize>(
     rows: &[[f64; M]],
     union: &mut impl Union<L>,
 ) -> f64 {
-    let mut rows: Vec<Row<M>> = rows.iter().copied().map(Row).collect();
-    swept(&mut rows, union)
+    swept(&mut rows.to_vec(), union)
 }

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots};
-use crate::graph::{CanonicalHash, Graph};
+use crate::graph::CanonicalHash;
 
 const NAME: &str = "declared";
 
@@ -68,20 +68,6 @@ impl SearchSpace for Declared {
 
     fn has_networks(&self) -> bool {
         false
-    }
-
-    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
-        self.schema.check(genotype).map_err(foreign)?;
-        let reason = "a declared space has genes only".to_owned();
-        Err(SpaceError::NoNetwork { space: NAME, reason })
-    }
-
-    fn format(&self, genotype: &Genotype) -> String {
-        self.schema.format(genotype)
-    }
-
-    fn parse(&self, text: &str) -> Result<Genotype, SpaceError> {
-        self.schema.parse(text).map_err(foreign)
     }
 }
 

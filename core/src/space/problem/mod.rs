@@ -17,14 +17,14 @@ use serde::Deserialize;
 
 use super::schema::{Gene, GeneKind, Notation};
 use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots};
-use crate::graph::{CanonicalHash, Graph};
+use crate::graph::CanonicalHash;
 use crate::spec::Section;
 
 const NAME: &str = "problem";
 /// The most variables of a problem.
 const MAX_VARIABLES: u32 = 1_000;
 /// The numbers of objectives that a campaign can have.
-const OBJECTIVES: std::ops::RangeInclusive<u32> = 2..=8;
+const SIZES: std::ops::RangeInclusive<u32> = 2..=8;
 
 /// The line of this space in [`super::SPACES`].
 pub const ENTRY: SpaceEntry = SpaceEntry {
@@ -125,7 +125,7 @@ impl Problem {
         let name = format!("{}{}", family.prefix(), self.number);
         if family == Family::Zdt && objectives != 2 {
             faults.push(("objectives", format!("`{name}` has 2"), "leave it out".to_owned()));
-        } else if !OBJECTIVES.contains(&objectives) {
+        } else if !SIZES.contains(&objectives) {
             let help = "write a number from 2 to 8".to_owned();
             faults.push(("objectives", format!("{objectives} is out of range"), help));
             return faults;
@@ -186,6 +186,27 @@ pub fn evaluate(genotype: &str) -> Result<Vec<f64>, String> {
         }
     }
     Ok(problem.evaluate(&values))
+}
+
+/// The metrics that a problem's objectives are called, in order.
+pub const OBJECTIVES: &[&str] = &["f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8"];
+
+/// The objectives that `metrics` name, of [`OBJECTIVES`], for a genotype's text.
+///
+/// # Errors
+/// What is wrong with the text, or the metric that the problem does not have.
+pub fn measure<'m>(
+    genotype: &str,
+    metrics: impl IntoIterator<Item = &'m str>,
+) -> Result<Vec<f64>, String> {
+    let values = evaluate(genotype)?;
+    let measured = metrics.into_iter().map(|metric| {
+        let at = OBJECTIVES.iter().position(|name| *name == metric);
+        at.and_then(|at| values.get(at))
+            .copied()
+            .ok_or_else(|| format!("the problem has {} objectives and no {metric}", values.len()))
+    });
+    measured.collect()
 }
 
 /// The parameters as written.
@@ -297,12 +318,6 @@ impl SearchSpace for ProblemSpace {
 
     fn problem(&self) -> Option<Problem> {
         Some(self.problem)
-    }
-
-    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
-        self.schema.check(genotype).map_err(|reason| self.foreign(reason))?;
-        let reason = "a mathematical problem has variables only".to_owned();
-        Err(SpaceError::NoNetwork { space: NAME, reason })
     }
 
     fn format(&self, genotype: &Genotype) -> String {

@@ -180,9 +180,9 @@ impl Schema {
     }
 
     /// `child` if it meets the constraints. Otherwise `again` from the parents, `redraws` times at
-    /// most, until it does and is none of them; then edits of the first parent, each from it or, as often, from
-    /// the infeasible outcome of the last one, so that what lies behind infeasible genotypes is
-    /// reached; then a fresh genotype.
+    /// most, until it does and is none of them; then edits of the first parent, each from it or, as
+    /// often, from the infeasible outcome of the last one, so that what lies behind infeasible
+    /// genotypes is reached; then a fresh genotype.
     pub(super) fn repaired(
         &self,
         child: Genotype,

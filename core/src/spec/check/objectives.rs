@@ -259,7 +259,7 @@ pub(super) fn check_measured(
     metrics: &Metrics,
     networks: bool,
     objectives: &[Placed<'_, Objective>],
-    constraints: &[Placed<'_, Constraint>],
+    limits: [&[Placed<'_, Constraint>]; 2],
     stages: &[Placed<'_, Stage>],
 ) {
     // Stages with faults may be left out, so a metric that one of them measures would seem missing.
@@ -269,8 +269,9 @@ pub(super) fn check_measured(
     let measured =
         |name: &MetricName| stages.iter().any(|stage| stage.value.measures.contains(name));
     let objectives = objectives.iter().map(|placed| (&placed.value.metric, &placed.at));
-    let constraints = constraints.iter().map(|placed| (&placed.value.metric, &placed.at));
-    for (name, at) in objectives.chain(constraints) {
+    let limits = limits.into_iter().flatten();
+    let limits = limits.map(|placed| (&placed.value.metric, &placed.at));
+    for (name, at) in objectives.chain(limits) {
         let found = metrics.find(name.as_str());
         let computed = found.is_some_and(|found| matches!(found.kind, MetricKind::Analytic(_)));
         if measured(name) {

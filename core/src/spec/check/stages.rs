@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::{Placed, checked_name, written};
 use crate::objective::{MetricKind, MetricName, Metrics};
-use crate::space::SearchSpace;
+use crate::space::{SearchSpace, problem};
 use crate::spec::document::shortened;
 use crate::spec::duration::Duration;
-use crate::spec::evaluator::{
-    CheckedSettings, EVALUATORS, EvaluatorEntry, Needs, PROBLEM_OBJECTIVES,
-};
+use crate::spec::evaluator::{CheckedSettings, EVALUATORS, EvaluatorEntry, Needs};
 use crate::spec::raw::RawStage;
 use crate::spec::section::Item;
 use crate::spec::{Section, Stage, spelling};
@@ -259,7 +257,7 @@ pub(super) fn check_fits(stage: &Placed<'_, Stage>, space: &dyn SearchSpace) {
 
 /// A problem delivers as many metrics as it has objectives.
 fn check_objectives(stage: &Placed<'_, Stage>, objectives: usize) {
-    for name in PROBLEM_OBJECTIVES.iter().skip(objectives) {
+    for name in problem::OBJECTIVES.iter().skip(objectives) {
         if stage.value.measures.contains(&(*name).into()) {
             let reason = format!("the problem has {objectives} objectives and no `{name}`");
             stage.at.fault_at("measures", reason, "give the space more `objectives`");

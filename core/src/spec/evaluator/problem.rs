@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
+use crate::space::problem::OBJECTIVES;
 use crate::spec::Section;
-
-/// The metrics, in the order of a problem's objectives.
-pub const OBJECTIVES: &[&str] = &["f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8"];
 
 /// The table's line.
 pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {

@@ -2,7 +2,6 @@
 //! not know messages beyond an assignment and its outcome.
 
 use cambrian_core::space::problem;
-use cambrian_core::spec::PROBLEM_OBJECTIVES;
 use cambrian_proto::v1::{
     Assignment, EvaluatorOffer, FailureKind, Measurement, Measurements, Provenance, outcome,
 };
@@ -19,7 +18,7 @@ fn provenance() -> Provenance {
 
 /// What this evaluator delivers.
 pub(super) fn offer() -> EvaluatorOffer {
-    let metrics = PROBLEM_OBJECTIVES.iter().map(|name| ((*name).to_owned(), provenance()));
+    let metrics = problem::OBJECTIVES.iter().map(|name| ((*name).to_owned(), provenance()));
     EvaluatorOffer {
         name: NAME.to_owned(),
         version: VERSION.to_owned(),
@@ -37,18 +36,13 @@ pub(super) fn evaluate(assignment: &Assignment) -> outcome::Outcome {
 
 fn measurements(assignment: &Assignment) -> Result<Vec<Measurement>, String> {
     let stage = assignment.stage.as_ref().ok_or("the assignment has no stage")?;
-    let values = problem::evaluate(&assignment.genotype)?;
-    let measured = stage.measures.iter().map(|metric| {
-        let at = PROBLEM_OBJECTIVES.iter().position(|name| name == metric);
-        let value = *at.and_then(|at| values.get(at)).ok_or_else(|| {
-            format!("the problem has {} objectives and no {metric}", values.len())
-        })?;
-        Ok(Measurement {
-            metric: metric.clone(),
-            value,
-            spread: None,
-            provenance: Some(provenance()),
-        })
-    });
-    measured.collect()
+    let metrics = &stage.measures;
+    let values = problem::measure(&assignment.genotype, metrics.iter().map(String::as_str))?;
+    let measured = |(metric, value): (&String, f64)| Measurement {
+        metric: metric.clone(),
+        value,
+        spread: None,
+        provenance: Some(provenance()),
+    };
+    Ok(metrics.iter().zip(values).map(measured).collect())
 }

@@ -163,3 +163,23 @@ fn the_digest_does_not_depend_on_the_order() {
     assert_eq!(digest(&[("a", 1.0), ("b", 2.0)]), digest(&[("b", 2.0), ("a", 1.0)]));
     assert_ne!(digest(&[("a", 1.0), ("b", 2.0)]), digest(&[("a", 2.0), ("b", 1.0)]));
 }
+
+#[test]
+fn a_problem_delivers_the_objectives_that_are_asked_for_by_their_names() {
+    let asked = |measures: [&str; 2]| {
+        let stage = Stage {
+            evaluator: problem::NAME.to_owned(),
+            measures: measures.map(str::to_owned).to_vec(),
+            ..Stage::default()
+        };
+        let genotype = "zdt1(0.25 0 0)".to_owned();
+        problem::evaluate(&Assignment { genotype, stage: Some(stage), ..Assignment::default() })
+    };
+    let outcome::Outcome::Measured(found) = asked(["f2", "f1"]) else { panic!("it fails") };
+    let found: Vec<_> =
+        found.measurements.iter().map(|one| (one.metric.as_str(), one.value)).collect();
+    assert_eq!(found, [("f2", 0.5), ("f1", 0.25)]);
+    let outcome::Outcome::Failed(failure) = asked(["f1", "f3"]) else { panic!("there is no f3") };
+    assert_eq!(failure.kind(), FailureKind::Invalid);
+    assert!(failure.message.contains("no f3"), "{}", failure.message);
+}
