@@ -209,4 +209,26 @@ mod tests {
             assert!(section.finish().unwrap_err().to_string().contains("out of range"), "{text}");
         }
     }
+
+    #[test]
+    fn evolution_takes_its_share_from_the_border_on() {
+        let settings = |share: f64| {
+            format!("{{mixed_from: 20, evolution_share: {share}, evolution_population: 10}}")
+        };
+        let run = |share, evaluations| {
+            let mut driver = Driver::new("auto", &settings(share), Grid::of(6, 5), score, 3);
+            driver.run(1, evaluations);
+            driver
+        };
+        let genotypes = |share| run(share, 40).genotypes().cloned().collect::<Vec<_>>();
+        let (models, evolution) = (genotypes(0.0), genotypes(1.0));
+        assert_eq!(models[..20], evolution[..20]);
+        assert_ne!(models[20..], evolution[20..]);
+        let mixed = genotypes(0.5);
+        assert!(mixed != models && mixed != evolution);
+        // With the whole share it is NSGA-II that proposes, told everything from the beginning.
+        let told = run(1.0, 30);
+        let nsga2 = told.replayed_as("nsga2", "{population: 10}");
+        assert_eq!(told.suggest(&*told.algorithm), told.suggest(&*nsga2));
+    }
 }

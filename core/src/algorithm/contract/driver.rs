@@ -104,7 +104,12 @@ impl Driver {
 
     /// A fresh algorithm that has been told the same.
     pub(in crate::algorithm) fn replayed(&self) -> Box<dyn Algorithm> {
-        let mut algorithm = build_in(self.space.clone(), &self.settings.0, &self.settings.1);
+        self.replayed_as(&self.settings.0, &self.settings.1)
+    }
+
+    /// Another algorithm that has been told the same.
+    pub(in crate::algorithm) fn replayed_as(&self, name: &str, text: &str) -> Box<dyn Algorithm> {
+        let mut algorithm = build_in(self.space.clone(), name, text);
         for entry in &self.log {
             match entry {
                 Entry::Proposed(id, proposal) => algorithm.proposed(*id, proposal),
