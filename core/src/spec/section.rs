@@ -321,6 +321,38 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// The elements of a list; anything else is a fault.
+    pub(crate) fn elements(&self) -> Option<Vec<Item<'d>>> {
+        let Content::Sequence(nodes) = &self.node.content else {
+            self.fault(
+                format!("expected a list, found {}", self.description()),
+                "start each element with `- ` on a line of its own, or write `[a, b]`",
+            );
+            return None;
+        };
+        let element = |(index, node)| Item {
+            node,
+            path: format!("{}[{index}]", self.path),
+            faults: Rc::clone(&self.faults),
+        };
+        Some(nodes.iter().enumerate().map(element).collect())
+    }
+
+    /// The keys and values of a mapping; anything else is a fault.
+    pub(crate) fn entries(&self) -> Option<Vec<(String, Item<'d>)>> {
+        let keys: Vec<String> = self.section()?.keys().map(str::to_owned).collect();
+        let entry = |key: String| {
+            let value = self.inner(&key);
+            value.map(|value| (key, value))
+        };
+        Some(keys.into_iter().filter_map(entry).collect())
+    }
+
+    /// Where the value stands in its file, such as `stages[0].settings`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// What the value is, for messages.
     pub(crate) fn description(&self) -> String {
         self.node.description()

@@ -1,9 +1,10 @@
-//! Spaces that a campaign declares itself: its genes in YAML, without a line of Rust. Their
-//! architectures are looked up in a table or evaluated by a program that knows what the genes
-//! mean; they have no network here.
+//! Spaces that a campaign declares itself: its genes in YAML, and how they build a network from
+//! stages, blocks and cells, without a line of Rust. Architectures of a declaration without a network
+//! are looked up in a table or evaluated by a program that knows what the genes mean.
 //!
 //! `read` takes the genes from a campaign, `write` gives them back with every default.
 
+mod network;
 mod read;
 mod write;
 
@@ -13,7 +14,8 @@ mod tests;
 use std::sync::Arc;
 
 use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots};
-use crate::graph::CanonicalHash;
+use crate::graph::{CanonicalHash, Graph};
+use network::Network;
 
 const NAME: &str = "declared";
 
@@ -21,7 +23,7 @@ const NAME: &str = "declared";
 pub const ENTRY: SpaceEntry = SpaceEntry {
     name: NAME,
     summary: "genes declared in the campaign: numbers, choices, subsets, switches, repeats, trees \
-              and graphs, for architectures of a table or of an evaluator of one's own",
+              and graphs, with the network that they build, or for architectures of a table",
     build: |section| Some(Arc::new(read::space(section)?)),
 };
 
@@ -30,6 +32,7 @@ pub const ENTRY: SpaceEntry = SpaceEntry {
 pub struct Declared {
     schema: Schema,
     same: Same,
+    network: Option<Network>,
 }
 
 /// Which genotypes are one candidate.
@@ -39,6 +42,8 @@ enum Same {
     Spelling,
     /// Those that differ by the numbering of inner nodes of `dag` genes only.
     Isomorphic,
+    /// Those that build the same network.
+    Network,
 }
 
 impl SearchSpace for Declared {
@@ -47,7 +52,7 @@ impl SearchSpace for Declared {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        write::parameters(&self.schema, self.same)
+        write::parameters(self)
     }
 
     fn schema(&self) -> &Schema {
@@ -56,18 +61,31 @@ impl SearchSpace for Declared {
 
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError> {
         self.schema.check(genotype).map_err(foreign)?;
+        // One that has no network is told apart by its spelling.
+        if let (Same::Network, Ok(graph)) = (self.same, self.lower(genotype)) {
+            return Ok(graph.canonical_hash());
+        }
         Ok(hash_of_slots("cambrian declared space v1", &self.simplified(genotype)))
     }
 
     fn simplified(&self, genotype: &Genotype) -> Genotype {
         match self.same {
-            Same::Spelling => genotype.clone(),
+            Same::Spelling | Same::Network => genotype.clone(),
             Same::Isomorphic => self.schema.canonicalised(genotype),
         }
     }
 
     fn has_networks(&self) -> bool {
-        false
+        self.network.is_some()
+    }
+
+    fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
+        self.schema.check(genotype).map_err(foreign)?;
+        let none = |reason| SpaceError::NoNetwork { space: NAME, reason };
+        let Some(network) = &self.network else {
+            return Err(none("it declares none; its architectures are looked up".to_owned()));
+        };
+        network.build(&self.schema, genotype).map_err(|failure| none(failure.to_string()))
     }
 }
 

@@ -28,6 +28,7 @@ struct Raw {
     _derived: Option<IgnoredAny>,
     #[serde(rename = "where")]
     _where: Option<IgnoredAny>,
+    network: Option<serde_json::Value>,
 }
 
 /// Reads the genes; faults go into the section, `None` if there were any.
@@ -44,15 +45,23 @@ pub(super) fn space(section: &Section<'_>) -> Option<Declared> {
         .map_err(|error| refuse(section, "genes", error))
         .ok()?;
     let same = match raw.same.as_deref() {
+        None if raw.network.is_some() => Same::Network,
         None | Some("spelling") => Same::Spelling,
         Some("isomorphic") => Same::Isomorphic,
+        Some("network") if raw.network.is_some() => Same::Network,
         Some(other) => {
-            let help = "write `spelling`, or `isomorphic` for graphs up to the numbering of nodes";
+            let help = "write `spelling`, `isomorphic` for graphs up to the numbering of nodes, or, \
+                        where a network is declared, `network`";
             section.fault("same", format!("there is no rule `{other}`"), help);
             return None;
         }
     };
-    Some(Declared { schema: with_rules(section, schema)?, same })
+    let schema = with_rules(section, schema)?;
+    let network = match (section.item("network"), raw.network) {
+        (Some(item), Some(written)) => Some(super::network::read(&item, written, &schema)?),
+        _ => None,
+    };
+    Some(Declared { schema, same, network })
 }
 
 /// The schema with the derived values and constraints that are written beside its genes.

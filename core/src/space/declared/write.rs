@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::Same;
-use crate::space::Schema;
+use super::{Declared, Same};
 use crate::space::schema::{Gene, GeneKind, Notation};
 
 /// Every parameter of the space.
-pub(super) fn parameters(schema: &Schema, same: Same) -> Value {
+pub(super) fn parameters(space: &Declared) -> Value {
+    let schema = &space.schema;
     let notation = match schema.notation() {
         Notation::Named => "named".to_owned(),
         Notation::Digits => "digits".to_owned(),
@@ -19,8 +19,14 @@ pub(super) fn parameters(schema: &Schema, same: Same) -> Value {
     let derived: Vec<Value> = schema.derived().map(derived).collect();
     let constraints: Vec<&str> = schema.constraints().collect();
     // Spaces without them keep the form that they have always been stored in.
-    if same == Same::Isomorphic {
-        parameters["same"] = "isomorphic".into();
+    match (space.same, &space.network) {
+        (Same::Spelling, None) => {}
+        (Same::Spelling, Some(_)) => parameters["same"] = "spelling".into(),
+        (Same::Isomorphic, _) => parameters["same"] = "isomorphic".into(),
+        (Same::Network, _) => parameters["same"] = "network".into(),
+    }
+    if let Some(network) = &space.network {
+        parameters["network"] = network.written().clone();
     }
     if !derived.is_empty() {
         parameters["derived"] = derived.into();

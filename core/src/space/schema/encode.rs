@@ -100,6 +100,7 @@ impl Node {
     }
 }
 
+/// Where a value lies in its range, 0 to 1. Slots of genes that do not apply hold 0, below any range.
 fn position(value: u32, low: u32, high: u32) -> f64 {
-    if low == high { 0.0 } else { f64::from(value - low) / f64::from(high - low) }
+    if low == high { 0.0 } else { f64::from(value.saturating_sub(low)) / f64::from(high - low) }
 }

@@ -30,6 +30,7 @@ pub use feasible::{Count, LIST_LIMIT, NoneFeasible};
 pub use gene::{
     Gene, GeneKind, MAX_CHOICES, MAX_DAG_NODES, MAX_GRAPH_NODES, MAX_ITEMS, MAX_SLOTS, SchemaError,
 };
+pub(crate) use rule::{Environment, Expression, GraphGene, Local, LocalKind, Locals, Type, Wiring};
 pub use rule::{MAX_RULES, RuleError, RulePlace};
 pub use text::Notation;
 

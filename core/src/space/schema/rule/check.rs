@@ -3,11 +3,12 @@
 
 use super::super::gene::{Gene, GeneKind};
 use super::super::node::Node;
-use super::syntax::{Fault, Function, Operator, Syntax, Term};
+use super::expression::{Copies, Local, LocalKind};
+use super::syntax::{Fault, Function, Operator, Side, Syntax, Term};
 
 /// What a term is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Number,
     Text,
     Boolean,
@@ -19,7 +20,7 @@ pub(super) enum Type {
 }
 
 impl Type {
-    fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Number => "a number",
             Self::Text => "a text",
@@ -40,7 +41,7 @@ impl Type {
         }
     }
 
-    fn element(self) -> Option<Self> {
+    pub(super) fn element(self) -> Option<Self> {
         match self {
             Self::Numbers => Some(Self::Number),
             Self::Texts => Some(Self::Text),
@@ -102,7 +103,7 @@ pub(super) enum Leaf {
 }
 
 impl Leaf {
-    fn kind(&self) -> Type {
+    pub(super) fn kind(&self) -> Type {
         match self {
             Self::Integer { .. } | Self::Real { .. } | Self::Numbers(_) => Type::Number,
             Self::Copies | Self::DagNodes | Self::DagEdges => Type::Number,
@@ -112,7 +113,7 @@ impl Leaf {
         }
     }
 
-    fn names(&self) -> Option<&[Box<str>]> {
+    pub(super) fn names(&self) -> Option<&[Box<str>]> {
         match self {
             Self::Names(names) | Self::Subset(names) | Self::DagLabels(names) => Some(names),
             Self::Edges { labels, .. } => Some(labels),
@@ -126,6 +127,7 @@ pub(super) struct Scope<'a> {
     pub(super) genes: &'a [Gene],
     pub(super) root: &'a Node,
     pub(super) derived: &'a [(Box<str>, Type)],
+    pub(super) locals: &'a [Local<'a>],
 }
 
 impl Scope<'_> {
@@ -142,7 +144,21 @@ impl Scope<'_> {
                 kind
             }
             Syntax::Gene(reach) => reach.leaf.kind(),
+            Syntax::LocalGene(_, reach) => reach.leaf.kind(),
             Syntax::Derived(nth) => self.derived[*nth].1,
+            // Resolved from names with their types, and never checked again.
+            Syntax::Local(_) | Syntax::Shape(_) => Type::Number,
+            Syntax::Index(terms) => {
+                let [list, index] = terms.as_mut();
+                let found = self.check(list)?;
+                let Some(element) = found.element() else {
+                    let reason = format!("a position in {} has no value", found.words());
+                    let help = "write `[16, 24, 40][stage]`, with a list before the bracket";
+                    return Err(Fault::new(at, reason, help));
+                };
+                self.expect(index, Type::Number, "a position")?;
+                element
+            }
             Syntax::List(terms) => self.list(terms)?,
             Syntax::Not(inner) => self.expect(inner, Type::Boolean, "`not`")?,
             Syntax::Negate(inner) => self.expect(inner, Type::Number, "`-`")?,
@@ -254,6 +270,14 @@ impl Scope<'_> {
                 wrong("`len` takes a list", "write `len(items)` of a subset or of copies")
             }
             (Function::Length, _) => wrong("`len` takes one list", "write `len(items)`"),
+            (Function::Divisible, [value, by]) => {
+                self.expect(value, Type::Number, "`divisible`")?;
+                self.expect(by, Type::Number, "`divisible`")
+            }
+            (Function::Divisible, _) => wrong(
+                "`divisible` takes a number and its divisor",
+                "write `divisible(channels / 4, 8)`",
+            ),
             (Function::Count, [list, value]) => {
                 let kind = self.check(value)?;
                 self.expect_list_of(list, kind)?;
@@ -279,7 +303,47 @@ impl Scope<'_> {
         }
     }
 
+    /// The meaning of a path that starts with a local name, if it does.
+    fn local(&self, at: usize, path: &[Box<str>]) -> Option<Result<(Syntax, Type), Fault>> {
+        let (first, rest) = path.split_first()?;
+        let nth = self.locals.iter().rposition(|local| local.name == *first)?;
+        let wrong = |known: &str| {
+            let reason = format!("there is no `{}`", path.join("."));
+            Err(Fault::new(at, reason, format!("known here: {known}")))
+        };
+        Some(match (&self.locals[nth].kind, rest) {
+            (LocalKind::Value(kind), []) => Ok((Syntax::Local(nth), *kind)),
+            (LocalKind::Value(_), _) => wrong(first),
+            (LocalKind::Copy(_), []) => Ok((Syntax::Local(nth), Type::Number)),
+            (LocalKind::Copy(Copies { genes, body }), _) => {
+                let mut reach = Reach { steps: Vec::new(), at: 0, leaf: Leaf::Boolean };
+                match enter(genes, body, path, 1, &mut reach) {
+                    Err((_, known)) => wrong(&known.join(", ")),
+                    Ok(leaf) => {
+                        reach.leaf = leaf;
+                        let kind = kind_of(&reach);
+                        Ok((Syntax::LocalGene(nth, reach), kind))
+                    }
+                }
+            }
+            (LocalKind::Input, _) => match rest {
+                [side] if **side == *"channels" => {
+                    Ok((Syntax::Shape(Side::Channels), Type::Number))
+                }
+                [side] if **side == *"height" => Ok((Syntax::Shape(Side::Height), Type::Number)),
+                [side] if **side == *"width" => Ok((Syntax::Shape(Side::Width), Type::Number)),
+                [side] if **side == *"features" => {
+                    Ok((Syntax::Shape(Side::Features), Type::Number))
+                }
+                _ => wrong("input.channels, input.height, input.width, input.features"),
+            },
+        })
+    }
+
     fn resolve(&self, at: usize, path: &[Box<str>]) -> Result<(Syntax, Type), Fault> {
+        if let Some(found) = self.local(at, path) {
+            return found;
+        }
         if let [name] = path
             && let Some(nth) = self.derived.iter().position(|(known, _)| known == name)
         {
@@ -300,11 +364,15 @@ impl Scope<'_> {
                 }
                 Fault::new(at, format!("`{name}` has no value of its own"), help)
             })?;
-        let kind = reach.leaf.kind();
-        let many = reach.steps.iter().any(|step| matches!(step, Step::Copies { .. }));
-        let kind = if many { kind.listed() } else { kind };
+        let kind = kind_of(&reach);
         Ok((Syntax::Gene(reach), kind))
     }
+}
+
+fn kind_of(reach: &Reach) -> Type {
+    let kind = reach.leaf.kind();
+    let many = reach.steps.iter().any(|step| matches!(step, Step::Copies { .. }));
+    if many { kind.listed() } else { kind }
 }
 
 /// Faults the text `value` if `gene` can never be it.

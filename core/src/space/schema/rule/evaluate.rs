@@ -2,7 +2,8 @@
 
 use super::super::text::real_value;
 use super::check::{Leaf, Reach, Step};
-use super::syntax::{Function, Operator, Syntax, Term};
+use super::syntax::{Function, Operator, Side, Syntax, Term};
+use crate::graph::Shape;
 
 /// A number: whole as long as arithmetic keeps it so.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +38,19 @@ pub(super) struct Reading<'r, 'a> {
     pub(super) slots: &'r [u32],
     /// The derived values before the expression.
     pub(super) derived: &'r [Evaluated<'a>],
+    /// What local names stand for.
+    pub(super) frames: &'r [Frame<'a>],
+    /// What a layer of a network reads.
+    pub(super) shape: Option<Shape>,
+}
+
+/// What a local name stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Frame<'a> {
+    /// A value.
+    Value(Value<'a>),
+    /// A copy of a repeat: its position, and its first slot.
+    Copy { nth: i64, base: usize },
 }
 
 impl Number {
@@ -70,7 +84,21 @@ impl<'a> Reading<'_, 'a> {
             Syntax::Boolean(value) => Value::Boolean(*value),
             // Names are resolved when the expression is declared.
             Syntax::Name(_) => return Err(Missing::Undefined),
-            Syntax::Gene(reach) => self.gene(reach)?,
+            Syntax::Gene(reach) => self.gene(reach, 0)?,
+            Syntax::LocalGene(nth, reach) => self.gene(reach, self.base(*nth))?,
+            Syntax::Local(nth) => match &self.frames[*nth] {
+                Frame::Value(value) => value.clone(),
+                Frame::Copy { nth, .. } => Value::Number(Number::Whole(*nth)),
+            },
+            Syntax::Shape(side) => Value::Number(Number::Whole(self.side(*side)?.into())),
+            Syntax::Index(terms) => {
+                let [list, index] = terms.as_ref();
+                let Number::Whole(index) = self.number(index)? else {
+                    return Err(Missing::Undefined);
+                };
+                let index = usize::try_from(index).map_err(|_| Missing::Undefined)?;
+                self.list(list)?.get(index).cloned().ok_or(Missing::Undefined)?
+            }
             Syntax::Derived(nth) => self.derived[*nth].clone()?,
             Syntax::List(terms) => Value::List(self.values(terms)?),
             Syntax::Not(inner) => Value::Boolean(!self.truth(inner)?),
@@ -144,6 +172,9 @@ impl<'a> Reading<'_, 'a> {
     fn call(&self, function: Function, terms: &'a [Term]) -> Evaluated<'a> {
         let values = match (function, terms) {
             (Function::Min | Function::Max, [_, _, ..]) => self.values(terms)?,
+            (Function::Divisible, [value, by]) => {
+                return divisible(self.number(value)?.real(), self.number(by)?.real());
+            }
             (Function::Abs, [term]) => {
                 return match self.number(term)? {
                     Number::Whole(number) => whole(number.checked_abs()),
@@ -178,9 +209,42 @@ impl<'a> Reading<'_, 'a> {
         .ok_or(Missing::Undefined)
     }
 
-    fn gene(&self, reach: &'a Reach) -> Evaluated<'a> {
+    fn side(&self, side: Side) -> Result<u32, Missing> {
+        match (side, self.shape) {
+            (Side::Channels, Some(Shape::Map { channels, .. })) => Ok(channels),
+            (Side::Height, Some(Shape::Map { height, .. })) => Ok(height),
+            (Side::Width, Some(Shape::Map { width, .. })) => Ok(width),
+            (Side::Features, Some(Shape::Vector { features })) => Ok(features),
+            _ => Err(Missing::Undefined),
+        }
+    }
+
+    /// The first slot of the copy that a local name stands for.
+    pub(super) fn base(&self, nth: usize) -> usize {
+        match self.frames[nth] {
+            Frame::Copy { base, .. } => base,
+            Frame::Value(_) => 0,
+        }
+    }
+
+    /// The slot at the end of the steps, which lead to one place.
+    pub(super) fn slot(&self, reach: &Reach, base: usize) -> Result<usize, Missing> {
+        let mut base = base;
+        for step in &reach.steps {
+            match step {
+                Step::Arm { at, arm } if self.slots[base + at] == *arm => {}
+                Step::Copy { at, size, nth } if *nth < self.slots[base + at] as usize => {
+                    base += at + 1 + nth * size;
+                }
+                _ => return Err(Missing::DoesNotApply),
+            }
+        }
+        Ok(base + reach.at)
+    }
+
+    fn gene(&self, reach: &'a Reach, base: usize) -> Evaluated<'a> {
         let mut found = Vec::new();
-        let many = self.follow(&reach.steps, 0, reach, &mut found)?;
+        let many = self.follow(&reach.steps, base, reach, &mut found)?;
         if many {
             return Ok(Value::List(found));
         }
@@ -250,6 +314,20 @@ fn leaf<'a>(leaf: &'a Leaf, slots: &[u32]) -> Value<'a> {
             texts(&mut slots[2..slots[0] as usize].iter().map(|label| &labels[*label as usize]))
         }
     }
+}
+
+/// The multiple of `by` nearest to `value`, at least `by`, and one more where that is less than nine
+/// tenths of `value` (the rule for channels of MobileNet, Sandler et al. 2018).
+fn divisible<'a>(value: f64, by: f64) -> Evaluated<'a> {
+    if by < 1.0 {
+        return Err(Missing::Undefined);
+    }
+    let nearest = (libm::floor((value + by / 2.0) / by) * by).max(by);
+    let chosen = if nearest < 0.9 * value { nearest + by } else { nearest };
+    if !chosen.is_finite() {
+        return Err(Missing::Undefined);
+    }
+    Ok(Value::Number(Number::of(chosen)))
 }
 
 fn number_of(value: &Value<'_>) -> Option<Number> {

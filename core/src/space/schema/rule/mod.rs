@@ -1,7 +1,8 @@
 //! Expressions over the genes of a schema: constraints that every genotype has to meet, and derived
 //! values. They must not know how genotypes are drawn or varied.
 //!
-//! `syntax` reads a text, `check` resolves names and types, `evaluate` gives the value.
+//! `syntax` reads a text, `check` resolves names and types, `evaluate` gives the value; `expression` is
+//! for those who build something of the values.
 //!
 //! An expression that reads a gene that does not apply (one of an arm that is not chosen, or of a
 //! copy that is not there) does not apply itself: as a constraint it is met. One that has no value
@@ -9,6 +10,7 @@
 
 mod check;
 mod evaluate;
+mod expression;
 mod syntax;
 
 #[cfg(test)]
@@ -16,9 +18,12 @@ mod tests;
 
 use super::gene::Gene;
 use super::node::Node;
-use check::{Scope, Type};
+use check::Scope;
 use evaluate::{Missing, Number, Reading, Value};
 use syntax::{Fault, Term};
+
+pub(crate) use check::Type;
+pub(crate) use expression::{Environment, Expression, GraphGene, Local, LocalKind, Locals, Wiring};
 
 /// The most constraints, and the most derived values, of a schema.
 pub const MAX_RULES: usize = 64;
@@ -53,6 +58,7 @@ struct Rule {
     name: Box<str>,
     text: Box<str>,
     term: Term,
+    kind: Type,
 }
 
 /// The expressions of a schema.
@@ -78,23 +84,25 @@ impl Rules {
             let at = at(RulePlace::Derived(nth));
             checked_name(genes, &known, name).map_err(at)?;
             let mut term = syntax::parse(text).map_err(at)?;
-            let kind = Scope { genes, root, derived: &known }.check(&mut term).map_err(at)?;
+            let kind =
+                Scope { genes, root, derived: &known, locals: &[] }.check(&mut term).map_err(at)?;
             if !matches!(kind, Type::Number | Type::Text | Type::Boolean) {
                 let help = "take its sum, min, max or len";
                 return Err(at(Fault::new(term.at, "a derived value is no list", help)));
             }
             known.push((name.clone(), kind));
-            rules.derived.push(Rule { name: name.clone(), text: text.clone(), term });
+            rules.derived.push(Rule { name: name.clone(), text: text.clone(), term, kind });
         }
         for (nth, text) in constraints.iter().enumerate() {
             let at = at(RulePlace::Constraint(nth));
             let mut term = syntax::parse(text).map_err(at)?;
-            let kind = Scope { genes, root, derived: &known }.check(&mut term).map_err(at)?;
+            let kind =
+                Scope { genes, root, derived: &known, locals: &[] }.check(&mut term).map_err(at)?;
             if kind != Type::Boolean {
                 let help = "end in a comparison, such as `depth * width <= 4096`";
                 return Err(at(Fault::new(term.at, "a constraint is true or false", help)));
             }
-            rules.constraints.push(Rule { name: "".into(), text: text.clone(), term });
+            rules.constraints.push(Rule { name: "".into(), text: text.clone(), term, kind });
         }
         let numbers = [derived.len(), constraints.len()];
         if numbers.into_iter().any(|number| number > MAX_RULES) {
@@ -122,7 +130,7 @@ impl Rules {
     /// The first constraint that the genotype does not meet.
     pub(super) fn broken(&self, slots: &[u32]) -> Option<&str> {
         let derived = self.derived_values(slots);
-        let reading = Reading { slots, derived: &derived };
+        let reading = Reading { slots, derived: &derived, frames: &[], shape: None };
         let meets = |rule: &Rule| match reading.truth(&rule.term) {
             Ok(met) => met,
             Err(missing) => missing == Missing::DoesNotApply,
@@ -137,10 +145,17 @@ impl Rules {
         named.filter_map(|(rule, value)| Some((rule.name.as_ref(), shown(&value.ok()?)))).collect()
     }
 
+    /// Names and types of the derived values.
+    fn derived_types(&self) -> Vec<(Box<str>, Type)> {
+        let typed = |rule: &Rule| (rule.name.clone(), rule.kind);
+        self.derived.iter().map(typed).collect()
+    }
+
     fn derived_values<'a>(&'a self, slots: &[u32]) -> Vec<Result<Value<'a>, Missing>> {
         let mut values = Vec::with_capacity(self.derived.len());
         for rule in &self.derived {
-            let value = Reading { slots, derived: &values }.value(&rule.term);
+            let value =
+                Reading { slots, derived: &values, frames: &[], shape: None }.value(&rule.term);
             values.push(value);
         }
         values

@@ -54,6 +54,16 @@ pub(super) enum Function {
     Sum,
     Length,
     Count,
+    Divisible,
+}
+
+/// A side of a layer's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Channels,
+    Height,
+    Width,
+    Features,
 }
 
 /// A part of an expression.
@@ -69,6 +79,14 @@ pub(super) enum Syntax {
     Gene(Reach),
     /// The derived value at this position.
     Derived(usize),
+    /// The value of the local name at this position.
+    Local(usize),
+    /// A gene of the copy that the local name at this position stands for.
+    LocalGene(usize, Reach),
+    /// A side of the shape that a layer of a network reads.
+    Shape(Side),
+    /// A list and a position in it, from 0.
+    Index(Box<[Term; 2]>),
     List(Vec<Term>),
     Not(Box<Term>),
     Negate(Box<Term>),
@@ -290,7 +308,9 @@ impl Parser {
                 terms.iter().map(|term| term.depth).max()
             }
             Syntax::Not(term) | Syntax::Negate(term) => Some(term.depth),
-            Syntax::Binary(_, terms) => terms.iter().map(|term| term.depth).max(),
+            Syntax::Binary(_, terms) | Syntax::Index(terms) => {
+                terms.iter().map(|term| term.depth).max()
+            }
             Syntax::Choose(terms) => terms.iter().map(|term| term.depth).max(),
             _ => None,
         };
@@ -447,7 +467,13 @@ impl Parser {
                 return Err(Fault::new(at, reason, FORM_HELP));
             }
         };
-        Self::term(at, syntax)
+        let mut term = Self::term(at, syntax)?;
+        while self.take("[") {
+            let index = self.expression()?;
+            self.expect("]", "close the bracket behind the position")?;
+            term = Self::term(at, Syntax::Index(Box::new([term, index])))?;
+        }
+        Ok(term)
     }
 
     /// Terms with commas between them, up to the closing mark.
@@ -474,8 +500,9 @@ fn function(at: usize, names: &[Box<str>]) -> Result<Function, Fault> {
         "sum" => Ok(Function::Sum),
         "len" => Ok(Function::Length),
         "count" => Ok(Function::Count),
+        "divisible" => Ok(Function::Divisible),
         other => {
-            let help = "the functions are min, max, abs, sum, len and count";
+            let help = "the functions are min, max, abs, sum, len, count and divisible";
             Err(Fault::new(at, format!("there is no function `{other}`"), help))
         }
     }

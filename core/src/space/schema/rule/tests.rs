@@ -49,7 +49,7 @@ fn value(text: &str) -> String {
     let genes = genes();
     let root = compile::group(&genes, "").unwrap();
     let slots = Schema::new(genes.clone()).unwrap().parse(GENOTYPE).unwrap().0;
-    let scope = Scope { genes: &genes, root: &root, derived: &[] };
+    let scope = Scope { genes: &genes, root: &root, derived: &[], locals: &[] };
     let mut term = match syntax::parse(text) {
         Ok(term) => term,
         Err(fault) => return format!("{}: {}", fault.at, fault.reason),
@@ -57,7 +57,7 @@ fn value(text: &str) -> String {
     if let Err(fault) = scope.check(&mut term) {
         return format!("{}: {}", fault.at, fault.reason);
     }
-    match (Reading { slots: &slots, derived: &[] }).value(&term) {
+    match (Reading { slots: &slots, derived: &[], frames: &[], shape: None }).value(&term) {
         Ok(value) => shown(&value),
         Err(Missing::DoesNotApply) => "none".to_owned(),
         Err(Missing::Undefined) => "undefined".to_owned(),
@@ -103,6 +103,12 @@ fn expressions_have_their_values() {
         ("`0>1` * 2", "4"),
         ("cell.nodes + cell.edges", "8"),
         ("count(cell.ops, \"c\")", "1"),
+        ("[16, 24, 40][1] + [1, 2][0]", "25"),
+        ("[\"x\", \"y\"][2 - 1] == \"y\"", "true"),
+        ("divisible(18, 8)", "24"),
+        ("divisible(30, 8)", "32"),
+        ("divisible(3, 8)", "8"),
+        ("divisible(72 / 4, 8) == divisible(18.0, 8)", "true"),
         ("count(edges, \"conv\") == 2", "true"),
         ("3 in []", "false"),
         ("min([3, 1, 2])", "1"),
@@ -139,6 +145,9 @@ fn faults_are_at_their_character() {
         ("if bias then 1 else \"x\"", "20: `else`, as `then`, takes a number, found a text"),
         ("if bias then 1", "14: `else` is expected, found the end"),
         ("median(a, b) > 1", "0: there is no function `median`"),
+        ("a[0] > 1", "0: a position in a number has no value"),
+        ("[1, 2][\"x\"] > 1", "7: a position takes a number, found a text"),
+        ("divisible(8) > 1", "0: `divisible` takes a number and its divisor"),
         ("sum(a) > 1", "4: a list is searched for a number, found a number"),
         ("99999999999999999999 > a", "0: the number 99999999999999999999 is too large"),
         ("a. > 1", "2: a name is expected behind the point"),

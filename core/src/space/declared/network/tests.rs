@@ -1,0 +1,173 @@
+//! Declared networks: against built-in ones and counts by hand, and declarations that make no sense.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use num_bigint::BigUint;
+
+use super::super::ENTRY;
+use crate::graph::Graph;
+use crate::space::{SPACES, SearchSpace, contract};
+use crate::spec::Section;
+
+/// The example of the documentation after this text.
+fn example(after: &str) -> Arc<dyn SearchSpace> {
+    let text = include_str!("../../../../../docs/spaces.md");
+    let (_, rest) = text.split_once(after).unwrap();
+    let block = rest.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let section = Section::from_text(block).unwrap();
+    let space = section.child("space").unwrap().without("kind");
+    let built = (ENTRY.build)(&space);
+    section.finish().unwrap();
+    built.unwrap()
+}
+
+fn faults(text: &str) -> String {
+    let section = Section::from_text(text).unwrap();
+    let built = (ENTRY.build)(&section);
+    let faults = section.finish().unwrap_err().to_string();
+    assert!(built.is_none());
+    faults
+}
+
+fn all(space: &dyn SearchSpace) -> impl Iterator<Item = (String, Graph)> {
+    let count: u32 = space.schema().cardinality().try_into().unwrap();
+    (0..count).map(|rank| {
+        let genotype = space.schema().unrank(&BigUint::from(rank)).unwrap();
+        (space.format(&genotype), space.lower(&genotype).unwrap())
+    })
+}
+
+/// Counts published for NAS-Bench-201 are tested of the built-in space.
+#[test]
+fn a_declared_cell_builds_the_networks_of_the_built_in_space() {
+    let declared = example("**A cell** as that of NAS-Bench-201");
+    let built_in = SPACES.iter().find(|entry| entry.name == "nasbench201").unwrap();
+    let text = "{channels: 8, cells: 1, input: [1, 28, 28], \
+                operations: [none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3]}";
+    let built_in = contract::build(built_in, text);
+    let mut networks = BTreeSet::new();
+    for (text, graph) in all(declared.as_ref()) {
+        let ops: Vec<usize> = text.bytes().map(|digit| usize::from(digit - b'0')).collect();
+        let name = |at: usize| {
+            ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"][ops[at]]
+        };
+        let cell = format!(
+            "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|",
+            name(0),
+            name(1),
+            name(2),
+            name(3),
+            name(4),
+            name(5)
+        );
+        let published = built_in.lower(&built_in.parse(&cell).unwrap()).unwrap();
+        assert_eq!(graph.params(), published.params(), "{text}");
+        assert_eq!(graph.macs(), published.macs(), "{text}");
+        networks.insert(declared.canonical_hash(&declared.parse(&text).unwrap()).unwrap());
+    }
+    assert_eq!(networks.len(), 9742);
+}
+
+#[test]
+fn the_widths_of_a_declared_network_are_those_of_its_genes() {
+    let space = example("**Widths** of a small residual network");
+    let genotype = space.parse("16:16:32:64:64").unwrap();
+    // Stem; three blocks of two convolutions, with shortcuts where the stride or the width changes;
+    // the last convolution and the classifier; two of each normalised channel.
+    let convolutions = 27 * 16
+        + 2 * 9 * 16 * 16
+        + (9 * 16 * 32 + 9 * 32 * 32 + 16 * 32)
+        + (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64)
+        + 64 * 64;
+    let normalised = 16 + 2 * 16 + 2 * 32 + 2 * 64 + 64;
+    let graph = space.lower(&genotype).unwrap();
+    assert_eq!(graph.params(), convolutions + 2 * normalised + 64 * 10 + 10);
+    // The first block has a shortcut with parameters only if its width differs from the stem's.
+    let narrow = space.lower(&space.parse("8:16:32:64:64").unwrap()).unwrap();
+    let less = 27 * 8 + 9 * 8 * 16 + 2 * 8;
+    assert_eq!(graph.params() - narrow.params(), less - (8 * 16 + 2 * 16));
+    contract::check(space.as_ref());
+}
+
+#[test]
+fn loops_run_over_copies_within_copies() {
+    let space = example("**Stages of varying depth**, each block");
+    contract::check(space.as_ref());
+    let text = "stages=2,stages.0.width=16,stages.0.blocks=1,stages.0.blocks.0.kernel=5,\
+                stages.0.blocks.0.kind=plain,stages.1.width=32,stages.1.blocks=2,\
+                stages.1.blocks.0.kernel=3,stages.1.blocks.0.kind=inverted,\
+                stages.1.blocks.0.kind.inverted.expand=6,stages.1.blocks.1.kernel=7,\
+                stages.1.blocks.1.kind=plain";
+    let graph = space.lower(&space.parse(text).unwrap()).unwrap();
+    let unit = |from: u64, to: u64, kernel: u64, groups: u64| {
+        from * to * kernel * kernel / groups + 2 * to
+    };
+    let inverted = unit(32, 192, 1, 1) + unit(192, 192, 3, 192) + unit(192, 32, 1, 1);
+    let first = unit(3, 16, 3, 1) + unit(16, 16, 3, 1) + unit(16, 16, 5, 1);
+    let second = unit(16, 32, 3, 1) + inverted + unit(32, 32, 7, 1);
+    assert_eq!(graph.params(), first + second + 32 * 10 + 10);
+    assert_eq!(graph.depth(), 3 + 1 + 3 + 1 + 1);
+}
+
+#[test]
+fn graphs_of_nodes_sum_what_they_read_and_stack_what_they_give() {
+    let text = |output: &str| {
+        format!(
+            "genes: {{cell: {{dag: [conv, pool], nodes: [2, 4]}}}}\nnetwork:\n  input: [4, 8, 8]\n  \
+             layers:\n    - cell: {{graph: cell{output}, operations: {{conv: [conv], pool: [{{max_pool: \
+             {{kernel: 3, stride: 1, padding: 1}}}}]}}}}\n    - global_pool\n    - linear\n"
+        )
+    };
+    let build = |text: &str| {
+        let section = Section::from_text(text).unwrap();
+        let space = (ENTRY.build)(&section);
+        section.finish().unwrap_or_else(|faults| panic!("{faults}"));
+        space.unwrap()
+    };
+    let cell = "cell=0>1|0>2|1>3|2>3:conv|pool";
+    for (output, features) in [("", 4), (", output: sum", 4), (", output: concat", 8)] {
+        let space = build(&text(output));
+        contract::check(space.as_ref());
+        let graph = space.lower(&space.parse(cell).unwrap()).unwrap();
+        assert_eq!(graph.params(), 9 * 16 + features * 10 + 10, "{output}");
+        // Sums do not know the order of nodes, stacks do.
+        let hash = |text: &str| space.canonical_hash(&space.parse(text).unwrap()).unwrap();
+        let turned = hash("cell=0>1|0>2|1>3|2>3:pool|conv");
+        assert_eq!(hash(cell) == turned, features == 4, "{output}");
+    }
+}
+
+#[test]
+fn zeros_become_nodes_only_where_something_reads_them() {
+    let text = "genes: {a: bool}\nnetwork:\n  input: [4, 8, 8]\n  layers:\n    - sum: [[], [zero]]\n    \
+                - choose: {by: a, of: {'false': [zero], 'true': [relu]}}\n    - conv\n    - global_pool\n    \
+                - linear\n";
+    let section = Section::from_text(text).unwrap();
+    let space = (ENTRY.build)(&section).unwrap();
+    let nodes = |text: &str| {
+        let graph = space.lower(&space.parse(text).unwrap()).unwrap();
+        graph.nodes().iter().map(|node| node.op.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(nodes("a=false"), ["input", "zero", "conv2d", "global_avg_pool", "linear"]);
+    assert_eq!(nodes("a=true"), ["input", "relu", "conv2d", "global_avg_pool", "linear"]);
+}
+
+/// Cases of `faults.txt`: layers in one line, and all faults of the declaration.
+#[test]
+fn every_fault_of_a_network_names_its_place_and_the_way_out() {
+    let genes = "genes:\n  width: {int: [4, 8]}\n  act: {cat: [relu, none]}\n  cell: {edges: [a, b], \
+                 nodes: 3}\n  rows: {repeat: {k: {cat: [3, 5]}}, count: [1, 2]}\nnetwork:\n";
+    let cases: Vec<&str> = include_str!("faults.txt").trim().split("\n\n").collect();
+    assert!(cases.len() >= 30, "only {} cases were read", cases.len());
+    let mut failed = Vec::new();
+    for case in cases {
+        let (text, expected) = case.split_once('\n').unwrap_or((case, ""));
+        let text = text.strip_prefix("# ").expect("a case starts with `# `");
+        let found = faults(&format!("{genes}  {}\n", text.replace("\\n", "\n  ")));
+        if found != expected {
+            failed.push(format!("# {text}\n{found}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
