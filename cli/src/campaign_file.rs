@@ -1,4 +1,5 @@
-//! Reading a campaign file: size and encoding first, then every fault at once.
+//! Reading a campaign file: size and encoding first, then every fault at once, those of the files
+//! that it names included.
 //!
 //! Must not know coordinators.
 
@@ -9,11 +10,12 @@ use std::path::Path;
 use cambrian_core::spec::{CampaignSpec, MAX_SPEC_BYTES};
 
 use crate::error::CliError;
+use crate::start_files;
 
 /// A campaign file that passed every check.
 #[derive(Debug, Clone)]
 pub(crate) struct CampaignFile {
-    /// As written.
+    /// As written, except that the architectures of files stand in it, so that it is complete.
     pub(crate) text: String,
     /// As understood.
     pub(crate) spec: CampaignSpec,
@@ -32,8 +34,9 @@ pub(crate) fn read(path: &Path) -> Result<CampaignFile, CliError> {
         .read_to_end(&mut bytes)
         .map_err(CliError::io("read", path))?;
     let text = String::from_utf8(bytes).map_err(|error| not_text(path, &error))?;
-    match CampaignSpec::parse(&text) {
-        Ok(spec) => Ok(CampaignFile { text, spec }),
+    let directory = path.parent().unwrap_or(Path::new(""));
+    match CampaignSpec::parse_with_files(&text, &|file| start_files::read(directory, file)) {
+        Ok((spec, text)) => Ok(CampaignFile { text, spec }),
         Err(faults) => Err(CliError::InvalidCampaign {
             file: path.to_owned(),
             text,
@@ -70,6 +73,24 @@ mod tests {
         let error = read(&path).unwrap_err();
         let CliError::InvalidCampaign { faults, .. } = &error else { panic!("{error}") };
         assert_eq!((faults[0].line, faults[0].column), (2, 7));
+    }
+
+    #[test]
+    fn what_is_submitted_needs_no_file() {
+        let root = tempfile::tempdir().unwrap();
+        let best = "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|";
+        let front = root.path().join("front.csv");
+        std::fs::write(&front, format!("candidate,genotype\n1/1,{best}\n")).unwrap();
+        let demo = include_str!("../../configs/campaigns/fashion-mnist.yaml");
+        let path = root.path().join("a.yaml");
+        std::fs::write(&path, format!("start:\n  - from: front.csv\n{demo}")).unwrap();
+        let campaign = read(&path).unwrap();
+        std::fs::remove_file(&front).unwrap();
+        let again = CampaignSpec::parse(&campaign.text).unwrap();
+        assert_eq!(again.to_yaml(), campaign.spec.to_yaml());
+        assert!(campaign.text.ends_with(demo), "{}", campaign.text);
+        assert!(campaign.text.contains(best), "{}", campaign.text);
+        assert!(matches!(read(&path), Err(CliError::InvalidCampaign { .. })));
     }
 
     #[test]

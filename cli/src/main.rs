@@ -17,6 +17,7 @@ mod results;
 mod run;
 mod simulate;
 mod snippet;
+mod start_files;
 mod terminal;
 mod watch;
 

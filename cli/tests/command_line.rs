@@ -95,6 +95,53 @@ fn every_fault_is_shown_in_its_place() {
     );
 }
 
+const FRONT: &str = "candidate,genotype\n\
+    1/1,|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|\n\
+    1/2,|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|\n\
+    1/3,|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|\n";
+
+#[test]
+fn architectures_of_an_earlier_front_are_read_beside_the_campaign_file() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("results")).unwrap();
+    std::fs::write(root.path().join("results/front.csv"), FRONT).unwrap();
+    let text = format!("{DEMO}start:\n  - {{from: results/front.csv}}\n");
+    let file = written(root.path(), &text);
+    let resolved = run(&["validate", &file, "--resolved"]);
+    assert_eq!(code(&resolved), 0, "{}", stderr(&resolved));
+    let resolved = stdout(&resolved);
+    assert!(!resolved.contains("front.csv"), "{resolved}");
+    let starts: Vec<&str> = FRONT.lines().skip(1).take(2).map(|row| &row[4..]).collect();
+    let list = format!("start:\n- '{}'\n- '{}'\nstages:", starts[0], starts[1]);
+    assert!(resolved.replace('"', "'").contains(&list), "{resolved}");
+}
+
+#[test]
+fn a_row_that_is_no_architecture_is_shown_at_the_entry_of_its_file() {
+    let root = tempfile::tempdir().unwrap();
+    let text = format!("{DEMO}start: [{{from: front.csv, column: cell}}]\n");
+    let file = written(root.path(), &text);
+    let line = DEMO.lines().count() + 1;
+    let refused = || {
+        let output = run(&["validate", &file]);
+        assert_eq!(code(&output), 3);
+        assert!(stderr(&output).contains(&format!("--> {file}:{line}:9\n")), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let missing = refused();
+    assert!(missing.contains("start[0]: there is no file "), "{missing}");
+    let front = root.path().join("front.csv");
+    std::fs::write(&front, FRONT).unwrap();
+    let other = refused();
+    assert!(other.contains("front.csv has no column `cell`"), "{other}");
+    std::fs::write(&front, "cell\n|none~0|\n").unwrap();
+    let row = refused();
+    assert!(row.contains("start[0]: row 1 of front.csv: the genotype does not belong"), "{row}");
+    std::fs::write(&front, "").unwrap();
+    let empty = refused();
+    assert!(empty.contains("front.csv is empty"), "{empty}");
+}
+
 #[test]
 fn run_and_submit_refuse_a_faulty_campaign_before_anything_is_made() {
     let root = tempfile::tempdir().unwrap();

@@ -66,6 +66,34 @@ fn a_test_problem_is_solved_by_real_workers() {
 }
 
 #[test]
+fn a_campaign_goes_on_from_the_front_of_another() {
+    if !programs_are_built() {
+        return;
+    }
+    let first = Campaign::new(12, 0.01, "");
+    expect_code(&first.run(), 0);
+    let column = |campaign: &Campaign, table: &str, name: &str| -> Vec<String> {
+        let text = campaign.read(table);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let at = reader.headers().unwrap().iter().position(|known| known == name).unwrap();
+        reader.records().map(|row| row.unwrap()[at].to_owned()).collect()
+    };
+    let front = column(&first, "front.csv", "genotype");
+    let from = first.output().join("front.csv");
+    let start = format!("start:\n- {{from: '{}'}}\n", from.display());
+    let second = Campaign::new(20, 0.01, &start);
+    expect_code(&second.run(), 0);
+    expect_sound(&second, 20);
+    let mut given = column(&second, "candidates.csv", "genotype");
+    given.truncate(front.len());
+    assert_eq!(given, front);
+    // The same command finds its campaign again as long as the file says the same.
+    expect_code(&second.run(), 0);
+    std::fs::remove_file(&from).unwrap();
+    expect_code(&second.run(), 3);
+}
+
+#[test]
 fn models_are_fitted_beside_the_search_and_its_replay_is_the_same() {
     if !programs_are_built() {
         return;

@@ -6,8 +6,8 @@
 mod metrics;
 mod objectives;
 mod stages;
+mod start;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::document::{Place, shortened};
@@ -15,13 +15,13 @@ use super::duration::{self, Duration};
 use super::evaluator::dataset_facts;
 use super::raw::{RawBudget, RawCampaign, RawFailures, RawStagnation, RawStop};
 use super::section::Item;
+use super::start::ReadStartFile;
 use super::{
     Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, Stagnation, StopRules, spelling,
 };
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
-use crate::graph::CanonicalHash;
 use crate::objective::{Constraint, Goal};
-use crate::space::{Genotype, SPACES, SearchSpace};
+use crate::space::{SPACES, SearchSpace};
 use crate::time::Span;
 
 /// The version of the format that is read.
@@ -35,8 +35,12 @@ const MAX_EVALUATIONS: u32 = 100_000_000;
 const MAX_ATTEMPTS: u32 = 100;
 const DEFAULT_ATTEMPTS: u32 = 3;
 
-/// Reads and checks a campaign; see [`CampaignSpec::parse`].
-pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
+/// Reads and checks a campaign; see [`CampaignSpec::parse_with_files`]. The text is `None` if the
+/// campaign names no files.
+pub(super) fn parse(
+    text: &str,
+    files: &ReadStartFile<'_>,
+) -> Result<(CampaignSpec, Option<String>), Faults> {
     let root = Section::from_text(text)?;
     let raw: RawCampaign = root.read();
     check_version(&root, raw.version);
@@ -76,7 +80,8 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
     let evaluations = budget.as_ref().map(|budget| budget.evaluations);
     let start = space
         .as_ref()
-        .map_or_else(Vec::new, |space| check_start(&root, space.as_ref(), evaluations));
+        .map(|space| start::check(&root, space.as_ref(), evaluations, files))
+        .unwrap_or_default();
     if let (Some(algorithm), Some(budget)) = (&algorithm, &budget)
         && root.is_clean_at("budget")
     {
@@ -90,20 +95,22 @@ pub(super) fn parse(text: &str) -> Result<CampaignSpec, Faults> {
     root.finish()?;
     match (name, space, algorithm, budget, failures) {
         (Some(name), Some(space), Some(algorithm), Some(budget), Some(failures)) => {
-            Ok(CampaignSpec {
+            let spec = CampaignSpec {
                 name,
                 seed: raw.seed.unwrap_or(0),
                 space,
                 metrics,
                 objectives,
                 constraints,
-                start,
+                start: start.architectures,
                 algorithm,
                 stages: stages.into_iter().map(|placed| placed.value).collect(),
                 budget,
                 stop,
                 failures,
-            })
+            };
+            let written = start.with_files.map(|list| start::written_out(text, &spec, list));
+            Ok((spec, written.transpose()?))
         }
         _ => Err(Faults::single(Place { line: 1, column: 1 }.fault(
             "",
@@ -239,48 +246,6 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
     let duration = limit("duration", raw.duration);
     let slot_time = limit("slot_time", raw.slot_time);
     Some(Budget { evaluations: raw.evaluations?, duration, slot_time })
-}
-
-/// Reads `start`: genotypes in the space's notation, each of another network.
-fn check_start(
-    root: &Section<'_>,
-    space: &dyn SearchSpace,
-    evaluations: Option<u32>,
-) -> Vec<(Genotype, CanonicalHash)> {
-    let mut start: Vec<(Genotype, CanonicalHash)> = Vec::new();
-    let mut places = BTreeMap::new();
-    let items = root.items("start");
-    if evaluations.is_some_and(|evaluations| items.len() as u64 > u64::from(evaluations)) {
-        root.fault(
-            "start",
-            format!("there are {} architectures, more than evaluations", items.len()),
-            "raise `budget.evaluations`, or name fewer",
-        );
-        return start;
-    }
-    for (place, item) in (1..).zip(items) {
-        let Some(text) = item.text() else {
-            let found = item.description();
-            item.fault(format!("expected an architecture, found {found}"), "put it in quotes");
-            continue;
-        };
-        let parsed = space.parse(text);
-        let keyed = parsed.and_then(|genotype| Ok((space.canonical_hash(&genotype)?, genotype)));
-        match keyed {
-            Err(error) => item.fault(
-                error.to_string(),
-                "write it as results show it, such as the column `genotype` of a front.csv",
-            ),
-            Ok((key, genotype)) => match places.insert(key, place) {
-                Some(earlier) => item.fault(
-                    format!("is the same network as number {earlier} of the list"),
-                    "remove one of the two",
-                ),
-                None => start.push((genotype, key)),
-            },
-        }
-    }
-    start
 }
 
 /// Reads `stop`, of which the target is read already.

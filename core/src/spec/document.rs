@@ -47,6 +47,8 @@ impl Place {
 pub(super) struct Node {
     /// Where it starts.
     pub(super) place: Place,
+    /// Where it ends: one column behind its last character.
+    pub(super) end: Place,
     /// What it is.
     pub(super) content: Content,
 }
@@ -70,6 +72,17 @@ pub(super) enum Content {
     Mapping(Vec<Entry>),
 }
 
+impl Content {
+    /// Where the last value of a collection ends.
+    fn last_end(&self) -> Option<Place> {
+        match self {
+            Self::Scalar { .. } => None,
+            Self::Sequence(nodes) => nodes.last().map(|node| node.end),
+            Self::Mapping(entries) => entries.last().map(|entry| entry.value.end),
+        }
+    }
+}
+
 /// One key of a mapping with its value.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -91,7 +104,7 @@ impl Entry {
 impl Node {
     /// A mapping without keys.
     pub(super) fn empty_mapping(place: Place) -> Self {
-        Self { place, content: Content::Mapping(Vec::new()) }
+        Self { place, end: place, content: Content::Mapping(Vec::new()) }
     }
 
     /// The keys, none if this is no mapping.
@@ -290,7 +303,7 @@ impl Builder {
                     span.start.line() == span.end.line() && span.len() == characters + 2 * quotes
                 });
                 let content = Content::Scalar { text: text.into_owned(), plain, inside };
-                self.complete(Node { place, content }, anchor);
+                self.complete(Node { place, end: Place::from(span.end), content }, anchor);
             }
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
@@ -302,7 +315,7 @@ impl Builder {
                 })?;
                 self.check_depth(node.depth(), place)?;
                 self.count(node.nodes(), node.text_bytes(), place)?;
-                self.complete(node, 0);
+                self.complete(Node { end: Place::from(span.end), ..node }, 0);
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag.is_some(), place);
@@ -318,7 +331,10 @@ impl Builder {
                         Open::Sequence(nodes) => Content::Sequence(nodes),
                         Open::Mapping { entries, .. } => Content::Mapping(entries),
                     };
-                    self.complete(Node { place: frame.place, content }, frame.anchor);
+                    // Only brackets end a collection by characters of their own.
+                    let last = content.last_end().filter(|_| span.is_empty());
+                    let end = last.unwrap_or(Place::from(span.end));
+                    self.complete(Node { place: frame.place, end, content }, frame.anchor);
                 }
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}

@@ -13,6 +13,7 @@ mod raw;
 mod resolve;
 mod section;
 mod spelling;
+mod start;
 
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
@@ -22,6 +23,7 @@ pub use evaluator::{
 pub use fault::{Fault, Faults};
 pub(crate) use section::Item;
 pub use section::Section;
+pub use start::{ReadStartFile, StartFile, StartFileError, StartRow};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,12 +127,27 @@ pub struct FailurePolicy {
 }
 
 impl CampaignSpec {
-    /// Reads and checks a campaign.
+    /// Reads and checks a campaign that is complete: one that names files is at fault.
     ///
     /// # Errors
     /// Every fault of the text, ordered by place.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        check::parse(text)
+        check::parse(text, &start::no_files).map(|(spec, _)| spec)
+    }
+
+    /// Reads and checks a campaign whose `start` may name files, which `files` reads; with it comes
+    /// the text that is complete without them, for [`Self::parse`]. It is `text` itself if no file
+    /// is named. Otherwise the list is written out where it stands, so that the lines behind it
+    /// keep their numbers; or, if its layout does not allow that, it is [`Self::to_yaml`].
+    ///
+    /// # Errors
+    /// Every fault of the text, ordered by place, those of files at the entries that name them.
+    pub fn parse_with_files(
+        text: &str,
+        files: &ReadStartFile<'_>,
+    ) -> Result<(Self, String), Faults> {
+        let (spec, written) = check::parse(text, files)?;
+        Ok((spec, written.unwrap_or_else(|| text.to_owned())))
     }
 
     /// The same campaign with another seed.

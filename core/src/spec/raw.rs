@@ -88,6 +88,15 @@ pub(super) struct RawBudget {
     pub(super) slot_time: Option<Duration>,
 }
 
+/// A file of architectures to begin with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStartFile {
+    pub(super) from: Option<String>,
+    pub(super) column: Option<String>,
+    pub(super) at_most: Option<u32>,
+}
+
 /// When a campaign ends early.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

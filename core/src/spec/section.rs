@@ -307,6 +307,16 @@ impl<'d> Item<'d> {
         matches!(&self.node.content, Content::Sequence(nodes) if nodes.is_empty())
     }
 
+    /// Whether this is a mapping.
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(&self.node.content, Content::Mapping(_))
+    }
+
+    /// Where the value begins, and one column behind where it ends.
+    pub(super) fn extent(&self) -> (Place, Place) {
+        (self.node.place, self.node.end)
+    }
+
     /// Whether this is a list.
     pub(crate) fn is_list(&self) -> bool {
         matches!(&self.node.content, Content::Sequence(_))
