@@ -238,7 +238,9 @@ pub(super) fn check_fits(stage: &Placed<'_, Stage>, space: &dyn SearchSpace) {
         Needs::Network if !space.has_networks() => {
             let help = match problem {
                 Some(_) => "choose `problem`, or a space of networks",
-                None => "choose `tabular`, or a space of networks",
+                None => {
+                    "choose `tabular`, or a space of networks; a declared one has them by `network`"
+                }
             };
             let reason = format!("`{name}` evaluates networks, and this space has none");
             stage.at.fault_at("evaluator", reason, help);

@@ -107,6 +107,17 @@ fn all_faults_of_a_file_come_in_one_go_ordered_by_place() {
 }
 
 #[test]
+fn training_needs_a_space_whose_genes_build_networks() {
+    let blocks = example::file("blocks.yaml");
+    CampaignSpec::parse(&blocks).unwrap_or_else(|faults| panic!("{faults}"));
+    let (genes, rest) = blocks.split_once("  network:\n").unwrap();
+    let (_, rest) = rest.split_once("\nobjectives:").unwrap();
+    let found = messages(&format!("{genes}\nobjectives:{rest}"));
+    let expected = "`train` evaluates networks, and this space has none";
+    assert!(found.iter().any(|message| message.contains(expected)), "{found:?}");
+}
+
+#[test]
 fn what_is_no_campaign_is_refused() {
     for text in ["", "\n\n", "# only a comment\n", "---\n...\n"] {
         assert_eq!(messages(text).len(), 1, "{text:?}");
