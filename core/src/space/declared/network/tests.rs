@@ -6,7 +6,7 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 
 use super::super::ENTRY;
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use crate::space::{SPACES, SearchSpace, contract};
 use crate::spec::Section;
 
@@ -151,6 +151,14 @@ fn zeros_become_nodes_only_where_something_reads_them() {
     };
     assert_eq!(nodes("a=false"), ["input", "zero", "conv2d", "global_avg_pool", "linear"]);
     assert_eq!(nodes("a=true"), ["input", "relu", "conv2d", "global_avg_pool", "linear"]);
+    // Two readers of the same zeros read one node.
+    let text = text
+        .replace("    - conv\n", "    - sum: [[zero, conv], [zero, {max_pool: {kernel: 1}}]]\n");
+    let section = Section::from_text(&text).unwrap();
+    let space = (ENTRY.build)(&section).unwrap();
+    let graph = space.lower(&space.parse("a=true").unwrap()).unwrap();
+    let zeros = graph.nodes().iter().filter(|node| node.op == Op::Zero).count();
+    assert_eq!(zeros, 1);
 }
 
 /// Cases of `faults.txt`: layers in one line, and all faults of the declaration.
