@@ -193,24 +193,7 @@ impl<'d> Section<'d> {
 
     /// The elements of the list at `key`: none if it is absent, or no list, which is a fault.
     pub(crate) fn items(&self, key: &str) -> Vec<Item<'_>> {
-        let Some(list) = self.item(key) else { return Vec::new() };
-        let Content::Sequence(nodes) = &list.node.content else {
-            self.fault(
-                key,
-                format!("expected a list, found {}", list.node.description()),
-                "start each element with `- ` on a line of its own, or write `[a, b]`",
-            );
-            return Vec::new();
-        };
-        nodes
-            .iter()
-            .enumerate()
-            .map(|(index, node)| Item {
-                node,
-                path: format!("{}[{index}]", list.path),
-                faults: Rc::clone(&self.faults),
-            })
-            .collect()
+        self.item(key).and_then(|list| list.elements()).unwrap_or_default()
     }
 
     /// The same section without `key`, which someone else has read.

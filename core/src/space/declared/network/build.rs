@@ -99,12 +99,17 @@ impl<'a> Building<'a> {
         layers.iter().try_fold(input, |value, layer| self.layer(layer, value, locals))
     }
 
-    fn layer(&mut self, layer: &'a Layer, input: Value, locals: &mut Locals<'a>) -> Built<Value> {
-        let here = |reason: String| (Some(layer.place), reason);
+    fn count_step(&mut self) -> Result<(), String> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(here(format!("the network has more than {MAX_STEPS} layers")));
+            return Err(format!("the network has more than {MAX_STEPS} layers"));
         }
+        Ok(())
+    }
+
+    fn layer(&mut self, layer: &'a Layer, input: Value, locals: &mut Locals<'a>) -> Built<Value> {
+        let here = |reason: String| (Some(layer.place), reason);
+        self.count_step().map_err(here)?;
         let shape = self.shape(input);
         match &layer.kind {
             Kind::Apply(Operation::Zero, _) => Ok(Value::Zeros(match input {
@@ -131,10 +136,8 @@ impl<'a> Building<'a> {
                 let times = self.environment.count(times, locals, shape).map_err(here)?;
                 let mut value = input;
                 for nth in 0..times {
-                    self.steps += 1;
-                    if self.steps > MAX_STEPS {
-                        return Err(here(format!("the network has more than {MAX_STEPS} layers")));
-                    }
+                    // Empty rounds count, so that a huge number of them ends as well.
+                    self.count_step().map_err(here)?;
                     locals.push_number(nth.into());
                     let built = self.sequence(body, value, locals);
                     locals.pop();

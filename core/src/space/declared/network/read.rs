@@ -158,7 +158,6 @@ struct Reader<'d, 'a> {
 impl<'d, 'a> Reader<'d, 'a> {
     /// The layers of a list; those with faults are left out.
     fn layers(&mut self, item: &Item<'d>, locals: &[Local<'a>]) -> Vec<Layer> {
-        // A key without a value is an empty list, as in `skip:`.
         let Some(elements) = item.elements() else { return Vec::new() };
         if self.depth >= MAX_DEPTH {
             item.fault("layers are nested too deeply here", format!("keep it to {MAX_DEPTH}"));
