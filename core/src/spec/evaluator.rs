@@ -5,10 +5,12 @@
 
 mod dataset;
 mod problem;
+mod proxies;
 mod synthetic;
 mod tabular;
 mod train;
 
+pub use proxies::{PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes};
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::TabularSettings;
 pub use train::{
@@ -64,7 +66,7 @@ pub struct CheckedSettings {
 
 /// Every evaluator that a stage can name.
 pub const EVALUATORS: &[EvaluatorEntry] =
-    &[train::ENTRY, synthetic::ENTRY, tabular::ENTRY, problem::ENTRY];
+    &[train::ENTRY, proxies::ENTRY, synthetic::ENTRY, tabular::ENTRY, problem::ENTRY];
 
 /// The settings as the JSON object that an evaluator reads.
 fn to_json(settings: &impl serde::Serialize) -> serde_json::Value {

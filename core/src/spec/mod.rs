@@ -17,8 +17,8 @@ mod start;
 
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
-    EvaluatorEntry, LatencySettings, Needs, Precision, SyntheticFaults, SyntheticSettings,
-    TabularSettings, TrainSettings,
+    EvaluatorEntry, LatencySettings, Needs, PROXIES, Precision, ProxyEntry, ProxyPrecision,
+    ProxySettings, ProxySizes, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings,
 };
 pub use fault::{Fault, Faults};
 pub(crate) use section::Item;

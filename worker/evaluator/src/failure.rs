@@ -24,6 +24,14 @@ pub enum EvaluationError {
     /// The assignment contradicts itself or this evaluator; no node could run it.
     #[error("{0}")]
     Invalid(String),
+    /// A metric has no meaning for the network.
+    #[error("{metric} does not apply: {reason}")]
+    NotApplicable {
+        /// The metric that was asked for.
+        metric: &'static str,
+        /// What of the network it needs.
+        reason: String,
+    },
     /// This node lacks something, such as a dataset.
     #[error("{0}")]
     BadNode(String),
@@ -57,7 +65,7 @@ impl EvaluationError {
         let kind = match self {
             Self::OutOfMemory(_) => FailureKind::OutOfMemory,
             Self::NonFinite(_) => FailureKind::NonFinite,
-            Self::Invalid(_) => FailureKind::Invalid,
+            Self::Invalid(_) | Self::NotApplicable { .. } => FailureKind::Invalid,
             Self::BadNode(_) => FailureKind::BadNode,
             Self::Stopped => FailureKind::Preempted,
             Self::Crash(_) => FailureKind::Crash,

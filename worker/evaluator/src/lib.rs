@@ -1,4 +1,4 @@
-//! The evaluator: trains a network that arrives as a graph and measures it.
+//! The evaluator: scores, trains and measures a network that arrives as a graph.
 //!
 //! The only package that knows libtorch. It speaks length-delimited protobuf over its standard
 //! streams with the worker that started it ([`serve`]); it must not know sockets, the coordinator,
@@ -12,5 +12,6 @@ pub mod introspectability;
 pub mod measure;
 pub mod network;
 pub mod pipe;
+pub mod proxy;
 pub mod serve;
 pub mod train;

@@ -31,6 +31,10 @@ pub enum Randomness {
     Augmentation = 2,
     /// Pauses before energy readings.
     Phases = 3,
+    /// Networks after the first, where a score is averaged over several.
+    Repeats = 4,
+    /// Images and changes of images that are noise: this stream and all after it.
+    Noise = 5,
 }
 
 impl Randomness {

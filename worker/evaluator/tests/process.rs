@@ -59,7 +59,7 @@ impl Evaluator {
         loop {
             match receive(&mut self.output) {
                 Some(evaluator_message::Message::Progress(progress)) => {
-                    assert!(progress.metrics.contains_key("accuracy"));
+                    assert!(!progress.metrics.is_empty());
                     steps.push(progress.step);
                 }
                 Some(evaluator_message::Message::Ended(ended)) => return (ended, steps),
@@ -117,11 +117,11 @@ fn write_dataset(base: &Path) {
     for (part, count) in [("train", 120u32), ("t10k", 20)] {
         let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
         let mut pixels = Vec::new();
-        for &label in &labels {
+        for (sample, &label) in (0u32..).zip(&labels) {
             for place in 0..28 * 28u32 {
                 let column = place % 28;
                 let bright = (u32::from(label) * 2 + 3..u32::from(label) * 2 + 7).contains(&column);
-                pixels.push(if bright { 250 } else { (place * 37 % 50) as u8 });
+                pixels.push(if bright { 250 } else { ((place * 37 + sample * 13) % 53) as u8 });
             }
         }
         let idx = |dimensions: &[u32], bytes: &[u8]| {
@@ -238,6 +238,115 @@ fn a_seed_gives_the_same_accuracy_in_every_process() {
         evaluator.measured().iter().map(|m| m.value.to_bits()).collect::<Vec<_>>()
     };
     assert_eq!(run(), run());
+}
+
+const PROXIES: [&str; 17] = [
+    "grad_norm",
+    "plain",
+    "snip",
+    "grasp",
+    "synflow",
+    "fisher",
+    "jacob_cov",
+    "naswot",
+    "linear_regions",
+    "ntk_condition",
+    "zen",
+    "zico",
+    "grad_sign",
+    "knas_mgm",
+    "knas_mgm_code",
+    "jacobian_mean_square",
+    "jacobian_condition",
+];
+
+fn scoring(seed: u64, settings: &Value, measures: &[&str]) -> Assignment {
+    let mut assignment = Assignment { seed, ..assignment(1, settings, measures) };
+    let stage = assignment.stage.as_mut().unwrap();
+    stage.evaluator = "proxies".to_owned();
+    stage.dataset.clear();
+    assignment
+}
+
+#[test]
+fn proxies_score_a_network_on_images_or_on_noise() {
+    let base = tempfile::tempdir().unwrap();
+    write_dataset(base.path());
+    let mut evaluator = Evaluator::start(base.path());
+    let capabilities = evaluator.hello.capabilities.clone().unwrap();
+    let offer = capabilities.evaluators.iter().find(|offer| offer.name == "proxies").unwrap();
+    assert_eq!(offer.metrics.len(), PROXIES.len());
+    let sizes = json!({
+        "zico": {"batch_size": 32}, "ntk_condition": {"batch_size": 8}, "zen": {"repeats": 3},
+        "naswot": {"batch_size": 16, "repeats": 2}, "linear_regions": {"batch_size": 100},
+    });
+    for dataset in [Value::Null, json!("fashion-mnist")] {
+        let settings = json!({"dataset": dataset, "sizes": sizes});
+        let mut scores = |seed| {
+            evaluator.evaluate(scoring(seed, &settings, &PROXIES));
+            let (ended, steps) = evaluator.ended();
+            let measured = match ended.outcome.unwrap().outcome.unwrap() {
+                outcome::Outcome::Measured(measured) => measured.measurements,
+                outcome::Outcome::Failed(failure) => panic!("after {steps:?}: {failure:?}"),
+            };
+            // One step for each score and repeat.
+            assert_eq!(steps, (1..=17 + 2 + 1 + 2 + 2).collect::<Vec<_>>());
+            measured
+        };
+        let first = scores(7);
+        let mut names: Vec<_> = first.iter().map(|m| m.metric.as_str()).collect();
+        names.sort_unstable();
+        let mut expected = PROXIES;
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        for measurement in &first {
+            assert_eq!(measurement.provenance.as_ref(), offer.metrics.get(&measurement.metric));
+            let repeated = ["zen", "naswot", "ntk_condition", "linear_regions"];
+            let has_spread = repeated.contains(&measurement.metric.as_str());
+            assert_eq!(measurement.spread.is_some(), has_spread, "{measurement:?}");
+        }
+        assert_eq!(scores(7), first);
+        assert_ne!(scores(8), first);
+    }
+}
+
+#[test]
+fn scores_that_are_no_numbers_or_have_no_meaning_are_failures_of_their_kind() {
+    let base = tempfile::tempdir().unwrap();
+    write_dataset(base.path());
+    let mut evaluator = Evaluator::start(base.path());
+    let mut linear = GraphBuilder::new(IMAGE);
+    let flat = linear.add(Op::Flatten, &[linear.input()]).unwrap();
+    let output = linear.add(Op::Linear { out_features: 10, bias: false }, &[flat]).unwrap();
+    let linear = linear.finish(output).unwrap();
+    let images = |batch_size: u32| json!({"dataset": "fashion-mnist", "sizes": {"naswot": {"batch_size": batch_size}}});
+    let mut narrow = GraphBuilder::new(IMAGE);
+    let flat = narrow.add(Op::Flatten, &[narrow.input()]).unwrap();
+    let hidden = narrow.add(Op::Linear { out_features: 2, bias: false }, &[flat]).unwrap();
+    let active = narrow.add(Op::Relu, &[hidden]).unwrap();
+    let output = narrow.add(Op::Linear { out_features: 10, bias: false }, &[active]).unwrap();
+    let narrow = narrow.finish(output).unwrap();
+    use FailureKind::{Invalid, NonFinite};
+    let of_graph = |graph: &Graph| Assignment {
+        graph: Some(graph.into()),
+        ..scoring(1, &images(40), &["naswot"])
+    };
+    let cases = [
+        (of_graph(&linear), Invalid, "no ReLU"),
+        // Two units have four patterns, so those of 40 images cannot all differ.
+        (of_graph(&narrow), NonFinite, "`naswot` of the network is -inf"),
+        (scoring(1, &images(101), &["naswot"]), Invalid, "reads 101 training images"),
+        (scoring(1, &json!({"dataset": "imagenet"}), &["snip"]), Invalid, "imagenet"),
+        (scoring(1, &json!({"batch": 1}), &["snip"]), Invalid, "batch"),
+        (scoring(1, &json!({}), &["accuracy"]), Invalid, "`accuracy`"),
+    ];
+    for (assignment, kind, text) in cases {
+        evaluator.evaluate(assignment);
+        let (found, message) = evaluator.failure();
+        assert_eq!((found, message.contains(text)), (kind, true), "{text}: {message}");
+    }
+    evaluator.evaluate(scoring(1, &images(8), &["naswot"]));
+    assert_eq!(evaluator.measured().len(), 1);
 }
 
 #[test]

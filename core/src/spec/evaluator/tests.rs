@@ -60,6 +60,28 @@ fn the_size_of_an_unknown_data_set_is_left_to_the_worker() {
 }
 
 #[test]
+fn scores_are_measured_as_published_unless_a_campaign_says_otherwise() {
+    let text =
+        "{dataset: cifar-10, precision: f64, sizes: {zen: {repeats: 4}, zico: {batch_size: 9}}}";
+    let checked = checked("proxies", text);
+    assert_eq!(checked.dataset.as_deref(), Some("cifar-10"));
+    let settings: ProxySettings = serde_json::from_value(checked.settings).unwrap();
+    assert_eq!(settings.precision, ProxyPrecision::F64);
+    assert_eq!(settings.sizes.len(), PROXIES.len());
+    let sizes = |name: &str| settings.sizes[name];
+    let expected =
+        |batch_size, repeats| ProxySizes { batch_size: Some(batch_size), repeats: Some(repeats) };
+    assert_eq!(sizes("naswot"), expected(128, 1));
+    assert_eq!(sizes("zen"), expected(16, 4));
+    assert_eq!(sizes("zico"), expected(9, 1));
+}
+
+#[test]
+fn scores_need_no_data_set() {
+    assert_eq!(checked("proxies", "{}").dataset, None);
+}
+
+#[test]
 fn synthetic_settings_reach_the_evaluator() {
     let checked = checked("synthetic", "{seconds: 0.25, faults: {crash: 0.5, hang: 0.5}}");
     assert_eq!((checked.dataset, checked.delivers), (None, None));

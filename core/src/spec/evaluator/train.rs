@@ -193,14 +193,7 @@ fn check(section: &Section<'_>) -> Option<CheckedSettings> {
 fn check_dataset(section: &Section<'_>, settings: &mut TrainSettings) {
     section.missing("dataset", "name one that the workers offer, such as `fashion-mnist`");
     let name = settings.dataset.as_str();
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if section.contains("dataset") && (name.len() > 64 || !name.chars().all(allowed)) {
-        section.fault(
-            "dataset",
-            "is not the name of a data set",
-            "write lower-case letters, digits and `-`, at most 64, such as `fashion-mnist`",
-        );
-    }
+    check_name(section, name);
     let facts = facts(name);
     let training = facts.map_or(u32::MAX, |facts| facts.training);
     if let Some(facts) = facts {
@@ -226,6 +219,18 @@ fn check_dataset(section: &Section<'_>, settings: &mut TrainSettings) {
         if let Some(samples) = samples {
             section.check_range(key, samples, 1..=available);
         }
+    }
+}
+
+/// The form of `dataset`, where it is written.
+pub(super) fn check_name(section: &Section<'_>, name: &str) {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if section.contains("dataset") && (name.len() > 64 || !name.chars().all(allowed)) {
+        section.fault(
+            "dataset",
+            "is not the name of a data set",
+            "write lower-case letters, digits and `-`, at most 64, such as `fashion-mnist`",
+        );
     }
 }
 

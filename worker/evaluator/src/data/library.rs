@@ -1,9 +1,9 @@
-//! The datasets in memory: loaded once, split once for each combination of sizes, kept until
-//! another combination is asked for.
+//! The datasets in memory: loaded once, split once for each combination of sizes; the combinations
+//! asked for last are kept.
 //!
 //! Must not know what the splits are used for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -11,8 +11,9 @@ use cambrian_core::rng::{Purpose, stream};
 use rand::seq::SliceRandom;
 use tch::{Device, TchError, Tensor};
 
+use super::format::RawSplit;
 use super::samples::{Normalization, Samples};
-use super::{DataError, DatasetEntry, RawSplit, dataset};
+use super::{DataError, DatasetEntry, dataset};
 use crate::failure::EvaluationError;
 
 /// The seed of the permutation that holds validation samples out of the training file. One
@@ -51,9 +52,14 @@ struct Whole {
     order: Vec<i64>,
 }
 
+/// Combinations of sizes that are kept of a dataset, so that stages that take turns in one process
+/// do not split it anew each time.
+const KEPT: usize = 3;
+
 struct Shelf {
     whole: Whole,
-    splits: Option<(Sizes, Rc<Splits>)>,
+    /// The ones asked for last, latest last.
+    splits: VecDeque<(Sizes, Rc<Splits>)>,
 }
 
 /// The datasets of this process.
@@ -89,26 +95,29 @@ impl Library {
         let entry = dataset(name).map_err(|error| EvaluationError::Invalid(error.to_string()))?;
         if !self.shelves.contains_key(entry.name) {
             let whole = Whole::load(entry, &self.directories)?;
-            self.shelves.insert(entry.name, Shelf { whole, splits: None });
+            self.shelves.insert(entry.name, Shelf { whole, splits: VecDeque::new() });
         }
         let Some(shelf) = self.shelves.get_mut(entry.name) else {
             return Err(EvaluationError::Crash("a dataset vanished from memory".into()));
         };
-        match &shelf.splits {
-            Some((kept, splits)) if *kept == sizes => Ok(Rc::clone(splits)),
-            _ => {
-                let splits = Rc::new(shelf.whole.split(entry.name, sizes, self.device)?);
-                shelf.splits = Some((sizes, Rc::clone(&splits)));
-                Ok(splits)
-            }
+        let kept = shelf.splits.iter().position(|(kept, _)| *kept == sizes);
+        let found = match kept.and_then(|position| shelf.splits.remove(position)) {
+            Some(found) => found,
+            None => (sizes, Rc::new(shelf.whole.split(entry.name, sizes, self.device)?)),
+        };
+        let splits = Rc::clone(&found.1);
+        shelf.splits.push_back(found);
+        if shelf.splits.len() > KEPT {
+            shelf.splits.pop_front();
         }
+        Ok(splits)
     }
 }
 
 impl Whole {
     fn load(entry: &DatasetEntry, directories: &[PathBuf]) -> Result<Self, EvaluationError> {
         let [train, test] = entry.read(directories).map_err(|error: DataError| error)?;
-        let mut order: Vec<i64> = (0..i64::from(train.labels.dimensions[0])).collect();
+        let mut order: Vec<i64> = (0..train.labels.len() as i64).collect();
         order.shuffle(&mut stream(SPLIT_SEED, Purpose::Evaluation, 0));
         Ok(Self { train: tensors(train, entry)?, test: tensors(test, entry)?, order })
     }
@@ -149,10 +158,10 @@ impl Whole {
 
 fn tensors(raw: RawSplit, entry: &DatasetEntry) -> Result<Samples, TchError> {
     let [channels, height, width] = entry.input.map(i64::from);
-    let count = i64::from(raw.labels.dimensions[0]);
-    let images = Tensor::f_from_slice(&raw.images.bytes)?;
+    let count = raw.labels.len() as i64;
+    let images = Tensor::f_from_slice(&raw.images)?;
     Ok(Samples {
         images: images.f_view([count, channels, height, width])?,
-        labels: Tensor::f_from_slice(&raw.labels.bytes)?.f_to_kind(tch::Kind::Int64)?,
+        labels: Tensor::f_from_slice(&raw.labels)?.f_to_kind(tch::Kind::Int64)?,
     })
 }

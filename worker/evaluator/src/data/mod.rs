@@ -5,18 +5,21 @@
 //! but the sealed test accuracy asks for it. It must not know networks or metrics.
 
 pub mod augment;
+pub mod cifar;
+mod format;
 pub mod idx;
 mod library;
 pub mod samples;
 
 pub use library::{Library, Sizes, Splits};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cambrian_core::graph::Shape;
 use thiserror::Error;
 
-use idx::{Idx, IdxError};
+pub use format::FormatError;
+use format::{Format, RawSplit, Samples as SampleForm};
 
 /// A dataset that cannot be used.
 #[derive(Debug, Error)]
@@ -31,7 +34,7 @@ pub enum DataError {
     },
     /// No directory holds the dataset.
     #[error(
-        "the dataset {name} is not on this machine (looked in {looked}); run `{remedy}` or name \
+        "the dataset {name} is not on this machine (looked in {looked}); {remedy}, or name \
          its directory with CAMBRIAN_DATA",
         looked = list(.directories)
     )]
@@ -40,18 +43,18 @@ pub enum DataError {
         name: &'static str,
         /// Where it was looked for.
         directories: Vec<PathBuf>,
-        /// The command that fetches it.
+        /// How to fetch it.
         remedy: &'static str,
     },
     /// A file is absent or malformed.
-    #[error("the dataset {name} is malformed: {source} (run `{remedy}`)")]
+    #[error("the dataset {name} is malformed: {source} ({remedy})")]
     Malformed {
         /// The dataset.
         name: &'static str,
-        /// The command that fetches it.
+        /// How to fetch it.
         remedy: &'static str,
         /// What is wrong with which file.
-        source: IdxError,
+        source: FormatError,
     },
 }
 
@@ -66,25 +69,53 @@ pub struct DatasetEntry {
     pub classes: u32,
     /// The format of its files.
     format: Format,
-    /// The command that fetches it.
+    /// How to fetch it.
     remedy: &'static str,
 }
 
-/// How the files of a dataset are read.
-#[derive(Debug)]
-enum Format {
-    /// Four gzipped IDX files under MNIST's names.
-    Idx,
-}
-
 /// Every dataset that a campaign can name.
-pub const DATASETS: &[DatasetEntry] = &[DatasetEntry {
-    name: "fashion-mnist",
-    input: [1, 28, 28],
-    classes: 10,
-    format: Format::Idx,
-    remedy: "deploy/fetch-fashion-mnist",
-}];
+pub const DATASETS: &[DatasetEntry] = &[
+    DatasetEntry {
+        name: "fashion-mnist",
+        input: [1, 28, 28],
+        classes: 10,
+        format: Format::Idx,
+        remedy: "run `deploy/fetch-fashion-mnist`",
+    },
+    DatasetEntry {
+        name: "mnist",
+        input: [1, 28, 28],
+        classes: 10,
+        format: Format::Idx,
+        remedy: "put the four gzipped files of MNIST into its directory",
+    },
+    DatasetEntry {
+        name: "cifar-10",
+        input: [3, 32, 32],
+        classes: 10,
+        format: Format::Cifar {
+            train: &[
+                "data_batch_1.bin",
+                "data_batch_2.bin",
+                "data_batch_3.bin",
+                "data_batch_4.bin",
+                "data_batch_5.bin",
+            ],
+            test: "test_batch.bin",
+            labels: 1,
+        },
+        remedy: "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html into its \
+                 directory",
+    },
+    DatasetEntry {
+        name: "cifar-100",
+        input: [3, 32, 32],
+        classes: 100,
+        format: Format::Cifar { train: &["train.bin"], test: "test.bin", labels: 2 },
+        remedy: "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html into its \
+                 directory",
+    },
+];
 
 /// Where Debian's dataset packages put their files.
 const SYSTEM_DIRECTORY: &str = "/usr/share/datasets";
@@ -113,13 +144,6 @@ pub fn directories(data: Option<PathBuf>) -> Vec<PathBuf> {
     user.into_iter().chain([PathBuf::from(SYSTEM_DIRECTORY)]).collect()
 }
 
-/// Images and labels of one file pair, as they are on disk.
-#[derive(Debug)]
-pub(crate) struct RawSplit {
-    pub(crate) images: Idx,
-    pub(crate) labels: Idx,
-}
-
 impl DatasetEntry {
     /// The shape of one sample.
     #[must_use]
@@ -134,49 +158,17 @@ impl DatasetEntry {
     /// [`DataError`] if it is absent or malformed as far as the headers tell.
     pub fn check(&self, directories: &[PathBuf]) -> Result<(), DataError> {
         let directory = self.directory(directories)?;
-        for (images, labels) in self.pairs(&directory) {
-            let dimensions = self.attempt(idx::read_header(&images, 3))?;
-            self.check_images(&images, &dimensions)?;
-            let count = self.attempt(idx::read_header(&labels, 1))?;
-            self.check_labels(&labels, &count, dimensions[0])?;
-        }
-        Ok(())
+        self.format.check(&directory, self.form()).map_err(|source| self.malformed(source))
     }
 
-    /// The training and the test files, checked whole.
-    pub(crate) fn read(&self, directories: &[PathBuf]) -> Result<[RawSplit; 2], DataError> {
+    /// The training and the test samples, checked whole.
+    fn read(&self, directories: &[PathBuf]) -> Result<[RawSplit; 2], DataError> {
         let directory = self.directory(directories)?;
-        let [train, test] = self.pairs(&directory);
-        Ok([self.read_pair(&train)?, self.read_pair(&test)?])
+        self.format.read(&directory, self.form()).map_err(|source| self.malformed(source))
     }
 
-    fn read_pair(
-        &self,
-        (images_path, labels_path): &(PathBuf, PathBuf),
-    ) -> Result<RawSplit, DataError> {
-        let images = self.attempt(idx::read(images_path, 3))?;
-        self.check_images(images_path, &images.dimensions)?;
-        let labels = self.attempt(idx::read(labels_path, 1))?;
-        self.check_labels(labels_path, &labels.dimensions, images.dimensions[0])?;
-        let wrong = labels.bytes.iter().position(|&label| u32::from(label) >= self.classes);
-        if let Some(index) = wrong {
-            let (path, value) = (labels_path.clone(), labels.bytes[index]);
-            let classes = self.classes;
-            return Err(self.malformed(IdxError::Label { path, index, value, classes }));
-        }
-        Ok(RawSplit { images, labels })
-    }
-
-    /// Images and labels of training and test.
-    fn pairs(&self, directory: &Path) -> [(PathBuf, PathBuf); 2] {
-        match self.format {
-            Format::Idx => ["train", "t10k"].map(|part| {
-                (
-                    directory.join(format!("{part}-images-idx3-ubyte.gz")),
-                    directory.join(format!("{part}-labels-idx1-ubyte.gz")),
-                )
-            }),
-        }
+    fn form(&self) -> SampleForm {
+        SampleForm { input: self.input, classes: self.classes }
     }
 
     fn directory(&self, directories: &[PathBuf]) -> Result<PathBuf, DataError> {
@@ -188,35 +180,7 @@ impl DatasetEntry {
         })
     }
 
-    fn check_images(&self, path: &Path, dimensions: &[u32]) -> Result<(), DataError> {
-        let [channels, height, width] = self.input;
-        // IDX has no axis for channels; only single-channel datasets come in this format.
-        if dimensions[0] > 0 && channels == 1 && dimensions[1..] == [height, width] {
-            return Ok(());
-        }
-        Err(self.malformed(IdxError::Dimensions {
-            path: path.into(),
-            found: dimensions.to_vec(),
-            expected: format!("at least one image of [{height}, {width}]"),
-        }))
-    }
-
-    fn check_labels(&self, path: &Path, found: &[u32], images: u32) -> Result<(), DataError> {
-        if found == [images] {
-            return Ok(());
-        }
-        Err(self.malformed(IdxError::Dimensions {
-            path: path.into(),
-            found: found.to_vec(),
-            expected: format!("[{images}], one label for each image"),
-        }))
-    }
-
-    fn attempt<T>(&self, result: Result<T, IdxError>) -> Result<T, DataError> {
-        result.map_err(|source| self.malformed(source))
-    }
-
-    fn malformed(&self, source: IdxError) -> DataError {
+    fn malformed(&self, source: FormatError) -> DataError {
         DataError::Malformed { name: self.name, remedy: self.remedy, source }
     }
 }

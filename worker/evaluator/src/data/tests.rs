@@ -54,7 +54,6 @@ fn splits_are_disjoint_nested_and_kept() {
         images.unbind(0).iter().map(|image| Vec::try_from(image).unwrap()).collect()
     };
     let splits = library.splits("fashion-mnist", TINY).unwrap();
-    assert!(std::rc::Rc::ptr_eq(&splits, &library.splits("fashion-mnist", TINY).unwrap()));
     let (train, validation) = (rows(&splits.train), rows(&splits.validation));
     assert_eq!((train.len(), validation.len(), splits.test.count()), (160, 40, 20));
     assert!(train.is_disjoint(&validation));
@@ -65,6 +64,8 @@ fn splits_are_disjoint_nested_and_kept() {
     let rest = Sizes { train: None, validation: None, test: None };
     let rest = library.splits("fashion-mnist", rest).unwrap();
     assert_eq!((rest.train.count(), rest.validation.count()), (167, 33));
+    // Combinations that take turns are not split anew.
+    assert!(std::rc::Rc::ptr_eq(&splits, &library.splits("fashion-mnist", TINY).unwrap()));
 }
 
 #[test]
@@ -107,6 +108,39 @@ fn an_absent_dataset_says_where_and_what_to_do() {
     {
         assert!(error.contains(part), "{error}");
     }
+}
+
+#[test]
+fn records_of_several_files_are_one_training_set() {
+    let base = tempfile::tempdir().unwrap();
+    let directory = base.path().join("cifar-10");
+    fs::create_dir_all(&directory).unwrap();
+    let entry = dataset("cifar-10").unwrap();
+    assert!(entry.check(&[base.path().to_path_buf()]).is_err());
+    let record = |label: u8, shade: u8| [vec![label], vec![shade; 3 * 32 * 32]].concat();
+    for number in 1..=5u8 {
+        let name = format!("data_batch_{number}.bin");
+        let content = [record(number, 10 * number), record(number + 1, 11 * number)].concat();
+        fs::write(directory.join(name), content).unwrap();
+    }
+    fs::write(directory.join("test_batch.bin.gz"), gzip(&record(9, 90))).unwrap();
+    entry.check(&[base.path().to_path_buf()]).unwrap();
+    let mut library = Library::new(vec![base.path().to_path_buf()], Device::Cpu);
+    let sizes = Sizes { train: Some(9), validation: Some(1), test: None };
+    let splits = library.splits("cifar-10", sizes).unwrap();
+    let labels = |samples: &samples::Samples| Vec::<i64>::try_from(&samples.labels).unwrap();
+    let mut seen = [labels(&splits.train), labels(&splits.validation)].concat();
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2, 2, 3, 3, 4, 4, 5, 5, 6]);
+    assert_eq!(labels(&splits.test), [9]);
+    assert_eq!(splits.train.images.size(), [9, 3, 32, 32]);
+
+    fs::write(directory.join("data_batch_3.bin"), [3; 100]).unwrap();
+    let mut library = Library::new(vec![base.path().to_path_buf()], Device::Cpu);
+    let error = library.splits("cifar-10", sizes).unwrap_err();
+    assert!(matches!(error, EvaluationError::BadNode(_)), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("data_batch_3.bin") && text.contains("kriz"), "{text}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! A new evaluator is one file and one line in [`EVALUATORS`]. It must not know the pipe; stops
 //! arrive and progress leaves through [`Supervision`].
 
+mod assigned;
+mod proxies;
 mod trained;
 
 use std::collections::BTreeMap;
@@ -40,7 +42,7 @@ pub trait Evaluator: Sync {
 }
 
 /// Every evaluator of this process.
-pub const EVALUATORS: &[&dyn Evaluator] = &[&trained::Trained];
+pub const EVALUATORS: &[&dyn Evaluator] = &[&trained::Trained, &proxies::Proxies];
 
 /// What evaluations run on; kept warm between assignments.
 pub struct Machine {

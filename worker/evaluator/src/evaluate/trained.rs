@@ -12,8 +12,9 @@ use cambrian_core::objective::{Measurement, MetricName, Provenance};
 use cambrian_core::spec::{Precision, TrainSettings};
 use tch::{Kind, Tensor};
 
+use super::assigned::{check_images, check_memory, graph, settings};
 use super::{Evaluator, Machine, Supervision};
-use crate::data::{DatasetEntry, Sizes, Splits, dataset};
+use crate::data::{Sizes, Splits, dataset};
 use crate::failure::EvaluationError;
 use crate::introspectability::introspectability;
 use crate::measure::{energy, latency};
@@ -54,14 +55,11 @@ impl Evaluator for Trained {
         machine: &mut Machine,
         supervision: &mut Supervision<'_>,
     ) -> Result<Vec<Measurement>, EvaluationError> {
-        let settings = settings(assignment)?;
+        let settings: TrainSettings = settings(assignment, self.name())?;
         let asked = |metric: &str| assignment.stage.measures.iter().any(|m| m.as_str() == metric);
-        let graph = assignment.graph.as_deref().ok_or_else(|| {
-            let reason = "the assignment has no network, and this evaluator trains one";
-            EvaluationError::Invalid(reason.to_owned())
-        })?;
-        check_network(graph, &settings)?;
-        check_memory(graph, machine.device.memory_bytes)?;
+        let graph = graph(assignment, "trains one")?;
+        check_images(graph, &settings.dataset)?;
+        check_memory(graph, TRAINING_BYTES_PER_PARAMETER, machine.device.memory_bytes)?;
 
         let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY].into_iter().any(asked);
         let splits = match trains {
@@ -216,17 +214,6 @@ fn provenance(metric: &str, machine: &Machine) -> Provenance {
     Provenance { source: source.into(), device_class: class.into() }
 }
 
-fn settings(assignment: &Assignment) -> Result<TrainSettings, EvaluationError> {
-    serde::Deserialize::deserialize(assignment.stage.settings.as_ref()).map_err(
-        |error: serde_json::Error| {
-            EvaluationError::Invalid(format!(
-                "the settings of stage `{}` are not those of the evaluator `train`: {error}",
-                assignment.stage.name
-            ))
-        },
-    )
-}
-
 fn sizes(settings: &TrainSettings) -> Sizes {
     let count = |samples: Option<u32>| samples.map(|samples| samples as usize);
     Sizes {
@@ -240,39 +227,4 @@ fn kind(precision: Precision) -> Kind {
     match precision {
         Precision::F32 => Kind::Float,
     }
-}
-
-fn check_network(graph: &Graph, settings: &TrainSettings) -> Result<(), EvaluationError> {
-    let entry: &DatasetEntry =
-        dataset(&settings.dataset).map_err(|error| EvaluationError::Invalid(error.to_string()))?;
-    if graph.input_shape() != entry.shape() {
-        return Err(EvaluationError::Invalid(format!(
-            "the network takes {}, but images of {} are {}",
-            graph.input_shape(),
-            entry.name,
-            entry.shape()
-        )));
-    }
-    let classes = Shape::Vector { features: entry.classes };
-    if graph.output_shape() != classes {
-        return Err(EvaluationError::Invalid(format!(
-            "the network puts out {}, but {} has {} classes",
-            graph.output_shape(),
-            entry.name,
-            entry.classes
-        )));
-    }
-    Ok(())
-}
-
-/// Refuses weights that cannot fit before they are drawn, rather than being killed half-way.
-fn check_memory(graph: &Graph, memory_bytes: u64) -> Result<(), EvaluationError> {
-    let needed = graph.params().saturating_mul(TRAINING_BYTES_PER_PARAMETER);
-    if memory_bytes > 0 && needed > memory_bytes {
-        return Err(EvaluationError::OutOfMemory(format!(
-            "training {} parameters needs at least {needed} bytes, the device has {memory_bytes}",
-            graph.params()
-        )));
-    }
-    Ok(())
 }

@@ -19,6 +19,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::failure::EvaluationError;
+use init::Fan;
+pub use init::Initialization;
+pub(crate) use init::normal;
 use plan::{Plan, Step};
 
 /// The share of a new batch in the running statistics of batch normalisation, PyTorch's default.
@@ -33,6 +36,8 @@ pub enum Mode {
     Train,
     /// Inference: running statistics.
     Evaluate,
+    /// Batch normalisation passes its input on, as if it were not there.
+    Unnormalized,
 }
 
 /// How feature maps lie in memory. libtorch carries a convolution's layout from its weight to its
@@ -55,6 +60,12 @@ enum Parameters {
     Normalization { scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor },
 }
 
+/// How initial weights are drawn.
+struct Draw<'a> {
+    initialization: Initialization,
+    generator: &'a mut Stream,
+}
+
 /// A network with its weights on one device.
 pub struct Network {
     plan: Plan,
@@ -64,13 +75,27 @@ pub struct Network {
 }
 
 impl Network {
+    /// The network of `graph` with PyTorch's default weights drawn from `generator`.
+    ///
+    /// # Errors
+    /// As [`Self::initialized`].
+    pub fn new(
+        graph: &Graph,
+        generator: &mut Stream,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self, EvaluationError> {
+        Self::initialized(graph, Initialization::Uniform, generator, device, kind)
+    }
+
     /// The network of `graph` with initial weights drawn from `generator`.
     ///
     /// # Errors
     /// [`EvaluationError::OutOfMemory`] if the weights do not fit the device,
     /// [`EvaluationError::Invalid`] if nothing on the way to the output can be trained.
-    pub fn new(
+    pub fn initialized(
         graph: &Graph,
+        initialization: Initialization,
         generator: &mut Stream,
         device: Device,
         kind: Kind,
@@ -78,7 +103,8 @@ impl Network {
         let plan = Plan::new(graph);
         let mut network = Self { plan, parameters: Vec::new(), store: VarStore::new(device), kind };
         for position in 0..network.plan.steps.len() {
-            let parameters = network.create(&network.plan.steps[position], graph, generator)?;
+            let step = &network.plan.steps[position];
+            let parameters = network.create(step, graph, initialization, generator)?;
             network.parameters.push(parameters);
         }
         if network.store.trainable_variables().is_empty() {
@@ -93,6 +119,62 @@ impl Network {
     #[must_use]
     pub fn store(&self) -> &VarStore {
         &self.store
+    }
+
+    /// The `weight` of every convolution and linear layer, in the order of execution; neither
+    /// biases nor what batch normalisation learns.
+    #[must_use]
+    pub fn weights(&self) -> Vec<Tensor> {
+        let weight = |parameters: &Parameters| match parameters {
+            Parameters::Weighted { weight, .. } => Some(weight.shallow_clone()),
+            _ => None,
+        };
+        self.parameters.iter().filter_map(weight).collect()
+    }
+
+    /// As [`Self::weights`], with the scales of batch normalisation, which PyTorch calls `weight`
+    /// as well.
+    #[must_use]
+    pub fn weights_and_scales(&self) -> Vec<Tensor> {
+        let weight = |parameters: &Parameters| match parameters {
+            Parameters::Weighted { weight, .. } => Some(weight.shallow_clone()),
+            Parameters::Normalization { scale, .. } => Some(scale.shallow_clone()),
+            Parameters::None => None,
+        };
+        self.parameters.iter().filter_map(weight).collect()
+    }
+
+    /// Everything that can be trained, in the order of execution; of a layer the weight first.
+    #[must_use]
+    pub fn trainable(&self) -> Vec<Tensor> {
+        let tensors = |parameters: &Parameters| match parameters {
+            Parameters::None => vec![],
+            Parameters::Weighted { weight, bias } => {
+                std::iter::once(weight).chain(bias).map(Tensor::shallow_clone).collect()
+            }
+            Parameters::Normalization { scale, shift, .. } => {
+                vec![scale.shallow_clone(), shift.shallow_clone()]
+            }
+        };
+        self.parameters.iter().flat_map(tensors).collect()
+    }
+
+    /// The running variance of each batch normalisation, `[channels]`.
+    #[must_use]
+    pub fn running_variances(&self) -> Vec<Tensor> {
+        let variance = |parameters: &Parameters| match parameters {
+            Parameters::Normalization { variance, .. } => Some(variance.shallow_clone()),
+            _ => None,
+        };
+        self.parameters.iter().filter_map(variance).collect()
+    }
+
+    /// Whether weights take part in gradients. Without, a backward pass to the input costs no more
+    /// than it has to.
+    pub fn track_weights(&self, track: bool) {
+        for tensor in self.trainable() {
+            let _ = tensor.set_requires_grad(track);
+        }
     }
 
     /// The type of its numbers.
@@ -172,20 +254,23 @@ impl Network {
         &self,
         step: &Step,
         graph: &Graph,
+        initialization: Initialization,
         generator: &mut Stream,
     ) -> Result<Parameters, EvaluationError> {
         let node = graph.node(step.node);
         let Some(&source) = node.inputs.first() else { return Ok(Parameters::None) };
         let input = graph.node(source).shape;
+        let mut draw = Draw { initialization, generator };
         match step.op {
             Op::Conv2d { out_channels, window, groups, bias, .. } => {
                 let (out, side) = (i64::from(out_channels), i64::from(window.kernel));
                 let inward = i64::from(channels(input) / groups);
-                self.weighted(step.node, &[out, inward, side, side], bias, generator)
+                let dimensions = [out, inward, side, side];
+                self.weighted(step.node, &dimensions, bias, &mut draw)
             }
             Op::Linear { out_features, bias } => {
                 let dimensions = [i64::from(out_features), i64::from(channels(input))];
-                self.weighted(step.node, &dimensions, bias, generator)
+                self.weighted(step.node, &dimensions, bias, &mut draw)
             }
             Op::BatchNorm => self.normalization(step.node, i64::from(channels(input))),
             _ => Ok(Parameters::None),
@@ -197,17 +282,23 @@ impl Network {
         node: NodeId,
         dimensions: &[i64],
         bias: bool,
-        generator: &mut Stream,
+        draw: &mut Draw<'_>,
     ) -> Result<Parameters, EvaluationError> {
-        let fan_in: i64 = dimensions[1..].iter().product();
-        let mut draw = |dimensions: &[i64]| -> Result<Tensor, TchError> {
-            let count = dimensions.iter().product::<i64>() as usize;
-            let values = init::uniform(generator, count, fan_in as u64);
+        let receptive: i64 = dimensions[2..].iter().product();
+        let [inward, outward] = [1, 0].map(|axis| (dimensions[axis] * receptive) as u64);
+        let fan = Fan { inward, outward };
+        let Draw { initialization, generator } = draw;
+        let tensor = |values: Vec<f32>, dimensions: &[i64]| -> Result<Tensor, TchError> {
             Tensor::f_from_slice(&values)?.f_view(dimensions)?.f_to_kind(self.kind)
         };
-        let weight = self.register(node, "weight", draw(dimensions)?, true)?;
+        let count = dimensions.iter().product::<i64>() as usize;
+        let values = initialization.weights(generator, count, fan);
+        let weight = self.register(node, "weight", tensor(values, dimensions)?, true)?;
         let bias = match bias {
-            true => Some(self.register(node, "bias", draw(&dimensions[..1])?, true)?),
+            true => {
+                let values = initialization.biases(generator, dimensions[0] as usize, fan);
+                Some(self.register(node, "bias", tensor(values, &dimensions[..1])?, true)?)
+            }
             false => None,
         };
         Ok(Parameters::Weighted { weight, bias })
@@ -266,6 +357,7 @@ fn compute(
         (Op::Linear { .. }, Parameters::Weighted { weight, bias }) => {
             value(0)?.f_linear(weight, bias.as_ref())?
         }
+        (Op::BatchNorm, _) if mode == Mode::Unnormalized => value(0)?.shallow_clone(),
         (Op::BatchNorm, Parameters::Normalization { scale, shift, mean, variance }) => value(0)?
             .f_batch_norm(
                 Some(scale),

@@ -1,0 +1,59 @@
+//! `jacobian_mean_square` and `jacobian_condition`: the singular values of the Jacobian of logits
+//! with respect to the image, averaged over images. Under dynamical isometry all are near 1 (mean
+//! field theory; the reading of arXiv 2307.02263 is experimental).
+//!
+//! The mean of the squares, and the largest over the smallest that is not 0 by rounding. Apply to
+//! every network.
+
+use tch::{Kind, Tensor};
+
+use super::Probe;
+use crate::failure::EvaluationError;
+use crate::network::Mode;
+
+/// Singular values below this share of the largest are rounding.
+const NOTHING: f64 = 1e-7;
+
+/// `jacobian_mean_square`.
+pub(super) fn mean_square(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
+    average(probe, |values| {
+        values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64
+    })
+}
+
+/// `jacobian_condition`.
+pub(super) fn condition(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
+    average(probe, |values| {
+        let largest = values.iter().copied().fold(0.0, f64::max);
+        let present = values.iter().copied().filter(|value| *value > NOTHING * largest);
+        largest / present.fold(f64::INFINITY, f64::min)
+    })
+}
+
+/// The mean over images of a function of the image's singular values.
+fn average(probe: &Probe<'_>, of: impl Fn(&[f64]) -> f64) -> Result<f64, EvaluationError> {
+    let jacobians = jacobians(probe)?;
+    let (_, values, _) = jacobians.f_svd(true, false)?;
+    let (images, count) = (values.size()[0], values.size()[1].max(1) as usize);
+    let values = Vec::<f64>::try_from(values.f_contiguous()?.f_view([-1])?)?;
+    Ok(values.chunks(count).map(of).sum::<f64>() / images as f64)
+}
+
+/// `[images, classes, values of an image]`, 64-bit.
+fn jacobians(probe: &Probe<'_>) -> Result<Tensor, EvaluationError> {
+    let (images, _) = probe.batch(0)?;
+    let network = probe.network()?;
+    network.track_weights(false);
+    let images = images.f_detach()?.set_requires_grad(true);
+    let logits = network.forward(&images, Mode::Train)?;
+    let classes = logits.size()[1];
+    let mut rows = Vec::with_capacity(classes as usize);
+    for class in 0..classes {
+        probe.check()?;
+        let sum = logits.f_select(1, class)?.f_sum(None)?;
+        let keep = class + 1 < classes;
+        let gradient = Tensor::f_run_backward(&[sum], &[&images], keep, false)?;
+        rows.push(gradient[0].f_flatten(1, -1)?);
+    }
+    Ok(Tensor::f_stack(&rows, 1)?.f_to_kind(Kind::Double)?)
+}
