@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Verify(JournalArguments),
     /// Derive populations and fronts again from a journal and compare. Needs no coordinator.
     Replay(JournalArguments),
+    /// Say how well scores order candidates as a metric does, from files of results. Needs no
+    /// coordinator.
+    Correlate(CorrelateArguments),
     /// List the workers of a coordinator.
     Workers,
     /// Show what a campaign file can name.
@@ -219,7 +222,7 @@ pub(crate) enum Format {
     Table,
     /// One JSON object.
     Json,
-    /// One header line, one line a candidate.
+    /// One header line, one line a row.
     Csv,
 }
 
@@ -309,6 +312,56 @@ pub(crate) struct JournalArguments {
     /// The output directory of a `cambrian run`.
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// Arguments of `correlate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CorrelateArguments {
+    /// The scores: a candidates.csv, or another CSV or CSV.gz with a header row.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The column that scores are compared with.
+    #[arg(long, value_name = "COLUMN", default_value = "accuracy_percent")]
+    pub(crate) target: String,
+    /// A column to compare; may be repeated [default: all metrics, or all columns of numbers].
+    #[arg(long = "score", value_name = "COLUMN")]
+    pub(crate) scores: Vec<String>,
+    /// A table with more columns, such as the target; several are joined by the one column that they
+    /// share.
+    #[arg(long = "table", value_name = "FILE")]
+    pub(crate) tables: Vec<PathBuf>,
+    /// The columns by which rows of FILE and of the tables belong together [default:
+    /// genotype=genotype].
+    #[arg(long = "match", value_name = "LEFT=RIGHT", value_parser = two_columns)]
+    pub(crate) matched: Option<(String, String)>,
+    /// The share of rows with the best target that is looked at by itself, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub(crate) top: f64,
+    /// Smaller targets are better.
+    #[arg(long)]
+    pub(crate) lower_is_better: bool,
+    /// How to write the correlations [default: table].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Draw every score against the target into this SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Draw every score against the target into this PNG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
+}
+
+fn two_columns(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
+            Ok((left.to_owned(), right.to_owned()))
+        }
+        _ => Err("write two columns, such as `genotype=arch_str`".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    number_within(text, 0.0, 100.0)
 }
 
 /// The tables of the reference.

@@ -15,6 +15,7 @@ mod output;
 mod present;
 mod results;
 mod run;
+mod sheet;
 mod simulate;
 mod snippet;
 mod start_files;

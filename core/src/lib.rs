@@ -12,6 +12,7 @@ pub mod graph;
 pub mod id;
 pub mod objective;
 pub mod pareto;
+pub mod rank_correlation;
 pub mod rng;
 pub mod simulation;
 pub mod space;

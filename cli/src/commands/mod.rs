@@ -3,6 +3,7 @@
 //! Must not compute anything that `present` or `figure` could.
 
 mod candidates;
+mod correlate;
 mod explain;
 mod front;
 mod journal;
@@ -59,6 +60,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
         Command::Cancel(given) => steer::cancel(&context, &given.campaign).await,
         Command::Verify(given) => journal::verify(&context, &given),
         Command::Replay(given) => journal::replay(&context, &given),
+        Command::Correlate(given) => correlate::run(&context, &given),
         Command::Workers => list::workers(&context).await,
         Command::Reference(given) => reference::run(&context, given.table),
         Command::Completions(given) => completions(&context, &given),

@@ -5,6 +5,7 @@
 
 mod axis;
 pub(crate) mod convergence;
+pub(crate) mod correlation;
 pub(crate) mod front;
 mod history;
 pub(crate) mod hypervolume;

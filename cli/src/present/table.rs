@@ -95,6 +95,51 @@ fn metric_cells(metric: &Metric, candidates: &[&Candidate]) -> Vec<String> {
     parts.iter().map(cell).collect()
 }
 
+/// How one score orders rows: their number, Spearman's and Kendall's correlation, NaN where there is
+/// none.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CorrelationRow {
+    pub(crate) score: String,
+    /// Over all rows.
+    pub(crate) all: [f64; 3],
+    /// The 95 % confidence interval of Spearman's over all rows.
+    pub(crate) interval: Option<(f64, f64)>,
+    /// Over the rows with the best target.
+    pub(crate) top: Option<[f64; 3]>,
+}
+
+/// Correlations of scores with a target, and those among the best `top` percent.
+pub(crate) fn correlations(rows: &[CorrelationRow], top: f64, look: Look) -> String {
+    let best = format!("best {} %", number::alone(top));
+    let headings = ["score", "rows", "Spearman", "95 %", "Kendall"].map(str::to_owned);
+    let of_best = ["rows", "Spearman", "Kendall"].map(|heading| format!("{best}: {heading}"));
+    let mut table = look.table(headings.into_iter().chain(of_best));
+    let written = |value: f64| match value.is_nan() {
+        true => "-".to_owned(),
+        false => format!("{value:.3}"),
+    };
+    for row in rows {
+        let [count, spearman, kendall] = row.all;
+        let interval = row.interval.map(|(low, high)| format!("{low:.3} to {high:.3}"));
+        let mut cells = vec![
+            row.score.clone(),
+            number::count(count as u64),
+            written(spearman),
+            interval.unwrap_or_else(|| "-".to_owned()),
+            written(kendall),
+        ];
+        match row.top {
+            Some([count, spearman, kendall]) => {
+                cells.extend([number::count(count as u64), written(spearman), written(kendall)]);
+            }
+            None => cells.extend(["-"; 3].map(str::to_owned)),
+        }
+        table.add_row(cells);
+    }
+    align_right(&mut table, 1..8);
+    text(table)
+}
+
 /// Candidates with all metrics, in the order given.
 pub(crate) fn candidates(
     metrics: &[Metric],

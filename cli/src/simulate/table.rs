@@ -1,9 +1,7 @@
-//! Tables of known evaluations from CSV files, plain or gzip: joined, checked, and turned into rows
-//! for the simulation. Must not know campaigns beyond the settings of a tabular stage.
+//! Tables of known evaluations, checked and turned into rows for the simulation. Must not know
+//! campaigns beyond the settings of a tabular stage.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use cambrian_core::objective::MetricName;
@@ -11,13 +9,10 @@ use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{LookUp, TableRow, drawn_between};
 use cambrian_core::spec::{CampaignSpec, TabularSettings};
 use cambrian_core::time::Span;
-use flate2::read::GzDecoder;
 
 use crate::arguments::SimulateArguments;
 use crate::error::CliError;
-
-/// The largest table that is read, unpacked, in bytes.
-const MAX_BYTES: u64 = 4 << 30;
+use crate::sheet::{Sheet, join};
 
 /// How long evaluations take, as `--duration` says it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,13 +58,6 @@ impl FromStr for Durations {
 
 fn span(seconds: f64) -> Span {
     Span((seconds * 1e6) as u64)
-}
-
-/// Rows of text under named columns.
-struct Sheet {
-    path: PathBuf,
-    columns: Vec<String>,
-    rows: Vec<csv::StringRecord>,
 }
 
 /// Reads the tables of a campaign whose stages all look results up.
@@ -132,95 +120,6 @@ fn settings(spec: &CampaignSpec) -> Result<TabularSettings, CliError> {
         }
     }
     all.ok_or_else(|| CliError::Internal("a campaign without stages".to_owned()))
-}
-
-impl Sheet {
-    fn read(path: &Path) -> Result<Self, CliError> {
-        let file = std::fs::File::open(path).map_err(CliError::io("read", path))?;
-        let unpacked: Box<dyn Read> = match path.extension().is_some_and(|end| end == "gz") {
-            true => Box::new(GzDecoder::new(file)),
-            false => Box::new(file),
-        };
-        let mut reader = csv::Reader::from_reader(unpacked.take(MAX_BYTES));
-        let refuse = |error: csv::Error| CliError::Usage {
-            message: format!("{}: {error}", path.display()),
-            help: "a table is CSV with a header row, every row as long as it, `.gz` or plain"
-                .to_owned(),
-        };
-        let columns = reader.headers().map_err(refuse)?.iter().map(str::to_owned).collect();
-        let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-        Ok(Self { path: path.to_owned(), columns, rows })
-    }
-
-    fn position(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|known| known == column)
-    }
-
-    fn column(&self, name: &str, asked_by: &str) -> Result<usize, CliError> {
-        self.position(name).ok_or_else(|| CliError::Usage {
-            message: format!(
-                "{} has no column `{name}`, which {asked_by} names",
-                self.path.display()
-            ),
-            help: format!("its columns are: {}", self.columns.join(", ")),
-        })
-    }
-
-    /// The number at a place; `None` where it is empty.
-    fn number(&self, row: usize, column: usize) -> Result<Option<f64>, CliError> {
-        let text = self.rows[row][column].trim();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-        number.map(Some).ok_or_else(|| CliError::Usage {
-            message: format!(
-                "{}, row {}, column `{}`: `{text}` is no finite number",
-                self.path.display(),
-                row + 1,
-                self.columns[column]
-            ),
-            help: "leave the place empty where there is no value".to_owned(),
-        })
-    }
-}
-
-/// All sheets side by side, matched by the one column that each shares with those before it.
-fn join(sheets: Vec<Sheet>) -> Result<Sheet, CliError> {
-    let mut sheets = sheets.into_iter();
-    let Some(mut joined) = sheets.next() else {
-        return Err(CliError::Usage {
-            message: "no table is named".to_owned(),
-            help: "give --table FILE, once or several times".to_owned(),
-        });
-    };
-    for other in sheets {
-        let shared: Vec<String> =
-            other.columns.iter().filter(|name| joined.columns.contains(name)).cloned().collect();
-        let [shared] = &shared[..] else {
-            return Err(CliError::Usage {
-                message: format!(
-                    "{} shares {} columns with the tables before it",
-                    other.path.display(),
-                    shared.len()
-                ),
-                help: "tables are joined by the one column that they share, such as `idx`"
-                    .to_owned(),
-            });
-        };
-        let (left, right) = (joined.column(shared, "a join")?, other.column(shared, "a join")?);
-        let rows: HashMap<&str, &csv::StringRecord> =
-            other.rows.iter().map(|row| (&row[right], row)).collect();
-        for row in &mut joined.rows {
-            let found = rows.get(&row[left]).copied();
-            for at in (0..other.columns.len()).filter(|at| *at != right) {
-                row.push_field(found.map_or("", |found| &found[at]));
-            }
-        }
-        let more = other.columns.into_iter().filter(|name| name != shared);
-        joined.columns.extend(more);
-    }
-    Ok(joined)
 }
 
 fn set_durations(
@@ -287,32 +186,5 @@ mod tests {
         ] {
             assert!(wrong.parse::<Durations>().is_err(), "{wrong}");
         }
-    }
-
-    fn sheet(text: &str) -> Sheet {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let columns = reader.headers().unwrap().iter().map(str::to_owned).collect();
-        let rows = reader.records().map(Result::unwrap).collect();
-        Sheet { path: "table.csv".into(), columns, rows }
-    }
-
-    #[test]
-    fn tables_are_joined_by_the_column_that_they_share() {
-        let joined = join(vec![sheet("id,key\n2,b\n1,a\n"), sheet("x,id\n10,1\n30,3\n")]).unwrap();
-        assert_eq!(joined.columns, ["id", "key", "x"]);
-        let rows: Vec<Vec<&str>> = joined.rows.iter().map(|row| row.iter().collect()).collect();
-        assert_eq!(rows, [["2", "b", ""], ["1", "a", "10"]]);
-        assert!(join(vec![sheet("a\n1\n"), sheet("b\n1\n")]).is_err());
-        assert!(join(vec![]).is_err());
-    }
-
-    #[test]
-    fn numbers_are_finite_or_absent() {
-        let sheet = sheet("a,b\n1.5,\nnan,x\n");
-        assert_eq!(sheet.number(0, 0).unwrap(), Some(1.5));
-        assert_eq!(sheet.number(0, 1).unwrap(), None);
-        let error = sheet.number(1, 1).unwrap_err().to_string();
-        assert_eq!(error, "table.csv, row 2, column `b`: `x` is no finite number");
-        assert!(sheet.number(1, 0).is_err());
     }
 }

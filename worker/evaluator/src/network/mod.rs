@@ -169,14 +169,6 @@ impl Network {
         self.parameters.iter().filter_map(variance).collect()
     }
 
-    /// Whether weights take part in gradients. Without, a backward pass to the input costs no more
-    /// than it has to.
-    pub fn track_weights(&self, track: bool) {
-        for tensor in self.trainable() {
-            let _ = tensor.set_requires_grad(track);
-        }
-    }
-
     /// The type of its numbers.
     #[must_use]
     pub fn kind(&self) -> Kind {

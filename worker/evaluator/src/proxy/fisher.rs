@@ -31,11 +31,8 @@ pub(super) fn information(
     images: &Tensor,
     labels: &Tensor,
 ) -> Result<Vec<Tensor>, EvaluationError> {
-    // Gradients of the layers' outputs alone are needed, not those of weights.
-    network.track_weights(false);
-    let images = images.f_detach()?.set_requires_grad(true);
     let mut outputs = Vec::new();
-    let logits = network.forward_observed(&images, Mode::Train, &mut |_, op, output| {
+    let logits = network.forward_observed(images, Mode::Train, &mut |_, op, output| {
         if matches!(op, Op::Conv2d { .. } | Op::Linear { .. }) {
             outputs.push(output.shallow_clone());
         }
@@ -43,7 +40,6 @@ pub(super) fn information(
     })?;
     let loss = mean_cross_entropy(&logits, labels)?;
     let gradients = Tensor::f_run_backward(&[loss], &outputs, false, false)?;
-    network.track_weights(true);
     let mut layers = Vec::with_capacity(outputs.len());
     for (output, gradient) in outputs.iter().zip(&gradients) {
         let product = output.f_detach()?.f_mul(gradient)?.f_to_kind(Kind::Double)?;

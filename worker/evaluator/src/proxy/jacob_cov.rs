@@ -16,7 +16,6 @@ const SHIFT: f64 = 1e-5;
 pub(super) fn score(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
     let (images, _) = probe.batch(0)?;
     let network = probe.network()?;
-    network.track_weights(false);
     let images = images.f_detach()?.set_requires_grad(true);
     let sum = network.forward(&images, Mode::Train)?.f_sum(None)?;
     let gradients = Tensor::f_run_backward(&[sum], &[&images], false, false)?;

@@ -43,7 +43,6 @@ fn average(probe: &Probe<'_>, of: impl Fn(&[f64]) -> f64) -> Result<f64, Evaluat
 fn jacobians(probe: &Probe<'_>) -> Result<Tensor, EvaluationError> {
     let (images, _) = probe.batch(0)?;
     let network = probe.network()?;
-    network.track_weights(false);
     let images = images.f_detach()?.set_requires_grad(true);
     let logits = network.forward(&images, Mode::Train)?;
     let classes = logits.size()[1];

@@ -1,9 +1,10 @@
-//! `linear_regions`: how many different activation patterns standard normal images of 3x3 pixels
-//! have (TE-NAS, Chen et al., ICLR 2021), with weights after He et al.
+//! `linear_regions`: how many different activation patterns standard normal images of few pixels have
+//! (TE-NAS, Chen et al., ICLR 2021), with weights after He et al.
 //!
-//! Images are that small because nearly every image of a full size has a pattern of its own. TE-NAS
-//! counts them in a copy of the network with one channel and one cell a stage; here it is the
-//! network itself. Networks with ReLUs that take a map of 3x3 pixels alone.
+//! Images are of 3x3 pixels, or of the smallest larger square that the network takes, because nearly
+//! every image of a full size has a pattern of its own. TE-NAS counts them in a copy of the network
+//! with one channel and one cell a stage; here it is the network itself. Networks with ReLUs that
+//! take such a map alone.
 
 use std::collections::HashSet;
 
@@ -16,7 +17,8 @@ use crate::failure::EvaluationError;
 use crate::network::Initialization;
 
 const METRIC: &str = "linear_regions";
-const SIDE: u32 = 3;
+/// The sides that are tried, in pixels.
+const SIDES: std::ops::RangeInclusive<u32> = 3..=8;
 
 pub(super) fn score(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
     let graph = shrunken(probe.graph())?;
@@ -26,16 +28,25 @@ pub(super) fn score(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
     Ok(distinct(&patterns)? as f64)
 }
 
-/// The same operations on maps of 3x3 pixels.
+/// The same operations on the smallest map that they take.
 fn shrunken(graph: &Graph) -> Result<Graph, EvaluationError> {
-    let not_applicable = |reason: String| EvaluationError::NotApplicable { metric: METRIC, reason };
     let Shape::Map { channels, .. } = graph.input_shape() else {
-        return Err(not_applicable("the network takes no images".to_owned()));
+        let reason = "the network takes no images".to_owned();
+        return Err(EvaluationError::NotApplicable { metric: METRIC, reason });
     };
-    let input = Shape::Map { channels, height: SIDE, width: SIDE };
-    let nodes = graph.nodes().iter().map(|node| (node.op, node.inputs.to_vec())).collect();
-    Graph::from_parts(nodes, input, graph.output()).map_err(|error| {
-        not_applicable(format!("the network does not take images of 3x3 pixels: {error}"))
+    let of_side = |side: u32| {
+        let input = Shape::Map { channels, height: side, width: side };
+        let nodes = graph.nodes().iter().map(|node| (node.op, node.inputs.to_vec())).collect();
+        Graph::from_parts(nodes, input, graph.output())
+    };
+    // Layers that do not shrink with the image, such as one behind `flatten`, fail on every side.
+    SIDES.map(of_side).find_map(Result::ok).ok_or_else(|| EvaluationError::NotApplicable {
+        metric: METRIC,
+        reason: format!(
+            "the network does not take images of {0}x{0} to {1}x{1} pixels",
+            SIDES.start(),
+            SIDES.end()
+        ),
     })
 }
 

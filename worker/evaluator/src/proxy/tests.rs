@@ -13,7 +13,7 @@ use super::{PROXIES, Probe, Source, fisher, jacobian, knas, linear_regions, nasw
 use crate::failure::EvaluationError;
 use crate::network::golden::{self, assert_close, conv, set_weight};
 use crate::network::{Initialization, Mode, Network};
-use crate::train::{Randomness, mean_cross_entropy};
+use crate::train::Randomness;
 
 /// Makes a network for a source.
 type Build = dyn Fn(&Graph, Initialization, Kind) -> Network;
@@ -231,16 +231,17 @@ fn every_score_is_finite_on_a_network_with_everything_and_repeats_itself() {
 fn a_proxy_that_has_no_meaning_for_a_network_says_so() {
     let linear = [&[conv(2)], OUTPUT.as_slice()].concat();
     let vector = [Op::Flatten, Op::Linear { out_features: 3, bias: false }, Op::Relu];
-    let wide = Window { kernel: 4, stride: 4, padding: 0 };
+    let wide = Window { kernel: 9, stride: 9, padding: 0 };
     let wide = Op::Conv2d { out_channels: 2, window: wide, dilation: 1, groups: 1, bias: false };
     let wide = [&[wide, Op::Relu], OUTPUT.as_slice()].concat();
     let cases = [
         ("naswot", &linear[..], "no ReLU"),
         ("linear_regions", &linear, "no ReLU"),
-        ("linear_regions", &wide, "3x3 pixels"),
+        ("linear_regions", &wide, "3x3 to 8x8 pixels"),
     ];
     for (metric, ops, reason) in cases {
-        let error = score_of(metric, ops, 4).unwrap_err();
+        let source = Fixture::drawn(chain(Shape::Map { channels: 1, height: 9, width: 9 }, ops));
+        let error = source.score(metric, 4).unwrap_err();
         assert!(matches!(error, EvaluationError::NotApplicable { .. }), "{metric}: {error}");
         let text = error.to_string();
         assert!(text.contains(metric) && text.contains(reason), "{text}");
@@ -363,17 +364,30 @@ fn scores_with_a_pass_for_each_sample_stop_between_two() {
 }
 
 #[test]
-fn scoring_leaves_the_loss_of_a_network_as_it_was() {
-    let (images, labels) = (golden::images(Kind::Double), golden::labels());
-    let network = golden::network(Kind::Double);
-    let loss = |network: &Network| {
-        let logits = network.forward(&images, Mode::Train).unwrap();
-        mean_cross_entropy(&logits, &labels).unwrap().double_value(&[])
-    };
-    let before = loss(&network);
-    fisher::information(&network, &images, &labels).unwrap();
-    assert_eq!(loss(&network), before);
-    assert!(network.weights().iter().all(Tensor::requires_grad));
+fn layers_that_read_zeros_by_construction_have_no_information_and_fail_no_score() {
+    let mut builder = GraphBuilder::new(IMAGE);
+    let input = builder.input();
+    let mut add = |op, inputs: &[NodeId]| builder.add(op, inputs).unwrap();
+    let live = add(conv(8), &[input]);
+    let zero = add(Op::Zero, &[live]);
+    let rectified = add(Op::Relu, &[zero]);
+    let dead = add(conv(8), &[rectified]);
+    let normalised = add(Op::BatchNorm, &[dead]);
+    let sum = add(Op::Add, &[live, normalised]);
+    let active = add(Op::Relu, &[sum]);
+    let pooled = add(Op::GlobalAvgPool, &[active]);
+    let output = add(Op::Linear { out_features: 3, bias: false }, &[pooled]);
+    let source = Fixture::drawn(builder.finish(output).unwrap());
+    let network = source.build(source.graph(), Initialization::Uniform, Kind::Double).unwrap();
+    let (images, labels) = source.batch(0, 4, Kind::Double).unwrap();
+    let information = fisher::information(&network, &images, &labels).unwrap();
+    let sums: Vec<f64> =
+        information.iter().map(|layer| layer.sum(None).double_value(&[])).collect();
+    assert_eq!(sums.len(), 3);
+    assert!(sums[0] > 0.0 && sums[1] == 0.0 && sums[2] > 0.0, "{sums:?}");
+    for proxy in PROXIES {
+        assert!(source.score(proxy.metric, 4).unwrap().is_finite(), "{}", proxy.metric);
+    }
 }
 
 #[test]
