@@ -48,6 +48,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run a campaign on this machine; the same command again resumes it after any interruption.
     Run(RunArguments),
+    /// Evaluate one architecture on this machine by the stages of a campaign.
+    Evaluate(EvaluateArguments),
     /// Run a campaign on simulated workers in virtual time, its results looked up in tables. Needs
     /// no coordinator.
     Simulate(SimulateArguments),
@@ -120,6 +122,28 @@ pub(crate) struct RunArguments {
     /// Show no progress.
     #[arg(long)]
     pub(crate) no_progress: bool,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EvaluateArguments {
+    /// The campaign file whose space and stages are used; nothing is searched.
+    #[arg(value_name = "CAMPAIGN.yaml")]
+    pub(crate) file: PathBuf,
+    /// The architecture, in the notation of the campaign's space.
+    pub(crate) architecture: String,
+    /// Only the stage of this name; may be repeated [default: all stages].
+    #[arg(long = "stage", value_name = "NAME")]
+    pub(crate) stages: Vec<String>,
+    /// The evaluator's program [default: the one beside this program that fits the campaign].
+    #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
+    pub(crate) evaluator: Option<PathBuf>,
+    /// Threads of the evaluation [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+    /// Directory of data sets.
+    #[arg(long, value_name = "DIR", env = "CAMBRIAN_DATA")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// Arguments of `simulate`.

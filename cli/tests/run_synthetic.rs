@@ -364,3 +364,54 @@ fn a_watch_shows_results_as_they_come() {
     // The median: one of them may meet a pause of the machine.
     assert!(delays[delays.len() / 2] < 1.0, "results took {delays:?} s to reach the watch");
 }
+
+const SKIPS: &str = "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|";
+
+#[test]
+fn one_architecture_is_evaluated_and_leaves_nothing() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(100, 0.0, "");
+    let output = campaign.evaluate(&[SKIPS, "--json"]);
+    expect_code(&output, 0);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["genotype"], SKIPS);
+    let metrics = found["metrics"].as_array().unwrap();
+    let value = |name: &str| metrics.iter().find(|metric| metric["metric"] == name).unwrap();
+    assert_eq!(value("accuracy")["source"], "synthetic");
+    assert_eq!(value("latency")["unit"], "ms");
+    // What follows from the network is there as well.
+    assert_eq!(value("params")["source"], "analytic");
+    assert!(value("macs")["value"].as_f64().unwrap() > 1e5);
+    let again: Value =
+        serde_json::from_slice(&campaign.evaluate(&[SKIPS, "--json"]).stdout).unwrap();
+    assert_eq!(again["metrics"], found["metrics"]);
+    assert!(!campaign.output().exists());
+
+    let text = stdout(&campaign.evaluate(&[SKIPS, "--stage", "synthetic"]));
+    assert!(text.starts_with(SKIPS) && text.contains("params"), "{text}");
+}
+
+#[test]
+fn an_architecture_that_cannot_be_evaluated_says_why() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(100, 0.0, "");
+    let refused = campaign.evaluate(&["|conv~0|"]);
+    expect_code(&refused, 2);
+    assert!(stderr(&refused).contains("genotype"), "{}", stderr(&refused));
+    let refused = campaign.evaluate(&[SKIPS, "--stage", "train"]);
+    expect_code(&refused, 2);
+    assert!(stderr(&refused).contains("its stages are synthetic"), "{}", stderr(&refused));
+
+    let campaign = Campaign::of(
+        "version: 1\nname: fails\nspace: nasbench201\nobjectives: [accuracy]\nalgorithm: random\n\
+         stages: [{evaluator: synthetic, measures: [accuracy], \
+         settings: {faults: {non_finite: 1}}}]\nbudget: {evaluations: 5}\n",
+    );
+    let failed = campaign.evaluate(&[SKIPS]);
+    expect_code(&failed, 6);
+    assert!(stderr(&failed).contains("non_finite"), "{}", stderr(&failed));
+}

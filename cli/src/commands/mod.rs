@@ -47,6 +47,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
     let context = Context { global: arguments.global, output };
     match arguments.command {
         Command::Run(given) => run::run(&context, &given).await,
+        Command::Evaluate(given) => run::evaluate::run(&context, &given).await,
         Command::Simulate(given) => simulate::run(&context, &given),
         Command::Validate(given) => validate::run(&context, &given),
         Command::Submit(given) => submit::run(&context, &given).await,

@@ -6,7 +6,8 @@ use crate::results::{Goal, Metric};
 
 /// Sources that a reader expects, so that they are not worth a word in a heading. All others
 /// (`modelled`, `synthetic`, a meter) are named.
-const EXPECTED_SOURCES: [&str; 5] = ["", "analytic", "formula", "trained", "wall-clock"];
+const EXPECTED_SOURCES: [&str; 6] =
+    ["", "analytic", "formula", "trained", "wall-clock", "zero-cost"];
 
 /// `mJ, modelled`: the unit and, where it is not the expected one, the source; possibly empty.
 fn unit_and_source(metric: &Metric) -> String {

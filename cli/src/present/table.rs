@@ -95,6 +95,29 @@ fn metric_cells(metric: &Metric, candidates: &[&Candidate]) -> Vec<String> {
     parts.iter().map(cell).collect()
 }
 
+/// A value of one architecture.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ValueRow {
+    pub(crate) metric: String,
+    pub(crate) value: f64,
+    pub(crate) spread: Option<f64>,
+    pub(crate) unit: String,
+    /// Where it comes from, with the class of device where that matters.
+    pub(crate) source: String,
+}
+
+/// The values of one architecture, each in its own unit.
+pub(crate) fn values(rows: &[ValueRow], look: Look) -> String {
+    let mut table = look.table(["metric", "value", "unit", "source"].map(str::to_owned));
+    for row in rows {
+        let format = NumberFormat::of_column([row.value]);
+        let value = format.write(row.value) + &format.write_spread(row.spread);
+        table.add_row([row.metric.clone(), value, row.unit.clone(), row.source.clone()]);
+    }
+    align_right(&mut table, [1]);
+    text(table)
+}
+
 /// How one score orders rows: their number, Spearman's and Kendall's correlation, NaN where there is
 /// none.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@
 
 pub(crate) mod directory;
 mod embedded;
+pub(crate) mod evaluate;
 mod report;
 mod service;
 mod workers;
@@ -97,6 +98,24 @@ impl Run<'_> {
     }
 
     async fn to_its_end(&self, stops: &mut Stops) -> Result<(), CliError> {
+        let (results, ended) = self.results(stops).await?;
+        let files = results.write(self.directory.root())?;
+        match ended {
+            Ended::Finished => {
+                results.print(self.output(), &files)?;
+                results.demand_a_score()
+            }
+            Ended::Interrupted => {
+                if results.campaign.status == CampaignStatus::Finished {
+                    results.print(self.output(), &files)?;
+                }
+                Err(CliError::Interrupted { help: self.how_to_resume(&results) })
+            }
+        }
+    }
+
+    /// Submits the campaign and works until it is finished or the user stops it.
+    async fn results(&self, stops: &mut Stops) -> Result<(Results, Ended), CliError> {
         let mut client = Client::connect(self.embedded.endpoint()).await?;
         let submitted = client.submit(&self.campaign.text, self.directory.submission()).await?;
         let id = submitted.map_err(|faults| CliError::InvalidCampaign {
@@ -115,20 +134,7 @@ impl Run<'_> {
             }
             self.work(&client, id, stops).await?
         };
-        let results = Results::read(&mut client, &number).await?;
-        let files = results.write(self.directory.root())?;
-        match ended {
-            Ended::Finished => {
-                results.print(self.output(), &files)?;
-                results.demand_a_score()
-            }
-            Ended::Interrupted => {
-                if results.campaign.status == CampaignStatus::Finished {
-                    results.print(self.output(), &files)?;
-                }
-                Err(CliError::Interrupted { help: self.how_to_resume(&results) })
-            }
-        }
+        Ok((Results::read(&mut client, &number).await?, ended))
     }
 
     fn how_to_resume(&self, results: &Results) -> String {

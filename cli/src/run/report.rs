@@ -21,8 +21,8 @@ use crate::results::{Campaign, Candidate, Front, Metric};
 pub(super) struct Results {
     pub(super) campaign: Campaign,
     pub(super) front: Front,
-    metrics: Vec<Metric>,
-    candidates: Vec<Candidate>,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) candidates: Vec<Candidate>,
     totals: Totals,
 }
 

@@ -83,6 +83,14 @@ impl Campaign {
         command
     }
 
+    /// `cambrian evaluate` of one architecture.
+    #[allow(dead_code, reason = "not every test that shares this module evaluates one")]
+    pub(crate) fn evaluate(&self, arguments: &[&str]) -> Output {
+        let mut command = cambrian();
+        command.arg("evaluate").arg(self.root.path().join("campaign.yaml")).args(arguments);
+        command.current_dir(self.root.path()).output().unwrap()
+    }
+
     pub(crate) fn run(&self) -> Output {
         self.command().output().unwrap()
     }

@@ -12,6 +12,7 @@ mod fault;
 mod raw;
 mod resolve;
 mod section;
+mod single;
 mod spelling;
 mod start;
 
@@ -23,6 +24,7 @@ pub use evaluator::{
 pub use fault::{Fault, Faults};
 pub(crate) use section::Item;
 pub use section::Section;
+pub use single::SingleError;
 pub use start::{ReadStartFile, StartFile, StartFileError, StartRow};
 
 use std::collections::BTreeMap;

@@ -11,6 +11,28 @@ use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
 pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
+    text(&campaign(spec))
+}
+
+/// The campaign as YAML, but for one evaluation of the architecture written `genotype`. Without an
+/// objective, the first metric that is measured is one.
+pub(super) fn of_one(spec: &CampaignSpec, genotype: &str) -> String {
+    let mut campaign = campaign(spec);
+    let first = spec.stages.first().and_then(|stage| stage.measures.first());
+    if let Some(first) = first.filter(|_| spec.objectives.is_empty()) {
+        campaign.insert("objectives".into(), vec![Value::from(first.as_str())].into());
+    }
+    campaign.insert("algorithm".into(), "random".into());
+    campaign.insert("start".into(), vec![Value::from(genotype)].into());
+    campaign.insert("budget".into(), mapping([("evaluations", 1.into())]).into());
+    text(&campaign)
+}
+
+fn text(campaign: &Mapping) -> String {
+    serde_yaml::to_string(campaign).expect("keys are texts and no value is a foreign type")
+}
+
+fn campaign(spec: &CampaignSpec) -> Mapping {
     let mut budget = mapping([("evaluations", spec.budget.evaluations.into())]);
     if let Some(span) = spec.budget.duration {
         budget.insert("duration".into(), duration::format(span).into());
@@ -18,7 +40,7 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
     if let Some(span) = spec.budget.slot_time {
         budget.insert("slot_time".into(), duration::format(span).into());
     }
-    let campaign = mapping([
+    mapping([
         ("version", FORMAT_VERSION.into()),
         ("name", spec.name.as_ref().into()),
         ("seed", spec.seed.into()),
@@ -39,8 +61,7 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
         ("budget", budget.into()),
         ("stop", stop(&spec.stop)),
         ("failures", mapping([("attempts", spec.failures.attempts.into())]).into()),
-    ]);
-    serde_yaml::to_string(&campaign).expect("keys are texts and no value is a foreign type")
+    ])
 }
 
 fn mapping<const N: usize>(entries: [(&str, Value); N]) -> Mapping {
