@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::facts;
+use super::dataset::{facts, is_name};
 use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
 use crate::spec::Section;
 
@@ -193,8 +193,7 @@ fn check(section: &Section<'_>) -> Option<CheckedSettings> {
 fn check_dataset(section: &Section<'_>, settings: &mut TrainSettings) {
     section.missing("dataset", "name one that the workers offer, such as `fashion-mnist`");
     let name = settings.dataset.as_str();
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if section.contains("dataset") && (name.len() > 64 || !name.chars().all(allowed)) {
+    if section.contains("dataset") && !is_name(name) {
         section.fault(
             "dataset",
             "is not the name of a data set",
