@@ -190,6 +190,9 @@ fn the_examples_of_the_repository_are_valid() {
     assert_eq!(reference.objectives.len(), 4);
     let problem = CampaignSpec::parse(&example::file("dtlz2.yaml"));
     assert_eq!(problem.unwrap_or_else(|faults| panic!("{faults}")).objectives.len(), 3);
+    let own = CampaignSpec::parse(&example::file("own-evaluator.yaml"));
+    let own = own.unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(own.stages[0].evaluator.as_ref(), "custom/perceptron");
     let demo = CampaignSpec::parse(&example::file("fashion-mnist.yaml"));
     let demo = demo.unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(demo.stages[0].dataset.as_deref(), Some("fashion-mnist"));
