@@ -91,7 +91,7 @@ python-lint: ## Check types and style of sdk/python, with mypy and ruff from the
 	python3 -m venv "$(PYTHON_CHECKS)"
 	"$(PYTHON_CHECKS)/bin/pip" install --quiet --disable-pip-version-check --requirement sdk/python/checks.txt
 	cd sdk/python && "$(PYTHON_CHECKS)/bin/ruff" format --check && "$(PYTHON_CHECKS)/bin/ruff" check
-	cd sdk/python && "$(PYTHON_CHECKS)/bin/mypy" --python-executable "$$(command -v $(PYTHON))"
+	cd sdk/python && "$(PYTHON_CHECKS)/bin/mypy"
 
 # A directory of its own, so that no program built with libtorch is at hand, and a LIBTORCH that
 # leads nowhere, which wins over .cargo/local.toml: whatever needs libtorch fails here.

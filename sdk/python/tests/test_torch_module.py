@@ -18,7 +18,7 @@ from cambrian_evaluator.graph import (
     Relu,
     Zero,
 )
-from conversation import assignment
+from conversation import ROOT, Conversation, assignment
 from networks import SQUARE, Sketch, conv, golden, nasbench201, zoo
 
 try:
@@ -151,6 +151,40 @@ class Executing(unittest.TestCase):
         sketch.chain(0, Linear(3, True), Later())
         with self.assertRaisesRegex(BadNode, r"node 2 \(later\)"):
             GraphModule(sketch.graph())
+
+
+class Example(unittest.TestCase):
+    def test_the_classifier_learns_and_stops(self) -> None:
+        unit, window = types_pb2.Unit(), types_pb2.Window(kernel=3, stride=1, padding=1)
+        conv = types_pb2.Conv2d(out_channels=8, window=window, dilation=1, groups=1)
+        nodes = [
+            types_pb2.Node(input=unit),
+            types_pb2.Node(inputs=[0], conv2d=conv),
+            types_pb2.Node(inputs=[1], batch_norm=unit),
+            types_pb2.Node(inputs=[2], relu=unit),
+            types_pb2.Node(inputs=[3], flatten=unit),
+            types_pb2.Node(inputs=[4], linear=types_pb2.Linear(out_features=4, bias=True)),
+        ]
+        shape = types_pb2.Shape(dimensions=[1, 8, 8])
+        graph = types_pb2.Graph(input=shape, nodes=nodes, output=5)
+        with Conversation(ROOT / "examples/pytorch_classifier.py") as classifier:
+            classifier.hear()
+            found = []
+            for task in [1, 2]:
+                asked = assignment('{"epochs": 2}', task, "custom/classifier")
+                asked.graph.CopyFrom(graph)
+                classifier.evaluate(asked)
+                self.assertTrue(math.isfinite(classifier.hear().progress.metrics["loss"]))
+                found.append(classifier.outcome().measured.measurements[0])
+            # Chance is 25 %; the seed decides everything.
+            self.assertGreater(found[0].value, 60)
+            self.assertEqual(found[0], found[1])
+            asked.task, asked.stage.settings_json = 3, '{"epochs": 1000000}'
+            classifier.evaluate(asked)
+            classifier.hear()
+            classifier.stop(3)
+            self.assertEqual(classifier.outcome().failed.kind, types_pb2.FAILURE_KIND_PREEMPTED)
+            self.assertEqual(classifier.close(), 0)
 
 
 class Drawing(unittest.TestCase):
