@@ -64,12 +64,15 @@ class Conversation:
     def __init__(self, program: Path, *flags: str) -> None:
         # A file, since nobody reads it while the program runs.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        # Unbuffered output would be out before the package can lead it elsewhere.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         self.process = subprocess.Popen(
             [sys.executable, str(program), *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment,
         )
 
     def __enter__(self) -> Conversation:

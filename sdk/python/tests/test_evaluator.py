@@ -4,7 +4,7 @@ import os
 import unittest
 from unittest import mock
 
-from cambrian_evaluator import Evaluation, Results, Source, Stopped, evaluator
+from cambrian_evaluator import Evaluation, Results, Source, Stopped, evaluator, serve
 from cambrian_evaluator.machine import Slot, limit_threads
 from conversation import assignment
 
@@ -37,6 +37,12 @@ class Declaring(unittest.TestCase):
         ]:
             with self.subTest(name=name, version=version, metrics=metrics), self.assertRaises(ValueError):
                 evaluator(name, version=version, metrics=metrics)(nothing)
+
+    def test_evaluators_of_one_name_cannot_be_served_together(self) -> None:
+        one = evaluator("mine", metrics={"accuracy": "trained"})(nothing)
+        for served in [(), (one, one)]:
+            with self.assertRaisesRegex(ValueError, "a name of its own"):
+                serve(*served)
 
 
 class Evaluating(unittest.TestCase):

@@ -88,13 +88,13 @@ class Evaluating(unittest.TestCase):
         self.assertTrue(message.startswith("ValueError: ü") and "the end" in message)
 
     def test_what_is_printed_does_not_get_among_the_messages(self) -> None:
-        with Conversation(FAULTY) as faulty:
+        with Conversation(FAULTY, "--talkative") as faulty:
             faulty.hear()
             faulty.evaluate(assignment('{"way": "prints"}'))
             (measured,) = faulty.outcome().measured.measurements
             self.assertEqual(measured.value, 1.5)
             self.assertEqual(faulty.close(), 0)
-            for words in ["printed", "written", "by a child", "not flushed"]:
+            for words in ["before it serves", "printed", "written", "by a child", "not flushed"]:
                 self.assertIn(words, faulty.log())
 
     def test_what_is_not_offered_is_invalid(self) -> None:

@@ -40,8 +40,12 @@ def serve(
 
     `datasets` are the data sets that are there, for stages that ask for one; `unavailable` says of what
     is missing why. `device` is the class of device that times are comparable on; by default it is found.
-    From here on whatever is printed goes to standard error, which the worker logs.
+    From here on whatever is printed goes to standard error, which the worker logs. Print to standard error
+    before: standard output belongs to the messages.
     """
+    names = {evaluator.name for evaluator in evaluators}
+    if not evaluators or len(names) < len(evaluators):
+        raise ValueError("serve takes at least one evaluator, each with a name of its own")
     slot = Slot.from_command_line()
     device = device_class(slot) if device is None else device
     capabilities = types_pb2.Capabilities(
@@ -69,13 +73,14 @@ def serve(
 
 def _private_streams() -> tuple[BinaryIO, int]:
     """The pipes to the supervisor, out of reach of whatever reads and prints in this process."""
-    sys.stdout.flush()
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
+    # What was printed before and is still in the buffer must not get among the messages either.
+    sys.stdout.flush()
     sys.stdout = sys.stderr
     return requests, answers
 
