@@ -16,7 +16,7 @@ DEMO = $(TARGET_DIR)/release/cambrian run configs/campaigns/fashion-mnist.yaml -
 ##@ Use
 
 .PHONY: setup
-setup: libtorch dataset ## Fetch what is missing: libtorch for the evaluator, Fashion-MNIST for the demo
+setup: libtorch dataset python ## Fetch what is missing: libtorch, Fashion-MNIST, protobuf for Python
 
 .PHONY: build
 build: libtorch ## Build all programs in release mode into target/release
@@ -34,10 +34,14 @@ libtorch: ## Find or fetch libtorch alone; respects LIBTORCH
 dataset: ## Fetch Fashion-MNIST alone; respects CAMBRIAN_DATA
 	deploy/fetch-fashion-mnist
 
+.PHONY: python
+python: ## Find or fetch protobuf for the tests of sdk/python alone
+	@deploy/setup-python >/dev/null
+
 ##@ Check
 
 .PHONY: test
-test: setup format shell units deny lint documents run-tests ## Run every check and every test
+test: setup format shell units deny lint documents python-tests run-tests ## Run every check and every test
 
 .PHONY: format
 format: ## Check the formatting of all Rust sources
@@ -45,7 +49,7 @@ format: ## Check the formatting of all Rust sources
 
 .PHONY: shell
 shell: ## Check the shell scripts
-	$(TOOLS) shellcheck .ci/run $$(grep -d skip -lE '^#!.*bash' deploy/* bench/*/*)
+	$(TOOLS) shellcheck .ci/run $$(grep -d skip -lE '^#!.*bash' deploy/* bench/*/* sdk/*/*)
 
 .PHONY: units
 units: ## Check the systemd units, where systemd-analyze is installed
@@ -74,6 +78,20 @@ run-tests: setup ## Run all tests, those of the evaluator with the real libtorch
 	cargo build --workspace --bins
 	cargo test --workspace --doc
 	$(RUN_TESTS) --workspace
+
+# The tests of torch.nn.Module run where PYTHON, python3 by default, has torch; elsewhere they are skipped.
+PYTHON = python3
+.PHONY: python-tests
+python-tests: ## Test sdk/python; PYTHON=... with torch installed tests networks as modules, too
+	cd sdk/python/tests && PYTHONPATH="../src:$$($(CURDIR)/deploy/setup-python)" $(PYTHON) -m unittest --verbose
+
+PYTHON_CHECKS = $${XDG_CACHE_HOME:-$$HOME/.cache}/cambrian/sdk/checks
+.PHONY: python-lint
+python-lint: ## Check types and style of sdk/python, with mypy and ruff from the package index
+	python3 -m venv "$(PYTHON_CHECKS)"
+	"$(PYTHON_CHECKS)/bin/pip" install --quiet --disable-pip-version-check --requirement sdk/python/checks.txt
+	cd sdk/python && "$(PYTHON_CHECKS)/bin/ruff" format --check && "$(PYTHON_CHECKS)/bin/ruff" check
+	cd sdk/python && "$(PYTHON_CHECKS)/bin/mypy"
 
 # A directory of its own, so that no program built with libtorch is at hand, and a LIBTORCH that
 # leads nowhere, which wins over .cargo/local.toml: whatever needs libtorch fails here.

@@ -257,6 +257,7 @@ fn the_reference_lists_what_a_campaign_can_name() {
         ("spaces", "nasbench201"),
         ("algorithms", "regularized_evolution"),
         ("evaluators", "synthetic"),
+        ("evaluators", "custom/NAME"),
     ] {
         let text = stdout(&run(&["reference", table]));
         assert!(text.contains(expected), "{table}: {text}");

@@ -71,13 +71,22 @@ fn evaluators(context: &Context) -> Result<(), CliError> {
         let entries: Vec<_> = EVALUATORS
             .iter()
             .map(|entry| {
-                json!({ "name": entry.name, "summary": entry.summary, "metrics": entry.metrics })
+                json!({
+                    "name": entry.name,
+                    "summary": entry.summary,
+                    "metrics": entry.metrics,
+                    "delivers_any": entry.delivers_any,
+                })
             })
             .collect();
         return context.output.object(&json!({ "evaluators": entries }));
     }
     let rows = EVALUATORS.iter().map(|entry| {
-        vec![entry.name.to_owned(), entry.summary.to_owned(), entry.metrics.join(", ")]
+        let mut metrics = entry.metrics.to_vec();
+        if entry.delivers_any {
+            metrics.push("any that a campaign declares");
+        }
+        vec![entry.name.to_owned(), entry.summary.to_owned(), metrics.join(", ")]
     });
     let headings = ["evaluator", "meaning", "metrics"];
     context.output.text(&table::texts(&headings, rows, context.output.look()))

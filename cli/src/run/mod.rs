@@ -13,6 +13,7 @@ mod workers;
 
 use std::path::{Path, PathBuf};
 
+use cambrian_core::spec::{Stage, custom_name};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::RunArguments;
@@ -140,14 +141,25 @@ impl Run<'_> {
     fn how_to_resume(&self, results: &Results) -> String {
         format!(
             "{} of {} evaluations are done and kept; the same command resumes:\n\
-             cambrian run {} --output {}\n\
+             cambrian run {} --output {}{}\n\
              the results so far are in {}",
             results.campaign.evaluations_finished,
             results.campaign.evaluations_budget,
             self.given.file.display(),
             self.directory.root().display(),
+            self.evaluator_flags(),
             self.directory.root().display(),
         )
+    }
+
+    /// The flags that name the evaluator, as they are typed into a shell.
+    fn evaluator_flags(&self) -> String {
+        let program =
+            self.given.evaluator.iter().map(|program| ("evaluator", program.display().to_string()));
+        let arguments =
+            self.given.evaluator_arg.iter().map(|argument| ("evaluator-arg", argument.clone()));
+        let flags = program.chain(arguments);
+        flags.map(|(flag, value)| format!(" --{flag}={}", quoted(&value))).collect()
     }
 
     /// Starts the workers and watches until the campaign is finished or the user stops it.
@@ -211,11 +223,12 @@ impl Run<'_> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         let evaluator = match &self.given.evaluator {
             Some(program) => program.clone(),
-            None => beside.join(self.fitting_evaluator()),
+            None => beside.join(self.fitting_evaluator()?),
         };
         Ok(Plan {
             program: existing(beside.join("cambrian-worker"), "it belongs beside `cambrian`")?,
             evaluator: program(evaluator)?,
+            evaluator_arguments: self.given.evaluator_arg.clone(),
             threads,
             data: self.given.data.as_deref().map(absolute).transpose()?,
             endpoint: self.embedded.endpoint().to_owned(),
@@ -223,13 +236,22 @@ impl Run<'_> {
         })
     }
 
-    /// Made-up results and test problems need no libtorch.
-    fn fitting_evaluator(&self) -> &'static str {
+    /// Made-up results and test problems need no libtorch; a program of the user has to be named.
+    fn fitting_evaluator(&self) -> Result<&'static str, CliError> {
         let stages = &self.campaign.spec.stages;
-        let light = |stage: &cambrian_core::spec::Stage| {
-            matches!(&*stage.evaluator, "synthetic" | "problem")
-        };
-        if stages.iter().all(light) { "cambrian-evaluator-synthetic" } else { "cambrian-evaluator" }
+        if let Some(stage) = stages.iter().find(|stage| custom_name(&stage.evaluator).is_some()) {
+            return Err(CliError::NoWorker {
+                message: format!(
+                    "stage {} needs the evaluator {}, and no program is named",
+                    stage.name, stage.evaluator
+                ),
+                help: "name it, such as `--evaluator python3 --evaluator-arg my_evaluator.py`"
+                    .to_owned(),
+            });
+        }
+        let light = |stage: &Stage| matches!(&*stage.evaluator, "synthetic" | "problem");
+        let all_light = stages.iter().all(light);
+        Ok(if all_light { "cambrian-evaluator-synthetic" } else { "cambrian-evaluator" })
     }
 }
 
@@ -257,6 +279,15 @@ fn program(path: PathBuf) -> Result<PathBuf, CliError> {
         return Ok(path);
     }
     absolute(&existing(path, "--evaluator names another evaluator")?)
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {
@@ -298,4 +329,19 @@ async fn until_hopeless(workers: &mut Workers, speaker: &Speaker) -> CliError {
     }
     // The workers hold the sending end for as long as one lives.
     CliError::NoWorker { message: "no worker is left".to_owned(), help: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_take_them_apart() {
+        for word in ["python3", "./my-evaluator.py", "--size=3"] {
+            assert_eq!(quoted(word), word);
+        }
+        assert_eq!(quoted("my evaluator.py"), "'my evaluator.py'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -44,6 +44,8 @@ pub(super) struct Plan {
     pub(super) program: PathBuf,
     /// The evaluator's program.
     pub(super) evaluator: PathBuf,
+    /// Its arguments before those of the worker.
+    pub(super) evaluator_arguments: Vec<String>,
     /// Threads of each evaluation.
     pub(super) threads: u32,
     /// Where data sets are; without it the evaluator's own default holds.
@@ -260,6 +262,9 @@ impl Worker {
             .arg(&self.state)
             .arg("--evaluator")
             .arg(&self.plan.evaluator);
+        for argument in &self.plan.evaluator_arguments {
+            command.arg("--evaluator-arg").arg(argument);
+        }
         if let Some(data) = &self.plan.data {
             command.arg("--data").arg(data);
         }
@@ -357,6 +362,7 @@ mod tests {
         let plan = Plan {
             program,
             evaluator: "unused".into(),
+            evaluator_arguments: Vec::new(),
             threads: 1,
             data: None,
             endpoint: "http://127.0.0.1:1".into(),

@@ -161,3 +161,37 @@ impl Worker {
         self.failed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::CampaignSpec;
+
+    fn offer(name: &str, metrics: &[&str]) -> EvaluatorOffer {
+        let provenance = Provenance { source: "trained".into(), device_class: "".into() };
+        let metrics = metrics.iter().map(|metric| ((*metric).into(), provenance.clone()));
+        EvaluatorOffer { name: name.into(), version: "1".into(), metrics: metrics.collect() }
+    }
+
+    #[test]
+    fn a_stage_of_a_users_evaluator_goes_where_name_metrics_and_data_set_are_offered() {
+        let spec = CampaignSpec::parse(
+            "{version: 1, name: own, space: nasbench201, metrics: {speed: {}}, objectives: [speed],
+              stages: [{evaluator: custom/mine, measures: [speed, accuracy], dataset: digits}],
+              budget: {evaluations: 10}}",
+        );
+        let spec = spec.unwrap_or_else(|faults| panic!("{faults}"));
+        let mut worker = Capabilities {
+            evaluators: vec![offer("custom/other", &["speed"]), offer("train", &["accuracy"])],
+            ..Capabilities::default()
+        };
+        let lacks = |worker: &Capabilities| worker.lacks(&spec.stages[0]).unwrap_or_default();
+        assert_eq!(lacks(&worker), "it does not offer the evaluator custom/mine");
+        worker.evaluators.push(offer("custom/mine", &["accuracy"]));
+        assert_eq!(lacks(&worker), "it does not offer the metric speed");
+        worker.evaluators[2] = offer("custom/mine", &["accuracy", "speed"]);
+        assert_eq!(lacks(&worker), "it does not offer the data set digits");
+        worker.datasets.insert("digits".into());
+        assert_eq!(lacks(&worker), "");
+    }
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::document::{Place, shortened};
 use super::duration::{self, Duration};
-use super::evaluator::dataset_facts;
+use super::evaluator::{custom_name, dataset_facts};
 use super::raw::{RawBudget, RawCampaign, RawFailures, RawStagnation, RawStop};
 use super::section::Item;
 use super::start::ReadStartFile;
@@ -311,8 +311,12 @@ fn check_population(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budg
     }
 }
 
-/// Compares what is known of a stage's data set with what the space's networks take and give.
+/// Compares what is known of a stage's data set with what the space's networks take and give; an
+/// evaluator of a user may do anything with the images.
 fn check_dataset(space: &dyn SearchSpace, stage: &Placed<'_, Stage>) {
+    if custom_name(&stage.value.evaluator).is_some() {
+        return;
+    }
     let Some(facts) = stage.value.dataset.as_deref().and_then(dataset_facts) else { return };
     let parameters = space.parameters();
     let name = facts.name;

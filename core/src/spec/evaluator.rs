@@ -1,8 +1,10 @@
 //! The evaluators that a stage can name: what each one delivers and how its settings are checked.
 //!
 //! An evaluator is one file here and one line in [`EVALUATORS`]; a worker runs the evaluator of the
-//! same name. It must not know how anything is measured.
+//! same name. Those of users share one line, [`EvaluatorEntry::find`]. It must not know how anything
+//! is measured.
 
+mod custom;
 mod dataset;
 mod problem;
 mod proxies;
@@ -17,7 +19,7 @@ pub use train::{
     ActivationSettings, AugmentSettings, EnergySettings, LatencySettings, Precision, TrainSettings,
 };
 
-pub(super) use dataset::facts as dataset_facts;
+pub(super) use dataset::{facts as dataset_facts, is_name as is_dataset_name};
 
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ use super::Section;
 /// One line of [`EVALUATORS`].
 #[derive(Debug)]
 pub struct EvaluatorEntry {
-    /// The value of `evaluator` in a stage.
+    /// The value of `evaluator` in a stage; for evaluators of users its form.
     pub name: &'static str,
     /// One sentence for the reference.
     pub summary: &'static str,
@@ -39,6 +41,23 @@ pub struct EvaluatorEntry {
     pub needs: Needs,
     /// Reads a stage's settings; faults go into the section, `None` if there were any.
     pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
+}
+
+impl EvaluatorEntry {
+    /// The line of the evaluator called `name`: its own, or for `custom/...` the one that stands for
+    /// every evaluator of a user.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let own = name.strip_prefix(custom::PREFIX).map(|_| &custom::ENTRY);
+        own.or_else(|| EVALUATORS.iter().find(|entry| entry.name == name))
+    }
+}
+
+/// What an evaluator of a user is called behind `custom/`; `None` for those that come with the
+/// project.
+#[must_use]
+pub fn custom_name(evaluator: &str) -> Option<&str> {
+    evaluator.strip_prefix(custom::PREFIX)
 }
 
 /// What of a candidate an evaluator works on.
@@ -65,8 +84,14 @@ pub struct CheckedSettings {
 }
 
 /// Every evaluator that a stage can name.
-pub const EVALUATORS: &[EvaluatorEntry] =
-    &[train::ENTRY, proxies::ENTRY, synthetic::ENTRY, tabular::ENTRY, problem::ENTRY];
+pub const EVALUATORS: &[EvaluatorEntry] = &[
+    train::ENTRY,
+    proxies::ENTRY,
+    synthetic::ENTRY,
+    tabular::ENTRY,
+    problem::ENTRY,
+    custom::ENTRY,
+];
 
 /// The settings as the JSON object that an evaluator reads.
 fn to_json(settings: &impl serde::Serialize) -> serde_json::Value {

@@ -20,6 +20,7 @@ pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
     EvaluatorEntry, LatencySettings, Needs, PROXIES, Precision, ProxyEntry, ProxyPrecision,
     ProxySettings, ProxySizes, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings,
+    custom_name,
 };
 pub use fault::{Fault, Faults};
 pub(crate) use section::Item;
@@ -73,7 +74,7 @@ pub struct CampaignSpec {
 pub struct Stage {
     /// A name for messages, unique within the campaign.
     pub name: Arc<str>,
-    /// The evaluator, a name of [`EVALUATORS`].
+    /// The evaluator: a name of [`EVALUATORS`], or `custom/` and the name of a user's own.
     pub evaluator: Arc<str>,
     /// The evaluator's settings with every default filled in: a JSON object.
     pub settings: Arc<serde_json::Value>,

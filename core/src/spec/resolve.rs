@@ -6,7 +6,7 @@
 use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
-use super::{CampaignSpec, Stage, Stagnation, StopRules, duration};
+use super::{CampaignSpec, Stage, Stagnation, StopRules, custom_name, duration};
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
@@ -133,15 +133,19 @@ fn stage(stage: &Stage) -> Value {
         .iter()
         .map(|(name, value)| (name.as_ref().into(), value.as_ref().into()))
         .collect();
-    mapping([
+    let mut written = mapping([
         ("name", stage.name.as_ref().into()),
         ("evaluator", stage.evaluator.as_ref().into()),
         ("measures", list(&stage.measures, |metric| metric.as_str().into())),
         ("timeout", duration::format(stage.timeout).into()),
         ("labels", labels.into()),
         ("settings", value(&stage.settings)),
-    ])
-    .into()
+    ]);
+    // Elsewhere the settings hold it.
+    if let (Some(_), Some(dataset)) = (custom_name(&stage.evaluator), &stage.dataset) {
+        written.insert("dataset".into(), dataset.as_ref().into());
+    }
+    written.into()
 }
 
 #[cfg(test)]

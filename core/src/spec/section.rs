@@ -235,6 +235,11 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// The value by YAML's core schema, without places; for values that are no list or mapping.
+    pub(super) fn scalar(&self) -> Value {
+        self.node.to_value()
+    }
+
     /// The mapping; anything else is a fault.
     pub(crate) fn section(&self) -> Option<Section<'d>> {
         if matches!(self.node.content, Content::Mapping(_)) {

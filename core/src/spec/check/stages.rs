@@ -8,7 +8,9 @@ use crate::objective::{MetricKind, MetricName, Metrics};
 use crate::space::{SearchSpace, problem};
 use crate::spec::document::shortened;
 use crate::spec::duration::Duration;
-use crate::spec::evaluator::{CheckedSettings, EVALUATORS, EvaluatorEntry, Needs};
+use crate::spec::evaluator::{
+    CheckedSettings, EVALUATORS, EvaluatorEntry, Needs, custom_name, is_dataset_name,
+};
 use crate::spec::raw::RawStage;
 use crate::spec::section::Item;
 use crate::spec::{Section, Stage, spelling};
@@ -77,7 +79,7 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
     let evaluators = || EVALUATORS.iter().map(|entry| entry.name);
     section.missing("evaluator", spelling::advice("", evaluators()));
     let evaluator = raw.evaluator?;
-    let entry = EVALUATORS.iter().find(|entry| entry.name == evaluator);
+    let entry = EvaluatorEntry::find(&evaluator);
     if entry.is_none() {
         section.fault(
             "evaluator",
@@ -85,10 +87,14 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
             spelling::advice(&evaluator, evaluators()),
         );
     }
+    if let Some(own) = custom_name(&evaluator) {
+        checked_name(&section, "evaluator", own);
+    }
     let name = match raw.name {
         Some(name) => checked_name(&section, "name", &name),
-        None => evaluator.as_str().into(),
+        None => custom_name(&evaluator).unwrap_or(&evaluator).into(),
     };
+    let dataset = raw.dataset.and_then(|name| dataset(&section, &evaluator, name));
     let timeout = checked_timeout(&section, raw.timeout);
     let labels = labels(&section);
     let checked = entry.and_then(|entry| settings(&section, entry));
@@ -100,10 +106,31 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
         evaluator: evaluator.into(),
         settings: Arc::new(checked.settings),
         measures,
-        dataset: checked.dataset,
+        dataset: checked.dataset.or(dataset),
         labels,
         timeout,
     })
+}
+
+/// The data set that a worker needs for an evaluator of a user; others have it in their settings.
+fn dataset(section: &Section<'_>, evaluator: &str, name: String) -> Option<Arc<str>> {
+    if custom_name(evaluator).is_none() {
+        section.fault(
+            "dataset",
+            "is for evaluators of one's own",
+            "write it into `settings` if the evaluator reads a data set",
+        );
+        return None;
+    }
+    if !is_dataset_name(&name) {
+        section.fault(
+            "dataset",
+            "is not the name of a data set",
+            "write lower-case letters, digits and `-`, at most 64, such as `fashion-mnist`",
+        );
+        return None;
+    }
+    Some(name.into())
 }
 
 fn settings(section: &Section<'_>, entry: &EvaluatorEntry) -> Option<CheckedSettings> {
@@ -232,7 +259,7 @@ fn refusal(
 /// A stage evaluates what the candidates of the space have.
 pub(super) fn check_fits(stage: &Placed<'_, Stage>, space: &dyn SearchSpace) {
     let name = &stage.value.evaluator;
-    let Some(entry) = EVALUATORS.iter().find(|entry| *entry.name == **name) else { return };
+    let Some(entry) = EvaluatorEntry::find(name) else { return };
     let problem = space.problem();
     match entry.needs {
         Needs::Network if !space.has_networks() => {

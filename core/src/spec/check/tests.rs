@@ -190,6 +190,9 @@ fn the_examples_of_the_repository_are_valid() {
     assert_eq!(reference.objectives.len(), 4);
     let problem = CampaignSpec::parse(&example::file("dtlz2.yaml"));
     assert_eq!(problem.unwrap_or_else(|faults| panic!("{faults}")).objectives.len(), 3);
+    let own = CampaignSpec::parse(&example::file("own-evaluator.yaml"));
+    let own = own.unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(own.stages[0].evaluator.as_ref(), "custom/perceptron");
     let demo = CampaignSpec::parse(&example::file("fashion-mnist.yaml"));
     let demo = demo.unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(demo.stages[0].dataset.as_deref(), Some("fashion-mnist"));
@@ -215,7 +218,7 @@ fn alternatives(text: &str) -> Vec<String> {
 fn the_alternatives_in_the_reference_are_valid() {
     let reference = example::reference();
     let alternatives = alternatives(&reference);
-    assert_eq!(alternatives.len(), 13);
+    assert_eq!(alternatives.len(), 14);
     for alternative in alternatives {
         let mut campaign: serde_yaml::Mapping = serde_yaml::from_str(&reference).unwrap();
         campaign.extend(serde_yaml::from_str::<serde_yaml::Mapping>(&alternative).unwrap());

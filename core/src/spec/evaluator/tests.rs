@@ -6,7 +6,7 @@ use crate::objective::{MetricKind, metric};
 /// The checked settings that `text` gives for the evaluator called `name`.
 fn checked(name: &str, text: &str) -> CheckedSettings {
     let section = Section::from_text(text).unwrap();
-    let entry = EVALUATORS.iter().find(|entry| entry.name == name).unwrap();
+    let entry = EvaluatorEntry::find(name).unwrap();
     (entry.check)(&section).unwrap_or_else(|| panic!("{:?}", section.finish()))
 }
 
@@ -108,4 +108,46 @@ fn a_table_stays_inside_its_folder() {
             Section::from_text(&format!("table: {table}\ncolumns: {{accuracy: a}}")).unwrap();
         assert_eq!((tabular::ENTRY.check)(&section), None, "{table}");
     }
+}
+
+#[test]
+fn settings_of_a_users_evaluator_are_passed_on_as_they_are() {
+    let checked = checked(
+        "custom/mine",
+        "{widths: [8, 16, {x: -1}], rate: 1e-3, big: 18446744073709551615, text: '1', yes: true,
+          none: null, list: [null, 1.0], nested: {a.b: ~, 'c d': on}}",
+    );
+    let expected = serde_json::json!({
+        "widths": [8, 16, {"x": -1}], "rate": 0.001, "big": u64::MAX, "text": "1", "yes": true,
+        "list": [null, 1.0], "nested": {"c d": "on"},
+    });
+    assert_eq!(checked.settings, expected);
+    assert_eq!((checked.dataset, checked.delivers), (None, None));
+}
+
+#[test]
+fn settings_of_a_users_evaluator_are_bounded() {
+    let check = |text: &str| {
+        let section = Section::from_text(text).unwrap();
+        (custom::ENTRY.check)(&section).ok_or_else(|| section.finish().unwrap_err().to_string())
+    };
+    let nested = |depth: usize| format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));
+    check(&nested(16)).unwrap();
+    assert!(check(&nested(17)).unwrap_err().contains("deeper than 16"));
+    check(&format!("a: {}", "x".repeat(65_000))).unwrap();
+    assert!(check(&format!("a: {}", "x".repeat(66_000))).unwrap_err().contains("at most 65536"));
+}
+
+#[test]
+fn a_users_evaluator_is_found_by_its_prefix_alone() {
+    for name in ["custom/mine", "custom/train", "custom/"] {
+        assert_eq!(EvaluatorEntry::find(name).map(|entry| entry.name), Some(custom::ENTRY.name));
+    }
+    for name in ["custom", "mine", "my/custom/x", ""] {
+        assert!(EvaluatorEntry::find(name).is_none(), "{name}");
+    }
+    // A name of the table must never be taken for a user's.
+    let own = |entry: &&EvaluatorEntry| custom_name(entry.name).is_some();
+    assert_eq!(EVALUATORS.iter().filter(own).count(), 1);
+    assert_eq!(custom_name("custom/mine"), Some("mine"));
 }

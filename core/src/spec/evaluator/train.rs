@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::facts;
+use super::dataset::{facts, is_name};
 use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
 use crate::spec::Section;
 
@@ -224,8 +224,7 @@ fn check_dataset(section: &Section<'_>, settings: &mut TrainSettings) {
 
 /// The form of `dataset`, where it is written.
 pub(super) fn check_name(section: &Section<'_>, name: &str) {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if section.contains("dataset") && (name.len() > 64 || !name.chars().all(allowed)) {
+    if section.contains("dataset") && !is_name(name) {
         section.fault(
             "dataset",
             "is not the name of a data set",

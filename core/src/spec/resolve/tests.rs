@@ -56,6 +56,17 @@ fn the_examples_read_back_to_themselves() {
     resolved(&example::reference());
 }
 
+#[test]
+fn a_stage_of_a_users_evaluator_reads_back_to_itself() {
+    let settings = "{a.b: [1, 2.5, '3', null, {x: []}], text: 'null', rate: 1e-9, on: true}";
+    let stage = format!(
+        "{{evaluator: custom/mine, dataset: my-images, measures: [accuracy], settings: {settings}}}"
+    );
+    let text = example::MINIMAL.replace("{evaluator: synthetic, measures: [accuracy]}", &stage);
+    let written = resolved(&text);
+    assert!(written.contains("name: mine") && written.contains("dataset: my-images"), "{written}");
+}
+
 proptest! {
     #[test]
     fn any_campaign_reads_back_to_itself(

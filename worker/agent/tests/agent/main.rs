@@ -4,6 +4,7 @@
 
 mod fake_coordinator;
 mod program;
+mod python;
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,149 @@
+"""One evaluation as its function sees it: what to do, and the way to report and to be stopped.
+
+Must not know pipes or other evaluations.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+from ._proto import types_pb2
+from .failure import BadNode, Invalid, Stopped
+from .graph import Graph
+from .machine import Slot
+
+if TYPE_CHECKING:
+    from .torch_module import GraphModule
+
+_MAX_STEPS = 2**32 - 1
+
+Report = Callable[[int, int, dict[str, float]], None]
+"""Takes a step, the number of steps, and finite values by metric."""
+
+
+class Evaluation:
+    """A candidate and what to measure of it."""
+
+    def __init__(
+        self,
+        assignment: types_pb2.Assignment,
+        slot: Slot | None = None,
+        report: Report = lambda step, steps, metrics: None,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """An evaluation of a message; the defaults are for tests of an evaluator's function."""
+        self._assignment = assignment
+        self._report = report
+        self._is_stopped = is_stopped
+        self.slot = slot or Slot()
+        """Device, threads and directories."""
+
+    def __repr__(self) -> str:
+        return f"Evaluation(candidate={self.candidate!r}, stage={self.stage!r})"
+
+    @property
+    def candidate(self) -> str:
+        """The candidate as people write it, CAMPAIGN/ORDINAL."""
+        candidate = self._assignment.candidate
+        return f"{candidate.campaign}/{candidate.ordinal}"
+
+    @property
+    def attempt(self) -> int:
+        """How often the task was given out, this time included."""
+        return self._assignment.attempt
+
+    @property
+    def genotype(self) -> str:
+        """The candidate in its space's notation."""
+        return self._assignment.genotype
+
+    @property
+    def seed(self) -> int:
+        """The seed of everything random in the evaluation, 0 to 2^64 - 1.
+
+        The generators of Python, NumPy and torch are seeded with it before the function is called.
+        """
+        return self._assignment.seed
+
+    @property
+    def stage(self) -> str:
+        """The stage's name, for messages."""
+        return self._assignment.stage.name
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The metrics that the function has to return."""
+        return tuple(self._assignment.stage.measures)
+
+    @property
+    def dataset(self) -> str | None:
+        """The data set that the stage asks for."""
+        return self._assignment.stage.dataset or None
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest that the evaluation may take."""
+        return self._assignment.stage.timeout_micros / 1e6
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The stage's settings as the campaign has them. Nobody has checked them."""
+        try:
+            settings = json.loads(self._assignment.stage.settings_json or "{}")
+        except ValueError as error:
+            raise Invalid(f"the settings are not JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise Invalid("the settings are no JSON object")
+        return settings
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The candidate's network. Raises Invalid where the search space has no networks."""
+        if not self._assignment.HasField("graph"):
+            raise Invalid("the candidate has no network: the search space builds none")
+        return Graph.from_message(self._assignment.graph)
+
+    def module(self) -> GraphModule:
+        """The candidate's network as a new `torch.nn.Module` with weights drawn from the seed.
+
+        It is on the CPU: move it to `evaluation.slot.device`.
+        """
+        graph = self.graph
+        try:
+            import torch
+        except ImportError as error:
+            raise BadNode(f"torch cannot be imported: {error}") from error
+        from .torch_module import GraphModule
+
+        torch.set_num_threads(self.slot.threads)
+        torch.manual_seed(self.seed)
+        return GraphModule(graph)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the evaluation was asked to end; see `check`."""
+        return self._is_stopped()
+
+    def check(self) -> None:
+        """Raises Stopped if the evaluation was asked to end.
+
+        Call it, or `progress`, every second or so: a process that has not ended within the worker's
+        `stop_grace_seconds` is killed.
+        """
+        if self.stopped:
+            raise Stopped
+
+    def progress(self, step: int, steps: int, **metrics: SupportsFloat) -> None:
+        """Reports that `step` of `steps` is done, with values so far; raises Stopped like `check`.
+
+        Values that are not finite are left out. The worker passes on a few reports a second.
+        """
+        if not 0 <= step <= steps <= _MAX_STEPS:
+            raise ValueError(f"step {step} of {steps} steps makes no sense")
+        self.check()
+        values = {name: float(value) for name, value in metrics.items()}
+        self._report(step, steps, {k: v for k, v in values.items() if math.isfinite(v)})
