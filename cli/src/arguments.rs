@@ -141,6 +141,9 @@ pub(crate) struct EvaluateArguments {
     /// The evaluator's program [default: the one beside this program that fits the campaign].
     #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
     pub(crate) evaluator: Option<PathBuf>,
+    /// Argument of the evaluator's program; may be repeated.
+    #[arg(long, value_name = "ARGUMENT", requires = "evaluator", allow_hyphen_values = true)]
+    pub(crate) evaluator_arg: Vec<String>,
     /// Threads of the evaluation [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,

@@ -73,6 +73,7 @@ async fn results(
         workers: Some(1),
         output: Some(root.to_owned()),
         evaluator: given.evaluator.clone(),
+        evaluator_arg: given.evaluator_arg.clone(),
         threads: given.threads,
         data: given.data.clone(),
         fresh: false,
