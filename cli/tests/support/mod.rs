@@ -63,6 +63,11 @@ impl Campaign {
         self
     }
 
+    /// The campaign file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.root.path().join("campaign.yaml")
+    }
+
     pub(crate) fn output(&self) -> PathBuf {
         self.root.path().join("out")
     }
@@ -72,7 +77,7 @@ impl Campaign {
         let mut command = cambrian();
         command
             .arg("run")
-            .arg(self.root.path().join("campaign.yaml"))
+            .arg(self.file())
             .arg("--output")
             .arg(self.output())
             .args(["--workers", "2"])
@@ -81,14 +86,6 @@ impl Campaign {
             .stderr(Stdio::piped())
             .process_group(0);
         command
-    }
-
-    /// `cambrian evaluate` of one architecture.
-    #[allow(dead_code, reason = "not every test that shares this module evaluates one")]
-    pub(crate) fn evaluate(&self, arguments: &[&str]) -> Output {
-        let mut command = cambrian();
-        command.arg("evaluate").arg(self.root.path().join("campaign.yaml")).args(arguments);
-        command.current_dir(self.root.path()).output().unwrap()
     }
 
     pub(crate) fn run(&self) -> Output {
