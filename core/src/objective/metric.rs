@@ -74,6 +74,13 @@ pub const METRICS: &[MetricDescriptor] = &[
         summary: "mean cosine distance between class-mean activations, 0 to 2 (XNAS)",
     },
     MetricDescriptor {
+        name: "flatness",
+        unit: "",
+        goal: Goal::Maximize,
+        kind: MetricKind::Measured,
+        summary: "how little noise on the trained parameters raises the validation loss (GeNAS)",
+    },
+    MetricDescriptor {
         name: "latency",
         unit: "ms",
         goal: Goal::Minimize,

@@ -16,7 +16,8 @@ pub use proxies::{PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::TabularSettings;
 pub use train::{
-    ActivationSettings, AugmentSettings, EnergySettings, LatencySettings, Precision, TrainSettings,
+    ActivationSettings, AugmentSettings, EnergySettings, FlatnessNoise, FlatnessSettings,
+    LatencySettings, Precision, TrainSettings,
 };
 
 pub(super) use dataset::{facts as dataset_facts, is_name as is_dataset_name};

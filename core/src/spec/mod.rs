@@ -18,9 +18,9 @@ mod start;
 
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
-    EvaluatorEntry, LatencySettings, Needs, PROXIES, Precision, ProxyEntry, ProxyPrecision,
-    ProxySettings, ProxySizes, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings,
-    custom_name,
+    EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs, PROXIES, Precision,
+    ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes, SyntheticFaults, SyntheticSettings,
+    TabularSettings, TrainSettings, custom_name,
 };
 pub use fault::{Fault, Faults};
 pub(crate) use section::Item;

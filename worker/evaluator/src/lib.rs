@@ -8,6 +8,7 @@ pub mod data;
 pub mod device;
 pub mod evaluate;
 pub mod failure;
+pub mod flatness;
 pub mod introspectability;
 pub mod measure;
 pub mod network;

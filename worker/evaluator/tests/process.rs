@@ -199,7 +199,7 @@ fn it_measures_what_is_asked_for_and_nothing_else() {
     let offer = &capabilities.evaluators[0];
     assert_eq!(offer.name, "train");
 
-    let all = ["accuracy", "test_accuracy", "introspectability", "latency", "energy"];
+    let all = ["accuracy", "test_accuracy", "introspectability", "flatness", "latency", "energy"];
     let three = json!({"epochs": 3});
     let mut trained = settings();
     trained["epochs"] = three["epochs"].clone();
@@ -219,7 +219,8 @@ fn it_measures_what_is_asked_for_and_nothing_else() {
     }
     assert!(measured.measurements[0].value > 25.0, "chance is 10 %: {measured:?}");
     assert!((0.0..=2.0).contains(&measured.measurements[2].value));
-    assert!(measured.measurements[3].spread.is_some());
+    assert!(measured.measurements[3].value > 0.0);
+    assert!(measured.measurements[4].spread.is_some());
 
     // The process is warm; without an accuracy nothing is trained, so there is no progress.
     evaluator.evaluate(assignment(2, &settings(), &["latency"]));

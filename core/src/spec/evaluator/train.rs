@@ -13,7 +13,7 @@ use crate::spec::Section;
 pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     name: "train",
     summary: "trains the network on an image data set and measures the result on the device",
-    metrics: &["accuracy", "test_accuracy", "introspectability", "latency", "energy"],
+    metrics: &["accuracy", "test_accuracy", "introspectability", "flatness", "latency", "energy"],
     delivers_any: false,
     needs: Needs::Network,
     check,
@@ -52,6 +52,8 @@ pub struct TrainSettings {
     pub augment: AugmentSettings,
     /// How `introspectability` is computed.
     pub introspectability: ActivationSettings,
+    /// How `flatness` is computed.
+    pub flatness: FlatnessSettings,
     /// How `latency` is measured.
     pub latency: LatencySettings,
     /// How `energy` is measured where the device has a meter; otherwise it is modelled.
@@ -79,6 +81,27 @@ pub struct AugmentSettings {
 pub struct ActivationSettings {
     /// How many validation images are run at most, 2 to 1,000,000.
     pub samples: u32,
+}
+
+/// How flatness is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlatnessSettings {
+    /// How many validation images are run at most for each of three noises, 1 to 1,000,000.
+    pub samples: u32,
+    /// How the noises follow each other.
+    pub noise: FlatnessNoise,
+}
+
+/// How noises of growing deviation follow each other (GeNAS, Jeong et al., IJCAI 2023).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlatnessNoise {
+    /// Each is added to the one before, as in the released code.
+    #[default]
+    Cumulative,
+    /// Each is drawn anew, as in the paper's text.
+    Direct,
 }
 
 /// How latency is measured: in evaluation mode, alone on the device, median of `samples`.
@@ -138,6 +161,7 @@ impl Default for TrainSettings {
             warmup_epochs: 0.25,
             augment: AugmentSettings::default(),
             introspectability: ActivationSettings::default(),
+            flatness: FlatnessSettings::default(),
             latency: LatencySettings::default(),
             energy: EnergySettings::default(),
             precision: Precision::F32,
@@ -154,6 +178,12 @@ impl Default for AugmentSettings {
 impl Default for ActivationSettings {
     fn default() -> Self {
         Self { samples: 25_000 }
+    }
+}
+
+impl Default for FlatnessSettings {
+    fn default() -> Self {
+        Self { samples: 25_000, noise: FlatnessNoise::default() }
     }
 }
 
@@ -261,6 +291,7 @@ fn check_training(section: &Section<'_>, settings: &TrainSettings) {
 fn check_measuring(section: &Section<'_>, settings: &TrainSettings) {
     let TrainSettings { introspectability, latency, energy, .. } = settings;
     section.check_range("introspectability.samples", introspectability.samples, 2..=1_000_000);
+    section.check_range("flatness.samples", settings.flatness.samples, 1..=1_000_000);
     section.check_range("latency.batch_size", latency.batch_size, 1..=65_536);
     section.check_range("latency.warmup_seconds", latency.warmup_seconds, 0.0..=600.0);
     section.check_range("latency.warmup_calls", latency.warmup_calls, 0..=1_000_000);

@@ -9,13 +9,14 @@ use std::rc::Rc;
 use cambrian_core::engine::Assignment;
 use cambrian_core::graph::{Graph, Shape};
 use cambrian_core::objective::{Measurement, MetricName, Provenance};
-use cambrian_core::spec::{Precision, TrainSettings};
+use cambrian_core::spec::{FlatnessSettings, Precision, TrainSettings};
 use tch::{Kind, Tensor};
 
 use super::assigned::{check_images, check_memory, graph, settings};
 use super::{Evaluator, Machine, Supervision};
 use crate::data::{Sizes, Splits, dataset};
 use crate::failure::EvaluationError;
+use crate::flatness::flatness;
 use crate::introspectability::introspectability;
 use crate::measure::{energy, latency};
 use crate::network::{MapLayout, Mode, Network};
@@ -24,6 +25,7 @@ use crate::train::{Randomness, evaluate, train};
 const ACCURACY: &str = "accuracy";
 const TEST_ACCURACY: &str = "test_accuracy";
 const INTROSPECTABILITY: &str = "introspectability";
+const FLATNESS: &str = "flatness";
 const LATENCY: &str = "latency";
 const ENERGY: &str = "energy";
 
@@ -43,7 +45,7 @@ impl Evaluator for Trained {
     }
 
     fn metrics(&self, machine: &Machine) -> BTreeMap<MetricName, Provenance> {
-        [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, LATENCY, ENERGY]
+        [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, FLATNESS, LATENCY, ENERGY]
             .into_iter()
             .map(|metric| (MetricName::from(metric), provenance(metric, machine)))
             .collect()
@@ -61,7 +63,7 @@ impl Evaluator for Trained {
         check_images(graph, &settings.dataset)?;
         check_memory(graph, TRAINING_BYTES_PER_PARAMETER, machine.device.memory_bytes)?;
 
-        let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY].into_iter().any(asked);
+        let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, FLATNESS].into_iter().any(asked);
         let splits = match trains {
             true => Some(
                 supervision
@@ -134,6 +136,20 @@ impl Run<'_, '_> {
             let score =
                 introspectability(network, validation, normalization, classes, limit, supervision)?;
             results.push((INTROSPECTABILITY, score, None));
+        }
+        if asked(FLATNESS) {
+            let FlatnessSettings { samples, noise } = settings.flatness;
+            let mut generator = Randomness::Noise.stream(seed);
+            let value = flatness(
+                network,
+                &splits.validation,
+                normalization,
+                samples as usize,
+                noise,
+                &mut generator,
+                supervision,
+            )?;
+            results.push((FLATNESS, value, None));
         }
         results
             .into_iter()
