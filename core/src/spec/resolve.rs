@@ -6,7 +6,7 @@
 use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
-use super::{CampaignSpec, Stage, Stagnation, StopRules, duration};
+use super::{CampaignSpec, Criterion, Pass, Stage, Stagnation, StopRules, TopShare, duration};
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
@@ -35,7 +35,15 @@ pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
                 .collect::<Vec<Value>>()
                 .into(),
         ),
-        ("stages", list(&spec.stages, stage)),
+        (
+            "stages",
+            spec.stages
+                .iter()
+                .zip(&spec.passes)
+                .map(|(stage, pass)| staged(stage, pass))
+                .collect::<Vec<Value>>()
+                .into(),
+        ),
         ("budget", budget.into()),
         ("stop", stop(&spec.stop)),
         ("failures", mapping([("attempts", spec.failures.attempts.into())]).into()),
@@ -106,21 +114,41 @@ fn stop(rules: &StopRules) -> Value {
     written.into()
 }
 
-fn stage(stage: &Stage) -> Value {
+fn staged(stage: &Stage, pass: &Pass) -> Value {
     let labels: Mapping = stage
         .labels
         .iter()
         .map(|(name, value)| (name.as_ref().into(), value.as_ref().into()))
         .collect();
-    mapping([
+    let mut written = mapping([
         ("name", stage.name.as_ref().into()),
         ("evaluator", stage.evaluator.as_ref().into()),
         ("measures", list(&stage.measures, |metric| metric.as_str().into())),
         ("timeout", duration::format(stage.timeout).into()),
         ("labels", labels.into()),
         ("settings", value(&stage.settings)),
-    ])
-    .into()
+    ]);
+    if !pass.is_open() {
+        written.insert("pass".into(), passed(pass));
+    }
+    written.into()
+}
+
+fn passed(pass: &Pass) -> Value {
+    let mut written = Mapping::new();
+    if !pass.gates.is_empty() {
+        written.insert("gates".into(), list(&pass.gates, constraint));
+    }
+    if let Some(TopShare { share, by, least }) = &pass.top {
+        let criterion = |criterion: &Criterion| {
+            let goal = goal(criterion.goal);
+            mapping([("metric", criterion.metric.as_str().into()), ("goal", goal)]).into()
+        };
+        written.insert("top".into(), (*share).into());
+        written.insert("by".into(), list(by, criterion));
+        written.insert("least".into(), (*least).into());
+    }
+    written.into()
 }
 
 #[cfg(test)]
