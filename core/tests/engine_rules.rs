@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "engine_rules/rungs.rs"]
+mod rungs;
 #[path = "engine_rules/start.rs"]
 mod start;
 #[path = "engine_rules/stop.rs"]

@@ -439,15 +439,8 @@ impl Campaign {
     /// Counts a candidate's end at the last of the stages that it entered.
     fn book(&mut self, entered: u8, status: &CandidateStatus) {
         let last = usize::from(entered).checked_sub(1);
-        let Some(tally) = last.and_then(|last| self.tallies.get_mut(last)) else { return };
-        match status {
-            CandidateStatus::Scored { .. } => tally.passed += 1,
-            CandidateStatus::Screened(_) => tally.screened += 1,
-            CandidateStatus::Infeasible(_) => tally.infeasible += 1,
-            CandidateStatus::Failed(_) => tally.failed += 1,
-            CandidateStatus::Proposed
-            | CandidateStatus::InStage { .. }
-            | CandidateStatus::Waiting { .. } => {}
+        if let Some(tally) = last.and_then(|last| self.tallies.get_mut(last)) {
+            tally.end(status);
         }
     }
 

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::campaign::{Campaign, CampaignStatus};
+use super::candidate::CandidateStatus;
 use crate::id::{CandidateId, Ordinal};
 use crate::pareto::Points;
 use crate::pareto::net::spread_order;
@@ -79,6 +80,21 @@ pub struct StageTally {
     pub live: u32,
     /// Time in slots of all its attempts that have been reported.
     pub slot_time: Span,
+}
+
+impl StageTally {
+    /// Counts the end of a candidate that entered no later stage.
+    pub(super) fn end(&mut self, status: &CandidateStatus) {
+        match status {
+            CandidateStatus::Scored { .. } => self.passed += 1,
+            CandidateStatus::Screened(_) => self.screened += 1,
+            CandidateStatus::Infeasible(_) => self.infeasible += 1,
+            CandidateStatus::Failed(_) => self.failed += 1,
+            CandidateStatus::Proposed
+            | CandidateStatus::InStage { .. }
+            | CandidateStatus::Waiting { .. } => {}
+        }
+    }
 }
 
 impl Campaign {
