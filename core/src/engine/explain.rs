@@ -242,10 +242,8 @@ impl Campaign {
             return (headline, Vec::new());
         };
         let by: Vec<&str> = top.by.iter().map(|criterion| criterion.metric.as_str()).collect();
-        let next = self
-            .rungs
-            .get(&stage)
-            .is_some_and(|rung| rung.promotable.values().any(|other| *other == id.ordinal));
+        let rung = self.rungs.get(&stage);
+        let next = rung.is_some_and(|rung| rung.places.contains_key(&id.ordinal));
         let rule = format!(
             "the best {} of all that finish the stage go on, by {}; at present {} of {}",
             top.share,

@@ -35,6 +35,8 @@ pub(super) struct Rung {
     pub(super) closed: bool,
     /// Those whom the last ranking lets pass and who have not gone on, by their place in it.
     pub(super) promotable: BTreeMap<u32, Ordinal>,
+    /// The place of each of them.
+    pub(super) places: BTreeMap<Ordinal, u32>,
 }
 
 impl Rung {
@@ -45,14 +47,9 @@ impl Rung {
 
     /// The candidate goes on or is given up.
     pub(super) fn leave(&mut self, ordinal: Ordinal) {
-        if !self.waiting.remove(&ordinal) {
-            return;
-        }
-        match self.promotable.first_entry() {
-            Some(best) if *best.get() == ordinal => {
-                best.remove();
-            }
-            _ => self.promotable.retain(|_, other| *other != ordinal),
+        self.waiting.remove(&ordinal);
+        if let Some(place) = self.places.remove(&ordinal) {
+            self.promotable.remove(&place);
         }
     }
 
@@ -189,6 +186,7 @@ impl Campaign {
         let Some(rung) = self.rungs.get_mut(&stage) else { return };
         let ranked = (0u32..).zip(ranking.into_iter().take(passing));
         rung.promotable = ranked.filter(|(_, ordinal)| rung.waiting.contains(ordinal)).collect();
+        rung.places = rung.promotable.iter().map(|(place, ordinal)| (*ordinal, *place)).collect();
         rung.ranked = rung.finished.len();
         rung.closed = closed;
     }

@@ -98,6 +98,10 @@ impl Campaign {
         findings.require(promotable.is_subset(&rung.waiting), || {
             format!("{}: someone is to go on who does not wait", place())
         });
+        let places = rung.promotable.iter().map(|(place, ordinal)| (*ordinal, *place)).collect();
+        findings.require(rung.places == places, || {
+            format!("{}: the index of places is wrong", place())
+        });
         let new = rung.finished.len() - rung.ranked.min(rung.finished.len());
         let allowed =
             if rung.ranked < EXACT_UP_TO { 0 } else { (rung.ranked / RENEWED_BY).max(1) - 1 };
