@@ -179,6 +179,10 @@ pub(crate) struct SimulateArguments {
     /// Durations are drawn from those times 1 ± this, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(crate) duration_noise: f64,
+    /// The share of that length which a stage takes, above 0: `short=0.03`. Stages that are not named
+    /// take all of it.
+    #[arg(long, value_name = "STAGE=SHARE", value_parser = stage_share)]
+    pub(crate) stage_share: Vec<(String, f64)>,
     /// Tasks that a worker asks for beyond the one it works on.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=16))]
     pub(crate) prefetch: u32,
@@ -213,6 +217,11 @@ fn number_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
 
 fn share(text: &str) -> Result<f64, String> {
     number_within(text, 0.0, 1.0)
+}
+
+fn stage_share(text: &str) -> Result<(String, f64), String> {
+    let (stage, share) = text.split_once('=').ok_or("write `STAGE=SHARE`, such as `short=0.03`")?;
+    Ok((stage.to_owned(), number_within(share, 1e-9, 1e6)?))
 }
 
 fn factor(text: &str) -> Result<f64, String> {
@@ -282,8 +291,12 @@ pub(crate) enum StatusFilter {
     Queued,
     /// At work.
     Running,
+    /// Has finished a stage and waits for being among the best of those that have.
+    Waiting,
     /// Has all its metrics.
     Scored,
+    /// Found not worth its later stages.
+    Screened,
     /// Rejected by a constraint before any work.
     Infeasible,
     /// Failed for good.

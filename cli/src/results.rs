@@ -114,11 +114,15 @@ pub(crate) struct Campaign {
     pub(crate) evaluations_budget: u32,
     /// Evaluations charged to the budget.
     pub(crate) evaluations_started: u32,
-    /// Evaluations that have ended, well or not.
+    /// Those charged whose candidate is not in work: ended, well or not, or waiting after a stage.
     pub(crate) evaluations_finished: u32,
     pub(crate) scored: u32,
     pub(crate) infeasible: u32,
     pub(crate) failed: u32,
+    /// Candidates that an early stage found not worth the later ones.
+    pub(crate) screened: u32,
+    /// Candidates that wait for being called up to a later stage.
+    pub(crate) waiting: u32,
     pub(crate) running: u32,
     pub(crate) queued: u32,
     pub(crate) front_size: u32,
@@ -128,6 +132,29 @@ pub(crate) struct Campaign {
     pub(crate) reference_point: Vec<f64>,
     /// `None` until the reference point is fixed.
     pub(crate) hypervolume: Option<f64>,
+    /// What each stage has done and cost, in order.
+    pub(crate) stages: Vec<Stage>,
+}
+
+/// What a stage has done and cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    /// Candidates that entered it.
+    pub(crate) entered: u32,
+    /// Candidates that went on, or were scored if it is the last.
+    pub(crate) passed: u32,
+    /// Candidates that wait after it for being called up.
+    pub(crate) waiting: u32,
+    /// Candidates that its `pass` ended.
+    pub(crate) screened: u32,
+    /// Candidates that broke a constraint after it.
+    pub(crate) infeasible: u32,
+    pub(crate) failed: u32,
+    /// Its tasks that are queued or in work.
+    pub(crate) live: u32,
+    /// Time in slots of all its reported attempts.
+    pub(crate) slot_seconds: f64,
 }
 
 impl Campaign {
@@ -155,7 +182,9 @@ pub(crate) struct Value {
 pub(crate) enum CandidateStatus {
     Queued,
     Running,
+    Waiting,
     Scored,
+    Screened,
     Infeasible,
     Failed,
     /// A status of a newer coordinator.
@@ -168,7 +197,9 @@ impl CandidateStatus {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Scored => "scored",
+            Self::Screened => "screened",
             Self::Infeasible => "infeasible",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
@@ -190,7 +221,7 @@ pub(crate) struct Candidate {
     pub(crate) metrics: BTreeMap<String, Value>,
     /// Summed normalised constraint violation; 0 where all constraints hold.
     pub(crate) violation: f64,
-    /// Why it failed or is infeasible; empty otherwise.
+    /// Why it failed, is infeasible or was screened; empty otherwise.
     pub(crate) reason: String,
     pub(crate) proposed_at: Instant,
     pub(crate) resolved_at: Option<Instant>,
@@ -362,12 +393,31 @@ impl From<v1::Campaign> for Campaign {
             scored: message.scored,
             infeasible: message.infeasible,
             failed: message.failed,
+            screened: message.screened,
+            waiting: message.waiting,
             running: message.running,
             queued: message.queued,
             front_size: message.front_size,
             metrics: metrics(message.metrics),
             hypervolume: (!message.reference_point.is_empty()).then_some(message.hypervolume),
             reference_point: message.reference_point,
+            stages: message.stages.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<v1::StageSummary> for Stage {
+    fn from(message: v1::StageSummary) -> Self {
+        Self {
+            name: message.name,
+            entered: message.entered,
+            passed: message.passed,
+            waiting: message.waiting,
+            screened: message.screened,
+            infeasible: message.infeasible,
+            failed: message.failed,
+            live: message.live,
+            slot_seconds: message.slot_micros as f64 / 1e6,
         }
     }
 }
@@ -377,7 +427,9 @@ impl From<v1::Candidate> for Candidate {
         let status = match message.status() {
             v1::CandidateStatus::Queued => CandidateStatus::Queued,
             v1::CandidateStatus::Running => CandidateStatus::Running,
+            v1::CandidateStatus::Waiting => CandidateStatus::Waiting,
             v1::CandidateStatus::Scored => CandidateStatus::Scored,
+            v1::CandidateStatus::Screened => CandidateStatus::Screened,
             v1::CandidateStatus::Infeasible => CandidateStatus::Infeasible,
             v1::CandidateStatus::Failed => CandidateStatus::Failed,
             v1::CandidateStatus::Unspecified => CandidateStatus::Unknown,

@@ -66,6 +66,39 @@ fn a_test_problem_is_solved_by_real_workers() {
 }
 
 #[test]
+fn early_stages_throw_candidates_away_and_say_what_they_cost() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::of(
+        "version: 1\nname: rungs\nspace: {kind: problem, name: dtlz2, variables: 5}\n\
+         metrics: {f1: {}, f2: {}}\nobjectives: [f1, f2]\nalgorithm: {kind: nsga2, population: 10}\n\
+         stages:\n\
+         - {name: early, evaluator: problem, measures: [f1], \
+         pass: {gates: [{metric: f1, at_most: 1.2}], top: 1/2, by: [f1]}}\n\
+         - {name: late, evaluator: problem, measures: [f2]}\nbudget: {evaluations: 120}\n",
+    );
+    let output = campaign.run();
+    expect_code(&output, 0);
+    assert!(stdout(&output).contains("screened"), "{}", stdout(&output));
+    let verified = expect_sound(&campaign, 120);
+    let front: Value = serde_json::from_str(&campaign.read("front.json")).unwrap();
+    let stages = front["campaign"]["stages"].as_array().unwrap();
+    let count = |stage: usize, what: &str| stages[stage][what].as_u64().unwrap();
+    assert_eq!((count(0, "entered"), count(0, "waiting"), count(1, "screened")), (120, 0, 0));
+    assert_eq!(count(0, "passed") + count(0, "screened"), 120);
+    assert_eq!((count(1, "entered"), count(1, "passed")), (count(0, "passed"), count(0, "passed")));
+    assert!(count(0, "passed") < 100 && count(0, "passed") >= 40, "{stages:?}");
+    assert_eq!(verified["campaigns"][0]["screened"], count(0, "screened"));
+    assert_eq!(front["totals"]["screened"], count(0, "screened"));
+    assert!(stages.iter().all(|stage| stage["slot_seconds"].as_f64().unwrap() > 0.0));
+    let table = campaign.read("candidates.csv");
+    let screened = table.lines().filter(|line| line.contains(",screened,"));
+    let reasons = screened.map(|line| line.contains("after stage early: "));
+    assert_eq!(reasons.filter(|has| *has).count() as u64, count(0, "screened"));
+}
+
+#[test]
 fn a_campaign_goes_on_from_the_front_of_another() {
     if !programs_are_built() {
         return;

@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "engine_rules/rungs.rs"]
+mod rungs;
 #[path = "engine_rules/start.rs"]
 mod start;
 #[path = "engine_rules/stop.rs"]
@@ -68,7 +70,7 @@ impl Cluster {
         self.expect(Command::RegisterWorker {
             name: name.into(),
             session: SessionId(session),
-            capabilities: support::capabilities("synthetic", &["accuracy", "latency"]),
+            capabilities: support::capabilities(&["synthetic"], &["accuracy", "latency"]),
             holding: holding.iter().map(|(task, attempt)| key(*task, *attempt)).collect(),
         });
         self.engine.state().find_worker(name).expect("it has registered").id()
@@ -240,7 +242,7 @@ fn a_stale_session_changes_nothing() {
         Command::RegisterWorker {
             name: "a".into(),
             session,
-            capabilities: support::capabilities("synthetic", &["accuracy"]),
+            capabilities: support::capabilities(&["synthetic"], &["accuracy"]),
             holding: vec![],
         },
     ];
@@ -331,7 +333,7 @@ fn an_assignment_that_never_arrived_is_not_charged_and_a_forgotten_one_is() {
         let step = cluster.expect(Command::RegisterWorker {
             name: "a".into(),
             session: SessionId(2),
-            capabilities: support::capabilities("synthetic", &["accuracy", "latency"]),
+            capabilities: support::capabilities(&["synthetic"], &["accuracy", "latency"]),
             holding: vec![],
         });
         let found = step.events.iter().find_map(|event| match event {
@@ -476,7 +478,7 @@ fn work_goes_only_to_workers_that_can_do_it() {
     cluster.expect(Command::RegisterWorker {
         name: "blind".into(),
         session: SessionId(1),
-        capabilities: support::capabilities("synthetic", &["accuracy"]),
+        capabilities: support::capabilities(&["synthetic"], &["accuracy"]),
         holding: vec![],
     });
     cluster.ready(WorkerId(1), 1, 1);

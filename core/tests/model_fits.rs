@@ -45,7 +45,7 @@ impl Evaluate for Costs {
 fn journal(fit_duration: Span) -> (Vec<(Timestamp, Event)>, Engine) {
     let settings =
         SimulationSettings { seed: 1, workers: 2, fit_duration, ..SimulationSettings::default() };
-    let capabilities = support::capabilities("synthetic", &["accuracy", "latency"]);
+    let capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
     let outcome = Simulation::new(settings, capabilities, &Costs).run(&[spec()]).expect("it ends");
     (outcome.journal, outcome.engine)
 }

@@ -83,7 +83,7 @@ fn gap(table: &Table, algorithm: &str, seed: u64, queries: u32, workers: u32) ->
          budget: {{evaluations: {queries}}}\n"
     ));
     let settings = SimulationSettings { seed, workers, ..SimulationSettings::default() };
-    let capabilities = support::capabilities("synthetic", &["accuracy", "latency"]);
+    let capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
     let outcome = Simulation::new(settings, capabilities, table)
         .run(&[spec])
         .unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));

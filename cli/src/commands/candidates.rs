@@ -15,7 +15,9 @@ fn wire(status: StatusFilter) -> v1::CandidateStatus {
     match status {
         StatusFilter::Queued => v1::CandidateStatus::Queued,
         StatusFilter::Running => v1::CandidateStatus::Running,
+        StatusFilter::Waiting => v1::CandidateStatus::Waiting,
         StatusFilter::Scored => v1::CandidateStatus::Scored,
+        StatusFilter::Screened => v1::CandidateStatus::Screened,
         StatusFilter::Infeasible => v1::CandidateStatus::Infeasible,
         StatusFilter::Failed => v1::CandidateStatus::Failed,
     }

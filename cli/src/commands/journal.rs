@@ -83,6 +83,7 @@ fn verified_json(report: &Report) -> serde_json::Value {
                 "scored": ledger.scored,
                 "infeasible": ledger.infeasible,
                 "failed": ledger.failed,
+                "screened": ledger.screened,
                 "pending": ledger.pending,
             })
         })
@@ -116,7 +117,7 @@ fn verified_text(report: &Report) -> String {
     }
     for ledger in &report.campaigns {
         text += &format!(
-            "campaign {}: {} of {} evaluations, {} proposed = {} scored + {} infeasible + {} failed + {} pending\n",
+            "campaign {}: {} of {} evaluations, {} proposed = {} scored + {} infeasible + {} failed + {} screened + {} pending\n",
             ledger.id,
             ledger.started,
             ledger.budget,
@@ -124,6 +125,7 @@ fn verified_text(report: &Report) -> String {
             ledger.scored,
             ledger.infeasible,
             ledger.failed,
+            ledger.screened,
             ledger.pending,
         );
     }

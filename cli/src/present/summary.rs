@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::table::{self, Look};
 use super::{heading, number};
-use crate::results::{Campaign, Candidate, CandidateStatus};
+use crate::results::{Campaign, Candidate, CandidateStatus, Stage};
 
 /// Totals over all candidates of a campaign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -17,6 +18,7 @@ pub(crate) struct Totals {
     pub(crate) scored: u32,
     pub(crate) infeasible: u32,
     pub(crate) failed: u32,
+    pub(crate) screened: u32,
     /// Failed candidates by the kind of their failure.
     pub(crate) failures_by_kind: BTreeMap<String, u32>,
     /// Attempts beyond the first of each candidate.
@@ -41,6 +43,7 @@ impl Totals {
             scored: campaign.scored,
             infeasible: campaign.infeasible,
             failed: campaign.failed,
+            screened: campaign.screened,
             failures_by_kind,
             repeated_attempts: candidates
                 .iter()
@@ -62,6 +65,9 @@ impl Totals {
             number::count(self.infeasible.into()),
             number::count(self.failed.into()),
         );
+        if self.screened > 0 {
+            text += &format!(", {} screened", number::count(self.screened.into()));
+        }
         if !self.failures_by_kind.is_empty() {
             let kinds: Vec<_> = self
                 .failures_by_kind
@@ -100,6 +106,29 @@ pub(crate) fn hypervolume(campaign: &Campaign) -> String {
     )
 }
 
+/// What each stage has done and cost, one a line; nothing if there is only one stage.
+pub(crate) fn stages(campaign: &Campaign, look: Look) -> String {
+    if campaign.stages.len() < 2 {
+        return String::new();
+    }
+    let headings =
+        ["stage", "entered", "passed", "waiting", "screened", "infeasible", "failed", "in slots"];
+    let row = |stage: &Stage| {
+        let counts = [
+            stage.entered,
+            stage.passed,
+            stage.waiting,
+            stage.screened,
+            stage.infeasible,
+            stage.failed,
+        ];
+        let counts = counts.into_iter().map(|found| number::count(found.into()));
+        let name = std::iter::once(stage.name.clone());
+        name.chain(counts).chain([number::duration(stage.slot_seconds)]).collect()
+    };
+    table::numbers(&headings, campaign.stages.iter().map(row), look)
+}
+
 /// `campaign 3 (fashion-mnist) is finished: budget spent`.
 pub(crate) fn headline(campaign: &Campaign) -> String {
     let reason = match campaign.reason.as_str() {
@@ -117,7 +146,8 @@ pub(crate) fn is_fruitless(campaign: &Campaign) -> bool {
 /// The most frequent reasons of failures, most frequent first, at most three.
 pub(crate) fn frequent_reasons(candidates: &[Candidate]) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let unsuccessful = [CandidateStatus::Failed, CandidateStatus::Infeasible];
+    let unsuccessful =
+        [CandidateStatus::Failed, CandidateStatus::Infeasible, CandidateStatus::Screened];
     for candidate in candidates.iter().filter(|found| unsuccessful.contains(&found.status)) {
         *counts.entry(candidate.reason.as_str()).or_default() += 1;
     }
@@ -129,7 +159,7 @@ pub(crate) fn frequent_reasons(candidates: &[Candidate]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::examples::{campaign, candidate, metrics};
+    use crate::results::examples::{campaign, candidate, metrics, stage};
     use crate::results::{CampaignStatus, Instant};
 
     fn failed(ordinal: u32, reason: &str) -> Candidate {
@@ -170,6 +200,22 @@ mod tests {
             "hypervolume 1,235 %·ms·mJ (reference: accuracy 10 %, latency 20 ms, energy 1.500 mJ, \
              introspectability 0)"
         );
+    }
+
+    #[test]
+    fn stages_are_shown_where_there_are_several() {
+        let mut campaign = campaign(metrics());
+        assert_eq!(stages(&campaign, Look::plain()), "");
+        let short = Stage { waiting: 7, screened: 1_200, ..stage("short", 1_500) };
+        campaign.stages.insert(0, short);
+        insta::assert_snapshot!(stages(&campaign, Look::plain()));
+    }
+
+    #[test]
+    fn screened_candidates_count_where_there_are_some() {
+        let campaign = Campaign { screened: 12, ..campaign(metrics()) };
+        let lines = Totals::of(&campaign, &[]).lines();
+        assert!(lines.contains("36 scored, 0 infeasible, 4 failed, 12 screened"), "{lines}");
     }
 
     #[test]

@@ -277,6 +277,7 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
         "evaluations",
         "scored",
         "failed",
+        "screened",
         "running",
         "front",
         "space",
@@ -296,6 +297,7 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
             format!("{}/{}", campaign.evaluations_finished, campaign.evaluations_budget),
             campaign.scored.to_string(),
             campaign.failed.to_string(),
+            campaign.screened.to_string(),
             campaign.running.to_string(),
             campaign.front_size.to_string(),
             campaign.space.clone(),
@@ -303,7 +305,7 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
             campaign.submitted_at.to_string(),
         ]);
     }
-    align_right(&mut table, [0, 3, 4, 5, 6, 7]);
+    align_right(&mut table, [0, 3, 4, 5, 6, 7, 8]);
     text(table)
 }
 
@@ -350,6 +352,20 @@ pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
         }
     }
     out
+}
+
+/// A table of texts whose columns after the first hold numbers.
+pub(crate) fn numbers(
+    headings: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    look: Look,
+) -> String {
+    let mut table = look.table(headings.iter().map(|heading| (*heading).to_owned()));
+    for row in rows {
+        table.add_row(row);
+    }
+    align_right(&mut table, 1..headings.len());
+    text(table)
 }
 
 /// A plain table of texts.

@@ -63,6 +63,21 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
     }
 }
 
+/// A stage that this many candidates entered.
+pub(crate) fn stage(name: &str, entered: u32) -> Stage {
+    Stage {
+        name: name.into(),
+        entered,
+        passed: entered.saturating_sub(6),
+        waiting: 0,
+        screened: 0,
+        infeasible: 0,
+        failed: 4,
+        live: 2,
+        slot_seconds: 63.0,
+    }
+}
+
 /// A running campaign over `metrics`.
 pub(crate) fn campaign(metrics: Vec<Metric>) -> Campaign {
     Campaign {
@@ -80,12 +95,15 @@ pub(crate) fn campaign(metrics: Vec<Metric>) -> Campaign {
         scored: 36,
         infeasible: 0,
         failed: 4,
+        screened: 0,
+        waiting: 0,
         running: 2,
         queued: 0,
         front_size: 9,
         metrics,
         reference_point: Vec::new(),
         hypervolume: None,
+        stages: vec![stage("train", 42)],
     }
 }
 

@@ -98,6 +98,7 @@ impl Results {
         text += &table::front(&self.front, table::Columns::default(), output.look());
         text += &format!("{}\n", summary::hypervolume(&self.campaign));
         text += &self.totals.lines();
+        text += &summary::stages(&self.campaign, output.look());
         if let Some(root) = files.values().next().and_then(|path| path.parent()) {
             let names: Vec<_> = files.keys().copied().collect();
             text += &format!("results in {}: {}\n", root.display(), names.join(", "));

@@ -7,6 +7,7 @@
 //! nadir 1, the reference point is 1.1 in each, and the gap is what of that front's hypervolume is
 //! missing, in thousandths.
 
+use cambrian_core::engine::{StageTally, StageView};
 use cambrian_core::objective::MetricName;
 use cambrian_core::pareto::Points;
 use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
@@ -197,6 +198,24 @@ impl Report {
         Spread::of(values.iter().copied())
     }
 
+    /// How many candidates entered, passed and were screened at each stage, and its seconds in slots.
+    fn stages(&self) -> Vec<(String, [Spread; 4])> {
+        let names = self.runs.first().map_or(&[][..], |run| &run.stages);
+        let stage = |(at, stage): (usize, &StageView)| {
+            let of = |value: fn(&StageTally) -> f64| {
+                self.spread(|run| run.stages.get(at).map_or(0.0, |found| value(&found.tally)))
+            };
+            let counts = [
+                of(|tally| f64::from(tally.entered)),
+                of(|tally| f64::from(tally.passed)),
+                of(|tally| f64::from(tally.screened)),
+                of(|tally| tally.slot_time.as_secs_f64()),
+            ];
+            (stage.name.to_string(), counts)
+        };
+        names.iter().enumerate().map(stage).collect()
+    }
+
     /// Everything as JSON.
     pub(super) fn json(&self) -> serde_json::Value {
         let gaps: Vec<_> = self
@@ -221,6 +240,11 @@ impl Report {
             "gap_thousandths": gaps,
             "utilisation": self.spread(|run| run.utilisation).json(),
             "elapsed_seconds": self.spread(|run| run.elapsed).json(),
+            "stages": self.stages().iter().map(|(name, counts)| {
+                let [entered, passed, screened, slots] = *counts;
+                json!({"name": name, "entered": entered.json(), "passed": passed.json(),
+                    "screened": screened.json(), "slot_seconds": slots.json()})
+            }).collect::<Vec<_>>(),
             "failed_evaluations": self.spread(|run| run.failed as f64).json(),
             "staleness_results": self.spread(staleness).json(),
             "duration_survival_correlation": correlation(&self.runs),
@@ -259,6 +283,17 @@ impl Report {
             self.spread(staleness).mean,
             self.spread(|run| run.failed as f64).mean,
         );
+        if self.stages().len() > 1 {
+            for (name, [entered, passed, screened, slots]) in self.stages() {
+                text += &format!(
+                    "stage {name}: {:.1} entered, {:.1} passed, {:.1} screened, {} in slots\n",
+                    entered.mean,
+                    passed.mean,
+                    screened.mean,
+                    number::duration(slots.mean),
+                );
+            }
+        }
         let [fast, .., slow] = quartiles(&self.runs);
         text += &match correlation(&self.runs) {
             Some(correlation) => format!(
@@ -300,6 +335,7 @@ impl Report {
         for run in &self.runs {
             for done in &run.finished {
                 let outcome = match (&done.objectives, done.feasible) {
+                    (None, _) if done.screened => "screened",
                     (None, _) => "failed",
                     (Some(_), true) => "scored",
                     (Some(_), false) => "infeasible",
@@ -414,6 +450,7 @@ mod tests {
 
     fn run(pairs: &[(f64, bool)]) -> SeedRun {
         let finished = pairs.iter().map(|(duration, survives)| Finished {
+            screened: false,
             ordinal: 1,
             genotype: String::new(),
             objectives: Some(vec![0.0]),
@@ -424,7 +461,14 @@ mod tests {
             staleness: 2,
             survives: *survives,
         });
-        SeedRun { seed: 1, finished: finished.collect(), elapsed: 1.0, utilisation: 1.0, failed: 0 }
+        SeedRun {
+            seed: 1,
+            finished: finished.collect(),
+            elapsed: 1.0,
+            utilisation: 1.0,
+            failed: 0,
+            stages: Vec::new(),
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cambrian_core::engine::{Campaign, CandidateStatus, Capabilities, EvaluatorOffer};
+use cambrian_core::engine::{Campaign, CandidateStatus, Capabilities, EvaluatorOffer, StageView};
 use cambrian_core::objective::MetricName;
 use cambrian_core::simulation::{FaultRates, Simulation, SimulationSettings};
 use cambrian_core::spec::CampaignSpec;
@@ -22,8 +22,10 @@ use crate::present::number;
 pub(super) struct Finished {
     pub(super) ordinal: u32,
     pub(super) genotype: String,
-    /// Minimised objectives; none if it failed.
+    /// Minimised objectives; none if it failed or was screened.
     pub(super) objectives: Option<Vec<f64>>,
+    /// Whether an early stage found it not worth the later ones.
+    pub(super) screened: bool,
     /// Whether it keeps all constraints.
     pub(super) feasible: bool,
     /// Seconds of virtual time since the campaign began.
@@ -48,6 +50,8 @@ pub(super) struct SeedRun {
     /// The share of slot time spent evaluating, from the first dispatch to the last.
     pub(super) utilisation: f64,
     pub(super) failed: usize,
+    /// What each stage has done and cost, in order.
+    pub(super) stages: Vec<StageView>,
 }
 
 /// Runs every seed.
@@ -160,6 +164,7 @@ fn summed(campaign: &Campaign, seed: u64, workers: u32) -> SeedRun {
             ordinal,
             genotype: campaign.spec().space.format(&candidate.proposal().genotype),
             objectives: violation.and_then(|_| campaign.objectives_of(candidate)),
+            screened: matches!(candidate.status(), CandidateStatus::Screened(_)),
             feasible: violation == Some(0.0),
             proposed_at: seconds(candidate.proposed_at().since(begin)),
             finished_at: seconds(resolved.since(begin)),
@@ -177,16 +182,24 @@ fn summed(campaign: &Campaign, seed: u64, workers: u32) -> SeedRun {
     }
     // While the last evaluations run out, nobody can be busy with others.
     let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
+    let rungs = campaign.spec().passes.iter().any(|pass| pass.top.is_some());
     let busy: f64 = finished
         .iter()
-        .map(|candidate| (candidate.finished_at.min(last) - candidate.proposed_at).max(0.0))
+        // A candidate that waits after a stage keeps no worker busy.
+        .map(|candidate| {
+            let alive = (candidate.finished_at.min(last) - candidate.proposed_at).max(0.0);
+            if rungs { alive.min(candidate.duration) } else { alive }
+        })
         .sum();
+    let unsuccessful =
+        |candidate: &&Finished| candidate.objectives.is_none() && !candidate.screened;
     let slots = f64::from(workers) * last;
     SeedRun {
         seed,
         elapsed: arrivals.last().copied().unwrap_or(0.0),
         utilisation: if slots > 0.0 { (busy / slots).min(1.0) } else { 1.0 },
-        failed: finished.iter().filter(|candidate| candidate.objectives.is_none()).count(),
+        failed: finished.iter().filter(unsuccessful).count(),
+        stages: campaign.view().stages,
         finished,
     }
 }

@@ -38,6 +38,12 @@ impl Source {
                 "leave --table out, or let the stages be `tabular`",
             ));
         }
+        if !given.stage_share.is_empty() {
+            return Err(refuse(
+                "--stage-share is given, but the campaign's stages compute a test problem",
+                "leave it out, or let the stages be `tabular`",
+            ));
+        }
         match given.duration {
             Durations::Constant(length) => {
                 Ok(Self::Problem(ProblemEvaluations { shortest: length, longest: length }))

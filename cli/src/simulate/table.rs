@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use cambrian_core::objective::MetricName;
 use cambrian_core::rng::{self, Purpose};
@@ -93,10 +94,29 @@ pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<Loo
     }
     set_durations(&mut rows, &sheet, &given.duration)?;
     let noise = given.duration_noise;
-    LookUp::new(spec.space.clone(), rows, noise).map_err(|error| CliError::Usage {
+    let table = LookUp::new(spec.space.clone(), rows, noise).map_err(|error| CliError::Usage {
         message: format!("{}: {error}", sheet.path.display()),
         help: format!("keys are in column `{}`, in the notation of the space", settings.key),
-    })
+    })?;
+    Ok(table.with_stage_shares(stage_shares(given, spec)?))
+}
+
+fn stage_shares(
+    given: &SimulateArguments,
+    spec: &CampaignSpec,
+) -> Result<BTreeMap<Arc<str>, f64>, CliError> {
+    let share = |(name, share): &(String, f64)| {
+        let stage = spec.stages.iter().find(|stage| *stage.name == **name);
+        let stage = stage.ok_or_else(|| {
+            let names: Vec<&str> = spec.stages.iter().map(|stage| &*stage.name).collect();
+            CliError::Usage {
+                message: format!("--stage-share names `{name}`, which is no stage"),
+                help: format!("the campaign's stages are: {}", names.join(", ")),
+            }
+        })?;
+        Ok((stage.name.clone(), *share))
+    };
+    given.stage_share.iter().map(share).collect()
 }
 
 /// The settings that all stages share, with the columns of all of them.

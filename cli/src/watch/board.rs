@@ -63,6 +63,12 @@ impl Board {
         if campaign.infeasible > 0 {
             parts.push(format!("{} infeasible", number::count(campaign.infeasible.into())));
         }
+        if campaign.screened > 0 {
+            parts.push(format!("{} screened", number::count(campaign.screened.into())));
+        }
+        if campaign.waiting > 0 {
+            parts.push(format!("{} waiting", number::count(campaign.waiting.into())));
+        }
         let works = matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Draining);
         if works && let Some(rate) = self.pace.per_minute(latest.now) {
             parts.push(format!("{}/min", number::alone(round_to_three(rate))));
@@ -101,6 +107,10 @@ impl Board {
         )];
         if let Some(reason) = &self.away {
             lines.push(look.style.error(&clipped(&format!("{reason}; trying again"), width)));
+        }
+        let stages = summary::stages(campaign, Look { width: None, ..look });
+        if stages.lines().count() + AROUND_TOP < height / 2 {
+            lines.extend(stages.lines().map(|line| clipped_styled(line, width)));
         }
         let room = (height / 3).max(1);
         for work in latest.in_work.iter().take(room) {

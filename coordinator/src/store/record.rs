@@ -79,6 +79,8 @@ pub fn kind(event: &Event) -> &'static str {
         Event::AttemptFailed { .. } => "attempt_failed",
         Event::TaskRequeued(_) => "task_requeued",
         Event::TaskFailed { .. } => "task_failed",
+        Event::CandidateWaiting { .. } => "candidate_waiting",
+        Event::CandidateScreened { .. } => "candidate_screened",
         Event::CandidateScored { .. } => "candidate_scored",
         Event::CandidateFailed { .. } => "candidate_failed",
         Event::WorkerRegistered { .. } => "worker_registered",

@@ -40,6 +40,7 @@ pub(super) struct TaskAccount {
 enum Fate {
     Scored,
     Infeasible,
+    Screened,
     Failed,
 }
 
@@ -99,6 +100,10 @@ impl Ledger {
                 self.resolve(*candidate, Fate::Infeasible)
             }
             Event::CandidateScored { candidate, .. } => self.resolve(*candidate, Fate::Scored),
+            Event::CandidateScreened { candidate, screening } => {
+                self.screen(*candidate, screening.stage)
+            }
+            Event::CandidateWaiting { candidate, stage } => self.wait(*candidate, *stage),
             Event::CandidateFailed { candidate, .. } => self.resolve(*candidate, Fate::Failed),
             Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
             Event::TaskLeased { task, attempt, worker, .. } => self.lease(*task, *attempt, *worker),
@@ -172,6 +177,31 @@ impl Ledger {
             ));
         }
         Ok(())
+    }
+
+    /// A candidate that waits, or is screened, has finished that stage and no later one.
+    fn require_finished(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
+        let completions = &self.candidate(id)?.completions;
+        if completions.len() == usize::from(stage) + 1 {
+            return Ok(());
+        }
+        Err(format!("candidate {id} is held after stage {stage} with completions {completions:?}"))
+    }
+
+    fn screen(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
+        self.require_finished(id, stage)?;
+        self.resolve(id, Fate::Screened)
+    }
+
+    fn wait(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
+        self.require_finished(id, stage)?;
+        let candidate = self.candidate(id)?;
+        match (candidate.fate, candidate.live_task) {
+            (None, None) => Ok(()),
+            (fate, task) => {
+                Err(format!("candidate {id} waits, and its fate is {fate:?}, its task {task:?}"))
+            }
+        }
     }
 
     fn queue(&mut self, task: TaskId, id: CandidateId, stage: u8) -> Result<(), String> {
@@ -359,12 +389,13 @@ impl Ledger {
             let Some(campaign) = state.campaign(*id) else { continue };
             let view = campaign.view();
             let booked = account.counts(*id);
-            let replayed = (view.started, view.scored, view.infeasible, view.failed);
-            let expected = (booked.started, booked.scored, booked.infeasible, booked.failed);
+            let replayed = (view.started, view.scored, view.infeasible, view.failed, view.screened);
+            let expected =
+                (booked.started, booked.scored, booked.infeasible, booked.failed, booked.screened);
             problems.require(replayed == expected, || {
                 format!(
-                    "campaign {id}: started, scored, infeasible, failed are {expected:?} by the \
-                     ledger and {replayed:?} by the replay"
+                    "campaign {id}: started, scored, infeasible, failed, screened are {expected:?} \
+                     by the ledger and {replayed:?} by the replay"
                 )
             });
             for (candidate, ordinal) in account.candidates.iter().zip(1..) {
@@ -399,6 +430,7 @@ impl CampaignAccount {
             scored: count(Some(Fate::Scored)),
             infeasible: count(Some(Fate::Infeasible)),
             failed: count(Some(Fate::Failed)),
+            screened: count(Some(Fate::Screened)),
             pending: count(None),
         }
     }

@@ -70,6 +70,8 @@ pub struct CampaignLedger {
     pub infeasible: u32,
     /// Candidates that failed for good.
     pub failed: u32,
+    /// Candidates that an early stage found not worth the later ones.
+    pub screened: u32,
     /// Candidates that are under way.
     pub pending: u32,
 }

@@ -89,7 +89,10 @@ fn campaign_row(campaign: &Campaign) -> CampaignRow {
 
 fn candidate_row(view: &CandidateView) -> CandidateRow {
     let (status, violation) = match view.status {
-        CandidateStatus::Proposed | CandidateStatus::InStage { .. } => ("pending", None),
+        CandidateStatus::Proposed
+        | CandidateStatus::InStage { .. }
+        | CandidateStatus::Waiting { .. } => ("pending", None),
+        CandidateStatus::Screened(_) => ("screened", None),
         CandidateStatus::Scored { violation } => ("scored", Some(violation)),
         CandidateStatus::Infeasible(_) => ("infeasible", None),
         CandidateStatus::Failed(_) => ("failed", None),

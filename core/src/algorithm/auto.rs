@@ -7,6 +7,8 @@
 //! NAS-Bench-Graph, where the model alone misses parts of the front. A proposal costs the model
 //! milliseconds where evolution needs microseconds.
 
+use std::collections::BTreeSet;
+
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +76,13 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
     let evolution = Section::from_text(&format!("population: {}", parameters.evolution_population));
     let evolution = (nsga2::ENTRY.build)(&evolution.ok()?, context)?;
     let surrogate = Some(Surrogate::new(SurrogateParameters::default(), context));
-    Some(Box::new(Auto { parameters, surrogate, evolution, results: 0, in_flight: 0 }))
+    Some(Box::new(Auto {
+        parameters,
+        surrogate,
+        evolution,
+        results: 0,
+        in_flight: BTreeSet::new(),
+    }))
 }
 
 #[derive(Debug, Clone)]
@@ -84,13 +92,13 @@ struct Auto {
     surrogate: Option<Surrogate>,
     evolution: Box<dyn Algorithm>,
     results: u32,
-    in_flight: u32,
+    in_flight: BTreeSet<Ordinal>,
 }
 
 impl Auto {
     /// The model-assisted part, if it is the one to ask.
     fn model(&self) -> Option<&Surrogate> {
-        let fits = self.in_flight <= self.parameters.model_in_flight;
+        let fits = self.in_flight.len() <= self.parameters.model_in_flight as usize;
         self.surrogate.as_ref().filter(|_| fits)
     }
 }
@@ -114,7 +122,7 @@ impl Algorithm for Auto {
     }
 
     fn proposed(&mut self, id: Ordinal, proposal: &Proposal) {
-        self.in_flight += 1;
+        self.in_flight.insert(id);
         self.evolution.proposed(id, proposal);
         if let Some(surrogate) = &mut self.surrogate {
             surrogate.proposed(id, proposal);
@@ -122,7 +130,7 @@ impl Algorithm for Auto {
     }
 
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.in_flight.remove(&id);
         self.results += u32::from(matches!(outcome, Outcome::Scored { .. }));
         self.evolution.update(id, outcome);
         if self.results >= self.parameters.model_results {

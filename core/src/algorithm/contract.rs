@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::rng::{Purpose, stream};
 use crate::space::SPACES;
 pub(super) use driver::{Driver, Resolution, build, context};
 pub(super) use grid::Grid;
@@ -210,10 +211,58 @@ fn a_space_too_large_to_search_is_given_up_after_a_million_draws() {
     }
     for (name, _) in VARIANTS {
         let space = Grid::of(12, 5);
-        let mut rng = crate::rng::stream(1, crate::rng::Purpose::Proposal, 1);
+        let mut rng = stream(1, Purpose::Proposal, 1);
         let suggestion = build(name, "{}").suggest(&*space, &Everything, &mut rng);
         assert_eq!(suggestion, Suggestion::Exhausted, "{name}");
         assert!((1_000_000..1_001_000).contains(&space.hashes()), "{}", space.hashes());
+    }
+}
+
+#[test]
+fn nobody_waits_for_those_set_aside_and_they_can_still_be_called_up() {
+    let space = Grid::of(6, 5);
+    for (name, text) in variants() {
+        let mut algorithm = build(name, text);
+        let (mut known, mut aside, mut scored) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        for number in 1..=90 {
+            while let Some(job) = algorithm.wanted_fit() {
+                algorithm.adopt(job.results);
+            }
+            let mut rng = stream(3, Purpose::Proposal, u64::from(number));
+            let suggestion = algorithm.suggest(&*space, &known, &mut rng);
+            let Suggestion::Propose(proposal) = suggestion else {
+                panic!("{name} {text}: {suggestion:?} though nothing is in flight")
+            };
+            let is_parent = |id: Ordinal| assert!(scored.contains(&id), "{name} {text}: {id}");
+            match proposal.origin {
+                Origin::Mutated { parent } => is_parent(parent),
+                Origin::Crossed { first, second } => {
+                    [first, second].into_iter().for_each(is_parent)
+                }
+                Origin::Sampled | Origin::Given => {}
+            }
+            known.insert(proposal.key);
+            let id = Ordinal(number);
+            algorithm.proposed(id, &proposal);
+            let resolution = no_losses(&proposal.genotype);
+            if number % 3 == 0 {
+                algorithm.update(id, resolution.outcome());
+                scored.insert(id);
+            } else {
+                algorithm.update(id, Outcome::SetAside);
+                aside.push((id, resolution));
+            }
+            if number % 9 == 0 {
+                let (id, resolution) = aside.remove(0);
+                algorithm.update(id, resolution.outcome());
+                scored.insert(id);
+            }
+            let population = algorithm.population();
+            assert!(population.iter().all(|id| scored.contains(id)), "{name} {text}");
+        }
+        let before = algorithm.population();
+        aside.iter().for_each(|(id, _)| algorithm.update(*id, Outcome::Screened));
+        assert_eq!(algorithm.population(), before, "{name} {text}");
     }
 }
 

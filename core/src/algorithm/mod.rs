@@ -12,6 +12,7 @@ mod model;
 mod nsga2;
 mod nsga3;
 mod observations;
+mod pending;
 mod random;
 mod ranking;
 mod regularized_evolution;
@@ -103,6 +104,13 @@ pub enum Outcome<'a> {
     /// Rejected before dispatch, because an analytic metric breaks a constraint. It cost nothing:
     /// its place in a generation or an initial population is free again. Never a parent.
     Infeasible,
+    /// Finished an early stage below those that went on, and waits; without a score, and worse than
+    /// whatever passed. Its place stays spent and it is not in flight any more. It may be called up
+    /// later, and then [`Algorithm::update`] says again what became of it. Never a parent meanwhile.
+    SetAside,
+    /// Found not worth its later stages, for good; without a score, and worse than whatever passed.
+    /// Its place stays spent. Never a parent.
+    Screened,
     /// Failed for good; its place stays spent, so that failures cannot stretch a generation
     /// without bound. Never a parent.
     Lost,
@@ -122,7 +130,8 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// Records that `proposal` was accepted as candidate `id`.
     fn proposed(&mut self, id: Ordinal, proposal: &Proposal);
 
-    /// Records what became of candidate `id`, once for each proposed candidate, in any order.
+    /// Records what became of candidate `id`, in any order: once for each proposed candidate, and
+    /// again for one that was [`Outcome::SetAside`] before.
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>);
 
     /// The candidates that can be parents at present, ascending.

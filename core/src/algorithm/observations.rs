@@ -1,5 +1,6 @@
 //! The results that model-assisted algorithms learn from, in order of arrival, with the encoding of
-//! each; and the candidates in flight. It must not know any model.
+//! each; the candidates in flight; and those that early stages held back. It must not know any
+//! model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) struct Observations {
     /// Results in order of arrival.
     results: Vec<Arc<Observation>>,
     pending: BTreeMap<Ordinal, Pending>,
+    /// Set aside or screened: without a score, and worse than whatever passed.
+    held_back: BTreeMap<Ordinal, Pending>,
     proposed: usize,
 }
 
@@ -56,7 +59,14 @@ pub(super) struct Ranked {
 impl Observations {
     /// Nothing yet; `space` says how genotypes are encoded.
     pub(super) fn new(space: Option<Arc<dyn SearchSpace>>, objectives: usize) -> Self {
-        Self { space, objectives, results: Vec::new(), pending: BTreeMap::new(), proposed: 0 }
+        Self {
+            space,
+            objectives,
+            results: Vec::new(),
+            pending: BTreeMap::new(),
+            held_back: BTreeMap::new(),
+            proposed: 0,
+        }
     }
 
     /// The number of objectives.
@@ -72,6 +82,11 @@ impl Observations {
     /// Encodings of the candidates in flight, in order of proposal.
     pub(super) fn pending(&self) -> Vec<&[f64]> {
         self.pending.values().map(|pending| pending.features.as_slice()).collect()
+    }
+
+    /// Encodings of the candidates that early stages held back, in order of proposal.
+    pub(super) fn held_back(&self) -> impl Iterator<Item = &[f64]> + Clone {
+        self.held_back.values().map(|held| held.features.as_slice())
     }
 
     /// How many candidates have been proposed in all.
@@ -92,7 +107,13 @@ impl Observations {
 
     /// Records what became of a proposal; whether it is a new result.
     pub(super) fn resolve(&mut self, id: Ordinal, outcome: Outcome<'_>) -> bool {
-        let Some(Pending { genotype, features }) = self.pending.remove(&id) else { return false };
+        let found = self.pending.remove(&id).or_else(|| self.held_back.remove(&id));
+        let Some(found) = found else { return false };
+        if matches!(outcome, Outcome::SetAside | Outcome::Screened) {
+            self.held_back.insert(id, found);
+            return false;
+        }
+        let Pending { genotype, features } = found;
         let Outcome::Scored { objectives, violation } = outcome else { return false };
         let sound = objectives.len() == self.objectives
             && objectives.iter().all(|value| value.is_finite())

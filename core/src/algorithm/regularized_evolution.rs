@@ -13,6 +13,7 @@ use rand::RngExt;
 use serde::Deserialize;
 
 use super::breeding::{DUPLICATE_REDRAWS, Novelty};
+use super::pending::Pending;
 use super::ranking::{RankedPopulation, Scored};
 use super::{
     Algorithm, AlgorithmContext, AlgorithmEntry, Known, Origin, Outcome, Proposal, Suggestion,
@@ -116,8 +117,7 @@ struct RegularizedEvolution {
     members: RankedPopulation,
     /// The members by age, the oldest first.
     ages: VecDeque<Ordinal>,
-    /// Proposed and not yet resolved.
-    pending: BTreeMap<Ordinal, Genotype>,
+    pending: Pending<Genotype>,
     /// How many candidates have been proposed in all.
     proposed: usize,
 }
@@ -133,7 +133,7 @@ impl RegularizedEvolution {
             objectives,
             members: RankedPopulation::new(width),
             ages: VecDeque::new(),
-            pending: BTreeMap::new(),
+            pending: Pending::new(),
             proposed: 0,
         }
     }
@@ -206,12 +206,12 @@ impl Algorithm for RegularizedEvolution {
     }
 
     fn proposed(&mut self, id: Ordinal, proposal: &Proposal) {
-        self.pending.insert(id, proposal.genotype.clone());
+        self.pending.propose(id, proposal.genotype.clone());
         self.proposed += 1;
     }
 
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
-        let Some(genotype) = self.pending.remove(&id) else { return };
+        let Some(genotype) = self.pending.resolve(id, outcome) else { return };
         let Some(member) = self.member(id, genotype, outcome) else { return };
         self.members.insert(member);
         self.ages.push_back(id);

@@ -2,7 +2,8 @@
 //! 2020): results are split into good ones and others, each is described by a density, and what
 //! is proposed is the most typical of the good among some genotypes drawn from them. The good are
 //! the first tenth by constrained non-domination, the last front cut by the hypervolume that each
-//! member adds. Candidates in flight count among the others, so that workers spread.
+//! member adds. Candidates in flight count among the others, so that workers spread, and so do those
+//! that an early stage held back.
 //!
 //! Genotypes are drawn by recombining several good ones, which works for genes of every kind and
 //! for independent ones is nearly a draw from the product of their densities.
@@ -84,7 +85,8 @@ pub(super) fn propose(
     let typical = ParzenEstimator::new(features, good.iter().map(|at| row(*at)));
     let others = (0..results.len()).filter(|at| !is_good(at)).map(row);
     let pending = observations.pending();
-    let others = ParzenEstimator::new(features, others.chain(pending.iter().copied()));
+    let others = others.chain(pending.iter().copied()).chain(observations.held_back());
+    let others = ParzenEstimator::new(features, others);
     let members: Vec<&Observation> = good.iter().map(|at| results[*at].as_ref()).collect();
     let mut best: Option<(f64, Proposal)> = None;
     let (mut judged, mut encoding) = (0, Vec::new());

@@ -38,6 +38,9 @@ impl State {
             Event::CampaignResumed(id) => self.set_status(*id, CampaignStatus::Running),
             Event::CampaignDraining { campaign, reason } => {
                 self.set_status(*campaign, CampaignStatus::Draining(*reason));
+                if let Some(found) = self.campaigns.get_mut(campaign) {
+                    found.renew_rankings();
+                }
             }
             Event::CampaignFinished { campaign, reason } => {
                 self.set_status(*campaign, CampaignStatus::Finished(*reason));
@@ -107,6 +110,10 @@ impl State {
             Event::TaskFailed { task, .. } => self.remove_task(*task),
             Event::CandidateScored { candidate, violation } => {
                 self.resolve(*candidate, CandidateStatus::Scored { violation: *violation }, at);
+            }
+            Event::CandidateWaiting { candidate, stage } => self.wait(*candidate, *stage),
+            Event::CandidateScreened { candidate, screening } => {
+                self.resolve(*candidate, CandidateStatus::Screened(screening.clone()), at);
             }
             Event::CandidateFailed { candidate, failure } => {
                 self.resolve(*candidate, CandidateStatus::Failed(failure.clone()), at);
@@ -197,9 +204,7 @@ impl State {
             campaign.started += 1;
             campaign.infeasible_in_a_row = 0;
         }
-        if let Some(found) = campaign.candidate_mut(candidate) {
-            found.status = CandidateStatus::InStage { stage, task: id };
-        }
+        campaign.enter(candidate, stage, id);
     }
 
     fn lease(
@@ -284,6 +289,9 @@ impl State {
         let Some(task) = self.tasks.get(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
         campaign.slot_time = campaign.slot_time + elapsed;
+        if let Some(tally) = campaign.tallies.get_mut(usize::from(task.stage)) {
+            tally.slot_time = tally.slot_time + elapsed;
+        }
         if let Some(candidate) = campaign.candidate_mut(task.candidate) {
             candidate.elapsed = candidate.elapsed + elapsed;
         }
@@ -312,6 +320,15 @@ impl State {
         let Some(task) = self.tasks.remove(&id) else { return };
         if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
             campaign.queue.remove(&id);
+            if let Some(tally) = campaign.tallies.get_mut(usize::from(task.stage)) {
+                tally.live = tally.live.saturating_sub(1);
+            }
+        }
+    }
+
+    fn wait(&mut self, id: CandidateId, stage: u8) {
+        if let Some(campaign) = self.campaigns.get_mut(&id.campaign) {
+            campaign.wait(id, stage);
         }
     }
 
@@ -385,13 +402,64 @@ impl Campaign {
         }
     }
 
+    /// The candidate enters a stage, from the one before or from waiting after it.
+    fn enter(&mut self, id: CandidateId, stage: u8, task: TaskId) {
+        let Some(candidate) = self.candidate_mut(id) else { return };
+        let before =
+            std::mem::replace(&mut candidate.status, CandidateStatus::InStage { stage, task });
+        candidate.entered = stage.saturating_add(1);
+        if let CandidateStatus::Waiting { stage } = before
+            && let Some(rung) = self.rungs.get_mut(&stage)
+        {
+            rung.leave(id.ordinal);
+        }
+        if let Some(tally) = self.tallies.get_mut(usize::from(stage)) {
+            tally.entered += 1;
+            tally.live += 1;
+        }
+        if let Some(tally) =
+            usize::from(stage).checked_sub(1).and_then(|at| self.tallies.get_mut(at))
+        {
+            tally.passed += 1;
+        }
+        self.renew_rankings();
+    }
+
+    /// The candidate waits after a stage; the algorithm need not wait for it.
+    fn wait(&mut self, id: CandidateId, stage: u8) {
+        let Some(candidate) = self.candidate_mut(id) else { return };
+        candidate.status = CandidateStatus::Waiting { stage };
+        if let Some(rung) = self.rungs.get_mut(&stage) {
+            rung.enter(id.ordinal);
+        }
+        self.algorithm.update(id.ordinal, Outcome::SetAside);
+        self.renew_rankings();
+    }
+
+    /// Counts a candidate's end at the last of the stages that it entered.
+    fn book(&mut self, entered: u8, status: &CandidateStatus) {
+        let last = usize::from(entered).checked_sub(1);
+        if let Some(tally) = last.and_then(|last| self.tallies.get_mut(last)) {
+            tally.end(status);
+        }
+    }
+
     fn resolve(&mut self, id: CandidateId, status: CandidateStatus, at: Timestamp) {
         let Some(candidate) = self.candidate_mut(id) else { return };
         candidate.status = status.clone();
         candidate.resolved_at = Some(at);
         let was_dispatched = candidate.attempts > 0;
+        let entered = candidate.entered;
+        self.book(entered, &status);
         match status {
             CandidateStatus::Scored { violation } => self.score(id, violation),
+            CandidateStatus::Screened(screening) => {
+                self.screened += 1;
+                if let Some(rung) = self.rungs.get_mut(&screening.stage) {
+                    rung.leave(id.ordinal);
+                }
+                self.algorithm.update(id.ordinal, Outcome::Screened);
+            }
             CandidateStatus::Infeasible(_) => {
                 self.infeasible += 1;
                 self.infeasible_in_a_row += 1;
@@ -402,8 +470,11 @@ impl Campaign {
                 self.failed += 1;
                 self.algorithm.update(id.ordinal, Outcome::Lost);
             }
-            CandidateStatus::Proposed | CandidateStatus::InStage { .. } => {}
+            CandidateStatus::Proposed
+            | CandidateStatus::InStage { .. }
+            | CandidateStatus::Waiting { .. } => {}
         }
+        self.renew_rankings();
     }
 
     fn score(&mut self, id: CandidateId, violation: f64) {

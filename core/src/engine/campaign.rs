@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
+use super::rung::{Rung, StageTally};
 use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId};
-use crate::objective::{MetricKind, MetricName, Provenance};
+use crate::objective::{Constraint, MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
 use crate::spec::{CampaignSpec, Stage};
 use crate::time::{Span, Timestamp};
@@ -141,11 +142,16 @@ pub struct Campaign {
     pub(super) infeasible: u32,
     pub(super) infeasible_in_a_row: u32,
     pub(super) failed: u32,
+    pub(super) screened: u32,
     pub(super) front: NonDominatedFront<Ordinal>,
     pub(super) front_version: u64,
     pub(super) reference: Option<Box<[f64]>>,
     /// Time in slots of all attempts that have been reported.
     pub(super) slot_time: Span,
+    /// What each stage has done and cost.
+    pub(super) tallies: Box<[StageTally]>,
+    /// The stages of which only the best go on.
+    pub(super) rungs: BTreeMap<u8, Rung>,
     pub(super) progress: Progress,
     pub(super) provenance: BTreeMap<MetricName, Provenance>,
 }
@@ -162,6 +168,9 @@ impl Campaign {
         let stages = spec.stages.iter().cloned().map(Arc::new).collect();
         let front = NonDominatedFront::new(spec.objectives.len());
         let columns = columns(&spec);
+        let tallies = spec.stages.iter().map(|_| StageTally::default()).collect();
+        let rungs = (0u8..).zip(&spec.passes).filter(|(_, pass)| pass.top.is_some());
+        let rungs = rungs.map(|(stage, _)| (stage, Rung::default())).collect();
         Self {
             id,
             submission,
@@ -183,10 +192,13 @@ impl Campaign {
             infeasible: 0,
             infeasible_in_a_row: 0,
             failed: 0,
+            screened: 0,
             front,
             front_version: 0,
             reference: None,
             slot_time: Span(0),
+            tallies,
+            rungs,
             progress: Progress::default(),
             provenance: BTreeMap::new(),
         }
@@ -283,10 +295,16 @@ impl Campaign {
         self.failed
     }
 
-    /// Candidates that are neither scored, infeasible nor failed.
+    /// Candidates that an early stage found not worth the later ones.
+    #[must_use]
+    pub fn screened(&self) -> u32 {
+        self.screened
+    }
+
+    /// Candidates whose fate is not decided.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        let resolved = (self.scored + self.infeasible + self.failed) as usize;
+        let resolved = (self.scored + self.infeasible + self.failed + self.screened) as usize;
         // More are counted than exist only on a corrupt journal, which must stay verifiable.
         self.candidates.len().saturating_sub(resolved)
     }
@@ -319,9 +337,19 @@ impl Campaign {
     /// Summed normalised violation of those constraints whose metric is known, and the broken
     /// ones in words.
     pub(super) fn violation_of(&self, candidate: &Candidate) -> (f64, Vec<String>) {
+        self.broken_by(candidate, &self.spec.constraints)
+    }
+
+    /// The gates after a stage that a candidate breaks, in words.
+    pub(super) fn broken_gates(&self, candidate: &Candidate, stage: u8) -> Vec<String> {
+        let pass = self.spec.passes.get(usize::from(stage));
+        pass.map(|pass| self.broken_by(candidate, &pass.gates).1).unwrap_or_default()
+    }
+
+    fn broken_by(&self, candidate: &Candidate, bounds: &[Constraint]) -> (f64, Vec<String>) {
         let mut broken = Vec::new();
         let mut sum = 0.0;
-        for constraint in &self.spec.constraints {
+        for constraint in bounds {
             let value = self.column(&constraint.metric).and_then(|column| candidate.value(column));
             if let Some(value) = value {
                 let violation = constraint.violation(value);

@@ -1,14 +1,15 @@
 //! A candidate's way through the stages of its evaluation.
 //!
 //! ```text
-//! Proposed --> InStage(0) --> InStage(1) --> ... --> Scored
-//!     |             +--------------+--> Failed(why)
-//!     +--> Infeasible(why)  <------+    (a gate between stages)
+//! Proposed --> InStage(0) --> [Waiting(0)] --> InStage(1) --> ... --> Scored
+//!     |             |             |                 +--> Failed(why)
+//!     |             +-------------+--> Screened(why)     (what `pass` asks for)
+//!     +--> Infeasible(why)  <--- after any stage         (the campaign's constraints)
 //! ```
 
 use std::sync::Arc;
 
-use super::event::InfeasibleReason;
+use super::event::{InfeasibleReason, Screening};
 use super::failure::Failure;
 use crate::algorithm::Proposal;
 use crate::id::TaskId;
@@ -26,6 +27,13 @@ pub enum CandidateStatus {
         /// The task.
         task: TaskId,
     },
+    /// Has finished this stage and waits for being among the best of those that have.
+    Waiting {
+        /// The stage's position.
+        stage: u8,
+    },
+    /// Was found not worth its later stages.
+    Screened(Screening),
     /// Has passed all stages.
     Scored {
         /// Summed normalised constraint violation, 0 if feasible.
@@ -58,6 +66,8 @@ pub struct Candidate {
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) elapsed: Span,
     pub(super) attempts: u32,
+    /// How many stages it has entered.
+    pub(super) entered: u8,
 }
 
 impl Candidate {
@@ -70,6 +80,7 @@ impl Candidate {
             resolved_at: None,
             elapsed: Span(0),
             attempts: 0,
+            entered: 0,
         }
     }
 
@@ -88,7 +99,12 @@ impl Candidate {
     /// Whether its fate is decided.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
-        !matches!(self.status, CandidateStatus::Proposed | CandidateStatus::InStage { .. })
+        !matches!(
+            self.status,
+            CandidateStatus::Proposed
+                | CandidateStatus::InStage { .. }
+                | CandidateStatus::Waiting { .. }
+        )
     }
 
     /// Its values so far.
@@ -119,6 +135,12 @@ impl Candidate {
     #[must_use]
     pub fn elapsed(&self) -> Span {
         self.elapsed
+    }
+
+    /// How many stages it has entered, including the one that it is in.
+    #[must_use]
+    pub fn stages_entered(&self) -> u8 {
+        self.entered
     }
 
     /// How often it was leased, over all stages.

@@ -3,6 +3,8 @@
 //! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the
 //! primary facts and compares; it must share no code with `apply`.
 
+mod rungs;
+
 use std::collections::BTreeSet;
 
 use thiserror::Error;
@@ -112,6 +114,10 @@ impl Campaign {
         self.check_counts(findings);
         self.check_tasks(state, findings);
         self.check_front(findings);
+        self.check_tallies(state, findings);
+        for (stage, rung) in &self.rungs {
+            self.check_rung(*stage, rung, findings);
+        }
         let keys: BTreeSet<_> =
             self.candidates.iter().map(|candidate| candidate.proposal().key).collect();
         findings.require(keys.len() == self.candidates.len(), || {
@@ -147,8 +153,10 @@ impl Campaign {
         let infeasible = count(|status| matches!(status, CandidateStatus::Infeasible(_)));
         let failed = count(|status| matches!(status, CandidateStatus::Failed(_)));
         let proposed = count(|status| matches!(status, CandidateStatus::Proposed));
+        let screened = count(|status| matches!(status, CandidateStatus::Screened(_)));
         findings.require(
-            (scored, infeasible, failed) == (self.scored, self.infeasible, self.failed),
+            (scored, infeasible, failed, screened)
+                == (self.scored, self.infeasible, self.failed, self.screened),
             || format!("campaign {id} miscounts its candidates"),
         );
         let slot_time = self.candidates.iter().map(|candidate| candidate.elapsed().0).sum::<u64>();
@@ -185,7 +193,12 @@ impl Campaign {
         findings.require(leased == self.leased, || {
             format!("campaign {}: the index of leased tasks is wrong", self.id)
         });
-        findings.require(queued.len() + leased.len() == self.unresolved(), || {
+        let waiting = self
+            .candidates
+            .iter()
+            .filter(|candidate| matches!(candidate.status(), CandidateStatus::Waiting { .. }));
+        let live = queued.len() + leased.len();
+        findings.require(live + waiting.count() == self.unresolved(), || {
             format!("campaign {} has candidates in flight without a task", self.id)
         });
     }

@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::campaign::{CampaignStatus, FinishReason};
+use super::candidate::CandidateStatus;
 use super::command::{Command, Rejected, SubmissionId};
 use super::effect::{Effect, Fit, StopReason};
-use super::event::{Event, LeaseEnd};
+use super::event::{Event, LeaseEnd, ScreenReason, Screening};
 use super::failure::{Failure, FailureKind};
 use super::state::State;
 use super::task::TaskStatus;
 use super::worker::Capabilities;
-use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
+use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
@@ -226,6 +227,7 @@ impl Decision<'_> {
         for task in queued {
             self.fail_task(task, failure.clone());
         }
+        self.screen_waiting(id);
         self.emit(Event::CampaignFinished { campaign: id, reason: FinishReason::Cancelled });
         self.dispatch();
         Ok(())
@@ -389,13 +391,9 @@ impl Decision<'_> {
     /// given up, what is in work is finished.
     pub(super) fn end_if_stopped(&mut self, id: CampaignId) {
         let campaign = &self.state.campaigns[&id];
-        let proposing = matches!(
-            campaign.status,
-            CampaignStatus::Running
-                | CampaignStatus::Paused
-                | CampaignStatus::Draining(FinishReason::BudgetSpent)
-        );
-        let Some(reason) = campaign.stop_reason(self.at).filter(|_| proposing) else { return };
+        let over = matches!(campaign.status, CampaignStatus::Finished(_));
+        let ends = over || campaign.status.ends_early();
+        let Some(reason) = campaign.stop_reason(self.at).filter(|_| !ends) else { return };
         let queued = campaign.queue.clone();
         self.emit(Event::CampaignDraining { campaign: id, reason });
         for task in queued {
@@ -406,13 +404,39 @@ impl Decision<'_> {
         self.settle(id);
     }
 
-    /// Finishes a draining campaign once nothing is in flight.
+    /// Finishes a draining campaign once nothing is in flight and nobody can be called up to a
+    /// later stage; whoever waits for that is screened.
     pub(super) fn settle(&mut self, id: CampaignId) {
+        if self.state.campaigns[&id].only_waits() {
+            self.screen_waiting(id);
+        }
         let campaign = &self.state.campaigns[&id];
         if let CampaignStatus::Draining(reason) = campaign.status
             && campaign.unresolved() == 0
         {
             self.emit(Event::CampaignFinished { campaign: id, reason });
+        }
+    }
+
+    fn screen_waiting(&mut self, id: CampaignId) {
+        let stages: Vec<u8> = self.state.campaigns[&id].rungs.keys().copied().collect();
+        for stage in stages {
+            let campaign = &self.state.campaigns[&id];
+            let ranking = if campaign.waiting_after(stage) == 0 {
+                Vec::new()
+            } else {
+                campaign.ranking(stage)
+            };
+            let of = ranking.len() as u32;
+            for (rank, ordinal) in (1u32..).zip(ranking) {
+                let candidate = CandidateId::new(id, ordinal);
+                let waits = CandidateStatus::Waiting { stage };
+                let found = self.state.campaigns[&id].candidate(ordinal);
+                if found.is_some_and(|found| *found.status() == waits) {
+                    let screening = Screening { stage, reason: ScreenReason::Rank { rank, of } };
+                    self.emit(Event::CandidateScreened { candidate, screening });
+                }
+            }
         }
     }
 }

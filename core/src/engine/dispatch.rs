@@ -1,7 +1,8 @@
 //! Tasks to workers: which campaign is served next, and breeding on demand.
 //!
 //! Candidates are proposed only when a worker has room for one, so that each is bred from all
-//! results there are. Among campaigns the one with the fewest running evaluations goes first.
+//! results there are; before that, those that are among the best of a stage are called up to the
+//! next, from the highest stage down. Among campaigns the one with the fewest running evaluations goes first.
 
 use std::sync::Arc;
 
@@ -79,8 +80,10 @@ impl Decision<'_> {
     fn may_have_work(&self, id: CampaignId) -> bool {
         let campaign = &self.state.campaigns[&id];
         match campaign.status {
-            CampaignStatus::Running => !campaign.queue.is_empty() || campaign.has_budget(),
-            CampaignStatus::Draining(_) => !campaign.queue.is_empty(),
+            CampaignStatus::Running => {
+                !campaign.queue.is_empty() || campaign.has_promotable() || campaign.has_budget()
+            }
+            CampaignStatus::Draining(_) => !campaign.queue.is_empty() || campaign.has_promotable(),
             CampaignStatus::Paused | CampaignStatus::Finished(_) => false,
         }
     }
@@ -112,13 +115,36 @@ impl Decision<'_> {
         if let Some(task) = campaign.queue.iter().find(suited) {
             return Next::Task(*task);
         }
+        if let Some(task) = self.call_up(worker, id) {
+            return Next::Task(task);
+        }
+        let campaign = &self.state.campaigns[&id];
+        let found = &self.state.workers[&worker];
         if campaign.status != CampaignStatus::Running || !campaign.has_budget() {
-            return if campaign.queue.is_empty() { Next::Dry } else { Next::NotHere };
+            let dry = campaign.queue.is_empty() && !campaign.has_promotable();
+            return if dry { Next::Dry } else { Next::NotHere };
         }
         if campaign.unsuited(found, 0).is_some() {
             return Next::NotHere;
         }
-        self.propose(id).map_or(Next::Dry, Next::Task)
+        // A search that has come to its end just now closes the rungs, which may let someone pass.
+        let task = self.propose(id).or_else(|| self.call_up(worker, id));
+        task.map_or(Next::Dry, Next::Task)
+    }
+
+    /// Queues the candidate that goes on to a later stage on this worker, if there is one: the best
+    /// of the highest rung whose next stage the worker can serve.
+    fn call_up(&mut self, worker: WorkerId, id: CampaignId) -> Option<TaskId> {
+        let campaign = &self.state.campaigns[&id];
+        if !campaign.has_promotable() {
+            return None;
+        }
+        let found = &self.state.workers[&worker];
+        let next = campaign.promotable().map(|(candidate, stage)| (candidate, stage + 1));
+        let mut suited = next.filter(|(_, stage)| campaign.unsuited(found, *stage).is_none());
+        let (candidate, stage) = suited.next()?;
+        drop(suited);
+        Some(self.queue_task(candidate, stage))
     }
 
     /// Breeds until a candidate passes the analytic constraints; returns its task.

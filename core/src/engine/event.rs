@@ -26,6 +26,40 @@ pub enum InfeasibleReason {
     NoNetwork(Box<str>),
 }
 
+/// Why a candidate was found not worth its later stages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Screening {
+    /// The last stage that it finished.
+    pub stage: u8,
+    /// What held it there.
+    pub reason: ScreenReason,
+}
+
+impl Screening {
+    /// The reason for people; `stage` is the name of [`Self::stage`].
+    #[must_use]
+    pub fn after(&self, stage: &str) -> String {
+        match &self.reason {
+            ScreenReason::Gate(broken) => format!("after stage {stage}: {broken}"),
+            ScreenReason::Rank { rank, of } => format!("after stage {stage}: rank {rank} of {of}"),
+        }
+    }
+}
+
+/// What keeps a candidate from going on after a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScreenReason {
+    /// It breaks these gates of the stage, in words.
+    Gate(Box<str>),
+    /// It was never among the best of those that finished the stage.
+    Rank {
+        /// Its place at the end, from 1.
+        rank: u32,
+        /// How many had finished the stage.
+        of: u32,
+    },
+}
+
 /// How a lease ended without a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseEnd {
@@ -183,6 +217,21 @@ pub enum Event {
         task: TaskId,
         /// The last failure.
         failure: Failure,
+    },
+    /// A candidate has finished a stage of which only the best go on, and waits until it is among
+    /// them; then the task of its next stage is queued.
+    CandidateWaiting {
+        /// The candidate.
+        candidate: CandidateId,
+        /// The stage that it has finished.
+        stage: u8,
+    },
+    /// A candidate is over: what its early stages measured does not warrant the later ones.
+    CandidateScreened {
+        /// The candidate.
+        candidate: CandidateId,
+        /// Why.
+        screening: Screening,
     },
     /// A candidate has passed all stages.
     CandidateScored {

@@ -52,6 +52,15 @@ impl State {
                 details.extend(self.task_details(task));
                 format!("candidate {id} {}", self.task_state(campaign, task))
             }
+            CandidateStatus::Waiting { stage } => {
+                let (headline, more) = campaign.explain_waiting(id, *stage);
+                details.extend(more);
+                headline
+            }
+            CandidateStatus::Screened(_) => {
+                details.push(campaign.candidate_view(id.ordinal)?.reason());
+                format!("candidate {id} was screened: it is not worth its later stages")
+            }
             CandidateStatus::Scored { violation } if *violation > 0.0 => {
                 details.extend(campaign.violation_of(candidate).1);
                 format!("candidate {id} is scored but breaks constraints by {violation}")
@@ -163,11 +172,12 @@ impl State {
         let view = campaign.view();
         let mut details = vec![
             format!(
-                "{} of {} evaluations started; {} scored, {} failed, {} infeasible",
-                view.started, view.budget, view.scored, view.failed, view.infeasible
+                "{} of {} evaluations started; {} scored, {} failed, {} infeasible, {} screened",
+                view.started, view.budget, view.scored, view.failed, view.infeasible, view.screened
             ),
             format!("{} running, {} waiting for a worker", view.running, view.queued),
         ];
+        details.extend(view.stages.iter().map(ToString::to_string));
         let idle = view.running == 0 && view.finished_at.is_none();
         if idle {
             details.extend(self.fit(campaign, 0));
@@ -218,6 +228,36 @@ impl State {
 }
 
 impl Campaign {
+    /// Why a candidate waits after a stage: a sentence, and what it rests on.
+    fn explain_waiting(&self, id: CandidateId, stage: u8) -> (String, Vec<String>) {
+        let name = self.stages.get(usize::from(stage)).map_or("?", |stage| &*stage.name);
+        let ranking = self.ranking(stage);
+        let place = ranking.iter().position(|other| *other == id.ordinal);
+        let rank = place.map_or_else(String::new, |place| {
+            format!(", rank {} of {} there", place + 1, ranking.len())
+        });
+        let headline = format!("candidate {id} waits after stage {name}{rank}");
+        let pass = self.spec.passes.get(usize::from(stage));
+        let Some(top) = pass.and_then(|pass| pass.top.as_ref()) else {
+            return (headline, Vec::new());
+        };
+        let by: Vec<&str> = top.by.iter().map(|criterion| criterion.metric.as_str()).collect();
+        let rung = self.rungs.get(&stage);
+        let next = rung.is_some_and(|rung| rung.places.contains_key(&id.ordinal));
+        let rule = format!(
+            "the best {} of all that finish the stage go on, by {}; at present {} of {}",
+            top.share,
+            by.join(", "),
+            top.of(ranking.len()),
+            ranking.len()
+        );
+        let outlook = match next {
+            true => "it goes on as soon as a worker for the next stage has room",
+            false => "it goes on once enough others rank behind it",
+        };
+        (headline, vec![rule, outlook.to_owned()])
+    }
+
     fn dominator_of(&self, candidate: &super::candidate::Candidate) -> Option<CandidateId> {
         let point = self.objectives_of(candidate)?;
         let mut front = self.front.iter();

@@ -17,6 +17,7 @@ mod event;
 mod explain;
 mod failure;
 mod report;
+mod rung;
 mod state;
 mod stop;
 mod task;
@@ -29,13 +30,14 @@ pub use check::Inconsistency;
 pub use command::{Command, Rejected, ReportedOutcome, SubmissionId};
 pub use decide::{Engine, EngineSettings, Step};
 pub use effect::{Assignment, Effect, Fit, StopReason};
-pub use event::{Event, InfeasibleReason, LeaseEnd};
+pub use event::{Event, InfeasibleReason, LeaseEnd, ScreenReason, Screening};
 pub use explain::Subject;
 pub use failure::{Failure, FailureKind};
+pub use rung::StageTally;
 pub use state::State;
 pub use task::{Lease, Task, TaskProgress, TaskStatus};
 pub use view::{
     CampaignView, CandidateView, EvaluationProgress, Explanation, FrontMember, FrontView,
-    MetricView, UnsuitedStage, WorkerView,
+    MetricView, StageView, UnsuitedStage, WorkerView,
 };
 pub use worker::{Capabilities, EvaluatorOffer, Worker};

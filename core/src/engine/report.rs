@@ -7,7 +7,7 @@
 use super::command::ReportedOutcome;
 use super::decide::Decision;
 use super::effect::Effect;
-use super::event::{Event, InfeasibleReason, LeaseEnd};
+use super::event::{Event, InfeasibleReason, LeaseEnd, ScreenReason, Screening};
 use super::failure::{Failure, FailureKind};
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::Measurement;
@@ -109,13 +109,14 @@ impl Decision<'_> {
         self.settle(candidate.campaign);
     }
 
-    /// Moves a candidate on after `stage`: to the next one, to its score, or out.
+    /// Moves a candidate on after `stage`: to the next one, to waiting for it, to its score, or out.
     fn advance(&mut self, candidate: CandidateId, stage: u8) {
         let campaign = &self.state.campaigns[&candidate.campaign];
-        let (violation, broken) = campaign
-            .candidate(candidate.ordinal)
-            .map(|found| campaign.violation_of(found))
-            .unwrap_or_default();
+        let found = campaign.candidate(candidate.ordinal);
+        let (violation, broken) =
+            found.map(|found| campaign.violation_of(found)).unwrap_or_default();
+        let gates = found.map(|found| campaign.broken_gates(found, stage)).unwrap_or_default();
+        let is_rung = campaign.rungs.contains_key(&stage);
         let is_last = usize::from(stage) + 1 == campaign.stages.len();
         let ends_early = campaign.status.ends_early();
         if is_last {
@@ -123,6 +124,12 @@ impl Decision<'_> {
         } else if !broken.is_empty() {
             let reason = InfeasibleReason::Constraints(broken.join("; ").into());
             self.emit(Event::CandidateInfeasible { candidate, reason });
+        } else if !gates.is_empty() {
+            let reason = ScreenReason::Gate(gates.join("; ").into());
+            let screening = Screening { stage, reason };
+            self.emit(Event::CandidateScreened { candidate, screening });
+        } else if is_rung {
+            self.emit(Event::CandidateWaiting { candidate, stage });
         } else if ends_early {
             let failure = Failure {
                 kind: FailureKind::Preempted,

@@ -179,6 +179,8 @@ fn candidate_code(status: &CandidateStatus) -> u64 {
         CandidateStatus::Proposed => 1,
         CandidateStatus::InStage { stage, .. } => 16 + u64::from(*stage),
         CandidateStatus::Scored { violation } => violation.to_bits() | 1 << 63,
+        CandidateStatus::Waiting { stage } => 512 + u64::from(*stage),
+        CandidateStatus::Screened(screening) => 2048 + u64::from(screening.stage),
         CandidateStatus::Infeasible(_) => 2,
         CandidateStatus::Failed(failure) => 1024 + failure.kind as u64,
     }

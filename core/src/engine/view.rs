@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus};
 use super::event::InfeasibleReason;
+use super::rung::StageTally;
 use super::state::State;
 use super::worker::{Capabilities, Worker};
 use crate::algorithm::Origin;
@@ -58,6 +59,10 @@ pub struct CampaignView {
     pub infeasible: u32,
     /// Candidates that failed for good.
     pub failed: u32,
+    /// Candidates that an early stage found not worth the later ones.
+    pub screened: u32,
+    /// Candidates that wait for being called up to a later stage.
+    pub waiting: u32,
     /// Evaluations in work.
     pub running: u32,
     /// Tasks that wait for a worker.
@@ -66,12 +71,38 @@ pub struct CampaignView {
     pub front_version: u64,
     /// The number of front members.
     pub front_size: u32,
+    /// What each stage has done and cost, in order.
+    pub stages: Vec<StageView>,
     /// The objectives in order, then the other metrics.
     pub metrics: Vec<MetricView>,
     /// The name of the algorithm.
     pub algorithm: &'static str,
     /// The name of the search space.
     pub space: &'static str,
+}
+
+/// What a stage has done and cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageView {
+    /// The stage's name.
+    pub name: Arc<str>,
+    /// The counts and the time in slots.
+    pub tally: StageTally,
+    /// Candidates that have finished it and wait for being called up.
+    pub waiting: u32,
+}
+
+impl std::fmt::Display for StageView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let StageTally { entered, passed, screened, infeasible, failed, slot_time, .. } =
+            self.tally;
+        write!(
+            f,
+            "stage {}: {entered} entered, {passed} passed, {} waiting, {screened} screened, \
+             {infeasible} infeasible, {failed} failed; {slot_time} in slots",
+            self.name, self.waiting
+        )
+    }
 }
 
 /// A member of a front.
@@ -128,6 +159,8 @@ pub struct CandidateView {
     pub proposed_at: Timestamp,
     /// When its fate was decided.
     pub resolved_at: Option<Timestamp>,
+    /// The stage after which it waits or was screened.
+    pub held_after: Option<Arc<str>>,
     /// Slot time over all its attempts.
     pub elapsed: Span,
     /// How often it was leased.
@@ -146,7 +179,7 @@ impl CandidateView {
         }
     }
 
-    /// Why it failed or is infeasible; empty otherwise.
+    /// Why it failed, is infeasible or was screened; empty otherwise.
     #[must_use]
     pub fn reason(&self) -> String {
         match &self.status {
@@ -154,6 +187,9 @@ impl CandidateView {
             CandidateStatus::Infeasible(
                 InfeasibleReason::Constraints(reason) | InfeasibleReason::NoNetwork(reason),
             ) => reason.to_string(),
+            CandidateStatus::Screened(screening) => {
+                screening.after(self.held_after.as_deref().unwrap_or_default())
+            }
             _ => String::new(),
         }
     }
@@ -279,14 +315,28 @@ impl Campaign {
             scored: self.scored,
             infeasible: self.infeasible,
             failed: self.failed,
+            screened: self.screened,
+            waiting: self.waiting() as u32,
             running: self.leased.len() as u32,
             queued: self.queue.len() as u32,
             front_version: self.front_version,
             front_size: self.front.len() as u32,
+            stages: self.stage_views(),
             metrics: self.metric_views(),
             algorithm: self.algorithm.name(),
             space: self.spec.space.name(),
         }
+    }
+
+    fn stage_views(&self) -> Vec<StageView> {
+        let stages = (0u8..).zip(self.stages.iter().zip(&self.tallies));
+        let view =
+            |(at, (stage, tally)): (u8, (&Arc<crate::spec::Stage>, &StageTally))| StageView {
+                name: stage.name.clone(),
+                tally: *tally,
+                waiting: self.waiting_after(at) as u32,
+            };
+        stages.map(view).collect()
     }
 
     /// The front with its members.
@@ -310,6 +360,12 @@ impl Campaign {
             candidate.status,
             CandidateStatus::InStage { task, .. } if self.leased.contains(&task)
         );
+        let held_after = match &candidate.status {
+            CandidateStatus::Waiting { stage } => Some(*stage),
+            CandidateStatus::Screened(screening) => Some(screening.stage),
+            _ => None,
+        };
+        let held_after = held_after.and_then(|stage| self.stages.get(usize::from(stage)));
         Some(CandidateView {
             id: CandidateId::new(self.id, ordinal),
             status: candidate.status.clone(),
@@ -320,6 +376,7 @@ impl Campaign {
             measurements: self.measurements_of(candidate),
             proposed_at: candidate.proposed_at,
             resolved_at: candidate.resolved_at,
+            held_after: held_after.map(|stage| stage.name.clone()),
             elapsed: candidate.elapsed,
             attempts: candidate.attempts,
             on_front: self.front.contains(ordinal),

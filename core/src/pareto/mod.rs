@@ -13,6 +13,7 @@ pub mod crowding;
 pub mod dominance;
 pub mod front;
 pub mod hypervolume;
+pub mod net;
 pub mod points;
 pub mod quality;
 pub mod sorting;

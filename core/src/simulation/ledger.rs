@@ -118,6 +118,7 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                 *resolved.entry(*candidate).or_default() += 1;
             }
             Event::CandidateInfeasible { candidate, .. }
+            | Event::CandidateScreened { candidate, .. }
             | Event::CandidateFailed { candidate, .. } => {
                 *resolved.entry(*candidate).or_default() += 1;
             }

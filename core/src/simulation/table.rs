@@ -71,6 +71,8 @@ pub struct LookUp {
     by_key: HashMap<String, usize>,
     by_network: HashMap<CanonicalHash, usize>,
     spread: f64,
+    /// The share of a row's duration that a stage takes, by its name.
+    shares: BTreeMap<Arc<str>, f64>,
 }
 
 impl LookUp {
@@ -98,7 +100,14 @@ impl LookUp {
             }
             by_network.entry(hash).or_insert(at);
         }
-        Ok(Self { space, rows, by_key, by_network, spread })
+        Ok(Self { space, rows, by_key, by_network, spread, shares: BTreeMap::new() })
+    }
+
+    /// The same table, of whose durations each of these stages takes only a share, above 0; a
+    /// short training, say. Other stages take all of it.
+    #[must_use]
+    pub fn with_stage_shares(self, shares: BTreeMap<Arc<str>, f64>) -> Self {
+        Self { shares, ..self }
     }
 
     /// Every row.
@@ -139,7 +148,8 @@ impl Evaluate for LookUp {
     fn evaluate(&self, assignment: &Assignment) -> Evaluation {
         let planned = self.find(&assignment.genotype).map_or(Span(1), |row| row.duration);
         let mut rng = rng::stream(assignment.seed, Purpose::Evaluation, 0);
-        let factor = 1.0 + self.spread * (2.0 * rng.random::<f64>() - 1.0);
+        let share = self.shares.get(&assignment.stage.name).copied().unwrap_or(1.0);
+        let factor = share * (1.0 + self.spread * (2.0 * rng.random::<f64>() - 1.0));
         let duration = Span(((planned.0 as f64 * factor) as u64).max(1));
         let outcome = match self.measurements(assignment) {
             Ok(measurements) => ReportedOutcome::Measured(measurements),

@@ -5,6 +5,7 @@
 
 mod metrics;
 mod objectives;
+mod passes;
 mod stages;
 mod start;
 
@@ -60,6 +61,13 @@ pub(super) fn parse(
     if let Some(space) = &space {
         stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
     }
+    let passes = passes::passes(&passes::Known {
+        metrics: &metrics,
+        objectives: &objectives,
+        stages: &stages,
+        networks,
+        complete: root.is_clean_at("stages"),
+    });
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
     let target = targets.into_iter().map(|placed| placed.value).collect();
@@ -105,6 +113,7 @@ pub(super) fn parse(
                 start: start.architectures,
                 algorithm,
                 stages: stages.into_iter().map(|placed| placed.value).collect(),
+                passes,
                 budget,
                 stop,
                 failures,

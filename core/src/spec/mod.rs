@@ -9,6 +9,7 @@ mod document;
 mod duration;
 mod evaluator;
 mod fault;
+mod pass;
 mod raw;
 mod resolve;
 mod section;
@@ -23,6 +24,7 @@ pub use evaluator::{
     TabularSettings, TrainSettings, custom_name,
 };
 pub use fault::{Fault, Faults};
+pub use pass::{Criterion, Pass, TopShare};
 pub(crate) use section::Item;
 pub use section::Section;
 pub use single::SingleError;
@@ -61,6 +63,8 @@ pub struct CampaignSpec {
     pub algorithm: Box<dyn Algorithm>,
     /// The stages of an evaluation, at least one, in order.
     pub stages: Vec<Stage>,
+    /// What it takes to go on after each stage, one entry a stage; the last one's is open.
+    pub passes: Vec<Pass>,
     /// When the campaign ends at the latest.
     pub budget: Budget,
     /// When it ends before its budget is spent.
@@ -91,8 +95,9 @@ pub struct Stage {
 /// When a campaign stops proposing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// The number of evaluations that are dispatched, at least 1. Candidates rejected by analytic
-    /// constraints before dispatch do not count; failed ones do.
+    /// The number of candidates that enter the first stage, at least 1. Those rejected by analytic
+    /// constraints before dispatch do not count; failed and screened ones do. Later stages of the
+    /// same candidate cost nothing more.
     pub evaluations: u32,
     /// The longest run time since submission, pauses included, if limited.
     pub duration: Option<Span>,

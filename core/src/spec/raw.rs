@@ -78,6 +78,29 @@ pub(super) struct RawStage {
     _labels: Option<IgnoredAny>,
     #[serde(rename = "settings")]
     _settings: Option<IgnoredAny>,
+    #[serde(rename = "pass")]
+    _pass: Option<IgnoredAny>,
+}
+
+/// What it takes to go on after a stage.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPass {
+    #[serde(rename = "gates")]
+    _gates: Option<IgnoredAny>,
+    #[serde(rename = "top")]
+    _top: Option<IgnoredAny>,
+    #[serde(rename = "by")]
+    _by: Option<IgnoredAny>,
+    pub(super) least: Option<u32>,
+}
+
+/// A metric to rank by that is more than a name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCriterion {
+    pub(super) metric: Option<String>,
+    pub(super) goal: Option<Goal>,
 }
 
 /// The budget.

@@ -6,7 +6,9 @@
 use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
-use super::{CampaignSpec, Stage, Stagnation, StopRules, custom_name, duration};
+use super::{
+    CampaignSpec, Criterion, Pass, Stage, Stagnation, StopRules, TopShare, custom_name, duration,
+};
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
@@ -57,7 +59,15 @@ fn campaign(spec: &CampaignSpec) -> Mapping {
                 .collect::<Vec<Value>>()
                 .into(),
         ),
-        ("stages", list(&spec.stages, stage)),
+        (
+            "stages",
+            spec.stages
+                .iter()
+                .zip(&spec.passes)
+                .map(|(stage, pass)| staged(stage, pass))
+                .collect::<Vec<Value>>()
+                .into(),
+        ),
         ("budget", budget.into()),
         ("stop", stop(&spec.stop)),
         ("failures", mapping([("attempts", spec.failures.attempts.into())]).into()),
@@ -127,7 +137,7 @@ fn stop(rules: &StopRules) -> Value {
     written.into()
 }
 
-fn stage(stage: &Stage) -> Value {
+fn staged(stage: &Stage, pass: &Pass) -> Value {
     let labels: Mapping = stage
         .labels
         .iter()
@@ -144,6 +154,26 @@ fn stage(stage: &Stage) -> Value {
     // Elsewhere the settings hold it.
     if let (Some(_), Some(dataset)) = (custom_name(&stage.evaluator), &stage.dataset) {
         written.insert("dataset".into(), dataset.as_ref().into());
+    }
+    if !pass.is_open() {
+        written.insert("pass".into(), passed(pass));
+    }
+    written.into()
+}
+
+fn passed(pass: &Pass) -> Value {
+    let mut written = Mapping::new();
+    if !pass.gates.is_empty() {
+        written.insert("gates".into(), list(&pass.gates, constraint));
+    }
+    if let Some(TopShare { share, by, least }) = &pass.top {
+        let criterion = |criterion: &Criterion| {
+            let goal = goal(criterion.goal);
+            mapping([("metric", criterion.metric.as_str().into()), ("goal", goal)]).into()
+        };
+        written.insert("top".into(), (*share).into());
+        written.insert("by".into(), list(by, criterion));
+        written.insert("least".into(), (*least).into());
     }
     written.into()
 }

@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-use super::{CampaignSpec, Faults, resolve};
+use super::{CampaignSpec, Faults, Pass, resolve};
 use crate::objective::{MetricKind, MetricName};
 use crate::space::SpaceError;
 
@@ -49,6 +49,8 @@ impl CampaignSpec {
         if !stages.is_empty() {
             single.stages.retain(|stage| stages.iter().any(|name| *stage.name == **name));
         }
+        // Whatever the stages ask for, the architecture goes through all of them.
+        single.passes = vec![Pass::default(); single.stages.len()];
         single.objectives.retain(|objective| self.is_known(&objective.metric, &single.stages));
         Ok(Self::parse(&resolve::of_one(&single, &genotype))?)
     }

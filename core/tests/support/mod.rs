@@ -12,15 +12,20 @@ pub(crate) fn provenance() -> Provenance {
     Provenance { source: "simulated".into(), device_class: "simulated".into() }
 }
 
-/// A worker that offers `evaluator` with `metrics`.
-pub(crate) fn capabilities(evaluator: &str, metrics: &[&str]) -> Arc<Capabilities> {
+/// A worker that offers these evaluators, each with `metrics`.
+pub(crate) fn capabilities(evaluators: &[&str], metrics: &[&str]) -> Arc<Capabilities> {
     let metrics: BTreeMap<MetricName, Provenance> =
         metrics.iter().map(|name| (MetricName::from(*name), provenance())).collect();
+    let offer = |name: &&str| EvaluatorOffer {
+        name: (*name).into(),
+        version: "1".into(),
+        metrics: metrics.clone(),
+    };
     Arc::new(Capabilities {
         device_class: "simulated".into(),
         memory_bytes: 0,
         slots: 1,
-        evaluators: vec![EvaluatorOffer { name: evaluator.into(), version: "1".into(), metrics }],
+        evaluators: evaluators.iter().map(offer).collect(),
         datasets: BTreeSet::new(),
         unavailable: BTreeMap::new(),
         labels: BTreeMap::new(),

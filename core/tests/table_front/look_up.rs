@@ -39,7 +39,7 @@ fn simulate(
 ) -> SimulationOutcome {
     let spec = spec(evaluations);
     let table = LookUp::new(spec.space.clone(), rows, 0.0).expect("the table fits");
-    let capabilities = support::capabilities("tabular", &["loss", "cost"]);
+    let capabilities = support::capabilities(&["tabular"], &["loss", "cost"]);
     // The provenance of looked-up values is the table's, on the worker's side too.
     let mut capabilities = Arc::unwrap_or_clone(capabilities);
     for provenance in capabilities.evaluators[0].metrics.values_mut() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cambrian_core::algorithm::{Origin, Proposal};
 use cambrian_core::engine::{
-    Capabilities, Event, Failure, FinishReason, InfeasibleReason, LeaseEnd,
+    Capabilities, Event, Failure, FinishReason, InfeasibleReason, LeaseEnd, ScreenReason, Screening,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
@@ -68,6 +68,14 @@ fn message(event: &Event) -> Option<Message> {
         }
         Event::CandidateInfeasible { candidate, reason } => {
             Message::CandidateInfeasible(infeasible(*candidate, reason))
+        }
+        Event::CandidateWaiting { candidate, stage } => {
+            let candidate = Some((*candidate).into());
+            let stage = u32::from(*stage);
+            Message::CandidateWaiting(v1::CandidateWaiting { candidate, stage })
+        }
+        Event::CandidateScreened { candidate, screening } => {
+            Message::CandidateScreened(screened(*candidate, screening))
         }
         Event::CandidateScored { candidate, violation } => {
             let candidate = Some((*candidate).into());
@@ -165,6 +173,19 @@ fn infeasible(candidate: CandidateId, reason: &InfeasibleReason) -> v1::Candidat
         InfeasibleReason::NoNetwork(text) => Reason::NoNetwork(text.to_string()),
     };
     v1::CandidateInfeasible { candidate: Some(candidate.into()), reason: Some(reason) }
+}
+
+fn screened(candidate: CandidateId, screening: &Screening) -> v1::CandidateScreened {
+    use v1::candidate_screened::Reason;
+    let reason = match &screening.reason {
+        ScreenReason::Gate(text) => Reason::Gate(text.to_string()),
+        ScreenReason::Rank { rank, of } => Reason::Rank(v1::Rank { rank: *rank, of: *of }),
+    };
+    v1::CandidateScreened {
+        candidate: Some(candidate.into()),
+        stage: u32::from(screening.stage),
+        reason: Some(reason),
+    }
 }
 
 impl From<FinishReason> for v1::FinishReason {
@@ -265,6 +286,12 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         }
         Message::CandidateInfeasible(message) => {
             candidate_infeasible(message).within("candidate_infeasible")
+        }
+        Message::CandidateWaiting(message) => {
+            candidate_waiting(message).within("candidate_waiting")
+        }
+        Message::CandidateScreened(message) => {
+            candidate_screened(message).within("candidate_screened")
         }
         Message::CandidateScored(message) => candidate_scored(message).within("candidate_scored"),
         Message::CandidateFailed(v1::CandidateFailed { candidate: id, failure: message }) => {
@@ -385,6 +412,31 @@ fn candidate_infeasible(message: v1::CandidateInfeasible) -> Result<Event, Conve
     Ok(Event::CandidateInfeasible { candidate, reason })
 }
 
+fn candidate_waiting(message: v1::CandidateWaiting) -> Result<Event, ConvertError> {
+    let stage = stage(message.stage)?;
+    Ok(Event::CandidateWaiting { candidate: candidate(message.candidate)?, stage })
+}
+
+fn candidate_screened(message: v1::CandidateScreened) -> Result<Event, ConvertError> {
+    use v1::candidate_screened::Reason;
+    let reason = match required("reason", message.reason)? {
+        Reason::Gate(text) => ScreenReason::Gate(text.into()),
+        Reason::Rank(v1::Rank { rank, of }) => ScreenReason::Rank {
+            rank: positive("rank", rank).within("rank")?,
+            of: positive("of", of).within("rank")?,
+        },
+    };
+    let screening = Screening { stage: stage(message.stage)?, reason };
+    Ok(Event::CandidateScreened { candidate: candidate(message.candidate)?, screening })
+}
+
+fn stage(number: u32) -> Result<u8, ConvertError> {
+    u8::try_from(number).map_err(|_| {
+        let reason = format!("is {number}, at most {} is allowed", u8::MAX);
+        ConvertError::new("stage", reason)
+    })
+}
+
 fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError> {
     let violation = message.violation;
     if !violation.is_finite() || violation < 0.0 {
@@ -395,10 +447,7 @@ fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError>
 }
 
 fn task_queued(message: v1::TaskQueued) -> Result<Event, ConvertError> {
-    let stage = u8::try_from(message.stage).map_err(|_| {
-        let reason = format!("is {}, at most {} is allowed", message.stage, u8::MAX);
-        ConvertError::new("stage", reason)
-    })?;
+    let stage = stage(message.stage)?;
     let candidate = candidate(message.candidate)?;
     Ok(Event::TaskQueued { task: task(message.task)?, candidate, stage })
 }

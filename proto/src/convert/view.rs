@@ -2,7 +2,7 @@
 
 use cambrian_core::engine::{
     CampaignStatus, CampaignView, CandidateStatus, CandidateView, EvaluationProgress, Explanation,
-    FrontView, MetricView, UnsuitedStage, WorkerView,
+    FrontView, MetricView, StageView, UnsuitedStage, WorkerView,
 };
 use cambrian_core::objective::Goal;
 
@@ -62,6 +62,25 @@ pub fn campaign(view: &CampaignView, reference_point: Vec<f64>, hypervolume: f64
         hypervolume,
         algorithm: view.algorithm.to_owned(),
         space: view.space.to_owned(),
+        screened: view.screened,
+        waiting: view.waiting,
+        stages: view.stages.iter().map(Into::into).collect(),
+    }
+}
+
+impl From<&StageView> for v1::StageSummary {
+    fn from(view: &StageView) -> Self {
+        Self {
+            name: view.name.to_string(),
+            entered: view.tally.entered,
+            passed: view.tally.passed,
+            waiting: view.waiting,
+            screened: view.tally.screened,
+            infeasible: view.tally.infeasible,
+            failed: view.tally.failed,
+            live: view.tally.live,
+            slot_micros: view.tally.slot_time.0,
+        }
     }
 }
 
@@ -71,6 +90,8 @@ pub fn candidate_status(status: &CandidateStatus, running: bool) -> v1::Candidat
     match status {
         CandidateStatus::InStage { .. } if running => v1::CandidateStatus::Running,
         CandidateStatus::Proposed | CandidateStatus::InStage { .. } => v1::CandidateStatus::Queued,
+        CandidateStatus::Waiting { .. } => v1::CandidateStatus::Waiting,
+        CandidateStatus::Screened(_) => v1::CandidateStatus::Screened,
         CandidateStatus::Scored { .. } => v1::CandidateStatus::Scored,
         CandidateStatus::Infeasible(_) => v1::CandidateStatus::Infeasible,
         CandidateStatus::Failed(_) => v1::CandidateStatus::Failed,
@@ -160,7 +181,9 @@ impl From<Explanation> for v1::ExplainResponse {
 mod tests {
     use super::*;
     use cambrian_core::algorithm::Origin;
-    use cambrian_core::engine::{Failure, FailureKind, FinishReason, InfeasibleReason};
+    use cambrian_core::engine::{
+        Failure, FailureKind, FinishReason, InfeasibleReason, ScreenReason, Screening,
+    };
     use cambrian_core::graph::CanonicalHash;
     use cambrian_core::id::{CampaignId, CandidateId, Ordinal, TaskId};
     use cambrian_core::time::{Span, Timestamp};
@@ -176,6 +199,7 @@ mod tests {
             measurements: vec![],
             proposed_at: Timestamp(5),
             resolved_at: None,
+            held_after: Some("short".into()),
             elapsed: Span(9),
             attempts: 3,
             on_front: false,
@@ -187,6 +211,9 @@ mod tests {
         let in_stage = CandidateStatus::InStage { stage: 0, task: TaskId(1) };
         let failure = Failure { kind: FailureKind::Crash, message: "gone".into() };
         let reason = InfeasibleReason::NoNetwork("nothing left".into());
+        let rank = Screening { stage: 0, reason: ScreenReason::Rank { rank: 7, of: 9 } };
+        let gate =
+            Screening { stage: 0, reason: ScreenReason::Gate("a >= 2 is broken by 1".into()) };
         let cases = [
             (CandidateStatus::Proposed, false, v1::CandidateStatus::Queued, ""),
             (in_stage.clone(), false, v1::CandidateStatus::Queued, ""),
@@ -199,6 +226,19 @@ mod tests {
                 "nothing left",
             ),
             (CandidateStatus::Failed(failure), false, v1::CandidateStatus::Failed, "crash: gone"),
+            (CandidateStatus::Waiting { stage: 0 }, false, v1::CandidateStatus::Waiting, ""),
+            (
+                CandidateStatus::Screened(rank),
+                false,
+                v1::CandidateStatus::Screened,
+                "after stage short: rank 7 of 9",
+            ),
+            (
+                CandidateStatus::Screened(gate),
+                false,
+                v1::CandidateStatus::Screened,
+                "after stage short: a >= 2 is broken by 1",
+            ),
         ];
         for (status, running, expected, reason) in cases {
             let message = v1::Candidate::from(&view(status, running));

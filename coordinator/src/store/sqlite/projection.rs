@@ -10,18 +10,17 @@ use cambrian_core::algorithm::Proposal;
 use cambrian_core::engine::{Capabilities, Event, FinishReason, InfeasibleReason};
 use cambrian_core::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
-use cambrian_core::space::SearchSpace;
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Params, params};
 
 use crate::store::StoreError;
 
-/// Writes the projections. It remembers the search space of campaigns it has seen, which the
-/// notation of genotypes depends on.
+/// Writes the projections. It remembers the campaigns it has seen, which the notation of genotypes
+/// and the names of stages depend on.
 #[derive(Debug, Default)]
 pub(super) struct Projector {
-    spaces: BTreeMap<CampaignId, Arc<dyn SearchSpace>>,
+    campaigns: BTreeMap<CampaignId, Arc<CampaignSpec>>,
 }
 
 impl Projector {
@@ -35,7 +34,7 @@ impl Projector {
         match event {
             Event::Started { .. } => execute(tables, "UPDATE workers SET connected = 0", []),
             Event::CampaignSubmitted { campaign, spec, source, .. } => {
-                self.spaces.insert(*campaign, spec.space.clone());
+                self.campaigns.insert(*campaign, spec.clone());
                 submit(tables, *campaign, spec, source, at)
             }
             Event::CampaignPaused(id) => set_campaign(tables, *id, "paused", None, None),
@@ -47,7 +46,8 @@ impl Projector {
                 set_campaign(tables, *campaign, "finished", Some(*reason), Some(at))
             }
             Event::CandidateProposed { candidate, proposal, analytic } => {
-                let genotype = self.notation(tables, candidate.campaign, proposal)?;
+                let spec = self.spec(tables, candidate.campaign)?;
+                let genotype = spec.space.format(&proposal.genotype);
                 propose(tables, *candidate, proposal, &genotype, at)?;
                 analytic.iter().try_for_each(|found| measure(tables, *candidate, found))
             }
@@ -58,6 +58,12 @@ impl Projector {
             }
             Event::CandidateScored { candidate, violation } => {
                 resolve(tables, *candidate, "scored", Some(*violation), "", at)
+            }
+            Event::CandidateScreened { candidate, screening } => {
+                let spec = self.spec(tables, candidate.campaign)?;
+                let stage = spec.stages.get(usize::from(screening.stage));
+                let reason = screening.after(stage.map_or("", |stage| &stage.name));
+                resolve(tables, *candidate, "screened", None, &reason, at)
             }
             Event::CandidateFailed { candidate, failure } => {
                 resolve(tables, *candidate, "failed", None, &failure.to_string(), at)
@@ -72,15 +78,14 @@ impl Projector {
         }
     }
 
-    /// The genotype in its space's notation.
-    fn notation(
+    /// The campaign's specification.
+    fn spec(
         &mut self,
         tables: &Connection,
         campaign: CampaignId,
-        proposal: &Proposal,
-    ) -> Result<String, StoreError> {
-        if let Some(space) = self.spaces.get(&campaign) {
-            return Ok(space.format(&proposal.genotype));
+    ) -> Result<Arc<CampaignSpec>, StoreError> {
+        if let Some(spec) = self.campaigns.get(&campaign) {
+            return Ok(spec.clone());
         }
         let select = "SELECT resolved_yaml FROM campaigns WHERE id = ?1";
         let yaml: String =
@@ -88,9 +93,9 @@ impl Projector {
         let spec = CampaignSpec::parse(&yaml).map_err(|faults| {
             StoreError::Failed(format!("the stored campaign {campaign} is not valid: {faults}"))
         })?;
-        let notation = spec.space.format(&proposal.genotype);
-        self.spaces.insert(campaign, spec.space);
-        Ok(notation)
+        let spec = Arc::new(spec);
+        self.campaigns.insert(campaign, spec.clone());
+        Ok(spec)
     }
 }
 

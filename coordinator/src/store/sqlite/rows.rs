@@ -88,7 +88,7 @@ pub struct CandidateRow {
     pub campaign: u32,
     /// The candidate's position in it, from 1.
     pub ordinal: u32,
-    /// `pending`, `scored`, `infeasible` or `failed`.
+    /// `pending`, `scored`, `screened`, `infeasible` or `failed`.
     pub status: String,
     /// In its space's notation.
     pub genotype: String,
@@ -98,7 +98,7 @@ pub struct CandidateRow {
     pub origin: String,
     /// Summed normalised constraint violation, if it is scored.
     pub violation: Option<f64>,
-    /// Why it failed or is infeasible.
+    /// Why it failed, is infeasible or was screened.
     pub reason: String,
     /// Microseconds since 1970.
     pub proposed_at: u64,

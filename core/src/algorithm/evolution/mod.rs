@@ -11,12 +11,12 @@
 mod parameters;
 mod release;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use rand::RngExt;
 
 use super::breeding::Novelty;
+use super::pending::Pending;
 use super::ranking::{RankedPopulation, Scored};
 use super::{Algorithm, AlgorithmContext, Known, Origin, Outcome, Proposal, Suggestion};
 use crate::id::Ordinal;
@@ -53,7 +53,7 @@ pub(super) fn build<S: Survival>(
         survival: survival(parameters.population),
         parents: RankedPopulation::new(context.objectives.len()),
         parameters,
-        pending: BTreeMap::new(),
+        pending: Pending::new(),
         held: Held::default(),
         proposed: 0,
         generation,
@@ -86,8 +86,7 @@ struct Evolution<S> {
     survival: S,
     parameters: Parameters,
     parents: RankedPopulation,
-    /// Proposed and not yet resolved.
-    pending: BTreeMap<Ordinal, Genotype>,
+    pending: Pending<Genotype>,
     /// Results that wait for older ones.
     held: Held,
     /// How many candidates have been proposed in all.
@@ -105,8 +104,9 @@ impl<S: Survival> Evolution<S> {
     /// A parent, and its number.
     fn parent(&self, rng: &mut Stream) -> (&Genotype, Ordinal) {
         if self.parameters.parents == Parents::InFlight && self.generation.is_none() {
-            let at = rng.random_range(0..self.parents.len() + self.pending.len());
-            if let Some((id, genotype)) = self.pending.iter().nth(at) {
+            let in_flight = self.pending.in_flight();
+            let at = rng.random_range(0..self.parents.len() + in_flight.len());
+            if let Some((id, genotype)) = in_flight.iter().nth(at) {
                 return (genotype, *id);
             }
         }
@@ -168,7 +168,7 @@ impl<S: Survival> Algorithm for Evolution<S> {
     }
 
     fn proposed(&mut self, id: Ordinal, proposal: &Proposal) {
-        self.pending.insert(id, proposal.genotype.clone());
+        self.pending.propose(id, proposal.genotype.clone());
         self.proposed += 1;
         if let Some(generation) = &mut self.generation {
             generation.proposed += 1;
@@ -176,14 +176,15 @@ impl<S: Survival> Algorithm for Evolution<S> {
     }
 
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
-        let Some(genotype) = self.pending.remove(&id) else { return };
+        let Some(genotype) = self.pending.resolve(id, outcome) else { return };
         let scored = Scored::new(id, genotype, outcome, self.parents.width());
         match (&mut self.generation, self.parameters.parents) {
             (Some(generation), _) => generation.offspring.extend(scored),
             (None, Parents::InOrder) => {
                 self.held.hold(id, scored);
-                let oldest = self.pending.first_key_value().map(|(id, _)| *id);
-                for member in self.held.release(oldest, self.pending.len()) {
+                let in_flight = self.pending.in_flight();
+                let oldest = in_flight.first_key_value().map(|(id, _)| *id);
+                for member in self.held.release(oldest, in_flight.len()) {
                     self.join(member);
                 }
             }
@@ -191,7 +192,7 @@ impl<S: Survival> Algorithm for Evolution<S> {
                 scored.into_iter().for_each(|member| self.join(member));
             }
         }
-        if self.generation_is_proposed() && self.pending.is_empty() {
+        if self.generation_is_proposed() && self.pending.in_flight().is_empty() {
             self.end_generation();
         }
     }

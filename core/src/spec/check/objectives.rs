@@ -24,7 +24,7 @@ fn readable(metrics: &Metrics) -> impl Iterator<Item = &str> {
 }
 
 /// The readable metric called `name`, or why there is none and what to write instead.
-fn find_readable<'m>(
+pub(super) fn find_readable<'m>(
     name: &str,
     metrics: &'m Metrics,
 ) -> Result<FoundMetric<'m>, (String, String)> {
@@ -136,7 +136,7 @@ fn check_reference(
     }
 }
 
-/// Reads a list of bounds: `constraints`, or the target of `stop`.
+/// Reads a list of bounds: `constraints`, the target of `stop`, or the gates of a stage.
 pub(super) fn constraints<'d>(
     root: &'d Section<'_>,
     key: &'static str,
@@ -288,7 +288,7 @@ pub(super) fn check_measured(
     }
 }
 
-fn measuring_help(name: &str) -> String {
+pub(super) fn measuring_help(name: &str) -> String {
     let evaluators: Vec<_> = EVALUATORS
         .iter()
         .filter(|entry| entry.delivers_any || entry.metrics.contains(&name))

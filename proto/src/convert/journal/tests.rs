@@ -59,6 +59,13 @@ fn any_lease_end() -> impl Strategy<Value = LeaseEnd> {
     ])
 }
 
+fn any_screen_reason() -> impl Strategy<Value = ScreenReason> {
+    prop_oneof![
+        ".{0,30}".prop_map(|text| ScreenReason::Gate(text.into())),
+        (1u32.., 1u32..).prop_map(|(rank, of)| ScreenReason::Rank { rank, of }),
+    ]
+}
+
 fn any_task_event() -> impl Strategy<Value = Event> {
     let task = (1..=super::super::MAX_NUMBER).prop_map(TaskId);
     let attempt = (1u32..).prop_map(Attempt);
@@ -123,6 +130,14 @@ fn any_event() -> impl Strategy<Value = Event> {
             };
             Event::CandidateInfeasible { candidate, reason }
         }),
+        (any_candidate(), any::<u8>())
+            .prop_map(|(candidate, stage)| Event::CandidateWaiting { candidate, stage }),
+        (any_candidate(), any::<u8>(), any_screen_reason()).prop_map(
+            |(candidate, stage, reason)| Event::CandidateScreened {
+                candidate,
+                screening: Screening { stage, reason },
+            }
+        ),
         (any_candidate(), 0.0..1e300f64)
             .prop_map(|(candidate, violation)| Event::CandidateScored { candidate, violation }),
         (any_candidate(), any_failure())
@@ -229,6 +244,14 @@ fn bad_candidates_name_their_field() {
         let scored = v1::CandidateScored { candidate: id, violation };
         assert_eq!(bad(Message::CandidateScored(scored)), "candidate_scored.violation");
     }
+    let waiting = v1::CandidateWaiting { candidate: id, stage: 256 };
+    assert_eq!(bad(Message::CandidateWaiting(waiting)), "candidate_waiting.stage");
+    let screened = v1::CandidateScreened { candidate: id, stage: 0, reason: None };
+    assert_eq!(bad(Message::CandidateScreened(screened.clone())), "candidate_screened.reason");
+    let nowhere = v1::Rank { rank: 0, of: 3 };
+    let reason = Some(v1::candidate_screened::Reason::Rank(nowhere));
+    let screened = v1::CandidateScreened { reason, ..screened };
+    assert_eq!(bad(Message::CandidateScreened(screened)), "candidate_screened.rank.rank");
     let failed = v1::CandidateFailed { candidate: id, failure: None };
     assert_eq!(bad(Message::CandidateFailed(failed)), "candidate_failed.failure");
 }
