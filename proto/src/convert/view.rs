@@ -62,6 +62,7 @@ pub fn campaign(view: &CampaignView, reference_point: Vec<f64>, hypervolume: f64
         hypervolume,
         algorithm: view.algorithm.to_owned(),
         space: view.space.to_owned(),
+        owner: view.owner.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
