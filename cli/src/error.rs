@@ -27,6 +27,9 @@ pub(crate) enum CliError {
     /// Nobody answers at the endpoint.
     #[error("the coordinator at {endpoint} does not answer: {reason}")]
     Unreachable { endpoint: String, reason: String },
+    /// The coordinator wants a token, or another one.
+    #[error("{message}")]
+    Denied { message: String, help: String },
     /// The state does not allow it.
     #[error("{message}")]
     Refused { message: String, help: String },
@@ -81,6 +84,7 @@ impl CliError {
             Self::InvalidCampaign { .. } => Exit::InvalidCampaign,
             Self::NotFound { .. } => Exit::NotFound,
             Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Denied { .. } => Exit::Denied,
             Self::Refused { .. } => Exit::Refused,
             Self::NoResult { .. } => Exit::NoResult,
             Self::VerificationFailed { .. } => Exit::VerificationFailed,
@@ -96,6 +100,7 @@ impl CliError {
         match self {
             Self::Usage { help, .. }
             | Self::NotFound { help, .. }
+            | Self::Denied { help, .. }
             | Self::Refused { help, .. }
             | Self::NoResult { help, .. }
             | Self::VerificationFailed { help, .. }
