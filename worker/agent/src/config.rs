@@ -3,24 +3,25 @@
 //!
 //! `configs/worker.yaml` documents every key. Must not know what a setting does once it is valid.
 
+mod device;
+mod fault;
 mod raw;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use cambrian_proto::convert::capabilities::MAX_SLOTS;
 use cambrian_proto::convert::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
 use cambrian_transport::client::{Credentials, TokenSource};
-use thiserror::Error;
 
 use crate::queue::SlotIndex;
 use crate::slot::confine::Bounds;
 use crate::slot::process::Launch;
 use crate::state_dir::{self, MAX_NAME};
 
+pub use device::Device;
+pub use fault::{ConfigFault, ConfigFaults};
 pub use raw::{RawConfig, RawEvaluator, RawLog, RawTls};
 
 /// The longest configuration file that is read, bytes.
@@ -33,36 +34,6 @@ const EVALUATOR: &str = "cambrian-evaluator";
 const LONGEST_SECONDS: f64 = 365.0 * 86_400.0;
 const MOST_THREADS: u32 = 4_096;
 const MOST_OPEN_FILES: u32 = 1 << 20;
-
-/// Where a slot computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// The CUDA device of this number, as the driver counts.
-    Cuda(u32),
-}
-
-impl FromStr for Device {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.strip_prefix("cuda:").map(str::parse)) {
-            ("cpu", _) => Ok(Self::Cpu),
-            (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
-            _ => Err(format!("`{text}` is no device; write `cpu` or `cuda:0`")),
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
-        }
-    }
-}
 
 /// What the evaluator's process gets besides its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,29 +253,6 @@ impl Surroundings {
         }
     }
 }
-
-/// One fault of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{place}: {what}")]
-pub struct ConfigFault {
-    /// The key.
-    pub place: String,
-    /// What is wrong and what to write.
-    pub what: String,
-}
-
-/// Every fault of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigFaults(pub Vec<ConfigFault>);
-
-impl fmt::Display for ConfigFaults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the worker's configuration has {} fault(s):", self.0.len())?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
-    }
-}
-
-impl std::error::Error for ConfigFaults {}
 
 #[derive(Default)]
 struct Check(Vec<ConfigFault>);

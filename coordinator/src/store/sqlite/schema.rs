@@ -56,3 +56,32 @@ pub(in crate::store) fn migrate(connection: &mut Connection, from: i64) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_version_1_gets_the_later_tables_and_keeps_its_rows() {
+        let place = Path::new("cambrian.db");
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let insert = "INSERT INTO campaigns (id, name, status, space, algorithm, \
+            evaluations_budget, submitted_at, resolved_yaml, source_yaml) \
+            VALUES (7, 'old', 'running', 's', 'a', 1, 1, '', '')";
+        connection.execute(insert, []).unwrap();
+        let found = version(&connection, place).unwrap();
+        assert_eq!(found, 1);
+        migrate(&mut connection, found).unwrap();
+        assert_eq!(version(&connection, place).unwrap(), SCHEMA_VERSION);
+        let row = connection.query_row("SELECT id, owner FROM campaigns", [], |row| {
+            Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?))
+        });
+        assert_eq!(row.unwrap(), (7, String::new()), "it belongs to nobody");
+        let tokens: u32 =
+            connection.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0)).unwrap();
+        assert_eq!(tokens, 0);
+    }
+}

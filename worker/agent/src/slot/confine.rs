@@ -14,7 +14,8 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tracing::debug;
 
 /// Variables that are passed on by name: where things are, and how people want to read.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 13] = [
+    "CAMBRIAN_GATE",
     "HOME",
     "LANG",
     "LANGUAGE",
