@@ -111,7 +111,8 @@ impl CliError {
             }
             Self::Unreachable { .. } => {
                 "start one with `cambrian-coordinator`, or name another with --endpoint or the \
-                 variable CAMBRIAN_ENDPOINT; `cambrian run` needs none"
+                 variable CAMBRIAN_ENDPOINT; write https:// if it serves TLS; `cambrian run` needs \
+                 none"
             }
             Self::Io { .. } => "check that the path exists, is writable and has room left",
             Self::Coordinator(_) => "its log has the details",

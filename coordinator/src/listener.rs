@@ -19,6 +19,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use crate::access::LogBound;
+
 /// How long a client may take over the handshake of TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more descriptors, say.
@@ -46,6 +48,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Gate {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) connections: usize,
+    pub(crate) logged: LogBound,
 }
 
 /// Takes connections for as long as the stream is read.
@@ -56,6 +59,7 @@ pub(crate) fn accept(listener: TcpListener, gate: Gate) -> ReceiverStream<io::Re
 }
 
 async fn run(listener: TcpListener, gate: Gate, ready: mpsc::Sender<io::Result<Accepted>>) {
+    let logged = Arc::new(gate.logged);
     let acceptor = gate.tls.map(TlsAcceptor::from);
     let free = Arc::new(Semaphore::new(gate.connections));
     loop {
@@ -72,17 +76,23 @@ async fn run(listener: TcpListener, gate: Gate, ready: mpsc::Sender<io::Result<A
             }
         };
         let Ok(counted) = free.clone().try_acquire_owned() else {
-            tracing::warn!(%peer, limit = gate.connections, "connection refused: too many are open");
+            if logged.allows() {
+                let limit = gate.connections;
+                tracing::warn!(%peer, limit, "connection refused: too many are open");
+            }
             continue;
         };
-        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        let (acceptor, ready, logged) = (acceptor.clone(), ready.clone(), logged.clone());
         tokio::spawn(async move {
             match prepare(stream, acceptor).await {
                 Ok(stream) => {
                     // A server that has ended needs no connections.
                     let _ = ready.send(Ok(Accepted { stream, peer, _counted: counted })).await;
                 }
-                Err(reason) => tracing::warn!(%peer, "connection refused: {reason}"),
+                Err(reason) if logged.allows() => {
+                    tracing::warn!(%peer, "connection refused: {reason}");
+                }
+                Err(_) => {}
             }
         });
     }

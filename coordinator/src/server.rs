@@ -19,7 +19,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
-use crate::access::{AccessLayer, Policy};
+use crate::access::{AccessLayer, LogBound, Policy};
 use crate::actor::{Actor, ActorError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
@@ -101,6 +101,7 @@ impl Server {
             config.call_rate(),
         ));
         let tokens = TokenServer::new(register, clock.clone());
+        let logged = LogBound::new(clock.clone());
         // The replay of a long journal must not hold up the runtime.
         let started =
             tokio::task::spawn_blocking(move || Actor::start(store, clock, settings)).await?;
@@ -109,7 +110,7 @@ impl Server {
         let access = Access { policy, tokens };
         let (health, router) = router(config, &handle, &stop, access).await?;
         let (encrypted, connections) = (tls.is_some(), config.limits.connections);
-        let incoming = listener::accept(listener, Gate { tls, connections });
+        let incoming = listener::accept(listener, Gate { tls, connections, logged });
         let transport =
             router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         let grace = config.shutdown_grace();

@@ -10,7 +10,7 @@ mod rate;
 pub(crate) mod role;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::time::Timestamp;
@@ -23,8 +23,8 @@ use crate::clock::Clock;
 use crate::store::tokens::{Claim, Register, TokenRecord};
 pub(crate) use layer::AccessLayer;
 use methods::{Access, access};
-pub(crate) use rate::RateLimit;
 use rate::Rates;
+pub(crate) use rate::{LogBound, RateLimit};
 pub use role::Role;
 
 /// How often the token of an open stream is looked at again.
@@ -32,8 +32,6 @@ pub(crate) const RECHECK: Duration = Duration::from_secs(2);
 /// What a caller without a token is told.
 const NO_TOKEN: &str = "this coordinator wants a token: set CAMBRIAN_TOKEN_FILE, or ask an \
                         administrator for one (`cambrian token create`)";
-/// How many refusals a second are logged one by one; strangers must not fill the disk.
-const LOGGED_REFUSALS: f64 = 20.0;
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
@@ -93,13 +91,12 @@ pub(crate) struct Policy {
     register: Option<Register>,
     clock: Arc<dyn Clock>,
     rates: Rates,
-    logged: Mutex<rate::Bucket>,
+    logged: LogBound,
 }
 
 impl Policy {
     pub(crate) fn new(register: Option<Register>, clock: Arc<dyn Clock>, limit: RateLimit) -> Self {
-        let logged = RateLimit { per_second: LOGGED_REFUSALS, at_once: LOGGED_REFUSALS as u32 };
-        let logged = Mutex::new(rate::Bucket::full(logged, clock.now()));
+        let logged = LogBound::new(clock.clone());
         Self { register, clock, rates: Rates::new(limit), logged }
     }
 
@@ -123,7 +120,7 @@ impl Policy {
             Some(Err(_)) => (self.decide(method, None), None),
         };
         if let Err(status) = &decision
-            && self.is_logged()
+            && self.logged.allows()
         {
             let peer = peer.map_or("unknown".to_owned(), |peer| peer.to_string());
             let token = token.map_or("none".to_owned(), |id| id.to_string());
@@ -131,10 +128,6 @@ impl Policy {
             tracing::warn!(%peer, method, %token, ?code, "call refused: {}", status.message());
         }
         decision
-    }
-
-    fn is_logged(&self) -> bool {
-        self.logged.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now())
     }
 
     fn decide(&self, method: &str, token: Option<&Token>) -> Result<Caller, Status> {

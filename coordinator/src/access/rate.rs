@@ -1,10 +1,12 @@
 //! How often a token may call: a bucket for each, refilled steadily.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cambrian_core::time::Timestamp;
 use cambrian_transport::token::TokenId;
+
+use crate::clock::Clock;
 
 /// A bound on calls.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,6 +44,26 @@ impl Bucket {
     }
 }
 
+/// How many refusals are logged one by one: strangers must not fill the disk.
+pub(crate) struct LogBound {
+    clock: Arc<dyn Clock>,
+    bucket: Mutex<Bucket>,
+}
+
+impl LogBound {
+    const LIMIT: RateLimit = RateLimit { per_second: 20.0, at_once: 20 };
+
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let bucket = Mutex::new(Bucket::full(Self::LIMIT, clock.now()));
+        Self { clock, bucket }
+    }
+
+    /// Whether one more is logged.
+    pub(crate) fn allows(&self) -> bool {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now())
+    }
+}
+
 /// A bucket for each token that has called. Only known tokens have one, so there are no more of
 /// them than tokens.
 #[derive(Debug)]
@@ -64,7 +86,19 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
+    use cambrian_core::time::Span;
+
     use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_flood_of_refusals_is_logged_in_part() {
+        let clock = ManualClock::default();
+        let bound = LogBound::new(Arc::new(clock.clone()));
+        assert_eq!((0..1000).filter(|_| bound.allows()).count(), 20);
+        clock.advance(Span::from_secs(1));
+        assert_eq!((0..1000).filter(|_| bound.allows()).count(), 20);
+    }
 
     #[test]
     fn a_bucket_empties_and_refills_up_to_its_size() {
