@@ -7,12 +7,13 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "cambrian/v1/types.proto",
     "cambrian/v1/worker.proto",
     "cambrian/v1/evaluator.proto",
     "cambrian/v1/campaign.proto",
     "cambrian/v1/journal.proto",
+    "cambrian/v1/token.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

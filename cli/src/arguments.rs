@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use cambrian_transport::client::{Credentials, TokenSource};
+use cambrian_transport::token::Validity;
+
+use crate::error::CliError;
 use crate::simulate::Durations;
 use crate::terminal::ColorChoice;
 
@@ -29,9 +33,11 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Address of the coordinator, http://HOST:PORT.
+    /// Address of the coordinator, http://HOST:PORT or https://HOST:PORT.
     #[arg(long, global = true, env = "CAMBRIAN_ENDPOINT", value_name = "URL", default_value = DEFAULT_ENDPOINT)]
     pub(crate) endpoint: String,
+    #[command(flatten, next_help_heading = "Connection")]
+    pub(crate) connection: Connection,
     /// Print JSON: one object, or one a line where a command goes on. Errors are JSON too.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -41,6 +47,57 @@ pub(crate) struct Global {
     /// When to use colours.
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) color: ColorChoice,
+}
+
+/// How a connection is secured.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connection {
+    /// The authorities of the coordinator's certificate (PEM); https needs it.
+    #[arg(long, global = true, env = "CAMBRIAN_TLS_CA", value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Your own certificate (PEM), where the coordinator demands one.
+    #[arg(long, global = true, env = "CAMBRIAN_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, global = true, env = "CAMBRIAN_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The name that the coordinator's certificate is for, where the address has another.
+    #[arg(long, global = true, env = "CAMBRIAN_TLS_SERVER_NAME", value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
+    /// A file with your token; the variable CAMBRIAN_TOKEN may hold the token itself.
+    #[arg(long, global = true, env = "CAMBRIAN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Send the token in clear to another machine.
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+}
+
+impl Connection {
+    /// The credentials; `token` is the value of `CAMBRIAN_TOKEN`, which a named file goes over.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] if that value is no token.
+    pub(crate) fn credentials(&self, token: Option<String>) -> Result<Credentials, CliError> {
+        let given = match (&self.token_file, token.filter(|token| !token.is_empty())) {
+            (Some(file), _) => Some(TokenSource::File(file.clone())),
+            (None, Some(text)) => {
+                let token = text.trim().parse().map_err(|error| CliError::Usage {
+                    message: format!("the variable CAMBRIAN_TOKEN: {error}"),
+                    help: "set it to a token, or set CAMBRIAN_TOKEN_FILE to the file of one".into(),
+                })?;
+                Some(TokenSource::Given(token))
+            }
+            (None, None) => None,
+        };
+        Ok(Credentials {
+            ca: self.tls_ca.clone(),
+            certificate: self.tls_certificate.clone(),
+            key: self.tls_key.clone(),
+            server_name: self.tls_server_name.clone(),
+            token: given,
+            insecure: self.insecure,
+        })
+    }
 }
 
 /// What to do.
@@ -82,6 +139,9 @@ pub(crate) enum Command {
     Correlate(CorrelateArguments),
     /// List the workers of a coordinator.
     Workers,
+    /// Create, list and revoke the tokens by which a coordinator knows people and workers.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show what a campaign file can name.
     Reference(ReferenceArguments),
     /// Print shell completions.
@@ -405,6 +465,51 @@ fn two_columns(text: &str) -> Result<(String, String), String> {
 
 fn percent(text: &str) -> Result<f64, String> {
     number_within(text, 0.0, 100.0)
+}
+
+/// What to do with tokens; a coordinator that wants tokens wants an administrator's for it.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, once: the coordinator keeps only a hash of it.
+    Create(TokenCreateArguments),
+    /// List all tokens with what they are for; never the tokens themselves.
+    List,
+    /// Refuse a token from now on, and end what it has open.
+    Revoke(TokenRevokeArguments),
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenRole {
+    /// The stream of a worker, nothing else.
+    Worker,
+    /// Everything that changes nothing.
+    View,
+    /// Submit, and steer the campaigns of the same name's tokens.
+    Submit,
+    /// Everything.
+    Admin,
+}
+
+/// Arguments of `token create`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenCreateArguments {
+    /// What it is for.
+    #[arg(long, value_enum)]
+    pub(crate) role: TokenRole,
+    /// Whose it is: campaigns and workers belong to this name.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// How long it holds: `30d`, `12h`, `45m` or `never`.
+    #[arg(long, value_name = "TIME", default_value = "90d")]
+    pub(crate) expires: Validity,
+}
+
+/// Arguments of `token revoke`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenRevokeArguments {
+    /// The eight digits that follow `cmb_` in the token.
+    pub(crate) id: String,
 }
 
 /// The tables of the reference.

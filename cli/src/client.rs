@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use cambrian_proto::v1;
 use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
+use cambrian_proto::v1::token_service_client::TokenServiceClient;
+use cambrian_transport::client::{Bearer, Credentials, DialError};
+use cambrian_transport::failure;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 use crate::error::CliError;
+use crate::results::token::TokenRecord;
 use crate::results::{Campaign, Candidate, Explanation, Front, Metric, Worker};
 use crate::snippet::Fault;
 
@@ -24,9 +29,13 @@ pub(crate) const PAGE: u32 = 1000;
 /// A connected client. Cloning it shares the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    service: CampaignServiceClient<Channel>,
+    service: CampaignServiceClient<Wire>,
+    tokens: TokenServiceClient<Wire>,
     endpoint: String,
 }
+
+/// A connection that shows the token with every call.
+type Wire = InterceptedService<Channel, Bearer>;
 
 /// What to explain.
 #[derive(Debug, Clone)]
@@ -37,30 +46,13 @@ pub(crate) enum Subject {
     Worker(String),
 }
 
-/// The endpoint as a URL: `HOST:PORT` becomes `http://HOST:PORT`.
-fn endpoint(text: &str) -> Result<Endpoint, CliError> {
-    let fail = |reason: String| CliError::Usage {
-        message: format!("`{text}` is no endpoint of a coordinator: {reason}"),
-        help: "write http://HOST:PORT, such as http://127.0.0.1:7878".to_owned(),
+/// The endpoint at an address; `HOST:PORT` becomes `http://HOST:PORT`.
+fn endpoint(text: &str, credentials: &Credentials) -> Result<Endpoint, CliError> {
+    let url = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
     };
-    let url = match text.split_once("://") {
-        None => format!("http://{text}"),
-        Some(("http", _)) => text.to_owned(),
-        Some(("https", _)) => return Err(fail("this version speaks plain http only".to_owned())),
-        Some((scheme, _)) => return Err(fail(format!("`{scheme}` is not http"))),
-    };
-    let authority = url.trim_start_matches("http://").trim_end_matches('/');
-    if authority.contains('/') {
-        return Err(fail("it has a path".to_owned()));
-    }
-    let port = authority.rsplit_once(':').and_then(|(host, port)| {
-        (!host.is_empty()).then_some(())?;
-        port.parse::<u16>().ok()
-    });
-    if port.is_none() {
-        return Err(fail("it needs a host and a port".to_owned()));
-    }
-    let endpoint = Endpoint::from_shared(url).map_err(|error| fail(error.to_string()))?;
+    let endpoint = credentials.endpoint(&url).map_err(|error| undialled(text, &error))?;
     Ok(endpoint
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEP_ALIVE)
@@ -68,13 +60,24 @@ fn endpoint(text: &str) -> Result<Endpoint, CliError> {
         .keep_alive_while_idle(true))
 }
 
-/// The innermost cause of an error, which is the one that says something.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+fn undialled(text: &str, error: &DialError) -> CliError {
+    let (message, help) = match error {
+        DialError::Address(reason) => (
+            format!("`{text}` is no endpoint of a coordinator: {reason}"),
+            "write http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:7878",
+        ),
+        error => (
+            format!("the coordinator at {text} cannot be dialled: {error}"),
+            "--tls-ca, --tls-certificate, --tls-key, --tls-server-name and --token-file name what \
+             is needed; docs/security.md explains them",
+        ),
+    };
+    CliError::Usage { message, help: help.to_owned() }
+}
+
+/// Why nobody answers, in words.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    failure::of_tls(error).unwrap_or_else(|| failure::innermost(error))
 }
 
 fn reference(campaign: &str) -> Option<v1::CampaignReference> {
@@ -86,18 +89,38 @@ impl Client {
     ///
     /// # Errors
     /// [`CliError::Usage`] for a malformed address, [`CliError::Unreachable`] if nobody answers.
-    pub(crate) async fn connect(address: &str) -> Result<Self, CliError> {
-        let channel = endpoint(address)?.connect().await.map_err(|error| {
-            CliError::Unreachable { endpoint: address.to_owned(), reason: innermost(&error) }
+    pub(crate) async fn connect(
+        address: &str,
+        credentials: &Credentials,
+    ) -> Result<Self, CliError> {
+        let endpoint = endpoint(address, credentials)?;
+        let bearer = credentials.bearer().map_err(|error| undialled(address, &error))?;
+        let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
+            endpoint: address.to_owned(),
+            reason: reason(&error),
         })?;
-        let service = CampaignServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        Ok(Self { service, endpoint: address.to_owned() })
+        let tokens = TokenServiceClient::with_interceptor(channel.clone(), bearer.clone());
+        let service = CampaignServiceClient::with_interceptor(channel, bearer)
+            .max_decoding_message_size(MAX_MESSAGE);
+        Ok(Self { service, tokens, endpoint: address.to_owned() })
     }
 
     /// A status in words for the user.
     fn failure(&self, status: &Status) -> CliError {
         let message = status.message().to_owned();
+        if let Some(reason) = failure::of_tls(status) {
+            return CliError::Unreachable { endpoint: self.endpoint.clone(), reason };
+        }
         match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => CliError::Denied {
+                message,
+                help: "CAMBRIAN_TOKEN_FILE or --token-file names the file with the token; \
+                       `cambrian token list` shows an administrator what each token may do"
+                    .to_owned(),
+            },
+            Code::ResourceExhausted => {
+                CliError::Refused { message, help: "wait a moment, then try again".to_owned() }
+            }
             Code::NotFound => CliError::NotFound {
                 message,
                 help: "`cambrian list` shows the campaigns, `cambrian candidates CAMPAIGN` the \
@@ -241,6 +264,37 @@ impl Client {
         }
     }
 
+    /// A new token: the token itself, which nobody can read again, and what is known of it.
+    pub(crate) async fn create_token(
+        &mut self,
+        role: v1::TokenRole,
+        name: &str,
+        valid_micros: u64,
+    ) -> Result<(String, TokenRecord), CliError> {
+        let request =
+            v1::CreateTokenRequest { role: role.into(), name: name.to_owned(), valid_micros };
+        let answer = self.tokens.create_token(request).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let record = answer.record.ok_or_else(|| self.lacking("token"))?;
+        Ok((answer.token, TokenRecord::of(record, 0)))
+    }
+
+    /// Every token that ever was, without the tokens themselves.
+    pub(crate) async fn list_tokens(&mut self) -> Result<Vec<TokenRecord>, CliError> {
+        let answer = self.tokens.list_tokens(v1::ListTokensRequest {}).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let now = answer.now_micros;
+        Ok(answer.tokens.into_iter().map(|record| TokenRecord::of(record, now)).collect())
+    }
+
+    /// Refuses a token from now on.
+    pub(crate) async fn revoke_token(&mut self, id: &str) -> Result<TokenRecord, CliError> {
+        let answer = self.tokens.revoke_token(v1::RevokeTokenRequest { id: id.to_owned() }).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let record = answer.record.ok_or_else(|| self.lacking("token"))?;
+        Ok(TokenRecord::of(record, 0))
+    }
+
     /// Why something is, or is not, running.
     pub(crate) async fn explain(&mut self, subject: Subject) -> Result<Explanation, CliError> {
         use v1::explain_request::Subject as Wire;
@@ -270,10 +324,14 @@ impl Client {
 mod tests {
     use super::*;
 
+    fn good(text: &str) -> Result<Endpoint, CliError> {
+        endpoint(text, &Credentials::default())
+    }
+
     #[test]
     fn endpoints_may_leave_out_the_scheme() {
-        for good in ["127.0.0.1:7878", "http://host:1", "http://[::1]:7743/", "host:65535"] {
-            assert!(endpoint(good).is_ok(), "{good}");
+        for text in ["127.0.0.1:7878", "http://host:1", "http://[::1]:7743/", "host:65535"] {
+            assert!(good(text).is_ok(), "{text}");
         }
     }
 
@@ -284,12 +342,12 @@ mod tests {
             ("host", "host and a port"),
             ("host:99999", "host and a port"),
             (":7743", "host and a port"),
-            ("ftp://host:1", "`ftp` is not http"),
-            ("https://host:1", "plain http only"),
+            ("ftp://host:1", "`ftp` is neither"),
+            ("https://host:1", "https needs `ca`"),
             ("http://host:1/path", "has a path"),
         ];
         for (bad, expected) in cases {
-            let error = endpoint(bad).unwrap_err();
+            let error = good(bad).unwrap_err();
             assert!(matches!(error, CliError::Usage { .. }), "{bad}");
             assert!(error.to_string().contains(expected), "{bad}: {error}");
         }

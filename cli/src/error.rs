@@ -27,6 +27,9 @@ pub(crate) enum CliError {
     /// Nobody answers at the endpoint.
     #[error("the coordinator at {endpoint} does not answer: {reason}")]
     Unreachable { endpoint: String, reason: String },
+    /// The coordinator wants a token, or another one.
+    #[error("{message}")]
+    Denied { message: String, help: String },
     /// The state does not allow it.
     #[error("{message}")]
     Refused { message: String, help: String },
@@ -81,6 +84,7 @@ impl CliError {
             Self::InvalidCampaign { .. } => Exit::InvalidCampaign,
             Self::NotFound { .. } => Exit::NotFound,
             Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Denied { .. } => Exit::Denied,
             Self::Refused { .. } => Exit::Refused,
             Self::NoResult { .. } => Exit::NoResult,
             Self::VerificationFailed { .. } => Exit::VerificationFailed,
@@ -96,6 +100,7 @@ impl CliError {
         match self {
             Self::Usage { help, .. }
             | Self::NotFound { help, .. }
+            | Self::Denied { help, .. }
             | Self::Refused { help, .. }
             | Self::NoResult { help, .. }
             | Self::VerificationFailed { help, .. }
@@ -106,7 +111,8 @@ impl CliError {
             }
             Self::Unreachable { .. } => {
                 "start one with `cambrian-coordinator`, or name another with --endpoint or the \
-                 variable CAMBRIAN_ENDPOINT; `cambrian run` needs none"
+                 variable CAMBRIAN_ENDPOINT; write https:// if it serves TLS; `cambrian run` needs \
+                 none"
             }
             Self::Io { .. } => "check that the path exists, is writable and has room left",
             Self::Coordinator(_) => "its log has the details",

@@ -26,13 +26,15 @@ pub(crate) enum Exit {
     Refused = 8,
     /// No worker can serve the campaign, or none stays alive.
     NoWorker = 9,
+    /// The coordinator wants a token, or another one.
+    Denied = 10,
     /// Ended by Ctrl-C or SIGTERM; what was done so far is kept.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code with its line of documentation.
-    pub(crate) const ALL: [(Exit, &'static str); 11] = [
+    pub(crate) const ALL: [(Exit, &'static str); 12] = [
         (Exit::Success, "done"),
         (Exit::Failure, "a file, the disk or the coordinator failed"),
         (Exit::Usage, "the command line cannot be understood"),
@@ -43,6 +45,7 @@ impl Exit {
         (Exit::VerificationFailed, "the journal contradicts itself or its replay"),
         (Exit::Refused, "the request makes no sense in the present state"),
         (Exit::NoWorker, "no worker can serve the campaign, or none stays alive"),
+        (Exit::Denied, "the coordinator wants a token, or another one"),
         (Exit::Interrupted, "interrupted; what was done so far is kept"),
     ];
 
@@ -64,6 +67,7 @@ impl Exit {
             Exit::VerificationFailed => "verification_failed",
             Exit::Refused => "refused",
             Exit::NoWorker => "no_worker",
+            Exit::Denied => "denied",
             Exit::Interrupted => "interrupted",
         }
     }

@@ -3,6 +3,8 @@
 //! The only place where the wire's messages become values of this program; the JSON that commands
 //! print and write is these values, so a field here is a promise to scripts (`docs/cli.md`).
 
+pub(crate) mod token;
+
 use std::collections::BTreeMap;
 
 use cambrian_proto::v1;
@@ -108,6 +110,8 @@ pub(crate) struct Campaign {
     pub(crate) reason: String,
     pub(crate) algorithm: String,
     pub(crate) space: String,
+    /// Whose token submitted it; `None` where there was none.
+    pub(crate) owner: Option<String>,
     pub(crate) submitted_at: Instant,
     pub(crate) finished_at: Option<Instant>,
     /// Evaluations that may be dispatched at most.
@@ -385,6 +389,7 @@ impl From<v1::Campaign> for Campaign {
             reason: message.reason,
             algorithm: message.algorithm,
             space: message.space,
+            owner: (!message.owner.is_empty()).then_some(message.owner),
             submitted_at: Instant(message.submitted_at_micros),
             finished_at: Instant::known(message.finished_at_micros),
             evaluations_budget: message.evaluations_budget,

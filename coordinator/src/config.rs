@@ -3,12 +3,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::time::Span;
+use cambrian_transport::TlsError;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::access::RateLimit;
 use crate::actor::ActorSettings;
 
 /// The address when none is given.
@@ -24,8 +27,12 @@ pub struct Config {
     pub database: PathBuf,
     /// How long a lease lasts without a sign of life of its worker, seconds, 1 to 86,400.
     pub lease_seconds: f64,
+    /// Encryption; without it, what is said can be read on the way.
+    pub tls: Option<Tls>,
+    /// Whether every call needs a token.
+    pub tokens: bool,
     /// Whether an address that other machines can reach may be served without encryption or
-    /// passwords.
+    /// tokens.
     pub insecure: bool,
     /// Bounds on messages and queues.
     pub limits: Limits,
@@ -33,7 +40,20 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Bounds on messages and queues.
+/// The files of encryption, all in PEM form.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The coordinator's certificate, with those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities of clients' certificates. With it, only clients with one are spoken with.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Bounds on messages, queues, connections and calls.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -49,6 +69,14 @@ pub struct Limits {
     pub register_seconds: f64,
     /// How long a shutdown waits for open calls, seconds, 0 to 600.
     pub shutdown_seconds: f64,
+    /// How many connections are open at most, 1 to 1,000,000; more are refused.
+    pub connections: usize,
+    /// How many calls and streams are open on one connection at most, 1 to 100,000.
+    pub streams: u32,
+    /// How many calls a token may make a second in the long run, 0.1 to 1,000,000.
+    pub calls_per_second: f64,
+    /// How many calls it may make at once after a rest, 1 to 1,000,000.
+    pub calls_at_once: u32,
 }
 
 /// What is logged, and how.
@@ -77,6 +105,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
             database: PathBuf::from("cambrian.db"),
             lease_seconds: 30.0,
+            tls: None,
+            tokens: false,
             insecure: false,
             limits: Limits::default(),
             log: Log::default(),
@@ -93,6 +123,10 @@ impl Default for Limits {
             outbound_queue: 1024,
             register_seconds: 10.0,
             shutdown_seconds: 5.0,
+            connections: 4096,
+            streams: 128,
+            calls_per_second: 50.0,
+            calls_at_once: 200,
         }
     }
 }
@@ -136,11 +170,41 @@ pub enum ConfigError {
     },
     /// The address can be reached from other machines.
     #[error(
-        "{0} can be reached from other machines, and whoever reaches it controls this coordinator: \
-         there is no encryption and no password yet. Listen on 127.0.0.1 and use an SSH tunnel, or \
-         accept that with --insecure on a network that you trust"
+        "{address} can be reached from other machines, and {} not set: set `tls` and `tokens` \
+         (docs/security.md shows how), listen on 127.0.0.1, or accept that strangers may read and \
+         control this coordinator with --insecure", .missing.words()
     )]
-    Exposed(SocketAddr),
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+        /// What it lacks.
+        missing: Missing,
+    },
+    /// A TLS file cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+}
+
+/// What keeps strangers out and is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// Encryption.
+    pub tls: bool,
+    /// Tokens.
+    pub tokens: bool,
+}
+
+impl Missing {
+    /// With its verb, to be followed by `not set`.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match (self.tls, self.tokens) {
+            (true, true) => "`tls` and `tokens` are",
+            (true, false) => "`tls` is",
+            (false, true) => "`tokens` is",
+            (false, false) => "nothing is",
+        }
+    }
 }
 
 impl Config {
@@ -171,6 +235,11 @@ impl Config {
         in_range("limits.outbound_queue", outbound_queue as f64, 16.0, 1e6)?;
         in_range("limits.register_seconds", self.limits.register_seconds, 1.0, 600.0)?;
         in_range("limits.shutdown_seconds", self.limits.shutdown_seconds, 0.0, 600.0)?;
+        let Limits { connections, streams, calls_per_second, calls_at_once, .. } = self.limits;
+        in_range("limits.connections", connections as f64, 1.0, 1e6)?;
+        in_range("limits.streams", f64::from(streams), 1.0, 1e5)?;
+        in_range("limits.calls_per_second", calls_per_second, 0.1, 1e6)?;
+        in_range("limits.calls_at_once", f64::from(calls_at_once), 1.0, 1e6)?;
         self.check_address(self.listen)
     }
 
@@ -179,10 +248,27 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Exposed`].
     pub fn check_address(&self, address: SocketAddr) -> Result<(), ConfigError> {
-        if address.ip().is_loopback() || self.insecure {
-            return Ok(());
+        match self.exposure(address) {
+            Some(missing) if !self.insecure => Err(ConfigError::Exposed { address, missing }),
+            _ => Ok(()),
         }
-        Err(ConfigError::Exposed(address))
+    }
+
+    /// What an address that other machines can reach lacks; `None` if it lacks nothing.
+    #[must_use]
+    pub fn exposure(&self, address: SocketAddr) -> Option<Missing> {
+        let missing = Missing { tls: self.tls.is_none(), tokens: !self.tokens };
+        (!address.ip().is_loopback() && (missing.tls || missing.tokens)).then_some(missing)
+    }
+
+    /// The settings of encryption, from the files; `None` without it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`].
+    pub(crate) fn encryption(&self) -> Result<Option<Arc<rustls::ServerConfig>>, ConfigError> {
+        let Some(Tls { certificate, key, client_ca }) = &self.tls else { return Ok(None) };
+        let settings = cambrian_transport::server::settings(certificate, key, client_ca.as_deref());
+        Ok(Some(settings?))
     }
 
     /// The actor's part of the settings.
@@ -194,6 +280,11 @@ impl Config {
             batch: self.limits.batch,
             ..ActorSettings::default()
         }
+    }
+
+    pub(crate) fn call_rate(&self) -> RateLimit {
+        let Limits { calls_per_second, calls_at_once, .. } = self.limits;
+        RateLimit { per_second: calls_per_second, at_once: calls_at_once }
     }
 
     pub(crate) fn message_bytes(&self) -> usize {
@@ -246,6 +337,15 @@ mod tests {
             "outbound_queue",
             "register_seconds",
             "shutdown_seconds",
+            "tls",
+            "certificate",
+            "key",
+            "client_ca",
+            "tokens",
+            "connections",
+            "streams",
+            "calls_per_second",
+            "calls_at_once",
             "format",
             "filter",
         ] {
@@ -271,6 +371,11 @@ mod tests {
             ("lease_seconds: .nan", "lease_seconds is NaN"),
             ("limits: {message_mib: 0}", "limits.message_mib"),
             ("limits: {batch: 1000000}", "limits.batch"),
+            ("limits: {connections: 0}", "limits.connections"),
+            ("limits: {streams: 0}", "limits.streams"),
+            ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
+            ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
+            ("tls: {certificate: a}", "key"),
             ("log: {format: xml}", "xml"),
             ("listen: [", "line"),
         ] {
@@ -283,7 +388,14 @@ mod tests {
     #[test]
     fn other_machines_are_let_in_on_demand_only() {
         let error = read("listen: 0.0.0.0:7878").unwrap_err();
+        assert!(error.to_string().contains("`tls` and `tokens` are not set"), "{error}");
         assert!(error.to_string().contains("--insecure"), "{error}");
+        let error = read("{listen: '0.0.0.0:7878', tokens: true}").unwrap_err();
+        assert!(error.to_string().contains("`tls` is not set"), "{error}");
+        let tls = "tls: {certificate: a, key: b}";
+        let error = read(&format!("{{listen: '0.0.0.0:7878', {tls}}}")).unwrap_err();
+        assert!(error.to_string().contains("`tokens` is not set"), "{error}");
+        assert!(read(&format!("{{listen: '0.0.0.0:7878', tokens: true, {tls}}}")).is_ok());
         assert!(read("{listen: '0.0.0.0:7878', insecure: true}").is_ok());
         assert!(read("listen: '[::1]:7878'").is_ok());
     }

@@ -70,8 +70,9 @@ impl Handle {
         submission: SubmissionId,
         spec: Arc<CampaignSpec>,
         source: Arc<str>,
+        owner: Option<Arc<str>>,
     ) -> Result<CampaignId, CallError> {
-        match self.command(Command::SubmitCampaign { submission, spec, source }).await? {
+        match self.command(Command::SubmitCampaign { submission, spec, source, owner }).await? {
             Answer::Campaign(campaign) => Ok(campaign),
             Answer::Done | Answer::Worker(_) => Err(CallError::ShuttingDown),
         }

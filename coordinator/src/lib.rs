@@ -4,6 +4,7 @@
 //! library it is what `cambrian run` embeds and what `cambrian verify` and `replay` read stores
 //! with. It must not know how a network is evaluated, nor anything of worker processes.
 
+pub mod access;
 pub mod actor;
 pub mod clock;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod embedded;
 mod fitting;
 mod grpc;
 pub mod handle;
+mod listener;
 pub mod replay;
 pub mod server;
 pub mod store;

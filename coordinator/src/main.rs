@@ -1,13 +1,15 @@
 //! The `cambrian-coordinator` command: settings, logs, signals.
 
+mod token_command;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use cambrian_coordinator::config::{Config, Log, LogFormat};
+use cambrian_coordinator::config::{Config, Log, LogFormat, Tls};
 use cambrian_coordinator::server;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -18,19 +20,34 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    command: Option<Command>,
     /// A YAML file of settings; configs/coordinator.yaml explains every one.
-    #[arg(long, env = "CAMBRIAN_COORDINATOR_CONFIG")]
+    #[arg(long, global = true, env = "CAMBRIAN_COORDINATOR_CONFIG")]
     config: Option<PathBuf>,
     /// The address to listen on [default: 127.0.0.1:7878]; port 0 takes any free one.
     #[arg(long, env = "CAMBRIAN_COORDINATOR_LISTEN")]
     listen: Option<SocketAddr>,
     /// The file of the store [default: cambrian.db].
-    #[arg(long, env = "CAMBRIAN_COORDINATOR_DATABASE")]
+    #[arg(long, global = true, env = "CAMBRIAN_COORDINATOR_DATABASE")]
     database: Option<PathBuf>,
     /// How long a lease lasts without a sign of life of its worker, seconds [default: 30].
     #[arg(long, env = "CAMBRIAN_COORDINATOR_LEASE_SECONDS")]
     lease_seconds: Option<f64>,
-    /// Serve an address that other machines can reach without encryption or passwords.
+    /// The coordinator's certificate (PEM), with those that lead to its authority; serves TLS.
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_COORDINATOR_TLS_CERTIFICATE")]
+    tls_certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_COORDINATOR_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// The authorities of clients' certificates (PEM); clients need one then.
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_COORDINATOR_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
+    /// Demand a token with every call; `cambrian-coordinator token create` makes the first.
+    #[arg(long)]
+    tokens: bool,
+    /// Serve an address that other machines can reach without encryption or tokens.
     #[arg(long)]
     insecure: bool,
     /// The form of log lines on standard error [default: text].
@@ -41,20 +58,49 @@ struct Arguments {
     log: Option<String>,
 }
 
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, list and revoke tokens in the store itself, also while a coordinator serves it. The
+    /// first administrator's token is made here; `cambrian token` makes the others from afar.
+    #[command(subcommand)]
+    Token(token_command::TokenCommand),
+}
+
 impl Arguments {
-    fn config(self) -> anyhow::Result<Config> {
+    fn config(&self) -> anyhow::Result<Config> {
         let mut config = match &self.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
         config.listen = self.listen.unwrap_or(config.listen);
-        config.database = self.database.unwrap_or(config.database);
+        if let Some(database) = &self.database {
+            config.database.clone_from(database);
+        }
         config.lease_seconds = self.lease_seconds.unwrap_or(config.lease_seconds);
         config.insecure |= self.insecure;
         config.log.format = self.log_format.unwrap_or(config.log.format);
-        config.log.filter = self.log.unwrap_or(config.log.filter);
-        config.check()?;
+        if let Some(filter) = &self.log {
+            config.log.filter.clone_from(filter);
+        }
+        config.tokens |= self.tokens;
+        config.tls = self.tls(config.tls)?;
         Ok(config)
+    }
+
+    /// The files of the command line over those of the file.
+    fn tls(&self, given: Option<Tls>) -> anyhow::Result<Option<Tls>> {
+        let (certificate, key, client_ca) = given.map_or((None, None, None), |tls| {
+            (Some(tls.certificate), Some(tls.key), tls.client_ca)
+        });
+        let certificate = self.tls_certificate.clone().or(certificate);
+        let key = self.tls_key.clone().or(key);
+        let client_ca = self.tls_client_ca.clone().or(client_ca);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key, client_ca })),
+            (None, None) if client_ca.is_none() => Ok(None),
+            _ => anyhow::bail!("tls: `certificate` and `key` belong together; set both"),
+        }
     }
 }
 
@@ -76,7 +122,12 @@ fn start_logging(log: &Log) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = Arguments::parse().config()?;
+    let arguments = Arguments::parse();
+    let config = arguments.config()?;
+    if let Some(Command::Token(command)) = &arguments.command {
+        return token_command::run(&config.database, command);
+    }
+    config.check()?;
     start_logging(&config.log)?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

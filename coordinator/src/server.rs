@@ -8,25 +8,33 @@ use std::time::Duration;
 
 use cambrian_proto::DESCRIPTORS;
 use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
+use cambrian_proto::v1::token_service_server::TokenServiceServer;
 use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
+use crate::access::{AccessLayer, LogBound, Policy};
 use crate::actor::{Actor, ActorError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
-use crate::grpc::{CampaignServer, WorkerServer, WorkerSettings};
+use crate::grpc::{CampaignServer, TokenServer, WorkerServer, WorkerSettings};
 use crate::handle::Handle;
+use crate::listener::{self, Gate};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The headers of a call, bytes: a token and what the transport adds.
+const MAX_HEADERS: u32 = 16 << 10;
+/// A request about tokens, bytes: it names one holder.
+const MAX_TOKEN_MESSAGE: usize = 64 << 10;
 
 /// Why a coordinator could not start, or has ended.
 #[derive(Debug, Error)]
@@ -84,20 +92,39 @@ impl Server {
             .local_addr()
             .map_err(|source| ServeError::Listen { address: config.listen, source })?;
         config.check_address(address)?;
+        let tls = config.encryption()?;
+        let register = store.tokens()?;
         let settings = config.actor();
+        let policy = Arc::new(Policy::new(
+            config.tokens.then(|| register.clone()),
+            clock.clone(),
+            config.call_rate(),
+        ));
+        let tokens = TokenServer::new(register, clock.clone());
+        let logged = LogBound::new(clock.clone());
         // The replay of a long journal must not hold up the runtime.
         let started =
             tokio::task::spawn_blocking(move || Actor::start(store, clock, settings)).await?;
         let (actor, handle) = started?;
         let stop = CancellationToken::new();
-        let (health, router) = router(config, &handle, &stop).await?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let access = Access { policy, tokens };
+        let (health, router) = router(config, &handle, &stop, access).await?;
+        let (encrypted, connections) = (tls.is_some(), config.limits.connections);
+        let incoming = listener::accept(listener, Gate { tls, connections, logged });
         let transport =
             router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         let grace = config.shutdown_grace();
         let run = Run { actor, handle: handle.clone(), health, stop: stop.clone(), grace };
         let task = tokio::spawn(run.until_stopped(transport));
-        tracing::info!(%address, "listening");
+        tracing::info!(%address, encrypted, tokens = config.tokens, "listening");
+        if let Some(missing) = config.exposure(address) {
+            tracing::warn!(
+                %address,
+                "insecure: {} not set, so strangers who reach this address may read or control \
+                 this coordinator",
+                missing.words()
+            );
+        }
         Ok(Self { address, handle, stop, task })
     }
 
@@ -127,23 +154,32 @@ impl Server {
     }
 }
 
+/// Who may call, and the service that changes it.
+struct Access {
+    policy: Arc<Policy>,
+    tokens: TokenServer,
+}
+
 async fn router(
     config: &Config,
     handle: &Handle,
     stop: &CancellationToken,
-) -> Result<(HealthReporter, Router), ServeError> {
+    Access { policy, tokens }: Access,
+) -> Result<(HealthReporter, Router<Stack<AccessLayer, Identity>>), ServeError> {
     let limit = config.message_bytes();
     let settings = WorkerSettings {
         register_timeout: config.register_timeout(),
         outbound_queue: config.limits.outbound_queue,
     };
-    let workers = WorkerServiceServer::new(WorkerServer::new(handle.clone(), settings))
-        .max_decoding_message_size(limit);
-    let campaigns = CampaignServiceServer::new(CampaignServer::new(handle.clone(), stop.clone()))
-        .max_decoding_message_size(limit);
+    let workers = WorkerServer::new(handle.clone(), settings, policy.clone());
+    let workers = WorkerServiceServer::new(workers).max_decoding_message_size(limit);
+    let campaigns = CampaignServer::new(handle.clone(), stop.clone(), policy.clone());
+    let campaigns = CampaignServiceServer::new(campaigns).max_decoding_message_size(limit);
+    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_TOKEN_MESSAGE);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<WorkerServiceServer<WorkerServer>>().await;
     health.set_serving::<CampaignServiceServer<CampaignServer>>().await;
+    health.set_serving::<TokenServiceServer<TokenServer>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -152,8 +188,12 @@ async fn router(
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(config.limits.streams)
+        .layer(AccessLayer(policy))
         .add_service(workers)
         .add_service(campaigns)
+        .add_service(tokens)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

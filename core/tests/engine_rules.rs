@@ -47,7 +47,7 @@ impl Cluster {
     fn submit(&mut self, submission: u128, yaml: &str) {
         let spec = support::campaign(yaml);
         let submission = SubmissionId(submission);
-        self.expect(Command::SubmitCampaign { submission, spec, source: yaml.into() });
+        self.expect(Command::SubmitCampaign { submission, spec, source: yaml.into(), owner: None });
     }
 
     fn try_step(&mut self, command: Command) -> Result<Step, Rejected> {

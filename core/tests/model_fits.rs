@@ -112,6 +112,7 @@ fn nothing_is_bred_from_what_is_no_genotype_of_the_space() {
         submission,
         spec: spec(),
         source: "".into(),
+        owner: None,
     };
     engine.apply(&submitted, at);
     for ordinal in 1..=6 {

@@ -7,13 +7,17 @@ use toml::{Table, Value};
 
 /// The allowed arrows: each package of the workspace, then the packages of the workspace it may
 /// depend on. `docs/architecture.md` explains them.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("cambrian-core", &[]),
     ("cambrian-proto", &["cambrian-core"]),
-    ("cambrian-coordinator", &["cambrian-core", "cambrian-proto"]),
-    ("cambrian-worker", &["cambrian-core", "cambrian-proto"]),
+    ("cambrian-transport", &[]),
+    ("cambrian-coordinator", &["cambrian-core", "cambrian-proto", "cambrian-transport"]),
+    ("cambrian-worker", &["cambrian-core", "cambrian-proto", "cambrian-transport"]),
     ("cambrian-evaluator", &["cambrian-core", "cambrian-proto"]),
-    ("cambrian", &["cambrian-core", "cambrian-proto", "cambrian-coordinator"]),
+    (
+        "cambrian",
+        &["cambrian-core", "cambrian-proto", "cambrian-transport", "cambrian-coordinator"],
+    ),
     ("tidy", &[]),
     ("cambrian-bench", &["cambrian-core"]),
 ];

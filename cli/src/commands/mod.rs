@@ -11,8 +11,10 @@ mod list;
 mod reference;
 mod steer;
 mod submit;
+mod token;
 mod validate;
 
+use cambrian_transport::client::Credentials;
 use clap::CommandFactory;
 
 use crate::arguments::{Arguments, Command, CompletionsArguments, Global};
@@ -29,12 +31,20 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// How the user is known to the coordinator, and whom they trust.
+    ///
+    /// # Errors
+    /// As [`crate::arguments::Connection::credentials`].
+    pub(crate) fn credentials(&self) -> Result<Credentials, CliError> {
+        self.global.connection.credentials(std::env::var("CAMBRIAN_TOKEN").ok())
+    }
+
     /// A connection to the coordinator that the user named.
     ///
     /// # Errors
     /// As [`Client::connect`].
     pub(crate) async fn client(&self) -> Result<Client, CliError> {
-        Client::connect(&self.global.endpoint).await
+        Client::connect(&self.global.endpoint, &self.credentials()?).await
     }
 }
 
@@ -63,6 +73,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
         Command::Replay(given) => journal::replay(&context, &given),
         Command::Correlate(given) => correlate::run(&context, &given),
         Command::Workers => list::workers(&context).await,
+        Command::Token(given) => token::run(&context, &given).await,
         Command::Reference(given) => reference::run(&context, given.table),
         Command::Completions(given) => completions(&context, &given),
     }

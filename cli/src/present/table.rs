@@ -8,7 +8,8 @@ use comfy_table::{
 
 use super::heading;
 use super::number::{self, NumberFormat};
-use crate::results::{Campaign, Candidate, Front, Metric, Worker};
+use crate::results::token::TokenRecord;
+use crate::results::{Campaign, Candidate, Front, Instant, Metric, Worker};
 use crate::terminal::Style;
 
 /// No lines but one between header and rows.
@@ -365,6 +366,28 @@ pub(crate) fn numbers(
         table.add_row(row);
     }
     align_right(&mut table, 1..headings.len());
+    text(table)
+}
+
+/// The tokens of a coordinator.
+pub(crate) fn tokens(tokens: &[TokenRecord], look: Look) -> String {
+    if tokens.is_empty() {
+        return "no tokens yet; `cambrian token create` makes one\n".to_owned();
+    }
+    let headings = ["token", "role", "name", "status", "created", "expires", "revoked"];
+    let mut table = look.table(headings.map(str::to_owned));
+    for token in tokens {
+        let instant = |at: Option<Instant>| at.map_or("-".to_owned(), |at| at.to_string());
+        table.add_row([
+            token.id.clone(),
+            token.role.to_owned(),
+            token.name.clone(),
+            token.status.to_owned(),
+            token.created_at.to_string(),
+            token.expires_at.map_or("never".to_owned(), |at| at.to_string()),
+            instant(token.revoked_at),
+        ]);
+    }
     text(table)
 }
 

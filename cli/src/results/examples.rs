@@ -87,6 +87,7 @@ pub(crate) fn campaign(metrics: Vec<Metric>) -> Campaign {
         reason: String::new(),
         algorithm: "nsga2".into(),
         space: "nasbench201".into(),
+        owner: None,
         submitted_at: Instant(1_795_262_400_000_000),
         finished_at: None,
         evaluations_budget: 64,

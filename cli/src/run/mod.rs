@@ -18,6 +18,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::RunArguments;
 use crate::campaign_file::{self, CampaignFile};
+use cambrian_transport::client::Credentials;
+
 use crate::client::Client;
 use crate::commands::Context;
 use crate::error::CliError;
@@ -117,7 +119,7 @@ impl Run<'_> {
 
     /// Submits the campaign and works until it is finished or the user stops it.
     async fn results(&self, stops: &mut Stops) -> Result<(Results, Ended), CliError> {
-        let mut client = Client::connect(self.embedded.endpoint()).await?;
+        let mut client = Client::connect(self.embedded.endpoint(), &Credentials::default()).await?;
         let submitted = client.submit(&self.campaign.text, self.directory.submission()).await?;
         let id = submitted.map_err(|faults| CliError::InvalidCampaign {
             file: self.given.file.clone(),
@@ -183,8 +185,11 @@ impl Run<'_> {
         let mut display = Display::new(self.output(), Place::Stderr, hidden);
         let speaker = display.speaker();
         let alive = workers.alive();
+        // Its own coordinator is on loopback and wants nothing.
+        let credentials = Credentials::default();
+        let place = (self.embedded.endpoint(), &credentials);
         let ended = tokio::select! {
-            over = follow::until_finished(self.embedded.endpoint(), &number, &mut display) => {
+            over = follow::until_finished(place, &number, &mut display) => {
                 over.map(|_| Ended::Finished)
             }
             reasons = service::unserved(client.clone(), id, &stages, &alive) => {

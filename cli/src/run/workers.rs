@@ -271,6 +271,8 @@ impl Worker {
         command
             // The user's settings for another worker are not meant for these.
             .env_remove("CAMBRIAN_WORKER_CONFIG")
+            .env_remove("CAMBRIAN_TOKEN")
+            .env_remove("CAMBRIAN_TOKEN_FILE")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use cambrian_transport::client::Credentials;
+
 use crate::client::Client;
 use crate::error::CliError;
 use crate::results::{Campaign, CampaignStatus, Update};
@@ -28,14 +30,15 @@ pub(crate) trait Viewer {
 /// # Errors
 /// When the campaign is unknown, the viewer fails, or the coordinator stays away for two minutes.
 pub(crate) async fn until_finished(
-    endpoint: &str,
+    (endpoint, credentials): (&str, &Credentials),
     campaign: &str,
     viewer: &mut impl Viewer,
 ) -> Result<Campaign, CliError> {
     let mut pause = FIRST_PAUSE;
     let mut silent_since = Instant::now();
     loop {
-        let ended = match stream(endpoint, campaign, viewer, &mut silent_since).await {
+        let ended = match stream((endpoint, credentials), campaign, viewer, &mut silent_since).await
+        {
             Ok(Some(campaign)) => return Ok(campaign),
             Ok(None) => None,
             Err(error @ CliError::Unreachable { .. }) => Some(error),
@@ -57,12 +60,12 @@ pub(crate) async fn until_finished(
 
 /// One stream to its end; the finished campaign, or `None` if it ended before.
 async fn stream(
-    endpoint: &str,
+    (endpoint, credentials): (&str, &Credentials),
     campaign: &str,
     viewer: &mut impl Viewer,
     silent_since: &mut Instant,
 ) -> Result<Option<Campaign>, CliError> {
-    let mut client = Client::connect(endpoint).await?;
+    let mut client = Client::connect(endpoint, credentials).await?;
     let mut updates = client.watch(campaign).await?;
     while let Some(message) = client.next_update(&mut updates).await? {
         *silent_since = Instant::now();

@@ -24,8 +24,10 @@ pub(crate) async fn run(context: &Context, campaign: &str) -> Result<(), CliErro
     // By number from here on: a name may pass to a newer campaign.
     let number = client.campaign(campaign).await?.id.to_string();
     let mut display = Display::new(output, Place::Stdout, output.quiet);
+    let credentials = context.credentials()?;
+    let place = (context.global.endpoint.as_str(), &credentials);
     let last = tokio::select! {
-        last = follow::until_finished(&context.global.endpoint, &number, &mut display) => last?,
+        last = follow::until_finished(place, &number, &mut display) => last?,
         signal = tokio::signal::ctrl_c() => {
             signal.map_err(|error| CliError::Internal(format!("cannot listen for Ctrl-C: {error}")))?;
             display.close();

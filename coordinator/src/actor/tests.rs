@@ -44,7 +44,7 @@ fn start(store: impl Store + 'static) -> (Actor, Handle, ManualClock) {
 
 async fn submit(handle: &Handle, submission: u128) -> Result<CampaignId, CallError> {
     let spec = Arc::new(CampaignSpec::parse(CAMPAIGN).unwrap());
-    handle.submit(SubmissionId(submission), spec, CAMPAIGN.into()).await
+    handle.submit(SubmissionId(submission), spec, CAMPAIGN.into(), None).await
 }
 
 async fn campaigns(handle: &Handle) -> usize {

@@ -16,27 +16,29 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::caller;
 use super::hypervolume::HypervolumeCache;
 use super::snapshot::CampaignSnapshot;
 use super::status::{bad_message, of_call, unknown_campaign};
 use super::watch::Watcher;
+use crate::access::{Caller, Policy};
 use crate::handle::Handle;
 
 /// How many updates wait for a slow watcher; it gets the latest state when it has caught up.
 const WATCH_QUEUE: usize = 1;
 
 /// Serves `CampaignService`.
-#[derive(Debug)]
 pub(crate) struct CampaignServer {
     handle: Handle,
     cache: Arc<HypervolumeCache>,
     stop: CancellationToken,
+    policy: Arc<Policy>,
 }
 
 impl CampaignServer {
     /// A server whose watchers end when `stop` is cancelled.
-    pub(crate) fn new(handle: Handle, stop: CancellationToken) -> Self {
-        Self { handle, cache: Arc::default(), stop }
+    pub(crate) fn new(handle: Handle, stop: CancellationToken, policy: Arc<Policy>) -> Self {
+        Self { handle, cache: Arc::default(), stop, policy }
     }
 
     /// Reads from the campaign that a request names.
@@ -60,6 +62,18 @@ impl CampaignServer {
         reference: Option<v1::CampaignReference>,
     ) -> Result<CampaignId, Status> {
         self.read(reference, |_, campaign| campaign.id()).await
+    }
+
+    /// The campaign that a request names, if its caller may steer it.
+    async fn steered(
+        &self,
+        caller: &Caller,
+        reference: Option<v1::CampaignReference>,
+    ) -> Result<CampaignId, Status> {
+        let read = self.read(reference, |_, campaign| (campaign.id(), campaign.owner().cloned()));
+        let (id, owner) = read.await?;
+        caller.may_steer(owner.as_deref())?;
+        Ok(id)
     }
 
     async fn subject(&self, asked: v1::explain_request::Subject) -> Result<Subject, Status> {
@@ -114,12 +128,13 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::SubmitCampaignRequest>,
     ) -> Result<Response<v1::SubmitCampaignResponse>, Status> {
+        let owner = caller(&request)?.name();
         let v1::SubmitCampaignRequest { yaml, submission: bytes } = request.into_inner();
         let submission = submission(&bytes).map_err(|error| bad_message(&error))?;
         let source: Arc<str> = yaml.as_str().into();
         let answer = match parse(yaml).await? {
             Ok(spec) => {
-                let submitted = self.handle.submit(submission, Arc::new(spec), source).await;
+                let submitted = self.handle.submit(submission, Arc::new(spec), source, owner).await;
                 let campaign = submitted.map_err(|error| of_call(&error))?;
                 tracing::info!(%campaign, "campaign submitted");
                 v1::SubmitCampaignResponse { campaign: campaign.0, faults: Vec::new() }
@@ -166,7 +181,8 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::PauseCampaignRequest>,
     ) -> Result<Response<v1::PauseCampaignResponse>, Status> {
-        let id = self.resolve(request.into_inner().campaign).await?;
+        let caller = caller(&request)?;
+        let id = self.steered(&caller, request.into_inner().campaign).await?;
         self.handle.pause(id).await.map_err(|error| of_call(&error))?;
         Ok(Response::new(v1::PauseCampaignResponse {}))
     }
@@ -175,7 +191,8 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::ResumeCampaignRequest>,
     ) -> Result<Response<v1::ResumeCampaignResponse>, Status> {
-        let id = self.resolve(request.into_inner().campaign).await?;
+        let caller = caller(&request)?;
+        let id = self.steered(&caller, request.into_inner().campaign).await?;
         self.handle.resume(id).await.map_err(|error| of_call(&error))?;
         Ok(Response::new(v1::ResumeCampaignResponse {}))
     }
@@ -184,7 +201,8 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::CancelCampaignRequest>,
     ) -> Result<Response<v1::CancelCampaignResponse>, Status> {
-        let id = self.resolve(request.into_inner().campaign).await?;
+        let caller = caller(&request)?;
+        let id = self.steered(&caller, request.into_inner().campaign).await?;
         self.handle.cancel(id).await.map_err(|error| of_call(&error))?;
         Ok(Response::new(v1::CancelCampaignResponse {}))
     }
@@ -195,6 +213,7 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::WatchCampaignRequest>,
     ) -> Result<Response<Self::WatchCampaignStream>, Status> {
+        let caller = caller(&request)?;
         let campaign = self.resolve(request.into_inner().campaign).await?;
         let (updates, stream) = mpsc::channel(WATCH_QUEUE);
         let watcher = Watcher {
@@ -202,6 +221,8 @@ impl CampaignService for CampaignServer {
             cache: self.cache.clone(),
             campaign,
             stop: self.stop.clone(),
+            policy: self.policy.clone(),
+            caller,
             updates,
         };
         tokio::spawn(watcher.run());

@@ -7,8 +7,19 @@ mod campaign;
 mod hypervolume;
 mod snapshot;
 mod status;
+mod token;
 mod watch;
 mod worker;
 
+use tonic::{Request, Status};
+
+use crate::access::Caller;
 pub(crate) use campaign::CampaignServer;
+pub(crate) use token::TokenServer;
 pub(crate) use worker::{WorkerServer, WorkerSettings};
+
+/// Who makes a call, as the layer in front of all services has found.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let missing = || Status::internal("the call has passed no decision about access");
+    request.extensions().get::<Caller>().cloned().ok_or_else(missing)
+}

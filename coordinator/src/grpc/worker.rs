@@ -1,6 +1,7 @@
 //! The stream of one worker: Register first, then commands in and effects out, each in a task of
 //! its own, so that neither side waits for the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::engine::Command;
@@ -14,7 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::caller;
 use super::status::{bad_message, of_call, of_closed};
+use crate::access::{Caller, Policy, RECHECK};
 use crate::connection::{Closed, Line, Outbound, connection};
 use crate::handle::Handle;
 
@@ -31,15 +34,15 @@ pub(crate) struct WorkerSettings {
 }
 
 /// Serves `WorkerService`.
-#[derive(Debug)]
 pub(crate) struct WorkerServer {
     handle: Handle,
     settings: WorkerSettings,
+    policy: Arc<Policy>,
 }
 
 impl WorkerServer {
-    pub(crate) fn new(handle: Handle, settings: WorkerSettings) -> Self {
-        Self { handle, settings }
+    pub(crate) fn new(handle: Handle, settings: WorkerSettings, policy: Arc<Policy>) -> Self {
+        Self { handle, settings, policy }
     }
 }
 
@@ -54,10 +57,13 @@ impl WorkerService for WorkerServer {
         &self,
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
+        let caller = caller(&request)?;
         let (wire, stream) = mpsc::channel(WIRE_QUEUE);
         let session = Session {
             handle: self.handle.clone(),
             settings: self.settings,
+            policy: self.policy.clone(),
+            caller,
             messages: request.into_inner(),
             wire,
         };
@@ -69,6 +75,8 @@ impl WorkerService for WorkerServer {
 struct Session {
     handle: Handle,
     settings: WorkerSettings,
+    policy: Arc<Policy>,
+    caller: Caller,
     messages: Streaming<v1::WorkerMessage>,
     wire: Wire,
 }
@@ -80,6 +88,9 @@ impl Session {
             Err(status) => return end(&self.wire, status).await,
         };
         let (name, session) = (registration.name.clone(), registration.session);
+        if let Err(status) = self.policy.claim_worker(&self.caller, &name).await {
+            return end(&self.wire, status).await;
+        }
         let (connection, line) = connection(session, self.settings.outbound_queue);
         let worker = match self.handle.register(registration, connection).await {
             Ok(worker) => worker,
@@ -128,9 +139,14 @@ impl Session {
         session: SessionId,
         over: &CancellationToken,
     ) -> Result<(), Status> {
+        let mut recheck = tokio::time::interval(RECHECK);
         loop {
             let message = tokio::select! {
                 () = over.cancelled() => return Ok(()),
+                _ = recheck.tick() => {
+                    self.policy.still(&self.caller)?;
+                    continue;
+                }
                 message = self.messages.message() => message,
             };
             let message = match message {

@@ -128,6 +128,7 @@ fn projections_follow_in_the_same_transaction() {
         submission: SubmissionId(5),
         spec: spec.clone(),
         source: CAMPAIGN.into(),
+        owner: Some("ada".into()),
     };
     let paused = Event::CampaignPaused(CampaignId(1));
     store.append(0, &[(Timestamp(1), submitted), (Timestamp(2), paused)]).unwrap();
@@ -137,7 +138,7 @@ fn projections_follow_in_the_same_transaction() {
     let [row] = &rows[..] else { panic!("one campaign") };
     assert_eq!((row.name.as_str(), row.status.as_str()), (&*spec.name, "paused"));
     assert_eq!((row.submitted_at, row.finished_at), (1, None));
-    assert_eq!(row.source_yaml, CAMPAIGN);
+    assert_eq!((row.source_yaml.as_str(), row.owner.as_str()), (CAMPAIGN, "ada"));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub mod memory;
 pub mod record;
 pub mod sqlite;
+pub mod tokens;
 
 #[cfg(test)]
 mod contract;
@@ -49,6 +50,15 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`] if a record is missing, damaged or cannot be understood.
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
+
+    /// The tokens that are kept beside the journal, on connections of their own; without a file
+    /// they end with the process.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be opened.
+    fn tokens(&self) -> Result<tokens::Register, StoreError> {
+        tokens::Register::in_memory()
+    }
 }
 
 /// Walks through the whole journal.

@@ -84,6 +84,7 @@ fn campaign_row(campaign: &Campaign) -> CampaignRow {
         finished_at: view.finished_at.map(|at| at.0),
         resolved_yaml: campaign.spec().to_yaml(),
         source_yaml: campaign.source().to_string(),
+        owner: campaign.owner().map(|owner| owner.to_string()).unwrap_or_default(),
     }
 }
 

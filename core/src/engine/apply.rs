@@ -24,9 +24,10 @@ impl State {
         self.durable_events += u64::from(event.is_durable());
         match event {
             Event::Started { lease_length } => self.start(*lease_length, at),
-            Event::CampaignSubmitted { campaign, submission, spec, source } => {
+            Event::CampaignSubmitted { campaign, submission, spec, source, owner } => {
                 let mut created =
                     Campaign::new(*campaign, *submission, spec.clone(), source.clone(), at);
+                created.owner.clone_from(owner);
                 if spec.objectives.iter().all(|objective| objective.reference.is_some()) {
                     created.reference = created.given_reference();
                 }

@@ -124,6 +124,7 @@ pub struct Campaign {
     pub(super) submission: SubmissionId,
     pub(super) spec: Arc<CampaignSpec>,
     pub(super) source: Arc<str>,
+    pub(super) owner: Option<Arc<str>>,
     pub(super) stages: Box<[Arc<Stage>]>,
     /// The metrics that candidates may carry; stored measurements refer to positions here.
     pub(super) columns: Box<[MetricName]>,
@@ -176,6 +177,7 @@ impl Campaign {
             submission,
             spec,
             source,
+            owner: None,
             stages,
             columns,
             status: CampaignStatus::Running,
@@ -226,6 +228,12 @@ impl Campaign {
     #[must_use]
     pub fn source(&self) -> &Arc<str> {
         &self.source
+    }
+
+    /// Who submitted it, where that was known.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Arc<str>> {
+        self.owner.as_ref()
     }
 
     /// Where it is in its life.

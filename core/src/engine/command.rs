@@ -41,6 +41,8 @@ pub enum Command {
         spec: Arc<CampaignSpec>,
         /// The file as the user wrote it.
         source: Arc<str>,
+        /// Who submits, where that is known.
+        owner: Option<Arc<str>>,
     },
     /// Dispatch nothing more of a campaign until it is resumed; running evaluations go on.
     PauseCampaign(CampaignId),

@@ -115,8 +115,8 @@ impl Decision<'_> {
     fn handle(&mut self, command: Command) -> Result<(), Rejected> {
         match command {
             Command::Start => self.start(),
-            Command::SubmitCampaign { submission, spec, source } => {
-                self.submit(submission, spec, source);
+            Command::SubmitCampaign { submission, spec, source, owner } => {
+                self.submit(submission, spec, source, owner);
             }
             Command::PauseCampaign(id) => self.pause(id)?,
             Command::ResumeCampaign(id) => self.resume(id)?,
@@ -173,13 +173,19 @@ impl Decision<'_> {
         self.emit(Event::Started { lease_length: self.lease_length });
     }
 
-    fn submit(&mut self, submission: SubmissionId, spec: Arc<CampaignSpec>, source: Arc<str>) {
+    fn submit(
+        &mut self,
+        submission: SubmissionId,
+        spec: Arc<CampaignSpec>,
+        source: Arc<str>,
+        owner: Option<Arc<str>>,
+    ) {
         if self.state.submissions.contains_key(&submission) {
             return;
         }
         let last = self.state.campaigns.last_key_value().map_or(CampaignId(0), |(id, _)| *id);
         let campaign = last.next();
-        self.emit(Event::CampaignSubmitted { campaign, submission, spec, source });
+        self.emit(Event::CampaignSubmitted { campaign, submission, spec, source, owner });
         self.dispatch();
     }
 

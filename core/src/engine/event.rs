@@ -94,6 +94,8 @@ pub enum Event {
         spec: Arc<CampaignSpec>,
         /// The file as written.
         source: Arc<str>,
+        /// Who submitted it, where that was known.
+        owner: Option<Arc<str>>,
     },
     /// A campaign dispatches nothing until resumed.
     CampaignPaused(CampaignId),

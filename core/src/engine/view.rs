@@ -43,6 +43,8 @@ pub struct CampaignView {
     pub id: CampaignId,
     /// Its name.
     pub name: Arc<str>,
+    /// Who submitted it, where that was known.
+    pub owner: Option<Arc<str>>,
     /// Where it is in its life.
     pub status: CampaignStatus,
     /// When it was submitted.
@@ -307,6 +309,7 @@ impl Campaign {
         CampaignView {
             id: self.id,
             name: self.spec.name.clone(),
+            owner: self.owner.clone(),
             status: self.status,
             submitted_at: self.submitted_at,
             finished_at: self.finished_at,

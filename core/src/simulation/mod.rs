@@ -171,6 +171,7 @@ impl<'e> Simulation<'e> {
                 submission,
                 spec: spec.clone(),
                 source,
+                owner: None,
             })?;
         }
         for worker in 0..self.workers.len() {

@@ -18,7 +18,10 @@ use cambrian_core::time::Timestamp;
 
 use super::campaign::{submission, submission_bytes};
 use super::measurement::{measurement_messages, measurements};
-use super::{ConvertError, Within, instant, list, name, number, positive, required, span, text};
+use super::{
+    ConvertError, MAX_NAME_BYTES, Within, instant, list, name, number, positive, required, span,
+    text,
+};
 use crate::v1;
 use crate::v1::journal_record::Event as Message;
 
@@ -38,12 +41,13 @@ fn message(event: &Event) -> Option<Message> {
         Event::Started { lease_length } => {
             Message::Started(v1::Started { lease_micros: lease_length.0 })
         }
-        Event::CampaignSubmitted { campaign, submission, spec, source } => {
+        Event::CampaignSubmitted { campaign, submission, spec, source, owner } => {
             Message::CampaignSubmitted(v1::CampaignSubmitted {
                 campaign: campaign.0,
                 submission: submission_bytes(*submission),
                 resolved_yaml: spec.to_yaml(),
                 source_yaml: source.to_string(),
+                owner: owner.as_deref().unwrap_or_default().to_owned(),
             })
         }
         Event::CampaignPaused(campaign) => {
@@ -353,6 +357,7 @@ fn ended(number: u32, reason: i32) -> Result<(CampaignId, FinishReason), Convert
 
 fn campaign_submitted(message: v1::CampaignSubmitted) -> Result<Event, ConvertError> {
     text("source_yaml", &message.source_yaml, MAX_SPEC_BYTES)?;
+    text("owner", &message.owner, MAX_NAME_BYTES)?;
     text("resolved_yaml", &message.resolved_yaml, MAX_RESOLVED_BYTES)?;
     let spec = CampaignSpec::parse(&message.resolved_yaml)
         .map_err(|faults| ConvertError::new("resolved_yaml", faults.to_string()))?;
@@ -361,6 +366,7 @@ fn campaign_submitted(message: v1::CampaignSubmitted) -> Result<Event, ConvertEr
         submission: submission(&message.submission)?,
         spec: Arc::new(spec),
         source: message.source_yaml.into(),
+        owner: (!message.owner.is_empty()).then(|| message.owner.into()),
     })
 }
 

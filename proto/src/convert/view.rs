@@ -65,6 +65,7 @@ pub fn campaign(view: &CampaignView, reference_point: Vec<f64>, hypervolume: f64
         screened: view.screened,
         waiting: view.waiting,
         stages: view.stages.iter().map(Into::into).collect(),
+        owner: view.owner.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cambrian_proto::v1::Capabilities;
+use cambrian_transport::client::DialError;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 use crate::backoff::{Backoff, jitter_seed};
 use crate::capabilities;
 use crate::config::AgentConfig;
-use crate::link::{self, Link, LinkEvent, LinkTiming};
+use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::outbox::{Outbox, OutboxError};
 use crate::queue::{SlotHealth, SlotIndex};
 use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
@@ -42,13 +43,13 @@ pub enum AgentError {
     /// No coordinator is given.
     #[error("no coordinator is given; name one with --coordinator http://HOST:PORT")]
     NoCoordinator,
-    /// A coordinator's address is malformed.
-    #[error("`{address}` is no address of a coordinator: {reason}")]
+    /// A coordinator's address is malformed, or what is needed to dial it.
+    #[error("the coordinator `{address}` cannot be dialled: {reason}")]
     Coordinator {
         /// As given.
         address: String,
         /// What is wrong and what to write.
-        reason: String,
+        reason: DialError,
     },
     /// There are no slots.
     #[error("a worker needs at least one slot; set --slots to 1 or more")]
@@ -109,7 +110,7 @@ impl Agent {
         leave: impl Future<Output = ()>,
     ) -> Result<(), AgentError> {
         let config = self.config;
-        let endpoints = endpoints(&config)?;
+        check_coordinators(&config)?;
         if config.slots == 0 {
             return Err(AgentError::NoSlots);
         }
@@ -140,7 +141,7 @@ impl Agent {
         let (sendable, mut stored) = mpsc::unbounded_channel();
         let mut keeper = tokio::spawn(storage::run(outbox, changes, sendable));
         let (link_events, mut link) = mpsc::channel(LINK_EVENTS);
-        tokio::spawn(dial(&config, endpoints, &name, link_events).run());
+        tokio::spawn(dial(&config, &name, link_events).run());
         let timing = SupervisorTiming {
             drain: config.timing.drain,
             acknowledgement: config.timing.acknowledgement,
@@ -192,26 +193,24 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-fn endpoints(config: &AgentConfig) -> Result<Vec<tonic::transport::Endpoint>, AgentError> {
+fn check_coordinators(config: &AgentConfig) -> Result<(), AgentError> {
     if config.coordinators.is_empty() {
         return Err(AgentError::NoCoordinator);
     }
     let check = |address: &String| {
-        link::endpoint(address)
+        config
+            .credentials
+            .check(address)
             .map_err(|reason| AgentError::Coordinator { address: address.clone(), reason })
     };
-    config.coordinators.iter().map(check).collect()
+    config.coordinators.iter().try_for_each(check)
 }
 
-fn dial(
-    config: &AgentConfig,
-    endpoints: Vec<tonic::transport::Endpoint>,
-    name: &str,
-    events: mpsc::Sender<LinkEvent>,
-) -> Link {
+fn dial(config: &AgentConfig, name: &str, events: mpsc::Sender<LinkEvent>) -> Link {
     let timing = &config.timing;
     Link {
-        endpoints,
+        coordinators: config.coordinators.clone(),
+        credentials: config.credentials.clone(),
         timing: LinkTiming {
             connect: timing.connect,
             registration: timing.registration,

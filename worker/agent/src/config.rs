@@ -3,24 +3,26 @@
 //!
 //! `configs/worker.yaml` documents every key. Must not know what a setting does once it is valid.
 
+mod device;
+mod fault;
 mod raw;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use cambrian_proto::convert::capabilities::MAX_SLOTS;
 use cambrian_proto::convert::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
-use thiserror::Error;
+use cambrian_transport::client::{Credentials, TokenSource};
 
-use crate::link;
 use crate::queue::SlotIndex;
+use crate::slot::confine::Bounds;
 use crate::slot::process::Launch;
 use crate::state_dir::{self, MAX_NAME};
 
-pub use raw::{RawConfig, RawEvaluator, RawLog};
+pub use device::Device;
+pub use fault::{ConfigFault, ConfigFaults};
+pub use raw::{RawConfig, RawEvaluator, RawLog, RawTls};
 
 /// The longest configuration file that is read, bytes.
 pub const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -31,34 +33,22 @@ const EVALUATOR: &str = "cambrian-evaluator";
 /// The longest time that can be set, seconds: a year.
 const LONGEST_SECONDS: f64 = 365.0 * 86_400.0;
 const MOST_THREADS: u32 = 4_096;
+const MOST_OPEN_FILES: u32 = 1 << 20;
 
-/// Where a slot computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// The CUDA device of this number, as the driver counts.
-    Cuda(u32),
+/// What the evaluator's process gets besides its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confinement {
+    /// Variables besides the few that pass from the agent.
+    pub environment: BTreeMap<String, String>,
+    /// Files that it may have open.
+    pub open_files: u32,
+    /// Memory of its own that it may have, bytes; without it as much as there is.
+    pub memory_bytes: Option<u64>,
 }
 
-impl FromStr for Device {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.strip_prefix("cuda:").map(str::parse)) {
-            ("cpu", _) => Ok(Self::Cpu),
-            (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
-            _ => Err(format!("`{text}` is no device; write `cpu` or `cuda:0`")),
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
-        }
+impl Default for Confinement {
+    fn default() -> Self {
+        Self { environment: BTreeMap::new(), open_files: 4_096, memory_bytes: None }
     }
 }
 
@@ -119,14 +109,19 @@ impl Default for Timing {
 /// What an agent needs to run. [`crate::agent::Agent`] checks it once more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentConfig {
-    /// Addresses of coordinators, `http://HOST:PORT`, tried in turn; at least one.
+    /// Addresses of coordinators, `http://HOST:PORT` or `https://HOST:PORT`, tried in turn; at
+    /// least one.
     pub coordinators: Vec<String>,
+    /// How the worker makes itself known, and whom it trusts.
+    pub credentials: Credentials,
     /// The worker's name; without one it has a name of its own in the state directory.
     pub name: Option<String>,
     /// Where name, session and unsent reports are kept.
     pub state_dir: PathBuf,
     /// How evaluators are started.
     pub evaluator: EvaluatorCommand,
+    /// What an evaluator's process gets besides.
+    pub confinement: Confinement,
     /// How many evaluations run at once, at least 1.
     pub slots: u32,
     /// Threads of each slot's evaluator, at least 1.
@@ -149,9 +144,11 @@ impl AgentConfig {
     pub fn new(coordinator: &str, state_dir: &Path, evaluator: EvaluatorCommand) -> Self {
         Self {
             coordinators: vec![coordinator.to_owned()],
+            credentials: Credentials::default(),
             name: None,
             state_dir: state_dir.to_owned(),
             evaluator,
+            confinement: Confinement::default(),
             slots: 1,
             threads: 1,
             devices: vec![Device::Cpu],
@@ -168,7 +165,9 @@ impl AgentConfig {
             [] => Device::Cpu,
             devices => devices[slot.0 as usize % devices.len()],
         };
-        let mut environment = Vec::new();
+        let given = &self.confinement;
+        let mut environment: Vec<_> =
+            given.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let visible = match device {
             Device::Cpu => device,
             // The process sees its own device only, and sees it as the first.
@@ -183,11 +182,24 @@ impl AgentConfig {
         add("--threads", self.threads.to_string());
         for (flag, path) in [("--data", &self.data), ("--gate-dir", &self.gate_dir)] {
             if let Some(path) = path {
-                add(flag, path.to_string_lossy().into_owned());
+                add(flag, absolute(path).to_string_lossy().into_owned());
             }
         }
-        Launch { program: self.evaluator.program.clone(), arguments, environment }
+        // A name without a directory is looked up in `PATH`.
+        let program = match self.evaluator.program.components().count() {
+            0 | 1 => self.evaluator.program.clone(),
+            _ => absolute(&self.evaluator.program),
+        };
+        let folder = Some(absolute(&self.state_dir).join("slots").join(slot.0.to_string()));
+        let bounds =
+            Bounds { open_files: Some(u64::from(given.open_files)), memory: given.memory_bytes };
+        Launch { program, arguments, environment, folder, bounds }
     }
+}
+
+/// The path from the root: a slot's process starts in a folder of its own.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// How log lines look.
@@ -212,7 +224,7 @@ pub struct WorkerConfig {
 }
 
 /// What the machine and the user's environment say where the configuration does not.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Surroundings {
     /// The agent's own executable; the evaluator lies beside it.
     pub executable: Option<PathBuf>,
@@ -222,6 +234,8 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// The number of processors, 0 if unknown.
     pub processors: u32,
+    /// `CAMBRIAN_TOKEN`.
+    pub token: Option<String>,
 }
 
 impl Surroundings {
@@ -235,32 +249,10 @@ impl Surroundings {
             state_home: directory("XDG_STATE_HOME").map(PathBuf::from),
             home: directory("HOME").map(PathBuf::from),
             processors: u32::try_from(processors).unwrap_or(u32::MAX),
+            token: std::env::var("CAMBRIAN_TOKEN").ok().filter(|token| !token.is_empty()),
         }
     }
 }
-
-/// One fault of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{place}: {what}")]
-pub struct ConfigFault {
-    /// The key.
-    pub place: String,
-    /// What is wrong and what to write.
-    pub what: String,
-}
-
-/// Every fault of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigFaults(pub Vec<ConfigFault>);
-
-impl fmt::Display for ConfigFaults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the worker's configuration has {} fault(s):", self.0.len())?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
-    }
-}
-
-impl std::error::Error for ConfigFaults {}
 
 #[derive(Default)]
 struct Check(Vec<ConfigFault>);
@@ -331,11 +323,35 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
         drain: check.seconds("drain_seconds", raw.drain_seconds, defaults.drain, 0.0),
         ..defaults
     };
+    let confinement = Confinement {
+        environment: environment(&mut check, evaluator.environment.unwrap_or_default()),
+        open_files: check.count(
+            "evaluator.open_files",
+            evaluator.open_files,
+            Confinement::default().open_files,
+            MOST_OPEN_FILES,
+        ),
+        memory_bytes: evaluator.memory_mib.map(|mib| {
+            let mib = check.count("evaluator.memory_mib", Some(mib), 1, u32::MAX);
+            u64::from(mib) << 20
+        }),
+    };
+    let tls = raw.tls.unwrap_or_default();
+    let credentials = Credentials {
+        ca: tls.ca,
+        certificate: tls.certificate,
+        key: tls.key,
+        server_name: tls.server_name,
+        token: token(&mut check, raw.token_file, surroundings),
+        insecure: raw.insecure.unwrap_or(false),
+    };
     let agent = AgentConfig {
-        coordinators: coordinators(&mut check, raw.coordinators),
+        coordinators: coordinators(&mut check, raw.coordinators, &credentials),
+        credentials,
         name: name(&mut check, raw.name),
         state_dir: state_dir(&mut check, raw.state_dir, surroundings),
         evaluator: command(&mut check, evaluator.command, surroundings),
+        confinement,
         slots,
         threads: check.count("threads", raw.threads, share, MOST_THREADS),
         devices: devices(&mut check, raw.devices),
@@ -363,13 +379,36 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
     }
 }
 
-fn coordinators(check: &mut Check, given: Option<Vec<String>>) -> Vec<String> {
+/// The token: a file that is named, or a value from the environment.
+fn token(
+    check: &mut Check,
+    file: Option<PathBuf>,
+    surroundings: &Surroundings,
+) -> Option<TokenSource> {
+    match (file, &surroundings.token) {
+        (Some(file), _) => Some(TokenSource::File(file)),
+        (None, Some(text)) => match text.trim().parse() {
+            Ok(token) => Some(TokenSource::Given(token)),
+            Err(error) => {
+                check.fault("CAMBRIAN_TOKEN", error.to_string());
+                None
+            }
+        },
+        (None, None) => None,
+    }
+}
+
+fn coordinators(
+    check: &mut Check,
+    given: Option<Vec<String>>,
+    credentials: &Credentials,
+) -> Vec<String> {
     let coordinators = given.unwrap_or_else(|| vec![DEFAULT_COORDINATOR.to_owned()]);
     if coordinators.is_empty() {
         check.fault("coordinators", "none is given; write at least one http://HOST:PORT");
     }
     for (index, address) in coordinators.iter().enumerate() {
-        if let Err(reason) = link::endpoint(address) {
+        if let Err(reason) = credentials.check_address(address) {
             check.fault(format!("coordinators[{index}]"), format!("`{address}`: {reason}"));
         }
     }
@@ -417,6 +456,16 @@ fn command(
         check.fault("evaluator.command", "is empty; write the program and its arguments as a list");
     }
     EvaluatorCommand { program: PathBuf::from(program), arguments: words.collect() }
+}
+
+fn environment(check: &mut Check, given: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (name, value) in &given {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let rule = "a variable has a name without `=`, and no zero bytes";
+            check.fault(format!("evaluator.environment.{name}"), rule);
+        }
+    }
+    given
 }
 
 fn devices(check: &mut Check, given: Option<Vec<String>>) -> Vec<Device> {

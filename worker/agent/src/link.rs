@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
 use cambrian_proto::v1::{CoordinatorMessage, WorkerMessage, coordinator_message};
+use cambrian_transport::client::{Credentials, DialError};
+use cambrian_transport::failure;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -73,7 +75,8 @@ pub(crate) struct Outgoing {
 
 /// A link over a list of coordinators, tried in turn.
 pub(crate) struct Link {
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) coordinators: Vec<String>,
+    pub(crate) credentials: Credentials,
     pub(crate) timing: LinkTiming,
     pub(crate) backoff: Backoff,
     pub(crate) events: mpsc::Sender<LinkEvent>,
@@ -82,16 +85,11 @@ pub(crate) struct Link {
 /// The agent has gone, so there is nobody to connect for.
 struct NobodyListens;
 
-/// An address of a coordinator, checked.
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, String> {
-    if !address.starts_with("http://") {
-        return Err("write http://HOST:PORT".to_owned());
-    }
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| error.to_string())?;
-    if endpoint.uri().host().is_none_or(str::is_empty) || endpoint.uri().port_u16().is_none() {
-        return Err("write http://HOST:PORT".to_owned());
-    }
-    Ok(endpoint
+/// The endpoint at an address, with the files that it needs read anew: renewed certificates and
+/// tokens take effect with the next connection.
+fn endpoint(address: &str, credentials: &Credentials) -> Result<Endpoint, DialError> {
+    Ok(credentials
+        .endpoint(address)?
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
@@ -105,9 +103,9 @@ impl Link {
     pub(crate) async fn run(mut self) {
         let mut next = 0;
         loop {
-            let endpoint = self.endpoints[next].clone();
+            let coordinator = self.coordinators[next].clone();
             let opened = Instant::now();
-            let end = match self.stream(&endpoint).await {
+            let end = match self.stream(&coordinator).await {
                 Ok(end) => end,
                 Err(NobodyListens) => return,
             };
@@ -116,14 +114,13 @@ impl Link {
             }
             self.backoff.fail();
             let pause = self.backoff.pause();
-            let coordinator = endpoint.uri().to_string();
             let closed = Closed { coordinator, reason: end.reason, pause };
             if self.events.send(LinkEvent::Closed(closed)).await.is_err() {
                 return;
             }
             // The coordinator that served last is the most likely one to serve again.
             if !end.registered {
-                next = (next + 1) % self.endpoints.len();
+                next = (next + 1) % self.coordinators.len();
             }
             tokio::select! {
                 () = sleep(pause) => {}
@@ -133,14 +130,20 @@ impl Link {
     }
 
     /// Opens a stream and follows it to its end.
-    async fn stream(&self, endpoint: &Endpoint) -> Result<End, NobodyListens> {
+    async fn stream(&self, coordinator: &str) -> Result<End, NobodyListens> {
+        let prepared = endpoint(coordinator, &self.credentials)
+            .and_then(|endpoint| Ok((endpoint, self.credentials.bearer()?)));
+        let (endpoint, bearer) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(End::before_registration(error.to_string())),
+        };
         let dialled = timeout(self.timing.connect, endpoint.connect()).await;
         let channel = match dialled {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Ok(End::before_registration(chain(&error))),
             Err(_) => return Ok(End::before_registration("no connection in time".to_owned())),
         };
-        let mut client = WorkerServiceClient::new(channel)
+        let mut client = WorkerServiceClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (messages, outgoing) = mpsc::channel(OUTGOING_MESSAGES);
@@ -168,7 +171,7 @@ impl Link {
             }
             None => return Ok(End::before_registration("it ended the stream".to_owned())),
         };
-        info!(coordinator = %endpoint.uri(), "registered with the coordinator");
+        info!(coordinator, "registered with the coordinator");
         self.say(LinkEvent::Received(Box::new(registered))).await?;
         let reason = self.follow(stream, &abandon).await?;
         Ok(End { registered: true, reason })
@@ -216,11 +219,17 @@ impl End {
 }
 
 fn words(status: &Status) -> String {
+    if let Some(reason) = failure::of_tls(status) {
+        return reason;
+    }
     format!("{:?}: {}", status.code(), status.message())
 }
 
 /// An error with its causes; the transport's own message is but "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(reason) = failure::of_tls(error) {
+        return reason;
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -228,22 +237,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked() {
-        for good in ["http://127.0.0.1:7878", "http://[::1]:80", "http://host.example:65535"] {
-            assert!(endpoint(good).is_ok(), "{good} was refused");
-        }
-        for bad in ["", "localhost:7878", "https://host:1", "http://", "http://:70", "http://a b:1"]
-        {
-            assert!(endpoint(bad).is_err(), "{bad} passed");
-        }
-        assert!(endpoint("http://host").is_err(), "a port is needed");
-        assert!(endpoint("http://host:99999").is_err());
-    }
 }

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cambrian_worker::Agent;
 use cambrian_worker::config::{
-    ConfigFaults, LogFormat, MAX_CONFIG_BYTES, RawConfig, RawEvaluator, RawLog, Surroundings,
-    WorkerConfig, resolve,
+    ConfigFaults, LogFormat, MAX_CONFIG_BYTES, RawConfig, RawEvaluator, RawLog, RawTls,
+    Surroundings, WorkerConfig, resolve,
 };
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,9 +31,27 @@ struct Flags {
     /// Configuration file (YAML); flags win over it.
     #[arg(long, value_name = "FILE", env = "CAMBRIAN_WORKER_CONFIG")]
     config: Option<PathBuf>,
-    /// Address of a coordinator, http://HOST:PORT; may be repeated.
+    /// Address of a coordinator, http://HOST:PORT or https://HOST:PORT; may be repeated.
     #[arg(long, value_name = "URL", env = "CAMBRIAN_COORDINATORS", value_delimiter = ',')]
     coordinator: Vec<String>,
+    /// The authorities of coordinators' certificates (PEM); https needs it.
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// This worker's own certificate (PEM), where coordinators demand one.
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_TLS_CERTIFICATE")]
+    tls_certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// The name that coordinators' certificates are for, where the address has another.
+    #[arg(long, value_name = "NAME", env = "CAMBRIAN_TLS_SERVER_NAME")]
+    tls_server_name: Option<String>,
+    /// A file with this worker's token; the variable CAMBRIAN_TOKEN may hold the token itself.
+    #[arg(long, value_name = "FILE", env = "CAMBRIAN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Send the token in clear to another machine.
+    #[arg(long)]
+    insecure: bool,
     /// The worker's name; without it one is made up and kept.
     #[arg(long, env = "CAMBRIAN_WORKER_NAME")]
     name: Option<String>,
@@ -100,6 +118,14 @@ impl Flags {
         });
         RawConfig {
             coordinators: given(self.coordinator),
+            tls: Some(RawTls {
+                ca: self.tls_ca,
+                certificate: self.tls_certificate,
+                key: self.tls_key,
+                server_name: self.tls_server_name,
+            }),
+            token_file: self.token_file,
+            insecure: self.insecure.then_some(true),
             name: self.name,
             state_dir: self.state_dir,
             evaluator: Some(RawEvaluator { command, ..RawEvaluator::default() }),

@@ -16,6 +16,7 @@ use cambrian_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::record::{decode, encode};
+use super::tokens::Register;
 use super::{Store, StoreError, Stored};
 use projection::Projector;
 pub use rows::{CampaignRow, CandidateRow, MeasurementRow, Row, TaskRow, WorkerRow};
@@ -125,6 +126,10 @@ fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 impl Store for SqliteStore {
+    fn tokens(&self) -> Result<Register, StoreError> {
+        Register::open(&self.path)
+    }
+
     fn sequence(&self) -> u64 {
         self.sequence
     }

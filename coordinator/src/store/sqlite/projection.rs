@@ -33,9 +33,9 @@ impl Projector {
     ) -> Result<(), StoreError> {
         match event {
             Event::Started { .. } => execute(tables, "UPDATE workers SET connected = 0", []),
-            Event::CampaignSubmitted { campaign, spec, source, .. } => {
+            Event::CampaignSubmitted { campaign, spec, source, owner, submission: _ } => {
                 self.campaigns.insert(*campaign, spec.clone());
-                submit(tables, *campaign, spec, source, at)
+                submit(tables, *campaign, spec, (source, owner.as_deref().unwrap_or("")), at)
             }
             Event::CampaignPaused(id) => set_campaign(tables, *id, "paused", None, None),
             Event::CampaignResumed(id) => set_campaign(tables, *id, "running", None, None),
@@ -108,14 +108,14 @@ fn submit(
     tables: &Connection,
     campaign: CampaignId,
     spec: &CampaignSpec,
-    source: &str,
+    (source, owner): (&str, &str),
     at: Timestamp,
 ) -> Result<(), StoreError> {
     execute(
         tables,
         "INSERT INTO campaigns (id, name, status, space, algorithm, evaluations_budget, \
-         submitted_at, resolved_yaml, source_yaml) \
-         VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?6, ?7, ?8)",
+         submitted_at, resolved_yaml, source_yaml, owner) \
+         VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             campaign.0,
             &*spec.name,
@@ -124,7 +124,8 @@ fn submit(
             spec.budget.evaluations,
             at.0,
             spec.to_yaml(),
-            source
+            source,
+            owner
         ],
     )
 }

@@ -51,12 +51,14 @@ pub struct CampaignRow {
     pub resolved_yaml: String,
     /// As the user wrote it.
     pub source_yaml: String,
+    /// Who submitted it; empty where that was not known.
+    pub owner: String,
 }
 
 impl Row for CampaignRow {
     const TABLE: &'static str = "campaigns";
     const SELECT: &'static str = "SELECT id, name, status, reason, space, algorithm, \
-        evaluations_budget, submitted_at, finished_at, resolved_yaml, source_yaml \
+        evaluations_budget, submitted_at, finished_at, resolved_yaml, source_yaml, owner \
         FROM campaigns ORDER BY id";
     type Key = u32;
 
@@ -77,6 +79,7 @@ impl Row for CampaignRow {
             finished_at: row.get(8)?,
             resolved_yaml: row.get(9)?,
             source_yaml: row.get(10)?,
+            owner: row.get(11)?,
         })
     }
 }

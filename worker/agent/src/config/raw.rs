@@ -13,6 +13,12 @@ use super::{ConfigFault, ConfigFaults, MAX_CONFIG_BYTES};
 pub struct RawConfig {
     /// Addresses of coordinators.
     pub coordinators: Option<Vec<String>>,
+    /// The files of encryption.
+    pub tls: Option<RawTls>,
+    /// The file with the worker's token.
+    pub token_file: Option<PathBuf>,
+    /// Whether the token may travel in clear.
+    pub insecure: Option<bool>,
     /// The worker's name.
     pub name: Option<String>,
     /// Where the worker keeps its state.
@@ -43,10 +49,30 @@ pub struct RawConfig {
 pub struct RawEvaluator {
     /// The program and its arguments.
     pub command: Option<Vec<String>>,
+    /// Variables of its process.
+    pub environment: Option<BTreeMap<String, String>>,
+    /// Files that it may have open.
+    pub open_files: Option<u32>,
+    /// Memory of its own that it may have, MiB.
+    pub memory_mib: Option<u32>,
     /// How long it may take to say hello, seconds.
     pub hello_seconds: Option<f64>,
     /// How long it may take to stop when asked, seconds.
     pub stop_grace_seconds: Option<f64>,
+}
+
+/// The section `tls`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTls {
+    /// The authorities of coordinators' certificates.
+    pub ca: Option<PathBuf>,
+    /// The worker's own certificate.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// The name that coordinators' certificates are for.
+    pub server_name: Option<String>,
 }
 
 /// The section `log`.
@@ -85,14 +111,26 @@ impl RawConfig {
         let mut labels = self.labels.unwrap_or_default();
         labels.extend(stronger.labels.unwrap_or_default());
         let (evaluator, log) = (self.evaluator.unwrap_or_default(), self.log.unwrap_or_default());
+        let (tls, tls_over) = (self.tls.unwrap_or_default(), stronger.tls.unwrap_or_default());
         let (evaluator_over, log_over) =
             (stronger.evaluator.unwrap_or_default(), stronger.log.unwrap_or_default());
         Self {
             coordinators: stronger.coordinators.or(self.coordinators),
+            tls: Some(RawTls {
+                ca: tls_over.ca.or(tls.ca),
+                certificate: tls_over.certificate.or(tls.certificate),
+                key: tls_over.key.or(tls.key),
+                server_name: tls_over.server_name.or(tls.server_name),
+            }),
+            token_file: stronger.token_file.or(self.token_file),
+            insecure: stronger.insecure.or(self.insecure),
             name: stronger.name.or(self.name),
             state_dir: stronger.state_dir.or(self.state_dir),
             evaluator: Some(RawEvaluator {
                 command: evaluator_over.command.or(evaluator.command),
+                environment: evaluator_over.environment.or(evaluator.environment),
+                open_files: evaluator_over.open_files.or(evaluator.open_files),
+                memory_mib: evaluator_over.memory_mib.or(evaluator.memory_mib),
                 hello_seconds: evaluator_over.hello_seconds.or(evaluator.hello_seconds),
                 stop_grace_seconds: evaluator_over
                     .stop_grace_seconds

@@ -8,6 +8,7 @@ fn surroundings() -> Surroundings {
         state_home: None,
         home: Some(PathBuf::from("/h")),
         processors: 8,
+        token: None,
     }
 }
 
@@ -54,6 +55,16 @@ fn the_shipped_example_is_valid_and_shows_the_defaults() {
         "command",
         "hello_seconds",
         "stop_grace_seconds",
+        "environment",
+        "open_files",
+        "memory_mib",
+        "tls",
+        "ca",
+        "certificate",
+        "key",
+        "server_name",
+        "token_file",
+        "insecure",
         "slots",
         "threads",
         "devices",
@@ -183,10 +194,14 @@ fn slots_take_devices_in_turn_and_each_process_sees_its_own() {
         "devices: [cpu, 'cuda:3']\nthreads: 2\ndata: d\ngate_dir: g\nevaluator: {command: [e, -v]}";
     let agent = resolved(text).unwrap().agent;
     let first = agent.launch(SlotIndex(2));
-    let common = ["--threads", "2", "--data", "d", "--gate-dir", "g"];
+    // Paths are from the root, since a process starts in a folder of its own.
+    let [data, gate] = ["d", "g"].map(|path| absolute(Path::new(path)).display().to_string());
+    let common = ["--threads", "2", "--data", &data, "--gate-dir", &gate];
     assert_eq!(first.arguments[..3], ["-v", "--device", "cpu"]);
     assert_eq!(first.arguments[3..], common);
     assert_eq!(first.environment, []);
+    assert_eq!(first.folder, Some(PathBuf::from("/h/.local/state/cambrian/worker/slots/2")));
+    assert_eq!(first.program, Path::new("e"), "a bare name is looked up in PATH");
     let second = agent.launch(SlotIndex(1));
     assert_eq!(second.arguments[..3], ["-v", "--device", "cuda:0"]);
     assert_eq!(second.environment, [("CUDA_VISIBLE_DEVICES".to_owned(), "3".to_owned())]);

@@ -4,6 +4,7 @@
 //! turns every attempt that it was given into exactly one report. It must not know the network,
 //! the queue or the outbox.
 
+pub(crate) mod confine;
 pub(crate) mod memory;
 pub(crate) mod process;
 mod stderr;

@@ -13,6 +13,7 @@ use cambrian_proto::convert::ConvertError;
 use cambrian_proto::v1::{
     Capabilities, EvaluatorMessage, SupervisorMessage, evaluator_message, supervisor_message,
 };
+use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::io::BufReader;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::confine::{self, Bounds};
 use super::memory;
 use super::stderr::{self, StderrTail};
 use super::verdict::{self, Death};
@@ -44,8 +46,12 @@ pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     /// All its arguments.
     pub(crate) arguments: Vec<String>,
-    /// Variables besides those of the agent.
+    /// Variables besides the few that pass from the agent.
     pub(crate) environment: Vec<(String, String)>,
+    /// The folder that it starts in, which is emptied before; the agent's own if there is none.
+    pub(crate) folder: Option<PathBuf>,
+    /// How much of the machine it may have.
+    pub(crate) bounds: Bounds,
 }
 
 /// Why there is no working evaluator.
@@ -53,6 +59,8 @@ pub(crate) struct Launch {
 pub(super) enum StartError {
     #[error("cannot start {}: {source}", program.display())]
     Spawn { program: PathBuf, source: io::Error },
+    #[error("its folder {} cannot be emptied: {source}", folder.display())]
+    Folder { folder: PathBuf, source: io::Error },
     #[error("it said nothing within {0:?}")]
     Silent(Duration),
     #[error("its first message is not Hello but {0}")]
@@ -79,10 +87,32 @@ pub(super) enum Output {
     Broken(String),
 }
 
+/// A process and those that it has started. Dropping it kills them all.
+#[derive(Debug)]
+struct Group(Child);
+
+impl Group {
+    /// Ends every process of the group, while its leader's number cannot be anybody else's.
+    fn end(&self) {
+        let leader = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(leader) = leader
+            && let Err(error) = kill_process_group(leader, Signal::KILL)
+        {
+            debug!(%error, "an evaluator's group could not be killed");
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// A running evaluator. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct EvaluatorProcess {
-    child: Child,
+    child: Group,
     input: mpsc::UnboundedSender<SupervisorMessage>,
     output: mpsc::Receiver<Result<EvaluatorMessage, FramingError>>,
     tail: StderrTail,
@@ -110,8 +140,16 @@ impl EvaluatorProcess {
     fn spawn(slot: SlotIndex, launch: &Launch) -> Result<Self, StartError> {
         let fail = |source| StartError::Spawn { program: launch.program.clone(), source };
         let kills_before = memory::kills();
-        let mut child = Command::new(&launch.program)
+        let mut command = Command::new(&launch.program);
+        if let Some(folder) = &launch.folder {
+            confine::empty_folder(folder)
+                .map_err(|source| StartError::Folder { folder: folder.clone(), source })?;
+            command.current_dir(folder);
+        }
+        let mut child = command
             .args(&launch.arguments)
+            .env_clear()
+            .envs(confine::environment())
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -122,6 +160,9 @@ impl EvaluatorProcess {
             .kill_on_drop(true)
             .spawn()
             .map_err(fail)?;
+        if let Some(id) = child.id() {
+            confine::bound(id, launch.bounds);
+        }
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -133,6 +174,7 @@ impl EvaluatorProcess {
         tokio::spawn(read_messages(stdout, from_child));
         let tail = StderrTail::default();
         let last_words = tokio::spawn(stderr::forward(slot, stderr, tail.clone()));
+        let child = Group(child);
         Ok(Self { child, input, output, tail, last_words, kills_before })
     }
 
@@ -192,7 +234,7 @@ impl EvaluatorProcess {
     /// Waits a moment for the process to end by itself, else kills it; says how it ended. `noticed`
     /// is what was seen first.
     pub(super) async fn death(&mut self, noticed: &str, patience: Duration) -> Death {
-        let status = timeout(patience, self.child.wait()).await;
+        let status = timeout(patience, self.child.0.wait()).await;
         let status = match status {
             Ok(status) => status.ok(),
             Err(_) => {
@@ -213,7 +255,8 @@ impl EvaluatorProcess {
 
     /// Ends the process at once.
     pub(super) async fn kill(&mut self) {
-        if let Err(error) = self.child.kill().await {
+        self.child.end();
+        if let Err(error) = self.child.0.kill().await {
             debug!(%error, "an evaluator could not be killed");
         }
     }
@@ -222,9 +265,10 @@ impl EvaluatorProcess {
     pub(super) async fn close(mut self, patience: Duration) {
         drop(self.input);
         self.output.close();
-        if timeout(patience, self.child.wait()).await.is_err() {
+        if timeout(patience, self.child.0.wait()).await.is_err() {
+            self.child.end();
             // An error means that it is gone already.
-            let _ = self.child.kill().await;
+            let _ = self.child.0.kill().await;
         }
     }
 }

@@ -4,6 +4,7 @@ use cambrian_proto::v1::{EvaluatorMessage, Hello};
 use prost::Message;
 use tokio::task::JoinHandle;
 
+use super::confine::Bounds;
 use super::*;
 
 struct Rig {
@@ -20,7 +21,9 @@ fn rig(program: &str, arguments: &[&str]) -> Rig {
         launch: Launch {
             program: program.into(),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
-            environment: Vec::new(),
+            environment: vec![("ADDED".to_owned(), "by the configuration".to_owned())],
+            folder: None,
+            bounds: Bounds { open_files: Some(100), memory: None },
         },
         timing: SlotTiming {
             hello: Duration::from_millis(500),
@@ -71,6 +74,26 @@ impl Rig {
         let assignment = Assignment { task, attempt: 1, stage, ..Assignment::default() };
         self.commands.send(SlotCommand::Evaluate(Box::new(assignment))).unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_evaluator_gets_few_variables_bounds_and_no_descriptors() {
+    const DESCRIPTORS: &str = "ls /proc/self/fd | tr '\\n' ' ' >&2";
+    let body = format!(
+        "printf '%s|%s|%s|' \"$ADDED\" \"${{CARGO_PKG_NAME-unset}}\" \"${{PATH:+path}}\" >&2; \
+         ulimit -c >&2; ulimit -n >&2; {DESCRIPTORS}; exit 1"
+    );
+    // What this test has inherited itself is passed on; nothing that it has opened is.
+    let inherited = std::process::Command::new("sh").args(["-c", DESCRIPTORS]).output().unwrap();
+    let inherited = String::from_utf8(inherited.stderr).unwrap();
+    let _opened = std::fs::File::open("/proc/self/status").unwrap();
+    // The bounds are set just after the start.
+    let mut rig = rig("sh", &["-c", &format!("sleep 0.3; {body}")]);
+    let (health, reason) = rig.health().await;
+    assert_eq!(health, SlotHealth::Bad);
+    let squeezed = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = format!("by the configuration|unset|path|0 100 {}", inherited.trim());
+    assert!(squeezed.ends_with(&expected), "expected {expected}: {reason}");
 }
 
 #[tokio::test]

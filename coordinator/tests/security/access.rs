@@ -1,0 +1,317 @@
+//! Tokens, roles, ownership, names of workers, rates.
+
+use std::time::Duration;
+
+use cambrian_coordinator::access::Role;
+use cambrian_core::time::Span;
+use cambrian_proto::v1;
+use cambrian_proto::v1::coordinator_message::Message as Down;
+use cambrian_proto::v1::token_service_client::TokenServiceClient;
+use cambrian_proto::v1::worker_message::Message as Up;
+use cambrian_transport::token::Token;
+use tokio::sync::mpsc;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Status, Streaming};
+
+use crate::place::{Place, guarded, logged};
+use crate::scripted::{campaign, measured, quick, reference};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn list(place: &Place, token: Option<&Token>) -> Result<(), Status> {
+    let answer = place.client(token).await.list_campaigns(v1::ListCampaignsRequest {}).await;
+    answer.map(drop)
+}
+
+fn code(answer: Result<(), Status>) -> Code {
+    answer.map_or_else(|status| status.code(), |()| Code::Ok)
+}
+
+/// The next message of a worker's stream, or how it ended.
+async fn hear(down: &mut Streaming<v1::CoordinatorMessage>) -> Result<Option<Down>, Status> {
+    let heard = tokio::time::timeout(PATIENCE, down.message()).await.expect("silence");
+    heard.map(|message| message.and_then(|message| message.message))
+}
+
+async fn say(up: &mpsc::Sender<v1::WorkerMessage>, message: Up) {
+    up.send(v1::WorkerMessage { message: Some(message) }).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_shows_no_good_token_learns_nothing_and_changes_nothing() {
+    let place = Place::new(&guarded()).await;
+    let short = place.short_token(Role::Admin, "ada", Span::from_secs(60));
+    let revoked = place.token(Role::Admin, "ada");
+    assert_eq!(code(list(&place, Some(&short)).await), Code::Ok);
+    assert_eq!(code(list(&place, Some(&revoked)).await), Code::Ok);
+    let records = place.records();
+    place.clock.advance(Span::from_secs(61));
+    place.revoke(&revoked);
+
+    let unknown = Token::generate().unwrap();
+    let mut forged = revoked.reveal();
+    let last = if forged.ends_with('0') { '1' } else { '0' };
+    forged.pop();
+    forged.push(last);
+    let forged: Token = forged.parse().unwrap();
+    let cases: [(Option<&Token>, &str); 5] = [
+        (None, "wants a token"),
+        (Some(&unknown), "knows no token"),
+        (Some(&forged), "knows no token"),
+        (Some(&short), "has expired"),
+        (Some(&revoked), "has been revoked"),
+    ];
+    for (token, words) in cases {
+        let status = list(&place, token).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{words}");
+        assert!(status.message().contains(words), "{status}");
+        let status = place.submit(token, campaign(4)).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{words}");
+        let id = token.map_or("none".to_owned(), |token| token.id().to_string());
+        logged(&["call refused", "SubmitCampaign", words, &id]).await;
+        if let Some(token) = token {
+            assert!(!status.message().contains(&token.reveal()[13..]));
+        }
+    }
+    for value in ["", "Basic YTpi", "Bearer", "Bearer x", "bearer cmb_"] {
+        let mut request = Request::new(v1::ListCampaignsRequest {});
+        let value: MetadataValue<_> = value.parse().unwrap();
+        request.metadata_mut().insert("authorization", value);
+        let status = place.client(None).await.list_campaigns(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+    }
+    assert_eq!(place.records(), records);
+}
+
+#[tokio::test]
+async fn each_role_may_do_its_part_only() {
+    let place = Place::new(&guarded()).await;
+    let worker = place.token(Role::Worker, "site");
+    let view = place.token(Role::View, "vera");
+    let submit = place.token(Role::Submit, "sam");
+    let admin = place.token(Role::Admin, "ada");
+    let records = place.records();
+    for (token, expected) in [
+        (&worker, Code::PermissionDenied),
+        (&view, Code::Ok),
+        (&submit, Code::Ok),
+        (&admin, Code::Ok),
+    ] {
+        assert_eq!(code(list(&place, Some(token)).await), expected);
+    }
+    for token in [&worker, &view] {
+        let status = place.submit(Some(token), campaign(4)).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied);
+        assert!(status.message().contains("submit or admin"), "{status}");
+        logged(&["call refused", "SubmitCampaign", &token.id().to_string()]).await;
+    }
+    for token in [&view, &submit] {
+        let refused = place.work(Some(token), "gpu", 1).await.err().unwrap();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+    }
+    for token in [&worker, &view, &submit] {
+        let (channel, bearer) = place.wire(Some(token)).await;
+        let mut tokens = TokenServiceClient::with_interceptor(channel, bearer);
+        let request = v1::CreateTokenRequest {
+            role: v1::TokenRole::Admin.into(),
+            name: "eve".into(),
+            valid_micros: 0,
+        };
+        assert_eq!(tokens.create_token(request).await.unwrap_err().code(), Code::PermissionDenied);
+        let revoke = v1::RevokeTokenRequest { id: admin.id().to_string() };
+        assert_eq!(tokens.revoke_token(revoke).await.unwrap_err().code(), Code::PermissionDenied);
+    }
+    assert_eq!(place.records(), records);
+    assert_eq!(place.register().list().unwrap().len(), 4, "a token was made or lost");
+    assert!(place.register().list().unwrap().iter().all(|token| token.revoked_at.is_none()));
+    // A probe needs no token.
+    let channel = place.wire(None).await.0;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+    let check = tonic_health::pb::HealthCheckRequest { service: String::new() };
+    assert!(health.check(check).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_administrator_makes_lists_and_revokes_tokens_from_afar() {
+    let place = Place::new(&guarded()).await;
+    let admin = place.token(Role::Admin, "ada");
+    let (channel, bearer) = place.wire(Some(&admin)).await;
+    let mut tokens = TokenServiceClient::with_interceptor(channel, bearer);
+    let request = |role: v1::TokenRole, name: &str| v1::CreateTokenRequest {
+        role: role.into(),
+        name: name.into(),
+        valid_micros: 60_000_000,
+    };
+    let made = tokens.create_token(request(v1::TokenRole::View, "vera")).await.unwrap();
+    let v1::CreateTokenResponse { record, token } = made.into_inner();
+    let token: Token = token.parse().unwrap();
+    assert_eq!(record.unwrap().id, token.id().to_string());
+    assert_eq!(code(list(&place, Some(&token)).await), Code::Ok);
+    for (role, name) in [(v1::TokenRole::Unspecified, "vera"), (v1::TokenRole::View, "a\nb")] {
+        let status = tokens.create_token(request(role, name)).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+    let revoke = |id: String| v1::RevokeTokenRequest { id };
+    tokens.revoke_token(revoke(token.id().to_string())).await.unwrap();
+    assert_eq!(code(list(&place, Some(&token)).await), Code::Unauthenticated);
+    let status = tokens.revoke_token(revoke("00000000".into())).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let status = tokens.revoke_token(revoke("../../x".into())).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let listed = tokens.list_tokens(v1::ListTokensRequest {}).await.unwrap().into_inner().tokens;
+    let listed: Vec<_> =
+        listed.iter().map(|token| (token.name.as_str(), token.revoked_at_micros > 0)).collect();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.contains(&("ada", false)) && listed.contains(&("vera", true)));
+}
+
+#[tokio::test]
+async fn a_campaign_is_steered_by_its_owner_and_administrators() {
+    let place = Place::new(&guarded()).await;
+    let sam = place.token(Role::Submit, "sam");
+    let number = place.submit(Some(&sam), campaign(4)).await.unwrap();
+    // Ownership outlives the process, and a new token of the same name takes over.
+    let place = place.restart(&guarded()).await;
+    place.revoke(&sam);
+    let sam = place.token(Role::Submit, "sam");
+    let eve = place.token(Role::Submit, "eve");
+    let admin = place.token(Role::Admin, "ada");
+    let records = place.records();
+    let campaign = || reference(&number.to_string());
+    let mut client = place.client(Some(&eve)).await;
+    let status = client
+        .cancel_campaign(v1::CancelCampaignRequest { campaign: campaign() })
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("belongs to `sam`"), "{status}");
+    logged(&["refused", "belongs to `sam`"]).await;
+    let refused = client.pause_campaign(v1::PauseCampaignRequest { campaign: campaign() }).await;
+    assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(place.records(), records);
+    let got = client.get_campaign(v1::GetCampaignRequest { campaign: campaign() }).await.unwrap();
+    assert_eq!(got.into_inner().campaign.unwrap().owner, "sam", "everybody may look");
+
+    let mut client = place.client(Some(&sam)).await;
+    client.pause_campaign(v1::PauseCampaignRequest { campaign: campaign() }).await.unwrap();
+    client.resume_campaign(v1::ResumeCampaignRequest { campaign: campaign() }).await.unwrap();
+    let mut client = place.client(Some(&admin)).await;
+    client.cancel_campaign(v1::CancelCampaignRequest { campaign: campaign() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn campaigns_from_before_tokens_belong_to_administrators() {
+    let place = Place::new(&quick()).await;
+    let number = place.submit(None, campaign(4)).await.unwrap();
+    let place = place.restart(&guarded()).await;
+    let pause = || v1::PauseCampaignRequest { campaign: reference(&number.to_string()) };
+    let sam = place.token(Role::Submit, "sam");
+    let status = place.client(Some(&sam)).await.pause_campaign(pause()).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("nobody"), "{status}");
+    let admin = place.token(Role::Admin, "ada");
+    place.client(Some(&admin)).await.pause_campaign(pause()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_speaks_for_itself_only() {
+    let place = Place::new(&guarded()).await;
+    let sam = place.token(Role::Submit, "sam");
+    let north = place.token(Role::Worker, "north");
+    let south = place.token(Role::Worker, "south");
+    let number = place.submit(Some(&sam), campaign(1)).await.unwrap();
+    let scored = async || {
+        let request = v1::GetCampaignRequest { campaign: reference(&number.to_string()) };
+        let mut client = place.client(Some(&sam)).await;
+        client.get_campaign(request).await.unwrap().into_inner().campaign.unwrap().scored
+    };
+
+    let (up, mut down) = place.work(Some(&north), "gpu", 5).await.unwrap();
+    assert!(matches!(hear(&mut down).await, Ok(Some(Down::Registered(_)))));
+    say(&up, Up::Ready(v1::Ready { credit: 1 })).await;
+    let Ok(Some(Down::Assign(v1::Assign { assignment: Some(assignment) }))) = hear(&mut down).await
+    else {
+        panic!("no assignment")
+    };
+
+    // Another token cannot take the name, connected or not, nor end the stream of its owner.
+    let records = place.records();
+    let (_up, mut refused) = place.work(Some(&south), "gpu", 9).await.unwrap();
+    let status = hear(&mut refused).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("belongs to `north`"), "{status}");
+    logged(&["registration refused", "belongs to `north`"]).await;
+    assert_eq!(place.records(), records);
+
+    // Under its own name it cannot report what somebody else has.
+    let (thief, mut thieves) = place.work(Some(&south), "other", 1).await.unwrap();
+    assert!(matches!(hear(&mut thieves).await, Ok(Some(Down::Registered(_)))));
+    let records = place.records();
+    say(&thief, Up::Report(measured(&assignment, 99.0))).await;
+    assert!(matches!(hear(&mut thieves).await, Ok(Some(Down::Acknowledged(_)))));
+    assert_eq!((scored().await, place.records()), (0, records), "a stolen report counted");
+
+    // The owner's counts once, however often it is said.
+    for _ in 0..3 {
+        say(&up, Up::Report(measured(&assignment, 50.0))).await;
+        assert!(matches!(hear(&mut down).await, Ok(Some(Down::Acknowledged(_)))));
+    }
+    assert_eq!(scored().await, 1);
+    let records = place.records();
+    // A registration that is played again is older than the present one.
+    let (_up, mut replayed) = place.work(Some(&north), "gpu", 5).await.unwrap();
+    assert_eq!(hear(&mut replayed).await.unwrap_err().code(), Code::Aborted);
+    assert_eq!(place.records(), records);
+}
+
+#[tokio::test]
+async fn revocation_ends_what_is_open() {
+    let place = Place::new(&guarded()).await;
+    let sam = place.token(Role::Submit, "sam");
+    let north = place.token(Role::Worker, "north");
+    let number = place.submit(Some(&sam), campaign(4)).await.unwrap();
+    let (_up, mut down) = place.work(Some(&north), "gpu", 1).await.unwrap();
+    assert!(matches!(hear(&mut down).await, Ok(Some(Down::Registered(_)))));
+    let watch = v1::WatchCampaignRequest { campaign: reference(&number.to_string()) };
+    let mut updates =
+        place.client(Some(&sam)).await.watch_campaign(watch).await.unwrap().into_inner();
+    assert!(updates.message().await.unwrap().is_some());
+    place.revoke(&north);
+    place.revoke(&sam);
+    let status = loop {
+        match hear(&mut down).await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended without a reason"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let status = loop {
+        match tokio::time::timeout(PATIENCE, updates.message()).await.expect("it goes on") {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the watch ended without a reason"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Unauthenticated);
+    logged(&["stream ended", "revoked", &north.id().to_string()]).await;
+    logged(&["stream ended", "revoked", &sam.id().to_string()]).await;
+}
+
+#[tokio::test]
+async fn a_token_that_calls_too_often_has_to_wait_and_others_have_not() {
+    let mut config = guarded();
+    config.limits.calls_at_once = 3;
+    config.limits.calls_per_second = 1.0;
+    let place = Place::new(&config).await;
+    let (fast, calm) = (place.token(Role::View, "fast"), place.token(Role::View, "calm"));
+    for _ in 0..3 {
+        assert_eq!(code(list(&place, Some(&fast)).await), Code::Ok);
+    }
+    assert_eq!(code(list(&place, Some(&fast)).await), Code::ResourceExhausted);
+    logged(&["call refused", "too many calls", &fast.id().to_string()]).await;
+    assert_eq!(code(list(&place, Some(&calm)).await), Code::Ok);
+    place.clock.advance(Span::from_secs(1));
+    assert_eq!(code(list(&place, Some(&fast)).await), Code::Ok);
+    assert_eq!(code(list(&place, Some(&fast)).await), Code::ResourceExhausted);
+}

@@ -1,0 +1,73 @@
+//! Texts and messages that are meant to harm.
+
+use cambrian_coordinator::access::Role;
+use cambrian_proto::v1;
+use cambrian_proto::v1::worker_message::Message as Up;
+use tonic::Code;
+
+use crate::place::{Place, guarded};
+use crate::scripted::{Worker, campaign, quick, register};
+
+#[tokio::test]
+async fn hostile_campaigns_are_answered_with_faults() {
+    let place = Place::new(&quick()).await;
+    let records = place.records();
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (at, name) in ('b'..='z').enumerate() {
+        let before = char::from(b'a' + at as u8);
+        let aliases = vec![format!("*{before}"); 10].join(", ");
+        bomb += &format!("{name}: &{name} [{aliases}]\n");
+    }
+    let deep = format!("space: {}1{}\n", "{a: ".repeat(5_000), "}".repeat(5_000));
+    let digits = "9".repeat(100_000);
+    let good = campaign(4);
+    let texts = [
+        bomb,
+        deep,
+        "[".repeat(500_000),
+        good.replace("seed: 3", &format!("seed: {digits}")),
+        good.replace("evaluations: 4", "evaluations: 1e300"),
+        good.replace("evaluations: 4", "evaluations: -1"),
+        good.replace("channels: 4", "channels: 4294967296"),
+        good.replace("timeout: 1m", &format!("timeout: {digits}d")),
+        good.replace("name: scripted", "name: ../../etc/passwd"),
+        good.replace("name: scripted", "name: /etc/passwd"),
+        good.replace("name: scripted", "name: \"a\\0b\""),
+        "\u{0}\u{1}\u{2}".to_owned(),
+    ];
+    let mut client = place.client(None).await;
+    for yaml in texts {
+        let shown: String = yaml.chars().take(60).collect();
+        let request = v1::SubmitCampaignRequest { yaml, submission: vec![1; 16] };
+        let answer = client.submit_campaign(request).await.unwrap().into_inner();
+        assert!(answer.campaign == 0 && !answer.faults.is_empty(), "accepted: {shown}");
+        let longest = answer.faults.iter().map(|fault| fault.message.len()).max();
+        assert!(longest < Some(2_000), "a fault repeats what it was sent: {shown}");
+    }
+    assert_eq!(place.records(), records);
+}
+
+#[tokio::test]
+async fn messages_beyond_the_limit_are_refused() {
+    let mut config = guarded();
+    config.limits.message_mib = 1;
+    let place = Place::new(&config).await;
+    let admin = place.token(Role::Admin, "ada");
+    let records = place.records();
+    let yaml = format!("{}# {}\n", campaign(4), "x".repeat(2 << 20));
+    let status = place.submit(Some(&admin), yaml).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    assert_eq!(place.records(), records);
+}
+
+#[tokio::test]
+async fn names_of_workers_are_names() {
+    let place = Place::new(&quick()).await;
+    let records = place.records();
+    for bad in ["", "a\nb", "\u{0}", &"x".repeat(300)] {
+        let worker = Worker::connect(&place.server).await;
+        worker.say(Up::Register(register(bad, 1, vec![]))).await;
+        assert_eq!(worker.end().await.unwrap_err().code(), Code::InvalidArgument);
+    }
+    assert_eq!(place.records(), records);
+}
