@@ -6,10 +6,12 @@
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod declared;
+mod images;
 pub mod nasbench101;
 pub mod nasbench201;
 pub mod nasbench_graph;
 pub mod nasbench_macro;
+pub mod nats_size;
 pub mod problem;
 #[cfg(test)]
 pub(crate) mod published;
@@ -133,6 +135,7 @@ pub struct SpaceEntry {
 pub const SPACES: &[SpaceEntry] = &[
     nasbench201::ENTRY,
     nasbench101::ENTRY,
+    nats_size::ENTRY,
     nasbench_macro::ENTRY,
     nasbench_graph::ENTRY,
     declared::ENTRY,
