@@ -46,15 +46,7 @@ impl Default for Parameters {
 fn read(section: &Section<'_>) -> Option<Parameters> {
     let parameters: Parameters = section.read();
     images::check(section, parameters.input, parameters.classes, 4);
-    for (nth, side) in parameters.input.into_iter().enumerate().skip(1) {
-        if !side.is_multiple_of(4) {
-            section.fault(
-                &format!("input[{nth}]"),
-                format!("a side of {side} cannot be halved twice"),
-                "write a multiple of 4, such as 28 or 32",
-            );
-        }
-    }
+    images::check_halvings(section, parameters.input, 2);
     section.is_clean().then_some(parameters)
 }
 
