@@ -111,7 +111,7 @@ impl OfaMobileNetV3 {
             genes.push(Gene::new("resolution", ordered(&parameters.resolutions)));
         }
         genes.extend((1..=STAGES.len()).map(|stage| {
-            let blocks = GeneKind::Repeat { at_least, at_most, body: body.clone() };
+            let blocks = GeneKind::Repeat { at_least, at_most, shared: false, body: body.clone() };
             Gene::new(format!("stage{stage}"), blocks)
         }));
         let schema = Schema::new(genes).expect("the genes have different names and few choices");

@@ -253,6 +253,7 @@ struct RawRepeat {
     #[serde(rename = "repeat")]
     _repeat: Option<IgnoredAny>,
     count: Option<Range>,
+    shared: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -409,7 +410,8 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
             section.missing("count", "say how often, such as `count: [1, 4]`");
             let body = group(section, "repeat")?;
             let Range { least, most } = raw.count?;
-            Some(GeneKind::Repeat { at_least: least, at_most: most, body })
+            let shared = raw.shared.unwrap_or(false);
+            Some(GeneKind::Repeat { at_least: least, at_most: most, shared, body })
         }
         "parents" => {
             let raw: RawParents = section.read();

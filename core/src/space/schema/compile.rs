@@ -100,17 +100,18 @@ fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
             };
             Node::switch(arms.iter().map(arm).collect::<Result<_, _>>()?)
         }
-        GeneKind::Repeat { at_least, at_most, body } => {
+        GeneKind::Repeat { at_least, at_most, shared, body } => {
             let body = group(body, path)?;
             if at_least > at_most || *at_most == 0 {
                 let reason = format!("has {at_least} to {at_most} copies");
                 return Err(fault(path, reason, "write `[least, most]`, the most at least 1"));
             }
-            if (*at_most as usize).saturating_mul(body.slots()) > MAX_SLOTS {
+            let bodies = if *shared { 1 } else { *at_most as usize };
+            if bodies.saturating_mul(body.slots()) > MAX_SLOTS {
                 let reason = format!("needs {at_most} x {} numbers", body.slots());
                 return Err(fault(path, reason, format!("keep it to {MAX_SLOTS}")));
             }
-            Node::repeat(*at_least, *at_most, body)
+            Node::repeat(*at_least, *at_most, *shared, body)
         }
         GeneKind::Parents { nodes, canonical } => parents(*nodes, *canonical, path)?,
         GeneKind::Edges { nodes, labels } => {

@@ -80,12 +80,14 @@ pub enum GeneKind {
         /// Each arm's name and genes.
         arms: Vec<(Box<str>, Vec<Gene>)>,
     },
-    /// A group of genes as often as the gene itself says, each copy with values of its own.
+    /// A group of genes as often as the gene itself says.
     Repeat {
         /// The least number of copies.
         at_least: u32,
         /// The largest number of copies.
         at_most: u32,
+        /// Whether the copies have their values in common, instead of values of their own.
+        shared: bool,
         /// The genes of one copy.
         body: Vec<Gene>,
     },

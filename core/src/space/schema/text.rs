@@ -115,6 +115,11 @@ fn write_gene(kind: &GeneKind, node: &Node, path: &str, values: &[u32], parts: &
                 write_group(genes, members, &join(path, name), &values[at..], parts);
             }
         }
+        (GeneKind::Repeat { shared: true, body: genes, .. }, Node::Repeat { body, .. }) => {
+            if let (Node::Group { members, .. }, 1..) = (body.as_ref(), values[0]) {
+                write_group(genes, members, path, &values[1..], parts);
+            }
+        }
         (GeneKind::Repeat { body: genes, .. }, Node::Repeat { body, .. }) => {
             if let Node::Group { members, slots } = body.as_ref() {
                 for copy in 0..values[0] as usize {
@@ -262,11 +267,15 @@ fn read_gene(
                 read_group(genes, members, &join(path, name), written, &mut values[at..])?;
             }
         }
-        (GeneKind::Repeat { body: genes, at_most, .. }, Node::Repeat { body, .. }) => {
+        (GeneKind::Repeat { body: genes, at_most, shared, .. }, Node::Repeat { body, .. }) => {
             if values[0] > *at_most {
                 return Err(format!("`{path}`: {} copies, at most {at_most}", values[0]));
             }
-            if let Node::Group { members, slots } = body.as_ref() {
+            if let (Node::Group { members, .. }, true) = (body.as_ref(), *shared) {
+                if values[0] > 0 {
+                    read_group(genes, members, path, written, &mut values[1..])?;
+                }
+            } else if let Node::Group { members, slots } = body.as_ref() {
                 for copy in 0..values[0] as usize {
                     let path = join(path, &copy.to_string());
                     let slots = &mut values[1 + copy * slots..];

@@ -117,7 +117,7 @@ fn blocks_share_genes_and_derived_values_tie_them() {
     assert_eq!(space.schema().cardinality(), BigUint::from(4u32 * 3 * 4));
     let unit = |from: u64, to: u64, kernel: u64| from * to * kernel * kernel + 2 * to;
     for (depth, kernel, width) in [(1, 3, 16), (4, 7, 48)] {
-        let text = format!("depth={depth},kernel={kernel},width={width}");
+        let text = format!("blocks={depth},blocks.kernel={kernel},width={width}");
         let graph = space.lower(&space.parse(&text).unwrap()).unwrap();
         let block = unit(width, 2 * width, kernel) + unit(2 * width, width, 1);
         let ends = unit(3, width, 3) + unit(width, 2 * width, 1) + 2 * width * 10 + 10;

@@ -315,7 +315,7 @@ impl Scope<'_> {
             (LocalKind::Value(kind), []) => Ok((Syntax::Local(nth), *kind)),
             (LocalKind::Value(_), _) => wrong(first),
             (LocalKind::Copy(_), []) => Ok((Syntax::Local(nth), Type::Number)),
-            (LocalKind::Copy(Copies { genes, body }), _) => {
+            (LocalKind::Copy(Copies { genes, body, .. }), _) => {
                 let mut reach = Reach { steps: Vec::new(), at: 0, leaf: Leaf::Boolean };
                 match enter(genes, body, path, 1, &mut reach) {
                     Err((_, known)) => wrong(&known.join(", ")),
@@ -430,10 +430,16 @@ fn inside(
             reach.at += 1 + nodes[..arm].iter().map(Node::slots).sum::<usize>();
             enter(&arms[arm].1, &nodes[arm], path, nth + 1, reach)
         }
-        (GeneKind::Repeat { body, at_most, .. }, Node::Repeat { body: node, .. }) => {
+        (GeneKind::Repeat { body, at_most, shared, .. }, Node::Repeat { body: node, .. }) => {
             let Some(name) = rest.first() else { return Ok(Leaf::Copies) };
-            let (at, size) = (std::mem::take(&mut reach.at), node.slots());
+            let (at, size) =
+                (std::mem::take(&mut reach.at), if *shared { 0 } else { node.slots() });
             let Ok(copy) = name.parse::<usize>() else {
+                if *shared {
+                    // What all copies have in common is no list.
+                    reach.steps.push(Step::Copy { at, size, nth: 0 });
+                    return enter(body, node, path, nth, reach);
+                }
                 reach.steps.push(Step::Copies { at, size });
                 return enter(body, node, path, nth, reach);
             };
