@@ -64,8 +64,8 @@ impl Graph {
     ///
     /// Nodes run in order. A node's output is live from its own execution to that of its last
     /// reader (the network's output to the end), and an operation's inputs and output are live
-    /// together: nothing works in place. What an operation needs in between, such as the weights of
-    /// attention, is not counted. [`Op::Flatten`] is a view that needs no memory.
+    /// together: nothing works in place. Attention also holds its weights, one for each head and pair of
+    /// places. [`Op::Flatten`] is a view that needs no memory.
     #[must_use]
     pub fn peak_activation_bytes(&self) -> u64 {
         let nodes = self.nodes();
@@ -86,7 +86,7 @@ impl Graph {
                 live += values;
                 dying[last_use[position]] += values;
             }
-            peak = peak.max(live);
+            peak = peak.max(live + values_in_between(node));
             live -= dying[position];
         }
         peak * BYTES_PER_VALUE
@@ -211,6 +211,15 @@ fn channels(shape: Shape) -> u32 {
     match shape {
         Shape::Map { channels, .. } => channels,
         Shape::Vector { features } => features,
+    }
+}
+
+/// Values that a node holds while it runs, besides its inputs and its output.
+fn values_in_between(node: &Node) -> u64 {
+    match node.op {
+        // Bounded by the multiply-accumulates, of which there are at least as many.
+        Op::Attention { heads } => u64::from(heads) * places(node.shape).pow(2),
+        _ => 0,
     }
 }
 

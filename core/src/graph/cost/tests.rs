@@ -72,6 +72,8 @@ fn attention_and_fixed_filters_are_multiplied_but_hold_no_parameters() {
     // Each of 20 places against each: 6 channels of a query, 8 of a value.
     assert_eq!(graph.macs(), 20 * 8 * 6 * 9 + 20 * 20 * (6 + 8));
     assert_eq!(graph.params(), 8 * 6 * 9);
+    // The input, the values, the output, and a weight for each pair in two heads.
+    assert_eq!(graph.peak_activation_bytes(), 4 * (20 * (6 + 8 + 8) + 2 * 20 * 20));
     for op in [Op::Silu, Op::Multiply, Op::ChannelMean, Op::Upsample { factor: 2 }] {
         let graph = chain(map(3, 4, 5), &[op]);
         assert_eq!((graph.params(), graph.macs()), (0, 0), "{}", op.name());

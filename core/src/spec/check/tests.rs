@@ -107,6 +107,14 @@ fn all_faults_of_a_file_come_in_one_go_ordered_by_place() {
 }
 
 #[test]
+fn the_campaigns_of_the_repository_are_valid() {
+    for name in ["blocks.yaml", "dtlz2.yaml", "fashion-mnist.yaml", "seven-axes.yaml"] {
+        let found = CampaignSpec::parse(&example::file(name));
+        found.unwrap_or_else(|faults| panic!("{name}:\n{faults}"));
+    }
+}
+
+#[test]
 fn training_needs_a_space_whose_genes_build_networks() {
     let blocks = example::file("blocks.yaml");
     CampaignSpec::parse(&blocks).unwrap_or_else(|faults| panic!("{faults}"));
