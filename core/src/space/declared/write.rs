@@ -67,6 +67,7 @@ fn named(name: &str, kind: &GeneKind) -> Value {
             }
             repeat
         }
+        GeneKind::Tied { to } => json!({"same_as": to}),
         GeneKind::Parents { nodes, canonical } => json!({"parents": nodes, "canonical": canonical}),
         GeneKind::Edges { nodes, labels } => json!({"edges": labels, "nodes": nodes}),
         GeneKind::Dag { least_nodes, most_nodes, max_edges, labels } => {

@@ -91,6 +91,12 @@ pub enum GeneKind {
         /// The genes of one copy.
         body: Vec<Gene>,
     },
+    /// Always the value of another gene: it is read like that one, and neither varied nor written.
+    Tied {
+        /// The name of an earlier gene of the same group that has a value of its own, without
+        /// genes below it.
+        to: Box<str>,
+    },
     /// For each of `nodes` nodes one parent among the root (0) and the nodes before it.
     Parents {
         /// The number of nodes without the root, at most [`MAX_ITEMS`], or 8 where `canonical`.

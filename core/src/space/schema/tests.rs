@@ -44,6 +44,10 @@ fn shared(at_least: u32, at_most: u32) -> GeneKind {
     GeneKind::Repeat { shared: true, at_least, at_most, body }
 }
 
+fn tied(to: &str) -> GeneKind {
+    GeneKind::Tied { to: to.into() }
+}
+
 fn dag(least_nodes: u32, most_nodes: u32, max_edges: u32, labels: &str) -> GeneKind {
     GeneKind::Dag { least_nodes, most_nodes, max_edges, labels: names(labels) }
 }
@@ -60,6 +64,7 @@ fn small() -> Vec<Schema> {
         schema(vec![("r", repeat(1, 3))]),
         schema(vec![("r", shared(0, 3)), ("act", categorical("relu silu"))]),
         schema(vec![("a", GeneKind::Boolean), ("r", shared(2, 5))]),
+        schema(vec![("a", ordered("3 5 7")), ("b", tied("a")), ("c", GeneKind::Boolean)]),
         schema(vec![
             ("s", GeneKind::Subset { of: names("a b c d e"), at_least: 1, at_most: 3 }),
             ("pair", GeneKind::Subset { of: names("p q r s"), at_least: 2, at_most: 2 }),
@@ -454,4 +459,30 @@ fn expressions_read_the_one_body_of_all_copies() {
     let genotype = narrow.parse("r=3,r.width=16,r.dilation=fixed,b=true").unwrap();
     assert_eq!(narrow.derived_values(&genotype), [("wide", "48".to_owned())]);
     assert!(genes("sum(r.width) < 32").is_err());
+}
+
+#[test]
+fn tied_genes_are_read_but_neither_vary_nor_are_written() {
+    let body = vec![
+        Gene::new("k", ordered("3 5 7")),
+        Gene::new("same", tied("k")),
+        Gene::new("w", integer(1, 2)),
+    ];
+    let repeat = GeneKind::Repeat { at_least: 1, at_most: 2, shared: false, body };
+    let genes = vec![("c", categorical("x y")), ("d", tied("c")), ("r", repeat)];
+    let derived: Vec<(Box<str>, Box<str>)> = vec![("all".into(), "sum(r.same)".into())];
+    let constraint = "d == \"x\" or r.0.same < 7".into();
+    let schema = schema(genes.clone()).with_rules(&derived, &[constraint]).unwrap();
+    let free = self::schema(genes);
+    assert_eq!((free.slots(), free.cardinality()), (1 + 1 + 2 * 2, (2u32 * (6 + 36)).into()));
+    assert_eq!(schema.cardinality(), (42u32 + 4 + 4 * 6).into());
+    let text = "c=x,r=2,r.0.k=7,r.0.w=1,r.1.k=3,r.1.w=2";
+    let genotype = schema.parse(text).unwrap();
+    assert_eq!(schema.format(&genotype), text);
+    assert_eq!(schema.derived_values(&genotype), [("all", "10".to_owned())]);
+    assert!(schema.parse(&format!("{text},d=x")).is_err());
+    assert!(schema.parse("c=y,r=1,r.0.k=7,r.0.w=1").is_err());
+    let sizes = self::schema(vec![("a", integer(8, 9)), ("b", tied("a")), ("c", integer(1, 2))]);
+    let sizes = sizes.with_notation(Notation::List(':')).unwrap();
+    assert_eq!(sizes.format(&sizes.parse("9:1").unwrap()), "9:1");
 }

@@ -38,7 +38,7 @@ pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaErro
             (Notation::Digits, GeneKind::Categorical { choices, .. }) => choices.len() <= 10,
             (Notation::Digits, GeneKind::Edges { labels, .. }) => labels.len() <= 10,
             (Notation::Digits, GeneKind::Parents { nodes, .. }) => *nodes <= 10,
-            (_, GeneKind::Boolean) => true,
+            (_, GeneKind::Boolean | GeneKind::Tied { .. }) => true,
             (
                 Notation::List(_),
                 GeneKind::Integer { .. }
@@ -105,6 +105,9 @@ fn write_group(
 }
 
 fn write_gene(kind: &GeneKind, node: &Node, path: &str, values: &[u32], parts: &mut Vec<String>) {
+    if matches!(kind, GeneKind::Tied { .. }) {
+        return;
+    }
     parts.push(format!("{path}={}", value_text(kind, values)));
     match (kind, node) {
         (GeneKind::Switch { arms }, Node::Switch { arms: nodes, .. }) => {
@@ -150,6 +153,7 @@ fn value_text(kind: &GeneKind, values: &[u32]) -> String {
         }
         GeneKind::Switch { arms } => arms[values[0] as usize].0.to_string(),
         GeneKind::Repeat { .. } => values[0].to_string(),
+        GeneKind::Tied { .. } => String::new(),
         GeneKind::Parents { nodes, canonical } => {
             let parents: Vec<String> = if *canonical {
                 let vector = &canonical_parents(*nodes)[values[0] as usize];
@@ -190,6 +194,7 @@ fn write_short(kind: &GeneKind, notation: Notation, values: &[u32], parts: &mut 
         GeneKind::Parents { .. } => {
             parts.extend(value_text(kind, values).split(BAR).map(str::to_owned));
         }
+        GeneKind::Tied { .. } => {}
         _ => parts.push(value_text(kind, values)),
     }
 }
@@ -256,6 +261,9 @@ fn read_gene(
     written: &mut Written<'_>,
     values: &mut [u32],
 ) -> Result<(), String> {
+    if matches!(kind, GeneKind::Tied { .. }) {
+        return Ok(());
+    }
     let text = written.remove(path).ok_or_else(|| format!("the gene `{path}` is missing"))?;
     read_value(kind, text, values).map_err(|reason| format!("`{path}`: {reason}"))?;
     match (kind, node) {
@@ -331,6 +339,7 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
             let names: Vec<Box<str>> = arms.iter().map(|(name, _)| name.clone()).collect();
             values[0] = position(&names, text)?;
         }
+        GeneKind::Tied { .. } => {}
         GeneKind::Repeat { .. } => {
             values[0] = text.parse().map_err(|_| format!("`{text}` is no number of copies"))?;
         }
@@ -430,6 +439,7 @@ fn read_items(
                 read_value(&edge, item, std::slice::from_mut(slot))?;
             }
         }
+        GeneKind::Tied { .. } => {}
         _ => read_value(kind, &items[0], values)?,
     }
     Ok(wanted)

@@ -120,7 +120,7 @@ fn blocks_share_genes_and_derived_values_tie_them() {
         let text = format!("blocks={depth},blocks.kernel={kernel},width={width}");
         let graph = space.lower(&space.parse(&text).unwrap()).unwrap();
         let block = unit(width, 2 * width, kernel) + unit(2 * width, width, 1);
-        let ends = unit(3, width, 3) + unit(width, 2 * width, 1) + 2 * width * 10 + 10;
+        let ends = unit(3, width, 3) + unit(width, width, 1) + width * 10 + 10;
         assert_eq!(graph.params(), depth * block + ends, "{text}");
     }
 }

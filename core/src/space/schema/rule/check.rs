@@ -401,6 +401,11 @@ fn enter(
     let known = || genes.iter().map(|gene| gene.name.clone()).collect();
     let Node::Group { members, .. } = group else { return Err((nth, Vec::new())) };
     let name = path.get(nth).ok_or_else(|| (path.len(), known()))?;
+    let tied = genes.iter().find(|gene| gene.name == *name).and_then(|gene| match &gene.kind {
+        GeneKind::Tied { to } => Some(to),
+        _ => None,
+    });
+    let name = tied.unwrap_or(name);
     let mut parts = genes.iter().zip(members);
     for (gene, node) in parts.by_ref() {
         if gene.name == *name {
