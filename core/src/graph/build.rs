@@ -5,7 +5,8 @@
 
 use super::cost::{node_macs, node_params};
 use super::{
-    Graph, GraphBuilder, GraphError, MAX_DIMENSION, MAX_NODES, Node, NodeId, Op, Shape, Window,
+    FILTERS, Graph, GraphBuilder, GraphError, MAX_DIMENSION, MAX_NODES, Node, NodeId, Op, Shape,
+    Window,
 };
 
 /// The largest number of inputs that all nodes of a graph may have together.
@@ -103,8 +104,30 @@ impl GraphBuilder {
                 convolved(&site, out_channels, window, dilation, groups)?
             }
             Op::AvgPool(window) | Op::MaxPool(window) => pooled(&site, window)?,
-            Op::BatchNorm | Op::Relu | Op::Zero => site.input,
+            Op::BatchNorm
+            | Op::Relu
+            | Op::Sigmoid
+            | Op::HardSigmoid
+            | Op::Silu
+            | Op::HardSwish
+            | Op::Zero => site.input,
             Op::GlobalAvgPool => Shape::Vector { features: site.map()?.0 },
+            Op::ChannelMean | Op::ChannelMax => {
+                let (_, height, width) = site.map()?;
+                Shape::Map { channels: 1, height, width }
+            }
+            Op::Crop { top, bottom, left, right } => cropped(&site, [top, bottom], [left, right])?,
+            Op::Upsample { factor } => {
+                let (channels, height, width) = site.map()?;
+                site.setting("factor", factor, 1)?;
+                let side = |side: u32| product("dimension", side, factor);
+                Shape::Map { channels, height: side(height)?, width: side(width)? }
+            }
+            Op::FilterBank => {
+                let (channels, height, width) = site.map()?;
+                let channels = product("dimension", channels, FILTERS.len() as u32)?;
+                Shape::Map { channels, height, width }
+            }
             Op::Flatten => flattened(&site)?,
             Op::Linear { out_features, .. } => match site.input {
                 Shape::Vector { .. } => Shape::Vector { features: out_features },
@@ -113,6 +136,8 @@ impl GraphBuilder {
                 }
             },
             Op::Add => self.summed(&site, inputs)?,
+            Op::Multiply => self.multiplied(&site, inputs)?,
+            Op::Attention { heads } => self.attended(&site, heads, inputs)?,
             Op::Concat => self.stacked(&site, inputs)?,
         };
         check_shape(&site, shape)?;
@@ -129,6 +154,58 @@ impl GraphBuilder {
             }
         }
         Ok(site.input)
+    }
+
+    fn multiplied(&self, site: &Site, inputs: &[NodeId]) -> Result<Shape, GraphError> {
+        let channels_of = |id: &NodeId| match self.shape_of(*id) {
+            Shape::Map { channels, .. } => Some(channels),
+            Shape::Vector { .. } => None,
+        };
+        // The factor that has the shape of the product: a map of the most channels, or a vector.
+        let widest = inputs
+            .iter()
+            .max_by_key(|id| channels_of(id))
+            .map_or(site.input, |id| self.shape_of(*id));
+        for &other in inputs {
+            let shape = self.shape_of(other);
+            let fits = match (shape, widest) {
+                (
+                    Shape::Map { channels: 1, height, width },
+                    Shape::Map { height: h, width: w, .. },
+                ) => (height, width) == (h, w),
+                (Shape::Vector { features }, Shape::Map { channels, .. }) => features == channels,
+                (shape, widest) => shape == widest,
+            };
+            if !fits {
+                let other = other.0;
+                return Err(site.misfit(format!(
+                    "shape {shape} of node {other} does not multiply shape {widest}"
+                )));
+            }
+        }
+        Ok(widest)
+    }
+
+    fn attended(&self, site: &Site, heads: u32, inputs: &[NodeId]) -> Result<Shape, GraphError> {
+        let (channels, height, width) = site.map()?;
+        site.setting("heads", heads, 1)?;
+        let &[_, keys, values] = inputs else { return Err(site.misfit("it needs three inputs")) };
+        let keys = self.shape_of(keys);
+        if keys != site.input {
+            return Err(site.misfit(format!("its keys have shape {keys}")));
+        }
+        let values = self.shape_of(values);
+        match values {
+            Shape::Map { channels: depth, height: h, width: w } if (h, w) == (height, width) => {
+                if channels.is_multiple_of(heads) && depth.is_multiple_of(heads) {
+                    return Ok(values);
+                }
+                Err(site.misfit(format!(
+                    "heads {heads} must divide its {channels} channels of queries and {depth} of values"
+                )))
+            }
+            _ => Err(site.misfit(format!("its values have shape {values}"))),
+        }
     }
 
     fn stacked(&self, site: &Site, inputs: &[NodeId]) -> Result<Shape, GraphError> {
@@ -268,6 +345,23 @@ fn pooled(site: &Site, window: Window) -> Result<Shape, GraphError> {
     })
 }
 
+fn cropped(site: &Site, rows: [u32; 2], columns: [u32; 2]) -> Result<Shape, GraphError> {
+    let (channels, height, width) = site.map()?;
+    let rest = |side: u32, [first, last]: [u32; 2]| {
+        let rest = side.checked_sub(first).and_then(|rest| rest.checked_sub(last));
+        rest.filter(|rest| *rest > 0).ok_or_else(|| {
+            site.misfit(format!("of a side of {side}, {first} and {last} leave nothing"))
+        })
+    };
+    Ok(Shape::Map { channels, height: rest(height, rows)?, width: rest(width, columns)? })
+}
+
+fn product(what: &'static str, a: u32, b: u32) -> Result<u32, GraphError> {
+    let product = u64::from(a) * u64::from(b);
+    check_limit(what, product, u64::from(MAX_DIMENSION))?;
+    Ok(product as u32)
+}
+
 fn flattened(site: &Site) -> Result<Shape, GraphError> {
     site.map()?;
     let features = site.input.elements();
@@ -277,7 +371,8 @@ fn flattened(site: &Site) -> Result<Shape, GraphError> {
 
 fn check_arity(node: usize, op: Op, found: usize) -> Result<(), GraphError> {
     let (fits, expected) = match op {
-        Op::Add | Op::Concat => (found >= 1, "at least one"),
+        Op::Add | Op::Multiply | Op::Concat => (found >= 1, "at least one"),
+        Op::Attention { .. } => (found == 3, "exactly three: queries, keys and values"),
         Op::Input => (found == 0, "none"),
         _ => (found == 1, "exactly one"),
     };

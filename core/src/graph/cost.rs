@@ -6,7 +6,7 @@
 //! [`Graph::depth`], which is about a path to the output, is not changed by them. It must not know
 //! any search space.
 
-use super::{Graph, Node, Op, Shape};
+use super::{FILTER_SIDE, FILTERS, Graph, Node, Op, Shape};
 
 /// The size of one value; activations and weights are 32-bit floats.
 const BYTES_PER_VALUE: u64 = 4;
@@ -29,8 +29,9 @@ impl Graph {
         saturated(self.total_params())
     }
 
-    /// Multiply-accumulates of convolutions and linear layers for one sample; biases, pooling and
-    /// normalisation are not counted.
+    /// Multiply-accumulates of convolutions (fixed filters included), of linear layers and of the two
+    /// matrix products of attention, for one sample; biases, pooling, normalisation, activations and
+    /// products by a factor are not counted.
     #[must_use]
     pub fn macs(&self) -> u64 {
         saturated(self.total_macs())
@@ -63,7 +64,8 @@ impl Graph {
     ///
     /// Nodes run in order. A node's output is live from its own execution to that of its last
     /// reader (the network's output to the end), and an operation's inputs and output are live
-    /// together: nothing works in place. [`Op::Flatten`] is a view that needs no memory.
+    /// together: nothing works in place. Attention also holds its weights, one for each head and pair of
+    /// places. [`Op::Flatten`] is a view that needs no memory.
     #[must_use]
     pub fn peak_activation_bytes(&self) -> u64 {
         let nodes = self.nodes();
@@ -84,7 +86,7 @@ impl Graph {
                 live += values;
                 dying[last_use[position]] += values;
             }
-            peak = peak.max(live);
+            peak = peak.max(live + values_in_between(node));
             live -= dying[position];
         }
         peak * BYTES_PER_VALUE
@@ -120,7 +122,11 @@ impl Graph {
                 let read: u128 = shapes.map(|shape| u128::from(shape.elements())).sum();
                 let weights = node_params(op, self.node(node.inputs[0]).shape);
                 // Inference reads the running mean and variance as well as scale and shift.
-                let weights = if op == Op::BatchNorm { 2 * weights } else { weights };
+                let weights = match op {
+                    Op::BatchNorm => 2 * weights,
+                    Op::FilterBank => FILTERS.as_flattened().len() as u128,
+                    _ => weights,
+                };
                 read + weights + written
             }
         }
@@ -180,6 +186,12 @@ pub(super) fn node_params(op: Op, input: Shape) -> u128 {
 pub(super) fn node_macs(op: Op, input: Shape, output: Shape) -> u128 {
     match op {
         Op::Conv2d { .. } | Op::Linear { .. } => u128::from(output.elements()) * fan_in(op, input),
+        Op::FilterBank => u128::from(output.elements()) * (FILTER_SIDE * FILTER_SIDE) as u128,
+        // Each place is compared with each by the channels of a query, and adds up as many values.
+        Op::Attention { .. } => {
+            let places = u128::from(places(output));
+            places * u128::from(input.elements() + output.elements())
+        }
         _ => 0,
     }
 }
@@ -199,6 +211,22 @@ fn channels(shape: Shape) -> u32 {
     match shape {
         Shape::Map { channels, .. } => channels,
         Shape::Vector { features } => features,
+    }
+}
+
+/// Values that a node holds while it runs, besides its inputs and its output.
+fn values_in_between(node: &Node) -> u64 {
+    match node.op {
+        // Bounded by the multiply-accumulates, of which there are at least as many.
+        Op::Attention { heads } => u64::from(heads) * places(node.shape).pow(2),
+        _ => 0,
+    }
+}
+
+fn places(shape: Shape) -> u64 {
+    match shape {
+        Shape::Map { height, width, .. } => u64::from(height) * u64::from(width),
+        Shape::Vector { .. } => 1,
     }
 }
 

@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for CanonicalHash {
 
 impl Graph {
     /// A hash that is equal for graphs that differ only in the numbering of their nodes and in the
-    /// order of the inputs of [`Op::Add`], and differs for graphs that differ in anything else,
+    /// order of the inputs of [`Op::Add`] and [`Op::Multiply`], and differs for graphs that differ in anything else,
     /// nodes that do not reach the output included.
     ///
     /// Each node is named from its inputs (a Merkle hash) and then again from its readers, so that
@@ -138,7 +138,7 @@ impl Graph {
             encode_op(node.op, &mut text);
             encode_shape(node.shape, &mut text);
             let mut inputs: Vec<_> = node.inputs.iter().map(|id| hashes[id.0 as usize]).collect();
-            if is_commutative(node.op) {
+            if node.op.is_commutative() {
                 inputs.sort_unstable();
             }
             inputs.iter().for_each(|hash| text.extend_from_slice(hash.as_bytes()));
@@ -190,16 +190,12 @@ impl Graph {
     fn encode_places(&self, reader: usize, input: NodeId, text: &mut Vec<u8>) {
         let node = &self.nodes()[reader];
         let places = (0u32..).zip(&node.inputs).filter(|&(_, &id)| id == input);
-        if is_commutative(node.op) {
+        if node.op.is_commutative() {
             text.extend_from_slice(&(places.count() as u32).to_le_bytes());
         } else {
             places.for_each(|(place, _)| text.extend_from_slice(&place.to_le_bytes()));
         }
     }
-}
-
-fn is_commutative(op: Op) -> bool {
-    matches!(op, Op::Add)
 }
 
 fn encode_op(op: Op, text: &mut Vec<u8>) {
@@ -226,6 +222,17 @@ fn encode_op(op: Op, text: &mut Vec<u8>) {
         Op::Add => (9, [0; 7]),
         Op::Concat => (10, [0; 7]),
         Op::Zero => (11, [0; 7]),
+        Op::Crop { top, bottom, left, right } => (12, [top, bottom, left, right, 0, 0, 0]),
+        Op::Sigmoid => (13, [0; 7]),
+        Op::HardSigmoid => (14, [0; 7]),
+        Op::Silu => (15, [0; 7]),
+        Op::HardSwish => (16, [0; 7]),
+        Op::Multiply => (17, [0; 7]),
+        Op::ChannelMean => (18, [0; 7]),
+        Op::ChannelMax => (19, [0; 7]),
+        Op::Attention { heads } => (20, [heads, 0, 0, 0, 0, 0, 0]),
+        Op::FilterBank => (21, [0; 7]),
+        Op::Upsample { factor } => (22, [factor, 0, 0, 0, 0, 0, 0]),
     };
     text.push(tag);
     numbers.iter().for_each(|number| text.extend_from_slice(&number.to_le_bytes()));

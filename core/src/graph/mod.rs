@@ -6,10 +6,12 @@
 
 mod build;
 mod cost;
+mod filters;
 mod hash;
 
 pub use build::{MAX_EDGES, MAX_TOTAL};
 pub use cost::{DRAM_PICOJOULES_PER_BYTE, MAC_PICOJOULES};
+pub use filters::{FILTER_SIDE, FILTERS};
 pub use hash::{CanonicalHash, ParseHashError};
 
 use std::fmt;
@@ -99,12 +101,43 @@ pub enum Op {
     BatchNorm,
     /// The rectified linear unit.
     Relu,
+    /// The logistic function.
+    Sigmoid,
+    /// The logistic function in three pieces, `min(max(x + 3, 0), 6) / 6` (Howard et al., ICCV 2019).
+    HardSigmoid,
+    /// `x * sigmoid(x)` (Elfwing et al., Neural Networks 2018).
+    Silu,
+    /// `x * hard_sigmoid(x)` (Howard et al., ICCV 2019).
+    HardSwish,
     /// Average pooling that does not count padding.
     AvgPool(Window),
     /// Maximum pooling.
     MaxPool(Window),
     /// The mean of each channel: a map becomes a vector.
     GlobalAvgPool,
+    /// The mean over channels at each place: a map of one channel.
+    ChannelMean,
+    /// The maximum over channels at each place: a map of one channel.
+    ChannelMax,
+    /// A map without its outer rows and columns.
+    Crop {
+        /// Rows left out at the top.
+        top: u32,
+        /// Rows left out at the bottom.
+        bottom: u32,
+        /// Columns left out at the left.
+        left: u32,
+        /// Columns left out at the right.
+        right: u32,
+    },
+    /// A map with each value repeated in a square (nearest-neighbour upsampling).
+    Upsample {
+        /// The side of that square, at least 1.
+        factor: u32,
+    },
+    /// For each channel in turn its convolutions with [`FILTERS`], which are not trained; the sides
+    /// are padded with zeros and stay.
+    FilterBank,
     /// A map read as a vector, channel-major.
     Flatten,
     /// A fully connected layer.
@@ -116,6 +149,16 @@ pub enum Op {
     },
     /// The sum of one or more inputs of equal shape.
     Add,
+    /// The product of one or more inputs of equal shape; beside maps of several channels a map of
+    /// one channel multiplies each of them, and a vector each channel by one of its features.
+    Multiply,
+    /// Scaled dot-product attention among the places of a map (Vaswani et al., NeurIPS 2017): inputs
+    /// are queries, keys and values, maps of equal height and width, queries and keys of as many
+    /// channels; the output has the channels of the values.
+    Attention {
+        /// The number of heads, which divides the channels of queries and of values.
+        heads: u32,
+    },
     /// Maps of equal height and width stacked along channels, in order.
     Concat,
     /// Zeros in the shape of the input: a cell's edge without a connection.
@@ -131,15 +174,37 @@ impl Op {
             Op::Conv2d { .. } => "conv2d",
             Op::BatchNorm => "batch_norm",
             Op::Relu => "relu",
+            Op::Sigmoid => "sigmoid",
+            Op::HardSigmoid => "hard_sigmoid",
+            Op::Silu => "silu",
+            Op::HardSwish => "hard_swish",
             Op::AvgPool(_) => "avg_pool",
             Op::MaxPool(_) => "max_pool",
             Op::GlobalAvgPool => "global_avg_pool",
+            Op::ChannelMean => "channel_mean",
+            Op::ChannelMax => "channel_max",
+            Op::Crop { .. } => "crop",
+            Op::Upsample { .. } => "upsample",
+            Op::FilterBank => "filter_bank",
             Op::Flatten => "flatten",
             Op::Linear { .. } => "linear",
             Op::Add => "add",
+            Op::Multiply => "multiply",
+            Op::Attention { .. } => "attention",
             Op::Concat => "concat",
             Op::Zero => "zero",
         }
+    }
+
+    /// Whether it is a function of each value alone, of those put between weighted layers.
+    #[must_use]
+    pub fn is_activation(self) -> bool {
+        matches!(self, Op::Relu | Op::Sigmoid | Op::HardSigmoid | Op::Silu | Op::HardSwish)
+    }
+
+    /// Whether the order of its inputs does not matter.
+    fn is_commutative(self) -> bool {
+        matches!(self, Op::Add | Op::Multiply)
     }
 }
 

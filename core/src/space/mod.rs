@@ -3,13 +3,19 @@
 //! A space is one file here and one line in [`SPACES`]. It must not know algorithms, objectives or
 //! how a network is evaluated.
 
+mod blocks;
+pub mod cnn7;
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod darts;
 pub mod declared;
+mod images;
 pub mod nasbench101;
 pub mod nasbench201;
 pub mod nasbench_graph;
 pub mod nasbench_macro;
+pub mod nats_size;
+pub mod ofa_mobilenet_v3;
 pub mod problem;
 #[cfg(test)]
 pub(crate) mod published;
@@ -133,7 +139,11 @@ pub struct SpaceEntry {
 pub const SPACES: &[SpaceEntry] = &[
     nasbench201::ENTRY,
     nasbench101::ENTRY,
+    nats_size::ENTRY,
     nasbench_macro::ENTRY,
+    darts::ENTRY,
+    ofa_mobilenet_v3::ENTRY,
+    cnn7::ENTRY,
     nasbench_graph::ENTRY,
     declared::ENTRY,
     problem::ENTRY,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{Gene, GeneKind, Notation};
-use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots};
+use super::{Genotype, Schema, SearchSpace, SpaceEntry, SpaceError, hash_of_slots, images};
 use crate::graph::{CanonicalHash, Graph, GraphBuilder, GraphError, NodeId, Op, Shape, Window};
 use crate::spec::Section;
 
@@ -49,16 +49,7 @@ impl Default for Parameters {
 
 fn read(section: &Section<'_>) -> Option<Parameters> {
     let parameters: Parameters = section.read();
-    section.check_range("classes", parameters.classes, 2..=100_000);
-    let [channels, height, width] = parameters.input;
-    let side = |side: u32| (8..=4096).contains(&side);
-    if !((1..=1024).contains(&channels) && side(height) && side(width)) {
-        section.fault(
-            "input",
-            format!("no image has {channels} channels and sides of {height} and {width} here"),
-            "write 1 to 1024 channels and sides of 8 to 4096, such as `[3, 32, 32]`",
-        );
-    }
+    images::check(section, parameters.input, parameters.classes, 8);
     section.is_clean().then_some(parameters)
 }
 

@@ -11,6 +11,8 @@ mod start;
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::document::{Place, shortened};
 use super::duration::{self, Duration};
 use super::evaluator::{custom_name, dataset_facts};
@@ -320,32 +322,32 @@ fn check_population(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budg
     }
 }
 
-/// Compares what is known of a stage's data set with what the space's networks take and give; an
-/// evaluator of a user may do anything with the images.
+/// Compares what is known of a stage's data set with what the space's networks take and give, by the
+/// names that spaces have for it; an evaluator of a user may do anything with the images.
 fn check_dataset(space: &dyn SearchSpace, stage: &Placed<'_, Stage>) {
     if custom_name(&stage.value.evaluator).is_some() {
         return;
     }
     let Some(facts) = stage.value.dataset.as_deref().and_then(dataset_facts) else { return };
     let parameters = space.parameters();
-    let name = facts.name;
+    let (name, classes) = (facts.name, facts.classes);
     let [channels, height, width] = facts.input;
-    if parameters.get("input").is_some_and(|input| *input != serde_json::json!(facts.input)) {
-        stage.at.fault_at(
-            "settings.dataset",
-            format!(
-                "the images of {name} have {channels} x {height} x {width} values, the space's \
-                 networks take another size"
-            ),
-            format!("write `input: [{channels}, {height}, {width}]` in `space`"),
-        );
-    }
-    if parameters.get("classes").is_some_and(|classes| *classes != facts.classes) {
-        stage.at.fault_at(
-            "settings.dataset",
-            format!("{name} has {} classes, the space's networks another number", facts.classes),
-            format!("write `classes: {}` in `space`", facts.classes),
-        );
+    let size = format!(
+        "the images of {name} have {channels} x {height} x {width} values, the space's networks take \
+         another size"
+    );
+    let number = format!("{name} has {classes} classes, the space's networks another number");
+    let expected = [
+        ("input", json!(facts.input), format!("[{channels}, {height}, {width}]"), &size),
+        ("resolutions", json!([height]), format!("[{height}]"), &size),
+        ("image_channels", json!(channels), channels.to_string(), &size),
+        ("classes", json!(classes), classes.to_string(), &number),
+    ];
+    for (key, value, written, reason) in expected {
+        if parameters.get(key).is_some_and(|found| *found != value) {
+            let help = format!("write `{key}: {written}` in `space`");
+            stage.at.fault_at("settings.dataset", reason.clone(), help);
+        }
     }
 }
 

@@ -68,6 +68,19 @@ impl From<Op> for v1::node::Op {
             Op::Add => Message::Add(v1::Unit {}),
             Op::Concat => Message::Concat(v1::Unit {}),
             Op::Zero => Message::Zero(v1::Unit {}),
+            Op::Crop { top, bottom, left, right } => {
+                Message::Crop(v1::Crop { top, bottom, left, right })
+            }
+            Op::Sigmoid => Message::Sigmoid(v1::Unit {}),
+            Op::HardSigmoid => Message::HardSigmoid(v1::Unit {}),
+            Op::Silu => Message::Silu(v1::Unit {}),
+            Op::HardSwish => Message::HardSwish(v1::Unit {}),
+            Op::Multiply => Message::Multiply(v1::Unit {}),
+            Op::ChannelMean => Message::ChannelMean(v1::Unit {}),
+            Op::ChannelMax => Message::ChannelMax(v1::Unit {}),
+            Op::Attention { heads } => Message::Attention(v1::Attention { heads }),
+            Op::FilterBank => Message::FilterBank(v1::Unit {}),
+            Op::Upsample { factor } => Message::Upsample(v1::Upsample { factor }),
         }
     }
 }
@@ -93,6 +106,19 @@ impl TryFrom<v1::node::Op> for Op {
             Message::Add(_) => Op::Add,
             Message::Concat(_) => Op::Concat,
             Message::Zero(_) => Op::Zero,
+            Message::Crop(v1::Crop { top, bottom, left, right }) => {
+                Op::Crop { top, bottom, left, right }
+            }
+            Message::Sigmoid(_) => Op::Sigmoid,
+            Message::HardSigmoid(_) => Op::HardSigmoid,
+            Message::Silu(_) => Op::Silu,
+            Message::HardSwish(_) => Op::HardSwish,
+            Message::Multiply(_) => Op::Multiply,
+            Message::ChannelMean(_) => Op::ChannelMean,
+            Message::ChannelMax(_) => Op::ChannelMax,
+            Message::Attention(v1::Attention { heads }) => Op::Attention { heads },
+            Message::FilterBank(_) => Op::FilterBank,
+            Message::Upsample(v1::Upsample { factor }) => Op::Upsample { factor },
         })
     }
 }
@@ -185,6 +211,22 @@ pub(crate) mod tests {
             Just(Op::Add),
             Just(Op::Concat),
             Just(Op::Zero),
+            (0u32..3, 0u32..3, 0u32..3, 0u32..3).prop_map(|(top, bottom, left, right)| Op::Crop {
+                top,
+                bottom,
+                left,
+                right
+            }),
+            Just(Op::Sigmoid),
+            Just(Op::HardSigmoid),
+            Just(Op::Silu),
+            Just(Op::HardSwish),
+            Just(Op::Multiply),
+            Just(Op::ChannelMean),
+            Just(Op::ChannelMax),
+            (1u32..3).prop_map(|heads| Op::Attention { heads }),
+            Just(Op::FilterBank),
+            (1u32..3).prop_map(|factor| Op::Upsample { factor }),
         ]
     }
 
@@ -194,12 +236,13 @@ pub(crate) mod tests {
             Just(Shape::Map { channels: 4, height: 8, width: 9 }),
             Just(Shape::Vector { features: 6 }),
         ];
-        let nodes = proptest::collection::vec((op(), any::<u32>(), any::<u32>(), 1usize..3), 0..25);
+        let nodes = proptest::collection::vec((op(), any::<u32>(), any::<u32>(), 1usize..4), 0..25);
         (input, nodes, any::<u32>()).prop_map(|(input, nodes, output)| {
             let mut builder = GraphBuilder::new(input);
             let mut count = 1;
             for (op, first, second, inputs) in nodes {
-                let inputs = &[NodeId(first % count), NodeId(second % count)][..inputs];
+                let [first, second] = [first, second].map(|input| NodeId(input % count));
+                let inputs = &[first, second, first][..inputs];
                 count += u32::from(builder.add(op, inputs).is_ok());
             }
             builder.finish(NodeId(output % count)).unwrap()
@@ -253,6 +296,20 @@ pub(crate) mod tests {
             graph.nodes[3].op = Some(v1::node::Op::AvgPool(window));
         };
         assert_eq!(bad(no_stride), "nodes[3].avg_pool");
+        let no_heads = |graph: &mut v1::Graph| {
+            graph.nodes[3].inputs = vec![2, 2, 2];
+            graph.nodes[3].op = Some(v1::node::Op::Attention(v1::Attention { heads: 0 }));
+        };
+        assert_eq!(bad(no_heads), "nodes[3].attention");
+        let nothing_left = |graph: &mut v1::Graph| {
+            let crop = v1::Crop { top: 8, ..v1::Crop::default() };
+            graph.nodes[3].op = Some(v1::node::Op::Crop(crop));
+        };
+        assert_eq!(bad(nothing_left), "nodes[3].crop");
+        let no_factor = |graph: &mut v1::Graph| {
+            graph.nodes[3].op = Some(v1::node::Op::Upsample(v1::Upsample { factor: 0 }));
+        };
+        assert_eq!(bad(no_factor), "nodes[3].upsample");
     }
 
     #[test]

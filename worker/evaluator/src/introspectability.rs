@@ -51,7 +51,7 @@ pub enum Undefined {
 /// Whether the outputs of `op` are among those that are compared.
 #[must_use]
 pub fn is_observed(op: Op) -> bool {
-    matches!(op, Op::Conv2d { .. } | Op::Relu)
+    matches!(op, Op::Conv2d { .. }) || op.is_activation()
 }
 
 /// A pair of classes and the cosine distance of their class vectors, 0 to 2.

@@ -60,6 +60,27 @@ fn biases_groups_and_normalisation_count_as_parameters() {
 }
 
 #[test]
+fn attention_and_fixed_filters_are_multiplied_but_hold_no_parameters() {
+    let filtered = chain(map(3, 4, 5), &[Op::FilterBank]);
+    assert_eq!((filtered.params(), filtered.macs()), (0, 4 * 3 * 20 * 9));
+    assert_eq!(filtered.memory_traffic_bytes(), 4 * (60 + 36 + 240));
+    let mut builder = GraphBuilder::new(map(6, 4, 5));
+    let input = builder.input();
+    let values = builder.add(convolution(8, 1, false), &[input]).unwrap();
+    let output = builder.add(Op::Attention { heads: 2 }, &[input, input, values]).unwrap();
+    let graph = builder.finish(output).unwrap();
+    // Each of 20 places against each: 6 channels of a query, 8 of a value.
+    assert_eq!(graph.macs(), 20 * 8 * 6 * 9 + 20 * 20 * (6 + 8));
+    assert_eq!(graph.params(), 8 * 6 * 9);
+    // The input, the values, the output, and a weight for each pair in two heads.
+    assert_eq!(graph.peak_activation_bytes(), 4 * (20 * (6 + 8 + 8) + 2 * 20 * 20));
+    for op in [Op::Silu, Op::Multiply, Op::ChannelMean, Op::Upsample { factor: 2 }] {
+        let graph = chain(map(3, 4, 5), &[op]);
+        assert_eq!((graph.params(), graph.macs()), (0, 0), "{}", op.name());
+    }
+}
+
+#[test]
 fn unread_nodes_cost_but_add_no_depth() {
     let build = |dead: bool| {
         let mut builder = GraphBuilder::new(map(3, 4, 4));

@@ -66,11 +66,17 @@ fn text_round_trips_and_bad_text_is_refused() {
 }
 
 #[test]
-fn numbering_and_order_of_sums_do_not_matter() {
-    let one = graph(&[(CONVOLUTION, &[0]), (Op::Relu, &[0]), (Op::Add, &[1, 2, 0])]);
-    let other = graph(&[(Op::Relu, &[0]), (CONVOLUTION, &[0]), (Op::Add, &[0, 1, 2])]);
-    assert_ne!(one, other);
-    assert_eq!(one.canonical_hash(), other.canonical_hash());
+fn numbering_and_order_of_sums_and_products_do_not_matter() {
+    for merge in [Op::Add, Op::Multiply] {
+        let one = graph(&[(CONVOLUTION, &[0]), (Op::Relu, &[0]), (merge, &[1, 2, 0])]);
+        let other = graph(&[(Op::Relu, &[0]), (CONVOLUTION, &[0]), (merge, &[0, 1, 2])]);
+        assert_ne!(one, other);
+        assert_eq!(one.canonical_hash(), other.canonical_hash());
+    }
+    // Factors of different shapes, too.
+    let gate: &[(Op, &[u32])] = &[(Op::ChannelMax, &[0]), (Op::Multiply, &[0, 1])];
+    let turned: &[(Op, &[u32])] = &[(Op::ChannelMax, &[0]), (Op::Multiply, &[1, 0])];
+    assert_eq!(graph(gate).canonical_hash(), graph(turned).canonical_hash());
 }
 
 #[test]
@@ -98,6 +104,27 @@ fn everything_else_matters() {
         graph(&[(Op::Relu, &[0])]),
         graph(&[(Op::BatchNorm, &[0])]),
         graph(&[(Op::Zero, &[0])]),
+        graph(&[(Op::Sigmoid, &[0])]),
+        graph(&[(Op::HardSigmoid, &[0])]),
+        graph(&[(Op::Silu, &[0])]),
+        graph(&[(Op::HardSwish, &[0])]),
+        graph(&[(Op::ChannelMean, &[0])]),
+        graph(&[(Op::ChannelMax, &[0])]),
+        graph(&[(Op::FilterBank, &[0])]),
+        graph(&[(Op::Upsample { factor: 1 }, &[0])]),
+        graph(&[(Op::Upsample { factor: 2 }, &[0])]),
+        graph(&[(Op::Crop { top: 1, bottom: 0, left: 0, right: 0 }, &[0])]),
+        graph(&[(Op::Crop { top: 0, bottom: 1, left: 0, right: 0 }, &[0])]),
+        graph(&[(Op::Crop { top: 0, bottom: 0, left: 1, right: 0 }, &[0])]),
+        graph(&[(Op::Crop { top: 0, bottom: 0, left: 0, right: 1 }, &[0])]),
+        graph(&[(Op::Multiply, &[0])]),
+        graph(&[(Op::Multiply, &[0, 0])]),
+        graph(&[(Op::Attention { heads: 1 }, &[0, 0, 0])]),
+        graph(&[(Op::Attention { heads: 3 }, &[0, 0, 0])]),
+        // Queries, keys and values are told apart.
+        graph(&[(Op::Relu, &[0]), (Op::Attention { heads: 1 }, &[1, 0, 0])]),
+        graph(&[(Op::Relu, &[0]), (Op::Attention { heads: 1 }, &[0, 1, 0])]),
+        graph(&[(Op::Relu, &[0]), (Op::Attention { heads: 1 }, &[0, 0, 1])]),
         graph(&[(Op::GlobalAvgPool, &[0])]),
         graph(&[(Op::Flatten, &[0])]),
         graph(&[(Op::Add, &[0])]),
@@ -155,6 +182,8 @@ fn any_nodes() -> impl Strategy<Value = Vec<(Op, Vec<u32>)>> {
         Op::BatchNorm,
         Op::Add,
         Op::Add,
+        Op::Multiply,
+        Op::Silu,
         Op::AvgPool(SQUARE),
         Op::Zero,
     ]);
@@ -162,7 +191,7 @@ fn any_nodes() -> impl Strategy<Value = Vec<(Op, Vec<u32>)>> {
         |mut nodes| {
             for (position, (op, inputs)) in (1u32..).zip(nodes.iter_mut()) {
                 inputs.iter_mut().for_each(|input| *input %= position);
-                inputs.truncate(if *op == Op::Add { 3 } else { 1 });
+                inputs.truncate(if op.is_commutative() { 3 } else { 1 });
             }
             nodes
         },
@@ -185,7 +214,7 @@ fn renumbered(graph: &Graph, priorities: &[u32]) -> Graph {
         let node = &nodes[next];
         let mut inputs: Vec<NodeId> =
             node.inputs.iter().map(|id| place[id.0 as usize].unwrap()).collect();
-        if node.op == Op::Add {
+        if node.op.is_commutative() {
             let turn = priorities[next] as usize % inputs.len();
             inputs.rotate_left(turn);
         }

@@ -10,11 +10,13 @@ use crate::space::schema::{Gene, GeneKind, Notation, RuleError, RulePlace, Schem
 use crate::spec::{Item, Section};
 
 /// The keys of which each gene has exactly one; it says the gene's kind.
-const KINDS: [&str; 10] =
-    ["int", "cat", "real", "bool", "subset", "switch", "repeat", "parents", "edges", "dag"];
+const KINDS: [&str; 11] = [
+    "int", "cat", "real", "bool", "subset", "switch", "repeat", "same_as", "parents", "edges",
+    "dag",
+];
 const KINDS_HELP: &str = "write one of `int: [1, 10]`, `cat: [a, b]`, `real: [0, 1]`, `bool: true`, \
-                          `subset: [a, b]`, `switch: {..}`, `repeat: {..}`, `parents: 4`, \
-                          `edges: [a, b]`, `dag: [a, b]`";
+                          `subset: [a, b]`, `switch: {..}`, `repeat: {..}`, `same_as: gene`, \
+                          `parents: 4`, `edges: [a, b]`, `dag: [a, b]`";
 
 /// The parameters as written.
 #[derive(Debug, Default, Deserialize)]
@@ -175,8 +177,14 @@ fn group(section: &Section<'_>, key: &str) -> Option<Vec<Gene>> {
             return;
         };
         let gene = Gene::new(name, kind);
-        // Each gene is tried alone, so that its fault is placed at the gene.
-        match Schema::new(vec![gene.clone()]) {
+        // Each gene is tried alone, or with those that it can be tied to, so that its fault is placed
+        // at the gene.
+        let mut tried = match &gene.kind {
+            GeneKind::Tied { .. } => genes.clone(),
+            _ => Vec::new(),
+        };
+        tried.push(gene.clone());
+        match Schema::new(tried) {
             Ok(_) => genes.push(gene),
             Err(error) => {
                 refuse(section, key, error);
@@ -253,6 +261,13 @@ struct RawRepeat {
     #[serde(rename = "repeat")]
     _repeat: Option<IgnoredAny>,
     count: Option<Range>,
+    shared: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTied {
+    same_as: Option<Box<str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -409,7 +424,12 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
             section.missing("count", "say how often, such as `count: [1, 4]`");
             let body = group(section, "repeat")?;
             let Range { least, most } = raw.count?;
-            Some(GeneKind::Repeat { at_least: least, at_most: most, body })
+            let shared = raw.shared.unwrap_or(false);
+            Some(GeneKind::Repeat { at_least: least, at_most: most, shared, body })
+        }
+        "same_as" => {
+            let raw: RawTied = section.read();
+            Some(GeneKind::Tied { to: raw.same_as? })
         }
         "parents" => {
             let raw: RawParents = section.read();

@@ -60,9 +60,14 @@ fn named(name: &str, kind: &GeneKind) -> Value {
                 |(name, body): &(Box<str>, Vec<Gene>)| json!({"name": name, "genes": genes(body)});
             json!({"switch": arms.iter().map(arm).collect::<Vec<_>>()})
         }
-        GeneKind::Repeat { at_least, at_most, body } => {
-            json!({"repeat": genes(body), "count": [at_least, at_most]})
+        GeneKind::Repeat { at_least, at_most, shared, body } => {
+            let mut repeat = json!({"repeat": genes(body), "count": [at_least, at_most]});
+            if *shared {
+                repeat["shared"] = true.into();
+            }
+            repeat
         }
+        GeneKind::Tied { to } => json!({"same_as": to}),
         GeneKind::Parents { nodes, canonical } => json!({"parents": nodes, "canonical": canonical}),
         GeneKind::Edges { nodes, labels } => json!({"edges": labels, "nodes": nodes}),
         GeneKind::Dag { least_nodes, most_nodes, max_edges, labels } => {

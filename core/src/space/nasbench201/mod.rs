@@ -6,7 +6,7 @@
 //! skeleton. `cell` knows the notation and which cells are the same, `network` the skeleton.
 
 mod cell;
-mod network;
+pub(super) mod network;
 mod parameters;
 
 use std::sync::Arc;

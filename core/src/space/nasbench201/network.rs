@@ -1,5 +1,6 @@
 //! The skeleton around the cells, as published: stem, three stages of cells with a strided
-//! residual block between each two, and a linear classifier.
+//! residual block between each two, and a linear classifier. Its parts are those of the size space of
+//! NATS-Bench as well.
 
 use super::cell::{Cell, NODES, Operation};
 use super::parameters::Parameters;
@@ -20,13 +21,8 @@ const HALVING: Window = Window { kernel: 2, stride: 2, padding: 0 };
 /// Operations whose result nobody reads stay in the graph, since the published parameters and
 /// multiply-accumulates count them.
 pub(super) fn lower(parameters: &Parameters, cell: Cell) -> Result<Graph, GraphError> {
-    let [channels, height, width] = parameters.input;
-    let mut skeleton =
-        Skeleton { graph: GraphBuilder::new(Shape::Map { channels, height, width }) };
     let mut width = parameters.channels;
-    let input = skeleton.graph.input();
-    let stem = skeleton.convolution(input, width, SQUARE)?;
-    let mut last = skeleton.add(Op::BatchNorm, stem)?;
+    let (mut skeleton, mut last) = Skeleton::new(parameters.input, width)?;
     for stage in 0..STAGES {
         if stage > 0 {
             width *= 2;
@@ -48,11 +44,25 @@ pub(super) fn of_one_cell(cell: Cell) -> Result<Graph, GraphError> {
     skeleton.graph.finish(output)
 }
 
-struct Skeleton {
+/// A network under construction.
+pub(in crate::space) struct Skeleton {
     graph: GraphBuilder,
 }
 
 impl Skeleton {
+    /// The stem on images of these channels, height and width, and the node that it ends in.
+    pub(in crate::space) fn new(
+        [depth, height, width]: [u32; 3],
+        channels: u32,
+    ) -> Result<(Self, NodeId), GraphError> {
+        let input = Shape::Map { channels: depth, height, width };
+        let mut skeleton = Self { graph: GraphBuilder::new(input) };
+        let input = skeleton.graph.input();
+        let convolved = skeleton.convolution(input, channels, SQUARE)?;
+        let stem = skeleton.add(Op::BatchNorm, convolved)?;
+        Ok((skeleton, stem))
+    }
+
     fn add(&mut self, op: Op, input: NodeId) -> Result<NodeId, GraphError> {
         self.graph.add(op, &[input])
     }
@@ -64,6 +74,34 @@ impl Skeleton {
         window: Window,
     ) -> Result<NodeId, GraphError> {
         self.add(Op::Conv2d { out_channels, window, dilation: 1, groups: 1, bias: false }, from)
+    }
+
+    /// `nor_conv_3x3` of NAS-Bench-201.
+    pub(in crate::space) fn square_unit(
+        &mut self,
+        from: NodeId,
+        out_channels: u32,
+    ) -> Result<NodeId, GraphError> {
+        self.unit(from, out_channels, SQUARE)
+    }
+
+    /// `skip_connect` of NAS-Bench-201 at stride 1: nothing, or a convolution of one pixel and batch
+    /// normalisation where the number of channels changes.
+    pub(in crate::space) fn skip(
+        &mut self,
+        from: NodeId,
+        out_channels: u32,
+    ) -> Result<NodeId, GraphError> {
+        if matches!(self.graph.shape(from), Some(Shape::Map { channels, .. }) if channels == out_channels)
+        {
+            return Ok(from);
+        }
+        let convolved = self.convolution(from, out_channels, POINT)?;
+        self.add(Op::BatchNorm, convolved)
+    }
+
+    pub(in crate::space) fn sum(&mut self, terms: &[NodeId]) -> Result<NodeId, GraphError> {
+        self.graph.add(Op::Add, terms)
     }
 
     /// ReLU, convolution, batch normalisation.
@@ -138,7 +176,11 @@ impl Skeleton {
     }
 
     /// The `ResNetBasicblock` of NATS-Bench with stride 2; its shortcut has no normalisation.
-    fn residual_block(&mut self, input: NodeId, channels: u32) -> Result<NodeId, GraphError> {
+    pub(in crate::space) fn residual_block(
+        &mut self,
+        input: NodeId,
+        channels: u32,
+    ) -> Result<NodeId, GraphError> {
         let first = self.unit(input, channels, STRIDED_SQUARE)?;
         let second = self.unit(first, channels, SQUARE)?;
         let pooled = self.add(Op::AvgPool(HALVING), input)?;
@@ -146,7 +188,11 @@ impl Skeleton {
         self.graph.add(Op::Add, &[shortcut, second])
     }
 
-    fn classifier(mut self, last: NodeId, classes: u32) -> Result<Graph, GraphError> {
+    pub(in crate::space) fn classifier(
+        mut self,
+        last: NodeId,
+        classes: u32,
+    ) -> Result<Graph, GraphError> {
         let normalised = self.add(Op::BatchNorm, last)?;
         let active = self.add(Op::Relu, normalised)?;
         let pooled = self.add(Op::GlobalAvgPool, active)?;

@@ -20,7 +20,7 @@ pub(super) fn group(genes: &[Gene], path: &str) -> Result<Node, SchemaError> {
     }
     let mut names = BTreeSet::new();
     let mut members = Vec::with_capacity(genes.len());
-    for gene in genes {
+    for (nth, gene) in genes.iter().enumerate() {
         let path = join(path, &gene.name);
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '>');
         if gene.name.is_empty() || !gene.name.chars().all(allowed) {
@@ -30,6 +30,9 @@ pub(super) fn group(genes: &[Gene], path: &str) -> Result<Node, SchemaError> {
         if !names.insert(&gene.name) {
             return Err(fault(&path, "is declared twice", "give each gene a name of its own"));
         }
+        if let GeneKind::Tied { to } = &gene.kind {
+            check_tie(&genes[..nth], to, &path)?;
+        }
         members.push(compile(&gene.kind, &path)?);
     }
     let node = Node::group(members);
@@ -38,6 +41,35 @@ pub(super) fn group(genes: &[Gene], path: &str) -> Result<Node, SchemaError> {
         return Err(fault(path, reason, format!("keep it to {MAX_SLOTS}")));
     }
     Ok(node)
+}
+
+/// Checks that `to` is among the genes before a tied one, and can be its value.
+fn check_tie(before: &[Gene], to: &str, path: &str) -> Result<(), SchemaError> {
+    let has_value = |kind: &GeneKind| {
+        !matches!(
+            kind,
+            GeneKind::Tied { .. }
+                | GeneKind::Switch { .. }
+                | GeneKind::Repeat { .. }
+                | GeneKind::Parents { .. }
+                | GeneKind::Dag { .. }
+        )
+    };
+    match before.iter().find(|gene| *gene.name == *to) {
+        Some(gene) if has_value(&gene.kind) => Ok(()),
+        Some(_) => {
+            let reason = format!("is tied to `{to}`, which is not a single value");
+            Err(fault(
+                path,
+                reason,
+                "tie it to a number, a choice, a subset or operations of edges",
+            ))
+        }
+        None => {
+            let reason = format!("is tied to `{to}`, and no gene before it is called so");
+            Err(fault(path, reason, "tie it to an earlier gene of the same group"))
+        }
+    }
 }
 
 fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
@@ -100,18 +132,20 @@ fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
             };
             Node::switch(arms.iter().map(arm).collect::<Result<_, _>>()?)
         }
-        GeneKind::Repeat { at_least, at_most, body } => {
+        GeneKind::Repeat { at_least, at_most, shared, body } => {
             let body = group(body, path)?;
             if at_least > at_most || *at_most == 0 {
                 let reason = format!("has {at_least} to {at_most} copies");
                 return Err(fault(path, reason, "write `[least, most]`, the most at least 1"));
             }
-            if (*at_most as usize).saturating_mul(body.slots()) > MAX_SLOTS {
+            let bodies = if *shared { 1 } else { *at_most as usize };
+            if bodies.saturating_mul(body.slots()) > MAX_SLOTS {
                 let reason = format!("needs {at_most} x {} numbers", body.slots());
                 return Err(fault(path, reason, format!("keep it to {MAX_SLOTS}")));
             }
-            Node::repeat(*at_least, *at_most, body)
+            Node::repeat(*at_least, *at_most, *shared, body)
         }
+        GeneKind::Tied { .. } => Node::group(Vec::new()),
         GeneKind::Parents { nodes, canonical } => parents(*nodes, *canonical, path)?,
         GeneKind::Edges { nodes, labels } => {
             check_names(labels, path, "operations")?;

@@ -31,9 +31,9 @@ impl Node {
                 features.push(Feature::Category(arms.len() as u32));
                 arms.iter().for_each(|arm| arm.features(features));
             }
-            Self::Repeat { at_most, body, .. } => {
+            Self::Repeat { bodies, body, .. } => {
                 features.push(Feature::Ordered);
-                (0..*at_most).for_each(|_| body.features(features));
+                (0..*bodies).for_each(|_| body.features(features));
             }
             Self::Dag(table) => {
                 features.push(Feature::Ordered);
@@ -73,9 +73,9 @@ impl Node {
                     at += node.slots();
                 }
             }
-            Self::Repeat { at_least, at_most, body, .. } => {
+            Self::Repeat { at_least, at_most, bodies, body, .. } => {
                 push(position(values[0], *at_least, *at_most));
-                for copy in 0..*at_most as usize {
+                for copy in 0..*bodies as usize {
                     let at = 1 + copy * body.slots();
                     let there = applies && copy < values[0] as usize;
                     body.encode(&values[at..at + body.slots()], there, features);

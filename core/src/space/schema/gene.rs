@@ -80,14 +80,22 @@ pub enum GeneKind {
         /// Each arm's name and genes.
         arms: Vec<(Box<str>, Vec<Gene>)>,
     },
-    /// A group of genes as often as the gene itself says, each copy with values of its own.
+    /// A group of genes as often as the gene itself says.
     Repeat {
         /// The least number of copies.
         at_least: u32,
         /// The largest number of copies.
         at_most: u32,
+        /// Whether the copies have their values in common, instead of values of their own.
+        shared: bool,
         /// The genes of one copy.
         body: Vec<Gene>,
+    },
+    /// Always the value of another gene: it is read like that one, and neither varied nor written.
+    Tied {
+        /// The name of an earlier gene of the same group that has a value of its own, without
+        /// genes below it.
+        to: Box<str>,
     },
     /// For each of `nodes` nodes one parent among the root (0) and the nodes before it.
     Parents {

@@ -257,7 +257,7 @@ impl Schema {
     /// Choices come from either parent with equal chance (uniform crossover, Syswerda 1989), real
     /// numbers by simulated binary crossover with distribution index 20. The genes of an arm come
     /// only from parents that chose it; repeats of different length exchange their tails at one
-    /// point; graphs of equal size exchange nodes with their incoming edges, others are taken
+    /// point, and copies with values in common mix these apart from their number; graphs of equal size exchange nodes with their incoming edges, others are taken
     /// whole.
     ///
     /// A child that breaks a constraint is crossed again, and if that does not help edited; it is

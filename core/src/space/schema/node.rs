@@ -24,7 +24,7 @@ pub(super) enum Node {
     /// The arm's position, then the slots of every arm.
     Switch { arms: Vec<Node>, slots: usize, ends: Vec<BigUint> },
     /// The number of copies, then the slots of the largest number of them.
-    Repeat { at_least: u32, at_most: u32, body: Box<Node>, ends: Vec<BigUint> },
+    Repeat { at_least: u32, at_most: u32, bodies: u32, body: Box<Node>, ends: Vec<BigUint> },
     /// The number of nodes, the adjacency, and an operation for each inner node.
     Dag(DagTable),
 }
@@ -43,18 +43,19 @@ impl Node {
         Self::Switch { arms, slots, ends }
     }
 
-    /// Between `at_least` and `at_most` copies of `body`.
-    pub(super) fn repeat(at_least: u32, at_most: u32, body: Node) -> Self {
+    /// Between `at_least` and `at_most` copies of `body`, with values of their own or in common.
+    pub(super) fn repeat(at_least: u32, at_most: u32, shared: bool, body: Node) -> Self {
         let each = body.count();
-        let ends = running_sums((at_least..=at_most).map(|copies| each.pow(copies)));
-        Self::Repeat { at_least, at_most, body: Box::new(body), ends }
+        let bodies = if shared { 1 } else { at_most };
+        let ends = running_sums((at_least..=at_most).map(|copies| each.pow(copies.min(bodies))));
+        Self::Repeat { at_least, at_most, bodies, body: Box::new(body), ends }
     }
 
     pub(super) fn slots(&self) -> usize {
         match self {
             Self::Choice { .. } | Self::Logarithmic(_) | Self::Real | Self::Mask { .. } => 1,
             Self::Group { slots, .. } | Self::Switch { slots, .. } => *slots,
-            Self::Repeat { at_most, body, .. } => 1 + *at_most as usize * body.slots(),
+            Self::Repeat { bodies, body, .. } => 1 + *bodies as usize * body.slots(),
             Self::Dag(table) => table.slots(),
         }
     }
@@ -115,10 +116,10 @@ impl Node {
                 }
                 Ok(())
             }
-            Self::Repeat { at_least, at_most, body, .. } => {
+            Self::Repeat { at_least, at_most, bodies, body, .. } => {
                 bounded(values[0], *at_least, *at_most).map_err(|reason| (0, reason))?;
                 let size = body.slots();
-                for copy in 0..*at_most as usize {
+                for copy in 0..*bodies as usize {
                     let at = 1 + copy * size;
                     let slots = &values[at..at + size];
                     let checked =
@@ -152,9 +153,10 @@ impl Node {
                 let inner = arms[arm].rank(&values[at..at + arms[arm].slots()]);
                 start(ends, arm) + inner
             }
-            Self::Repeat { at_least, body, ends, .. } => {
+            Self::Repeat { at_least, bodies, body, ends, .. } => {
                 let (each, size) = (body.count(), body.slots());
-                let copies = values[1..].chunks_exact(size.max(1)).take(values[0] as usize);
+                let held = values[0].min(*bodies) as usize;
+                let copies = values[1..].chunks_exact(size.max(1)).take(held);
                 let inner = copies.fold(BigUint::ZERO, |rank, copy| rank * &each + body.rank(copy));
                 start(ends, (values[0] - at_least) as usize) + inner
             }
@@ -186,12 +188,12 @@ impl Node {
                 let slots = &mut values[at..at + arms[arm].slots()];
                 arms[arm].unrank(rank - start(ends, arm), slots);
             }
-            Self::Repeat { at_least, body, ends, .. } => {
+            Self::Repeat { at_least, bodies, body, ends, .. } => {
                 let above = ends.partition_point(|end| *end <= rank);
                 rank -= start(ends, above);
                 values[0] = at_least + above as u32;
                 let (each, size) = (body.count(), body.slots());
-                for copy in (0..values[0] as usize).rev() {
+                for copy in (0..values[0].min(*bodies) as usize).rev() {
                     let at = 1 + copy * size;
                     body.unrank(&rank % &each, &mut values[at..at + size]);
                     rank /= &each;
@@ -225,10 +227,10 @@ impl Node {
                 let at = 1 + arms[..arm].iter().map(Node::slots).sum::<usize>();
                 arms[arm].sample(rng, &mut values[at..at + arms[arm].slots()]);
             }
-            Self::Repeat { at_least, body, ends, .. } => {
+            Self::Repeat { at_least, bodies, body, ends, .. } => {
                 values[0] = at_least + draw(ends, rng) as u32;
                 let size = body.slots();
-                for copy in 0..values[0] as usize {
+                for copy in 0..values[0].min(*bodies) as usize {
                     let at = 1 + copy * size;
                     body.sample(rng, &mut values[at..at + size]);
                 }

@@ -36,7 +36,16 @@ fn switch() -> GeneKind {
 
 fn repeat(at_least: u32, at_most: u32) -> GeneKind {
     let body = vec![Gene::new("width", ordered("8 16 32")), Gene::new("dilation", switch())];
-    GeneKind::Repeat { at_least, at_most, body }
+    GeneKind::Repeat { shared: false, at_least, at_most, body }
+}
+
+fn shared(at_least: u32, at_most: u32) -> GeneKind {
+    let body = vec![Gene::new("width", ordered("8 16 32")), Gene::new("dilation", switch())];
+    GeneKind::Repeat { shared: true, at_least, at_most, body }
+}
+
+fn tied(to: &str) -> GeneKind {
+    GeneKind::Tied { to: to.into() }
 }
 
 fn dag(least_nodes: u32, most_nodes: u32, max_edges: u32, labels: &str) -> GeneKind {
@@ -53,6 +62,9 @@ fn small() -> Vec<Schema> {
         ]),
         schema(vec![("r", repeat(0, 2)), ("act", categorical("relu silu"))]),
         schema(vec![("r", repeat(1, 3))]),
+        schema(vec![("r", shared(0, 3)), ("act", categorical("relu silu"))]),
+        schema(vec![("a", GeneKind::Boolean), ("r", shared(2, 5))]),
+        schema(vec![("a", ordered("3 5 7")), ("b", tied("a")), ("c", GeneKind::Boolean)]),
         schema(vec![
             ("s", GeneKind::Subset { of: names("a b c d e"), at_least: 1, at_most: 3 }),
             ("pair", GeneKind::Subset { of: names("p q r s"), at_least: 2, at_most: 2 }),
@@ -132,7 +144,7 @@ fn published_counts() {
     assert_eq!(darts, (BigUint::from(180u32) * BigUint::from(7u32).pow(8)).pow(2));
     // OFA-MobileNetV3: five stages of 2 to 4 blocks with 9 choices each, 7371 to the fifth.
     let body = vec![Gene::new("k", ordered("3 5 7")), Gene::new("e", ordered("3 4 6"))];
-    let stage = GeneKind::Repeat { at_least: 2, at_most: 4, body };
+    let stage = GeneKind::Repeat { shared: false, at_least: 2, at_most: 4, body };
     let stages = (0..5).map(|at| Gene::new(at.to_string(), stage.clone())).collect();
     assert_eq!(Schema::new(stages).unwrap().cardinality(), BigUint::from(7371u32).pow(5));
 }
@@ -373,6 +385,7 @@ fn senseless_genes_are_refused_with_place_and_way_out() {
     assert!(fault("a", dag(2, 9, 9, "c")).reason.contains("nodes"));
     assert!(fault("a", dag(5, 5, 3, "c")).reason.contains("edges"));
     let nested = GeneKind::Repeat {
+        shared: false,
         at_least: 0,
         at_most: 2,
         body: vec![Gene::new("x", categorical("p p"))],
@@ -380,6 +393,7 @@ fn senseless_genes_are_refused_with_place_and_way_out() {
     assert_eq!(fault("outer", nested).path, "outer.x");
     assert!(Schema::new(vec![]).is_err());
     let huge = GeneKind::Repeat {
+        shared: false,
         at_least: 0,
         at_most: u32::MAX,
         body: vec![Gene::new("x", GeneKind::Boolean)],
@@ -403,4 +417,72 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&distance));
         prop_assert_eq!(distance, schema.distance(&second, &first));
     }
+}
+
+#[test]
+fn copies_with_values_in_common_have_one_body() {
+    let of = |at_least, at_most| {
+        schema(vec![("r", shared(at_least, at_most)), ("b", GeneKind::Boolean)])
+    };
+    // Three widths and seven dilations, for each number of copies but none.
+    assert_eq!(of(2, 4).cardinality(), (2u32 * 3 * 3 * 7).into());
+    assert_eq!(of(0, 3).cardinality(), (2u32 * (1 + 3 * 3 * 7)).into());
+    assert_eq!(of(0, 1).cardinality(), (2u32 * (1 + 3 * 7)).into());
+    let schema = of(0, 3);
+    assert_eq!(schema.slots(), 1 + 4 + 1);
+    for text in [
+        "r=0,b=true",
+        "r=3,r.width=16,r.dilation=exp,r.dilation.exp.base=2,r.dilation.exp.even=true,b=false",
+    ] {
+        let genotype = schema.parse(text).unwrap();
+        assert_eq!(schema.format(&genotype), text);
+    }
+    for text in [
+        "r=0,r.width=8,r.dilation=fixed,b=true",
+        "r=2,r.0.width=8,r.0.dilation=fixed,b=true",
+        "r=2,b=true",
+    ] {
+        assert!(schema.parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn expressions_read_the_one_body_of_all_copies() {
+    let genes = |constraint: &str| {
+        schema(vec![("r", shared(0, 3)), ("b", GeneKind::Boolean)])
+            .with_rules(&[("wide".into(), "r.width * r".into())], &[constraint.into()])
+    };
+    // A width of 32 remains for no copies, where the constraint does not apply.
+    let narrow = genes("r.width < 32").unwrap();
+    assert_eq!(narrow.cardinality(), (2u32 * (1 + 3 * 2 * 7)).into());
+    assert_eq!(genes("r.2.width < 32").unwrap().cardinality(), (2u32 * (1 + 2 * 21 + 14)).into());
+    let genotype = narrow.parse("r=3,r.width=16,r.dilation=fixed,b=true").unwrap();
+    assert_eq!(narrow.derived_values(&genotype), [("wide", "48".to_owned())]);
+    assert!(genes("sum(r.width) < 32").is_err());
+}
+
+#[test]
+fn tied_genes_are_read_but_neither_vary_nor_are_written() {
+    let body = vec![
+        Gene::new("k", ordered("3 5 7")),
+        Gene::new("same", tied("k")),
+        Gene::new("w", integer(1, 2)),
+    ];
+    let repeat = GeneKind::Repeat { at_least: 1, at_most: 2, shared: false, body };
+    let genes = vec![("c", categorical("x y")), ("d", tied("c")), ("r", repeat)];
+    let derived: Vec<(Box<str>, Box<str>)> = vec![("all".into(), "sum(r.same)".into())];
+    let constraint = "d == \"x\" or r.0.same < 7".into();
+    let schema = schema(genes.clone()).with_rules(&derived, &[constraint]).unwrap();
+    let free = self::schema(genes);
+    assert_eq!((free.slots(), free.cardinality()), (1 + 1 + 2 * 2, (2u32 * (6 + 36)).into()));
+    assert_eq!(schema.cardinality(), (42u32 + 4 + 4 * 6).into());
+    let text = "c=x,r=2,r.0.k=7,r.0.w=1,r.1.k=3,r.1.w=2";
+    let genotype = schema.parse(text).unwrap();
+    assert_eq!(schema.format(&genotype), text);
+    assert_eq!(schema.derived_values(&genotype), [("all", "10".to_owned())]);
+    assert!(schema.parse(&format!("{text},d=x")).is_err());
+    assert!(schema.parse("c=y,r=1,r.0.k=7,r.0.w=1").is_err());
+    let sizes = self::schema(vec![("a", integer(8, 9)), ("b", tied("a")), ("c", integer(1, 2))]);
+    let sizes = sizes.with_notation(Notation::List(':')).unwrap();
+    assert_eq!(sizes.format(&sizes.parse("9:1").unwrap()), "9:1");
 }

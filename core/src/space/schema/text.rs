@@ -38,7 +38,7 @@ pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaErro
             (Notation::Digits, GeneKind::Categorical { choices, .. }) => choices.len() <= 10,
             (Notation::Digits, GeneKind::Edges { labels, .. }) => labels.len() <= 10,
             (Notation::Digits, GeneKind::Parents { nodes, .. }) => *nodes <= 10,
-            (_, GeneKind::Boolean) => true,
+            (_, GeneKind::Boolean | GeneKind::Tied { .. }) => true,
             (
                 Notation::List(_),
                 GeneKind::Integer { .. }
@@ -105,6 +105,9 @@ fn write_group(
 }
 
 fn write_gene(kind: &GeneKind, node: &Node, path: &str, values: &[u32], parts: &mut Vec<String>) {
+    if matches!(kind, GeneKind::Tied { .. }) {
+        return;
+    }
     parts.push(format!("{path}={}", value_text(kind, values)));
     match (kind, node) {
         (GeneKind::Switch { arms }, Node::Switch { arms: nodes, .. }) => {
@@ -113,6 +116,11 @@ fn write_gene(kind: &GeneKind, node: &Node, path: &str, values: &[u32], parts: &
             if let Node::Group { members, .. } = &nodes[chosen] {
                 let (name, genes) = &arms[chosen];
                 write_group(genes, members, &join(path, name), &values[at..], parts);
+            }
+        }
+        (GeneKind::Repeat { shared: true, body: genes, .. }, Node::Repeat { body, .. }) => {
+            if let (Node::Group { members, .. }, 1..) = (body.as_ref(), values[0]) {
+                write_group(genes, members, path, &values[1..], parts);
             }
         }
         (GeneKind::Repeat { body: genes, .. }, Node::Repeat { body, .. }) => {
@@ -145,6 +153,7 @@ fn value_text(kind: &GeneKind, values: &[u32]) -> String {
         }
         GeneKind::Switch { arms } => arms[values[0] as usize].0.to_string(),
         GeneKind::Repeat { .. } => values[0].to_string(),
+        GeneKind::Tied { .. } => String::new(),
         GeneKind::Parents { nodes, canonical } => {
             let parents: Vec<String> = if *canonical {
                 let vector = &canonical_parents(*nodes)[values[0] as usize];
@@ -185,6 +194,7 @@ fn write_short(kind: &GeneKind, notation: Notation, values: &[u32], parts: &mut 
         GeneKind::Parents { .. } => {
             parts.extend(value_text(kind, values).split(BAR).map(str::to_owned));
         }
+        GeneKind::Tied { .. } => {}
         _ => parts.push(value_text(kind, values)),
     }
 }
@@ -251,6 +261,9 @@ fn read_gene(
     written: &mut Written<'_>,
     values: &mut [u32],
 ) -> Result<(), String> {
+    if matches!(kind, GeneKind::Tied { .. }) {
+        return Ok(());
+    }
     let text = written.remove(path).ok_or_else(|| format!("the gene `{path}` is missing"))?;
     read_value(kind, text, values).map_err(|reason| format!("`{path}`: {reason}"))?;
     match (kind, node) {
@@ -262,11 +275,15 @@ fn read_gene(
                 read_group(genes, members, &join(path, name), written, &mut values[at..])?;
             }
         }
-        (GeneKind::Repeat { body: genes, at_most, .. }, Node::Repeat { body, .. }) => {
+        (GeneKind::Repeat { body: genes, at_most, shared, .. }, Node::Repeat { body, .. }) => {
             if values[0] > *at_most {
                 return Err(format!("`{path}`: {} copies, at most {at_most}", values[0]));
             }
-            if let Node::Group { members, slots } = body.as_ref() {
+            if let (Node::Group { members, .. }, true) = (body.as_ref(), *shared) {
+                if values[0] > 0 {
+                    read_group(genes, members, path, written, &mut values[1..])?;
+                }
+            } else if let Node::Group { members, slots } = body.as_ref() {
                 for copy in 0..values[0] as usize {
                     let path = join(path, &copy.to_string());
                     let slots = &mut values[1 + copy * slots..];
@@ -322,6 +339,7 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
             let names: Vec<Box<str>> = arms.iter().map(|(name, _)| name.clone()).collect();
             values[0] = position(&names, text)?;
         }
+        GeneKind::Tied { .. } => {}
         GeneKind::Repeat { .. } => {
             values[0] = text.parse().map_err(|_| format!("`{text}` is no number of copies"))?;
         }
@@ -421,6 +439,7 @@ fn read_items(
                 read_value(&edge, item, std::slice::from_mut(slot))?;
             }
         }
+        GeneKind::Tied { .. } => {}
         _ => read_value(kind, &items[0], values)?,
     }
     Ok(wanted)

@@ -58,7 +58,7 @@ impl Node {
             .filter(move |(at, _)| chosen.is_none_or(|chosen| chosen == *at))
             .map(|(_, part)| part);
         let copies = match self {
-            Self::Repeat { body, .. } => Some((body, values[0] as usize)),
+            Self::Repeat { bodies, body, .. } => Some((body, values[0].min(*bodies) as usize)),
             _ => None,
         };
         let copies = copies.into_iter().flat_map(|(body, copies)| {
@@ -94,8 +94,14 @@ impl Node {
                 let at = 1 + arms[..arm].iter().map(Node::slots).sum::<usize>();
                 arms[arm].sample(rng, &mut values[at..at + arms[arm].slots()]);
             }
-            Self::Repeat { at_least, at_most, body, .. } if at_least < at_most && site == 0 => {
-                self.resize(*at_least, *at_most, body, rng, values);
+            Self::Repeat { at_least, at_most, bodies, body, .. }
+                if at_least < at_most && site == 0 =>
+            {
+                if bodies < at_most {
+                    resize_shared(*at_least, *at_most, body, rng, values);
+                } else {
+                    resize(*at_least, *at_most, body, rng, values);
+                }
             }
             Self::Group { .. } | Self::Switch { .. } | Self::Repeat { .. } => {
                 site -= self.own_sites();
@@ -117,38 +123,6 @@ impl Node {
             Self::Switch { arms, .. } => usize::from(arms.len() > 1),
             Self::Repeat { at_least, at_most, .. } => usize::from(at_least < at_most),
             _ => 0,
-        }
-    }
-
-    /// Inserts a copy (a fresh one or a duplicate) anywhere, or deletes one.
-    fn resize(
-        &self,
-        at_least: u32,
-        at_most: u32,
-        body: &Node,
-        rng: &mut Stream,
-        values: &mut [u32],
-    ) {
-        let (copies, size) = (values[0], body.slots());
-        let grows = copies < at_most && (copies == at_least || rng.random::<bool>());
-        let slots = &mut values[1..];
-        if grows {
-            let at = rng.random_range(0..=copies as usize) * size;
-            slots.copy_within(at..copies as usize * size, at + size);
-            let fresh = copies == 0 || rng.random::<bool>();
-            if fresh {
-                slots[at..at + size].fill(0);
-                body.sample(rng, &mut slots[at..at + size]);
-            } else if at == copies as usize * size {
-                // Behind the last copy there is nothing to move, so the duplicate is made here.
-                slots.copy_within(at - size..at, at);
-            }
-            values[0] = copies + 1;
-        } else {
-            let at = rng.random_range(0..copies as usize) * size;
-            slots.copy_within(at + size..copies as usize * size, at);
-            slots[(copies as usize - 1) * size..copies as usize * size].fill(0);
-            values[0] = copies - 1;
         }
     }
 
@@ -212,6 +186,17 @@ impl Node {
                     node.cross(&other[at..end], rng, &mut values[at..end]);
                 }
             }
+            Self::Repeat { at_most, bodies, body, .. } if bodies < at_most => {
+                let size = body.slots();
+                if values[0] > 0 && other[0] > 0 {
+                    body.cross(&other[1..1 + size], rng, &mut values[1..1 + size]);
+                    if rng.random::<bool>() {
+                        values[0] = other[0];
+                    }
+                } else if rng.random::<bool>() {
+                    values.copy_from_slice(other);
+                }
+            }
             Self::Repeat { body, .. } => {
                 if values[0] == other[0] {
                     let parts: Vec<(&Node, usize)> = self.parts(values).collect();
@@ -232,6 +217,47 @@ impl Node {
                 }
             }
         }
+    }
+}
+
+/// Inserts a copy (a fresh one or a duplicate) anywhere, or deletes one.
+fn resize(at_least: u32, at_most: u32, body: &Node, rng: &mut Stream, values: &mut [u32]) {
+    let (copies, size) = (values[0], body.slots());
+    let grows = copies < at_most && (copies == at_least || rng.random::<bool>());
+    let slots = &mut values[1..];
+    if grows {
+        let at = rng.random_range(0..=copies as usize) * size;
+        slots.copy_within(at..copies as usize * size, at + size);
+        let fresh = copies == 0 || rng.random::<bool>();
+        if fresh {
+            slots[at..at + size].fill(0);
+            body.sample(rng, &mut slots[at..at + size]);
+        } else if at == copies as usize * size {
+            // Behind the last copy there is nothing to move, so the duplicate is made here.
+            slots.copy_within(at - size..at, at);
+        }
+        values[0] = copies + 1;
+    } else {
+        let at = rng.random_range(0..copies as usize) * size;
+        slots.copy_within(at + size..copies as usize * size, at);
+        slots[(copies as usize - 1) * size..copies as usize * size].fill(0);
+        values[0] = copies - 1;
+    }
+}
+
+/// One copy more or fewer of those that have one body in common, which is drawn with the first of them.
+fn resize_shared(at_least: u32, at_most: u32, body: &Node, rng: &mut Stream, values: &mut [u32]) {
+    let copies = values[0];
+    if copies < at_most && (copies == at_least || rng.random::<bool>()) {
+        if copies == 0 {
+            body.sample(rng, &mut values[1..=body.slots()]);
+        }
+        values[0] = copies + 1;
+    } else {
+        if copies == 1 {
+            values.fill(0);
+        }
+        values[0] = copies - 1;
     }
 }
 

@@ -196,6 +196,8 @@ fn the_examples_of_the_repository_are_valid() {
     let demo = CampaignSpec::parse(&example::file("fashion-mnist.yaml"));
     let demo = demo.unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(demo.stages[0].dataset.as_deref(), Some("fashion-mnist"));
+    let axes = CampaignSpec::parse(&example::file("seven-axes.yaml"));
+    assert_eq!(axes.unwrap_or_else(|faults| panic!("{faults}")).objectives.len(), 3);
 }
 
 /// The blocks of lines that start with `#|`, each a mapping with one key.
@@ -218,7 +220,7 @@ fn alternatives(text: &str) -> Vec<String> {
 fn the_alternatives_in_the_reference_are_valid() {
     let reference = example::reference();
     let alternatives = alternatives(&reference);
-    assert_eq!(alternatives.len(), 15);
+    assert_eq!(alternatives.len(), 19);
     for alternative in alternatives {
         let mut campaign: serde_yaml::Mapping = serde_yaml::from_str(&reference).unwrap();
         campaign.extend(serde_yaml::from_str::<serde_yaml::Mapping>(&alternative).unwrap());

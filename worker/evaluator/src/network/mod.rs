@@ -6,6 +6,7 @@
 //! count the same layers. It must not know datasets, losses or what an observer is for.
 
 mod init;
+mod operate;
 mod plan;
 
 #[cfg(test)]
@@ -56,8 +57,20 @@ pub type Observer<'a> = dyn FnMut(NodeId, Op, &Tensor) -> Result<(), EvaluationE
 /// What a node keeps between calls.
 enum Parameters {
     None,
-    Weighted { weight: Tensor, bias: Option<Tensor> },
-    Normalization { scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor },
+    Weighted {
+        weight: Tensor,
+        bias: Option<Tensor>,
+    },
+    Normalization {
+        scale: Tensor,
+        shift: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+    },
+    /// A weight that is not trained.
+    Fixed {
+        weight: Tensor,
+    },
 }
 
 /// How initial weights are drawn.
@@ -139,7 +152,7 @@ impl Network {
         let weight = |parameters: &Parameters| match parameters {
             Parameters::Weighted { weight, .. } => Some(weight.shallow_clone()),
             Parameters::Normalization { scale, .. } => Some(scale.shallow_clone()),
-            Parameters::None => None,
+            Parameters::None | Parameters::Fixed { .. } => None,
         };
         self.parameters.iter().filter_map(weight).collect()
     }
@@ -148,7 +161,7 @@ impl Network {
     #[must_use]
     pub fn trainable(&self) -> Vec<Tensor> {
         let tensors = |parameters: &Parameters| match parameters {
-            Parameters::None => vec![],
+            Parameters::None | Parameters::Fixed { .. } => vec![],
             Parameters::Weighted { weight, bias } => {
                 std::iter::once(weight).chain(bias).map(Tensor::shallow_clone).collect()
             }
@@ -265,6 +278,11 @@ impl Network {
                 self.weighted(step.node, &dimensions, bias, &mut draw)
             }
             Op::BatchNorm => self.normalization(step.node, i64::from(channels(input))),
+            Op::FilterBank => {
+                let filters = operate::filters(i64::from(channels(input)), self.kind)?;
+                let weight = self.register(step.node, "filters", filters, false)?;
+                Ok(Parameters::Fixed { weight })
+            }
             _ => Ok(Parameters::None),
         }
     }
@@ -361,7 +379,12 @@ fn compute(
                 VARIANCE_EPSILON,
                 true,
             )?,
+        (Op::FilterBank, Parameters::Fixed { weight }) => operate::filtered(value(0)?, weight)?,
         (Op::Relu, _) => value(0)?.f_relu()?,
+        (Op::Sigmoid, _) => value(0)?.f_sigmoid()?,
+        (Op::HardSigmoid, _) => value(0)?.f_hardsigmoid()?,
+        (Op::Silu, _) => value(0)?.f_silu()?,
+        (Op::HardSwish, _) => value(0)?.f_hardswish()?,
         (Op::AvgPool(window), _) => {
             let Window { kernel, stride, padding } = window;
             let [kernel, stride, padding] = [kernel, stride, padding].map(|n| [i64::from(n); 2]);
@@ -373,6 +396,10 @@ fn compute(
             value(0)?.f_max_pool2d(kernel, stride, padding, [1, 1], false)?
         }
         (Op::GlobalAvgPool, _) => value(0)?.f_mean_dim([2i64, 3].as_slice(), false, None)?,
+        (Op::ChannelMean, _) => value(0)?.f_mean_dim([1i64].as_slice(), true, None)?,
+        (Op::ChannelMax, _) => value(0)?.f_amax([1i64].as_slice(), true)?,
+        (Op::Crop { top, left, .. }, _) => operate::cropped(value(0)?, step.shape, top, left)?,
+        (Op::Upsample { .. }, _) => operate::upsampled(value(0)?, step.shape)?,
         (Op::Flatten, _) => value(0)?.f_flatten(1, -1)?,
         (Op::Add, _) => {
             let mut sum = value(0)?.shallow_clone();
@@ -380,6 +407,16 @@ fn compute(
                 sum = sum.f_add(value(position)?)?;
             }
             sum
+        }
+        (Op::Multiply, _) => {
+            let mut product = operate::factor(value(0)?, step.shape)?;
+            for position in 1..step.inputs.len() {
+                product = product.f_mul(&operate::factor(value(position)?, step.shape)?)?;
+            }
+            product
+        }
+        (Op::Attention { heads }, _) => {
+            operate::attended(value(0)?, value(1)?, value(2)?, i64::from(heads))?
         }
         (Op::Concat, _) => {
             let parts: Result<Vec<&Tensor>, _> = (0..step.inputs.len()).map(value).collect();

@@ -57,8 +57,8 @@ impl Plan {
     }
 }
 
-/// The inputs that matter to each node: none where its value is zeros whatever they are, and of a
-/// sum those that are not zeros by construction.
+/// The inputs that matter to each node: none where its value is zeros whatever they are (a product with
+/// zeros is), and of a sum those that are not zeros by construction.
 fn effective_inputs(graph: &Graph) -> Vec<Vec<usize>> {
     let mut zero = vec![false; graph.nodes().len()];
     let mut inputs = Vec::with_capacity(zero.len());
@@ -67,6 +67,7 @@ fn effective_inputs(graph: &Graph) -> Vec<Vec<usize>> {
         let effective: Vec<usize> = match node.op {
             Op::Zero => Vec::new(),
             Op::Add => sources.filter(|&source| !zero[source]).collect(),
+            Op::Multiply if node.inputs.iter().any(|id| zero[id.0 as usize]) => Vec::new(),
             _ => sources.collect(),
         };
         zero[position] = effective.is_empty() && node.op != Op::Input;

@@ -61,7 +61,9 @@ fn zoo() -> Graph {
     let b = add(Op::AvgPool(Window { kernel: 3, stride: 1, padding: 1 }), &[a]);
     let c = add(Op::MaxPool(Window { kernel: 3, stride: 1, padding: 1 }), &[a]);
     let zero = add(Op::Zero, &[a]);
-    let sum = add(Op::Add, &[b, zero, c]);
+    let e = add(Op::Attention { heads: 3 }, &[a, b, c]);
+    let d = add(Op::Multiply, &[c, e]);
+    let sum = add(Op::Add, &[b, zero, d]);
     let stack = add(Op::Concat, &[sum, a, zero]);
     let flat = add(Op::Flatten, &[stack]);
     let hidden = add(Op::Linear { out_features: 5, bias: true }, &[flat]);
@@ -195,16 +197,32 @@ fn a_seed_names_the_weights() {
     assert_ne!(weights(7), weights(8));
 }
 
+/// Small sizes of each space of networks, on images of 1 x 28 x 28.
+const SMALL: [(&str, &str); 6] = [
+    ("nasbench201", "{channels: 4, cells: 1, input: [1, 28, 28]}"),
+    ("nats_size", "{input: [1, 28, 28]}"),
+    ("nasbench_macro", "{input: [1, 28, 28]}"),
+    ("darts", "{layers: 3, channels: 4, input: [1, 28, 28]}"),
+    ("ofa_mobilenet_v3", "{resolutions: [28], image_channels: 1, classes: 10}"),
+    ("cnn7", "{channels: [8, 16]}"),
+];
+
 #[test]
-fn cells_of_nasbench201_run() {
-    let sizes = "{channels: 4, cells: 1, input: [1, 28, 28], classes: 10}";
-    let space = (SPACES[0].build)(&Section::from_text(sizes).unwrap()).unwrap();
-    for seed in 0..5 {
-        let genotype = space.schema().sample(&mut Randomness::Order.stream(seed));
-        let network = build(&space.lower(&genotype).unwrap()).unwrap();
-        let images = Tensor::randn([2, 1, 28, 28], (Kind::Float, Device::Cpu));
-        for mode in [Mode::Train, Mode::Evaluate] {
-            assert_eq!(network.forward(&images, mode).unwrap().size(), [2, 10]);
+fn networks_of_every_space_run_and_learn() {
+    let images = Tensor::randn([2, 1, 28, 28], (Kind::Float, Device::Cpu));
+    for (name, sizes) in SMALL {
+        let entry = SPACES.iter().find(|entry| entry.name == name).unwrap();
+        let space = (entry.build)(&Section::from_text(sizes).unwrap()).unwrap();
+        for seed in 0..2 {
+            let genotype = space.schema().sample(&mut Randomness::Order.stream(seed));
+            let network = build(&space.lower(&genotype).unwrap()).unwrap();
+            let logits = network.forward(&images, Mode::Train).unwrap();
+            assert_eq!(logits.size(), [2, 10], "{name}");
+            mean_cross_entropy(&logits, &Tensor::from_slice(&[1i64, 7])).unwrap().backward();
+            for weight in network.store().trainable_variables() {
+                assert!(weight.grad().defined(), "{name}: {}", space.format(&genotype));
+            }
+            assert_eq!(network.forward(&images, Mode::Evaluate).unwrap().size(), [2, 10]);
         }
     }
 }

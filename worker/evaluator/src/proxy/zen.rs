@@ -6,7 +6,9 @@
 //! log(mean running variance)`, the variances after both passes. Reads no data. Networks that pool
 //! or flatten a map alone.
 
-use cambrian_core::graph::{Graph, NodeId, Op, Shape};
+use std::collections::BTreeMap;
+
+use cambrian_core::graph::{Graph, NodeId, Op};
 use tch::{Kind, Tensor};
 
 use super::Probe;
@@ -44,17 +46,20 @@ pub(super) fn sensitivity(
     Ok(score)
 }
 
-/// The map that the first pooling or flattening on the way to the output reads.
+/// The map that the last pooling or flattening reads: earlier ones are gates of channels.
 fn features(graph: &Graph, network: &Network, images: &Tensor) -> Result<Tensor, EvaluationError> {
-    let mut maps: Option<(NodeId, Tensor)> = None;
+    let pools = |op: Op| matches!(op, Op::GlobalAvgPool | Op::Flatten);
+    let pooled = graph.nodes().iter().filter(|node| pools(node.op));
+    let mut maps: BTreeMap<NodeId, Option<Tensor>> =
+        pooled.map(|node| (node.inputs[0], None)).collect();
     let mut features = None;
     let _ = network.forward_observed(images, Mode::Train, &mut |node, op, output| {
-        if features.is_none() && matches!(op, Op::GlobalAvgPool | Op::Flatten) {
-            let read = graph.node(node).inputs[0];
-            features = maps.take().filter(|(map, _)| *map == read).map(|(_, map)| map);
+        if pools(op) {
+            let read = maps.get(&graph.node(node).inputs[0]).and_then(Option::as_ref);
+            features = read.map(Tensor::shallow_clone);
         }
-        if features.is_none() && matches!(graph.node(node).shape, Shape::Map { .. }) {
-            maps = Some((node, output.shallow_clone()));
+        if let Some(map) = maps.get_mut(&node) {
+            *map = Some(output.shallow_clone());
         }
         Ok(())
     })?;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kind, Layer, Network, Operation};
+use super::{Kind, Layer, Merging, Network, Operation};
 use crate::graph::{Graph, GraphBuilder, GraphError, NodeId, Op, Shape, Window};
 use crate::space::schema::{Environment, Expression, GraphGene, Locals, Wiring};
 use crate::space::{Genotype, Schema};
@@ -155,12 +155,21 @@ impl<'a> Building<'a> {
                 let holds = self.environment.truth(when, locals, shape).map_err(here)?;
                 self.sequence(if holds { then } else { otherwise }, input, locals)
             }
-            Kind::Merge { stacked, branches } => {
-                let mut values = Vec::with_capacity(branches.len());
-                for branch in branches {
-                    values.push(self.sequence(branch, input, locals)?);
-                }
-                self.merge(*stacked, &values).map_err(|error| here(error.to_string()))
+            Kind::Merge { how, branches } => {
+                let values = self.branches(branches, input, locals)?;
+                self.merge(*how, &values).map_err(|error| here(error.to_string()))
+            }
+            Kind::Attention { heads, branches } => {
+                let heads = heads
+                    .as_ref()
+                    .map_or(Ok(1), |heads| self.environment.count(heads, locals, shape));
+                let heads = heads.map_err(|reason| here(format!("heads: {reason}")))?;
+                let values = self.branches(branches, input, locals)?;
+                let nodes: Result<Vec<NodeId>, _> =
+                    values.into_iter().map(|value| self.node(value)).collect();
+                let op = Op::Attention { heads };
+                let added = nodes.and_then(|nodes| self.graph.add(op, &nodes));
+                added.map(Value::Node).map_err(|error| here(error.to_string()))
             }
             Kind::Cell { graph, operations, stacked } => {
                 self.cell(layer.place, graph, operations, *stacked, input, locals)
@@ -171,6 +180,15 @@ impl<'a> Building<'a> {
                 self.sequence(body, input, &mut inside.map_err(here)?)
             }
         }
+    }
+
+    fn branches(
+        &mut self,
+        branches: &'a [Vec<Layer>],
+        input: Value,
+        locals: &mut Locals<'a>,
+    ) -> Built<Vec<Value>> {
+        branches.iter().map(|branch| self.sequence(branch, input, locals)).collect()
     }
 
     fn cell(
@@ -192,14 +210,16 @@ impl<'a> Building<'a> {
                     for (source, label) in labels.into_iter().enumerate() {
                         values.push(self.sequence(&operations[label], nodes[source], locals)?);
                     }
-                    nodes.push(self.merge(false, &values).map_err(|e| here(e.to_string()))?);
+                    nodes.push(self.merge(Merging::Sum, &values).map_err(|e| here(e.to_string()))?);
                 }
             }
             Wiring::Nodes(incoming) => {
                 for (sources, label) in incoming {
                     let values: Vec<Value> = sources.iter().map(|source| nodes[*source]).collect();
                     // Only what the output reads may be stacked: an inner node is a sum.
-                    let merged = self.merge(stacked && label.is_none(), &values);
+                    let stacks = stacked && label.is_none();
+                    let how = if stacks { Merging::Stack } else { Merging::Sum };
+                    let merged = self.merge(how, &values);
                     let merged = merged.map_err(|error| here(error.to_string()))?;
                     nodes.push(match label {
                         Some(label) => self.sequence(&operations[label], merged, locals)?,
@@ -211,12 +231,12 @@ impl<'a> Building<'a> {
         Ok(nodes.pop().unwrap_or(input))
     }
 
-    /// The sum of values, or the values stacked along channels.
-    fn merge(&mut self, stacked: bool, values: &[Value]) -> Result<Value, GraphError> {
+    /// Values as one.
+    fn merge(&mut self, how: Merging, values: &[Value]) -> Result<Value, GraphError> {
         let mut nodes = Vec::with_capacity(values.len());
         for value in values {
             match value {
-                Value::Zeros(_) if !stacked => {}
+                Value::Zeros(_) if how == Merging::Sum => {}
                 value => nodes.push(self.node(*value)?),
             }
         }
@@ -224,7 +244,11 @@ impl<'a> Building<'a> {
             ([], [first, ..]) => Ok(*first),
             ([one], _) => Ok(Value::Node(*one)),
             (nodes, _) => {
-                let op = if stacked { Op::Concat } else { Op::Add };
+                let op = match how {
+                    Merging::Sum => Op::Add,
+                    Merging::Product => Op::Multiply,
+                    Merging::Stack => Op::Concat,
+                };
                 self.graph.add(op, nodes).map(Value::Node)
             }
         }
@@ -303,6 +327,18 @@ impl Operation {
             },
             Self::BatchNorm => Op::BatchNorm,
             Self::Relu => Op::Relu,
+            Self::Sigmoid => Op::Sigmoid,
+            Self::HardSigmoid => Op::HardSigmoid,
+            Self::Silu => Op::Silu,
+            Self::HardSwish => Op::HardSwish,
+            Self::ChannelMean => Op::ChannelMean,
+            Self::ChannelMaximum => Op::ChannelMax,
+            Self::Crop => {
+                let cut = |nth| Ok::<u32, String>(count(nth)?.unwrap_or(0));
+                Op::Crop { top: cut(0)?, bottom: cut(1)?, left: cut(2)?, right: cut(3)? }
+            }
+            Self::Upsample => Op::Upsample { factor: count(0)?.unwrap_or(2) },
+            Self::FilterBank => Op::FilterBank,
             Self::GlobalPool => Op::GlobalAvgPool,
             Self::Flatten => Op::Flatten,
             Self::Zero => Op::Zero,

@@ -54,12 +54,23 @@ enum Kind {
     Choose { by: Expression, arms: Vec<(Box<str>, Vec<Layer>)> },
     /// The first layers if the condition holds, else the others.
     If { when: Expression, then: Vec<Layer>, otherwise: Vec<Layer> },
-    /// Several branches from one value, summed or stacked along channels.
-    Merge { stacked: bool, branches: Vec<Vec<Layer>> },
+    /// Several branches from one value, put together.
+    Merge { how: Merging, branches: Vec<Vec<Layer>> },
+    /// Attention of queries, keys and values, the branches from one value.
+    Attention { heads: Option<Expression>, branches: [Vec<Layer>; 3] },
     /// A graph of layers; `operations` in the order of the gene's labels.
     Cell { graph: GraphGene, operations: Vec<Vec<Layer>>, stacked: bool },
     /// The layers of a block, which know its arguments.
     Block { arguments: Vec<Expression>, body: Vec<Layer> },
+}
+
+/// How the results of branches become one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Merging {
+    Sum,
+    Product,
+    /// Stacked along channels.
+    Stack,
 }
 
 /// An operation of a layer.
@@ -68,29 +79,48 @@ enum Operation {
     Convolution,
     BatchNorm,
     Relu,
+    Sigmoid,
+    HardSigmoid,
+    Silu,
+    HardSwish,
     AveragePool,
     MaximumPool,
     GlobalPool,
+    ChannelMean,
+    ChannelMaximum,
+    Crop,
+    Upsample,
+    FilterBank,
     Flatten,
     Linear,
     Zero,
 }
 
 /// Every operation by its name.
-const OPERATIONS: [(&str, Operation); 9] = [
+const OPERATIONS: [(&str, Operation); 18] = [
     ("conv", Operation::Convolution),
     ("batch_norm", Operation::BatchNorm),
     ("relu", Operation::Relu),
+    ("sigmoid", Operation::Sigmoid),
+    ("hard_sigmoid", Operation::HardSigmoid),
+    ("silu", Operation::Silu),
+    ("hard_swish", Operation::HardSwish),
     ("avg_pool", Operation::AveragePool),
     ("max_pool", Operation::MaximumPool),
     ("global_pool", Operation::GlobalPool),
+    ("channel_mean", Operation::ChannelMean),
+    ("channel_max", Operation::ChannelMaximum),
+    ("crop", Operation::Crop),
+    ("upsample", Operation::Upsample),
+    ("filter_bank", Operation::FilterBank),
     ("flatten", Operation::Flatten),
     ("linear", Operation::Linear),
     ("zero", Operation::Zero),
 ];
 
 /// The layers that hold layers.
-const STRUCTURES: [&str; 7] = ["for", "choose", "if", "residual", "sum", "concat", "cell"];
+const STRUCTURES: [&str; 9] =
+    ["for", "choose", "if", "residual", "sum", "product", "concat", "attention", "cell"];
 
 impl Operation {
     /// The arguments that it takes, each with the type of its value.
@@ -109,6 +139,13 @@ impl Operation {
                 &[("kernel", Type::Number), ("stride", Type::Number), ("padding", Type::Number)]
             }
             Self::Linear => &[("features", Type::Number), ("bias", Type::Boolean)],
+            Self::Crop => &[
+                ("top", Type::Number),
+                ("bottom", Type::Number),
+                ("left", Type::Number),
+                ("right", Type::Number),
+            ],
+            Self::Upsample => &[("factor", Type::Number)],
             _ => &[],
         }
     }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Kind, Layer, Network, OPERATIONS, Operation, STRUCTURES};
+use super::{Kind, Layer, Merging, Network, OPERATIONS, Operation, STRUCTURES};
 use crate::graph::MAX_DIMENSION;
 use crate::rng::{Purpose, stream};
 use crate::space::Schema;
@@ -18,7 +18,8 @@ const MAX_DEPTH: usize = 64;
 /// How many architectures are built to try a declaration.
 const TRIED: u64 = 64;
 const LAYER_HELP: &str = "write an operation such as `relu` or `{conv: {channels: 16}}`, or one of \
-                          for, choose, if, residual, sum, concat, cell, or a block";
+                          for, choose, if, residual, sum, product, concat, attention, cell, or a \
+                          block";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +67,15 @@ pub(in crate::space::declared) fn read(
     if !section.is_clean() {
         return None;
     }
+    for block in reader.blocks.iter().filter(|block| !block.used) {
+        block.at.fault(
+            format!("the block `{}` is used by no layer", block.name),
+            "use it in `layers`, or leave it out",
+        );
+    }
+    if !section.is_clean() {
+        return None;
+    }
     let places = reader.places;
     let network = Network { input, classes, layers, places, written };
     try_out(&network, schema, item, &reader.items)?;
@@ -102,6 +112,8 @@ struct Block<'d> {
     name: String,
     takes: Vec<Box<str>>,
     layers: Item<'d>,
+    at: Item<'d>,
+    used: bool,
 }
 
 fn blocks<'d>(network: &Item<'d>) -> Option<Vec<Block<'d>>> {
@@ -140,7 +152,7 @@ fn blocks<'d>(network: &Item<'d>) -> Option<Vec<Block<'d>>> {
             block.fault("the block has no layers", "write `layers: [..]` in it");
             return None;
         };
-        blocks.push(Block { name, takes, layers });
+        blocks.push(Block { name, takes, layers, at: block.clone(), used: false });
     }
     Some(blocks)
 }
@@ -219,9 +231,10 @@ impl<'d, 'a> Reader<'d, 'a> {
             "choose" => self.choice(value, locals),
             "if" => self.condition(value, locals),
             "cell" => self.cell(value, locals),
+            "attention" => self.attention(value, locals),
             "residual" => {
                 let branches = vec![Vec::new(), self.layers(value, locals)];
-                Some(Kind::Merge { stacked: false, branches })
+                Some(Kind::Merge { how: Merging::Sum, branches })
             }
             _ => {
                 let branches: Vec<Vec<Layer>> =
@@ -230,7 +243,12 @@ impl<'d, 'a> Reader<'d, 'a> {
                     value.fault("there are no branches", "write `[[..], [..]]`: lists of layers");
                     return None;
                 }
-                Some(Kind::Merge { stacked: name == "concat", branches })
+                let how = match name {
+                    "sum" => Merging::Sum,
+                    "product" => Merging::Product,
+                    _ => Merging::Stack,
+                };
+                Some(Kind::Merge { how, branches })
             }
         }
     }
@@ -267,7 +285,8 @@ impl<'d, 'a> Reader<'d, 'a> {
         value: Option<&Item<'d>>,
         locals: &[Local<'a>],
     ) -> Option<Kind> {
-        let Block { name, takes, layers } = self.blocks[nth].clone();
+        self.blocks[nth].used = true;
+        let Block { name, takes, layers, .. } = self.blocks[nth].clone();
         if self.open.contains(&nth) {
             layer.fault(
                 format!("the block `{name}` is inside itself"),
@@ -428,6 +447,19 @@ impl<'d, 'a> Reader<'d, 'a> {
         let arms = self.arms(operations, Some(&labels), locals)?;
         let operations = arms.into_iter().map(|(_, layers)| layers).collect();
         Some(Kind::Cell { graph: gene, operations, stacked })
+    }
+
+    fn attention(&mut self, item: &Item<'d>, locals: &[Local<'a>]) -> Option<Kind> {
+        const HELP: &str = "write `{query: [..], key: [..], value: [..]}`, lists of layers, with \
+                            `heads: 4` for several heads";
+        let parts = self.parts(item, &["query", "key", "value", "heads"], 3, HELP)?;
+        let [Some(query), Some(key), Some(value), heads] = parts.as_slice() else { return None };
+        let heads = match heads {
+            Some(heads) => Some(self.typed(heads, Type::Number, locals)?),
+            None => None,
+        };
+        let branches = [query, key, value].map(|layers| self.layers(layers, locals));
+        Some(Kind::Attention { heads, branches })
     }
 
     fn typed(&self, item: &Item<'d>, wanted: Type, locals: &[Local<'a>]) -> Option<Expression> {

@@ -111,6 +111,21 @@ fn loops_run_over_copies_within_copies() {
 }
 
 #[test]
+fn blocks_share_genes_and_derived_values_tie_them() {
+    let space = example("**Values in common**");
+    contract::check(space.as_ref());
+    assert_eq!(space.schema().cardinality(), BigUint::from(4u32 * 3 * 4));
+    let unit = |from: u64, to: u64, kernel: u64| from * to * kernel * kernel + 2 * to;
+    for (depth, kernel, width) in [(1, 3, 16), (4, 7, 48)] {
+        let text = format!("blocks={depth},blocks.kernel={kernel},width={width}");
+        let graph = space.lower(&space.parse(&text).unwrap()).unwrap();
+        let block = unit(width, 2 * width, kernel) + unit(2 * width, width, 1);
+        let ends = unit(3, width, 3) + unit(width, width, 1) + width * 10 + 10;
+        assert_eq!(graph.params(), depth * block + ends, "{text}");
+    }
+}
+
+#[test]
 fn graphs_of_nodes_sum_what_they_read_and_stack_what_they_give() {
     let text = |output: &str| {
         format!(
@@ -159,6 +174,61 @@ fn zeros_become_nodes_only_where_something_reads_them() {
     let graph = space.lower(&space.parse("a=true").unwrap()).unwrap();
     let zeros = graph.nodes().iter().filter(|node| node.op == Op::Zero).count();
     assert_eq!(zeros, 1);
+}
+
+/// Layers in flow style between a convolution and a classifier, on 8 x 8 maps of `width` channels, 8 or
+/// 16; the network of 16.
+fn between(layers: &str) -> Graph {
+    let text = format!(
+        "genes: {{width: {{int: [8, 16], step: 8}}}}\nnetwork:\n  input: [3, 8, 8]\n  layers: [{{conv: \
+         {{channels: width}}}}, {layers}, global_pool, linear]\n"
+    );
+    let section = Section::from_text(&text).unwrap();
+    let space = (ENTRY.build)(&section);
+    section.finish().unwrap_or_else(|faults| panic!("{layers}: {faults}"));
+    let space = space.unwrap();
+    space.lower(&space.parse("width=16").unwrap()).unwrap()
+}
+
+#[test]
+fn every_operation_is_a_layer() {
+    let around = between("relu");
+    let operations = [
+        ("sigmoid", Op::Sigmoid),
+        ("hard_sigmoid", Op::HardSigmoid),
+        ("silu", Op::Silu),
+        ("hard_swish", Op::HardSwish),
+        ("channel_mean", Op::ChannelMean),
+        ("channel_max", Op::ChannelMax),
+        ("filter_bank", Op::FilterBank),
+        ("upsample", Op::Upsample { factor: 2 }),
+        ("{upsample: {factor: width // 4}}", Op::Upsample { factor: 4 }),
+        ("{crop: {top: 1, right: 3}}", Op::Crop { top: 1, bottom: 0, left: 0, right: 3 }),
+        ("{crop: {bottom: 1, left: 3}}", Op::Crop { top: 0, bottom: 1, left: 3, right: 0 }),
+    ];
+    for (layer, op) in operations {
+        let graph = between(layer);
+        assert_eq!(graph.nodes()[2].op, op, "{layer}");
+        assert_eq!(graph.nodes().len(), around.nodes().len());
+    }
+}
+
+#[test]
+fn products_and_attention_put_branches_together() {
+    let plain = between("relu");
+    let excited = between(
+        "{product: [[], [global_pool, {linear: {features: width // 4}}, relu, {linear: {features: \
+         width}}, sigmoid]]}, relu",
+    );
+    assert_eq!(excited.params() - plain.params(), 2 * 16 * 4 + 4 + 16);
+    let gated = between("{product: [[], [channel_max, sigmoid]]}, relu");
+    assert_eq!((gated.params(), gated.macs()), (plain.params(), plain.macs()));
+    let attended = between(
+        "{residual: [{attention: {query: [{conv: {channels: 4, kernel: 1}}], key: [{conv: {channels: \
+         4, kernel: 1}}], value: [], heads: 4}}]}, relu",
+    );
+    assert_eq!(attended.params() - plain.params(), 2 * 4 * 16);
+    assert_eq!(attended.macs() - plain.macs(), 64 * (2 * 4 * 16) + 64 * 64 * (4 + 16));
 }
 
 /// Cases of `faults.txt`: layers in one line, and all faults of the declaration.

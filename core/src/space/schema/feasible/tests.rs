@@ -27,7 +27,7 @@ fn layers() -> Schema {
     free(vec![
         ("width", integer(1, 8)),
         ("depth", integer(1, 5)),
-        ("layers", GeneKind::Repeat { at_least: 0, at_most: 2, body }),
+        ("layers", GeneKind::Repeat { shared: false, at_least: 0, at_most: 2, body }),
     ])
 }
 

@@ -315,7 +315,7 @@ impl Scope<'_> {
             (LocalKind::Value(kind), []) => Ok((Syntax::Local(nth), *kind)),
             (LocalKind::Value(_), _) => wrong(first),
             (LocalKind::Copy(_), []) => Ok((Syntax::Local(nth), Type::Number)),
-            (LocalKind::Copy(Copies { genes, body }), _) => {
+            (LocalKind::Copy(Copies { genes, body, .. }), _) => {
                 let mut reach = Reach { steps: Vec::new(), at: 0, leaf: Leaf::Boolean };
                 match enter(genes, body, path, 1, &mut reach) {
                     Err((_, known)) => wrong(&known.join(", ")),
@@ -401,6 +401,11 @@ fn enter(
     let known = || genes.iter().map(|gene| gene.name.clone()).collect();
     let Node::Group { members, .. } = group else { return Err((nth, Vec::new())) };
     let name = path.get(nth).ok_or_else(|| (path.len(), known()))?;
+    let tied = genes.iter().find(|gene| gene.name == *name).and_then(|gene| match &gene.kind {
+        GeneKind::Tied { to } => Some(to),
+        _ => None,
+    });
+    let name = tied.unwrap_or(name);
     let mut parts = genes.iter().zip(members);
     for (gene, node) in parts.by_ref() {
         if gene.name == *name {
@@ -430,10 +435,16 @@ fn inside(
             reach.at += 1 + nodes[..arm].iter().map(Node::slots).sum::<usize>();
             enter(&arms[arm].1, &nodes[arm], path, nth + 1, reach)
         }
-        (GeneKind::Repeat { body, at_most, .. }, Node::Repeat { body: node, .. }) => {
+        (GeneKind::Repeat { body, at_most, shared, .. }, Node::Repeat { body: node, .. }) => {
             let Some(name) = rest.first() else { return Ok(Leaf::Copies) };
-            let (at, size) = (std::mem::take(&mut reach.at), node.slots());
+            let (at, size) =
+                (std::mem::take(&mut reach.at), if *shared { 0 } else { node.slots() });
             let Ok(copy) = name.parse::<usize>() else {
+                if *shared {
+                    // What all copies have in common is no list.
+                    reach.steps.push(Step::Copy { at, size, nth: 0 });
+                    return enter(body, node, path, nth, reach);
+                }
                 reach.steps.push(Step::Copies { at, size });
                 return enter(body, node, path, nth, reach);
             };

@@ -35,12 +35,14 @@ pub(crate) enum LocalKind<'a> {
 pub(crate) struct Copies<'a> {
     pub(super) genes: &'a [Gene],
     pub(super) body: &'a Node,
+    /// Whether the slots of one are those of all.
+    pub(super) shared: bool,
 }
 
 impl Copies<'_> {
-    /// The number of slots of one copy.
+    /// The number of slots from one copy to the next.
     pub(crate) fn slots(self) -> usize {
-        self.body.slots()
+        if self.shared { 0 } else { self.body.slots() }
     }
 }
 
@@ -136,7 +138,7 @@ impl Schema {
         let Syntax::Name(path) = syntax::parse(text).ok()?.syntax else { return None };
         let first = path.first()?;
         match locals.iter().rfind(|local| local.name == *first).map(|local| &local.kind) {
-            Some(LocalKind::Copy(Copies { genes, body })) => copies_in(genes, body, &path[1..]),
+            Some(LocalKind::Copy(Copies { genes, body, .. })) => copies_in(genes, body, &path[1..]),
             Some(_) => None,
             None => copies_in(&self.genes, &self.root, &path),
         }
@@ -188,13 +190,18 @@ fn copies_in<'a>(genes: &'a [Gene], group: &'a Node, path: &[Box<str>]) -> Optio
     let (name, rest) = path.split_first()?;
     let (gene, node) = genes.iter().zip(members).find(|(gene, _)| gene.name == *name)?;
     match (&gene.kind, node, rest) {
-        (GeneKind::Repeat { body, .. }, Node::Repeat { body: node, .. }, []) => {
-            Some(Copies { genes: body, body: node })
+        (GeneKind::Repeat { body, shared, .. }, Node::Repeat { body: node, .. }, []) => {
+            Some(Copies { genes: body, body: node, shared: *shared })
         }
-        (GeneKind::Repeat { body, .. }, Node::Repeat { body: node, .. }, [copy, rest @ ..]) => {
-            copy.parse::<usize>().ok()?;
-            copies_in(body, node, rest)
-        }
+        (
+            GeneKind::Repeat { body, shared, .. },
+            Node::Repeat { body: node, .. },
+            [copy, inner @ ..],
+        ) => match copy.parse::<usize>() {
+            Ok(_) => copies_in(body, node, inner),
+            Err(_) if *shared => copies_in(body, node, rest),
+            Err(_) => None,
+        },
         (GeneKind::Switch { arms }, Node::Switch { arms: nodes, .. }, [arm, rest @ ..]) => {
             let nth = arms.iter().position(|(name, _)| name == arm)?;
             copies_in(&arms[nth].1, &nodes[nth], rest)

@@ -28,7 +28,7 @@ fn genes() -> Vec<Gene> {
         Gene::new("rate", GeneKind::Real { low: 0.5, high: 2.0, log: true }),
         Gene::new("inputs", GeneKind::Subset { of: names("x y z"), at_least: 0, at_most: 3 }),
         Gene::new("dil", GeneKind::Switch { arms }),
-        Gene::new("layers", GeneKind::Repeat { at_least: 0, at_most: 3, body }),
+        Gene::new("layers", GeneKind::Repeat { shared: false, at_least: 0, at_most: 3, body }),
         Gene::new("0>1", integer(1, 3)),
         Gene::new(
             "cell",
