@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tracing::debug;
 
 /// Variables that are passed on by name: where things are, and how people want to read.
-const PASSED: [&str; 13] = [
+const PASSED: [&str; 15] = [
     "CAMBRIAN_GATE",
     "HOME",
     "LANG",
@@ -22,10 +22,12 @@ const PASSED: [&str; 13] = [
     "LD_LIBRARY_PATH",
     "LOGNAME",
     "PATH",
+    "PYTHONPATH",
     "RUST_BACKTRACE",
     "TMPDIR",
     "TZ",
     "USER",
+    "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
     "XDG_DATA_HOME",
 ];
@@ -111,7 +113,7 @@ mod tests {
         {
             assert!(!is_passed(name), "{name}");
         }
-        for name in ["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "LC_ALL"]
+        for name in ["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH"]
         {
             assert!(is_passed(name), "{name}");
         }
