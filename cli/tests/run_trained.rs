@@ -14,6 +14,7 @@ use serde_json::Value;
 
 const DEMO: &str = include_str!("../../configs/campaigns/fashion-mnist.yaml");
 const BLOCKS: &str = include_str!("../../configs/campaigns/blocks.yaml");
+const SCREENED: &str = include_str!("../../configs/campaigns/screened.yaml");
 const EVALUATIONS: usize = 4;
 
 fn datasets() -> PathBuf {
@@ -146,4 +147,31 @@ fn networks_of_a_declared_space_train_as_well() {
         assert!(field("genotype").starts_with("stem="));
         assert!(field("params").parse::<f64>().unwrap() <= 200_000.0);
     });
+}
+
+#[test]
+fn scores_and_a_short_training_decide_what_is_trained_to_the_end() {
+    let text = shortened(
+        SCREENED,
+        &[
+            ("epochs: 3", "epochs: 2\n      latency: {warmup_seconds: 0.1}"),
+            ("population: 20", "population: 4"),
+            ("least: 9", "least: 3"),
+            ("evaluations: 180", "evaluations: 18"),
+        ],
+    );
+    let Some((header, rows)) = run(&text) else { return };
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let has = |row: &csv::StringRecord, name: &str| !row[column(name)].is_empty();
+    let with = |name: &str| rows.iter().filter(|row| has(row, name)).count();
+    let (scored, early, full) =
+        (with("naswot"), with("early_accuracy_percent"), with("accuracy_percent"));
+    assert!(scored > early && early > full && full > 0, "{scored}, {early}, {full}");
+    let of_status = |name: &str| rows.iter().filter(|row| &row[column("status")] == name).count();
+    assert_eq!(of_status("scored"), full);
+    assert!(of_status("screened") >= scored - early);
+    // Every value keeps where it came from.
+    let full = rows.iter().find(|row| has(row, "accuracy_percent")).unwrap();
+    assert_eq!(&full[column("naswot_source")], "zero-cost");
+    assert_eq!(&full[column("early_accuracy_source")], "trained");
 }

@@ -397,7 +397,7 @@ impl Campaign {
         let offers = &worker.capabilities.evaluators;
         let Some(offer) = offers.iter().find(|offer| offer.name == stage.evaluator) else { return };
         for metric in &stage.measures {
-            if let Some(provenance) = offer.metrics.get(metric) {
+            if let Some(provenance) = offer.metrics.get(stage.asked(metric)) {
                 self.provenance.entry(metric.clone()).or_insert_with(|| provenance.clone());
             }
         }

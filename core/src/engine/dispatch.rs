@@ -38,7 +38,7 @@ impl Campaign {
         let offer = offers.iter().find(|offer| offer.name == stage.evaluator)?;
         stage.measures.iter().find_map(|metric| {
             let pinned = self.provenance.get(metric)?;
-            let offered = offer.metrics.get(metric)?;
+            let offered = offer.metrics.get(stage.asked(metric))?;
             (pinned != offered).then(|| {
                 format!(
                     "its {metric} comes from {} on {}, the campaign's from {} on {}",
@@ -270,7 +270,7 @@ impl Campaign {
             candidate: id,
             graph,
             genotype: self.spec.space.format(genotype).into(),
-            stage: stage.clone(),
+            stage: stage.for_evaluator(),
             seed: rng::derived_seed(self.spec.seed, Purpose::Evaluation, ordinal),
         })
     }

@@ -68,8 +68,9 @@ impl Decision<'_> {
         let campaign = &self.state.campaigns[&task.candidate.campaign];
         let stage = &campaign.stages[usize::from(task.stage)];
         let wanted = stage.measures.iter().map(|metric| {
-            let Some(found) = measurements.iter().find(|found| found.metric == *metric) else {
-                let message = format!("the evaluator {} did not deliver {metric}", stage.evaluator);
+            let asked = stage.asked(metric);
+            let Some(found) = measurements.iter().find(|found| found.metric == *asked) else {
+                let message = format!("the evaluator {} did not deliver {asked}", stage.evaluator);
                 return Err(Failure { kind: FailureKind::Crash, message: message.into() });
             };
             match campaign.provenance.get(metric) {
@@ -85,7 +86,11 @@ impl Decision<'_> {
                     )
                     .into(),
                 }),
-                _ => Ok(found.clone()),
+                _ => {
+                    let mut found = found.clone();
+                    found.metric = metric.clone();
+                    Ok(found)
+                }
             }
         });
         wanted.collect()

@@ -54,7 +54,7 @@ impl Capabilities {
         let Some(offer) = self.evaluators.iter().find(|offer| offer.name == stage.evaluator) else {
             return Some(self.missing("evaluator", &stage.evaluator));
         };
-        for metric in &stage.measures {
+        for metric in stage.measures.iter().map(|metric| stage.asked(metric)) {
             if !offer.metrics.contains_key(metric) {
                 return Some(self.missing("metric", metric.as_str()));
             }

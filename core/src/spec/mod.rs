@@ -82,14 +82,34 @@ pub struct Stage {
     pub evaluator: Arc<str>,
     /// The evaluator's settings with every default filled in: a JSON object.
     pub settings: Arc<serde_json::Value>,
-    /// The metrics that this stage must deliver, at least one.
+    /// The metrics that this stage must deliver, at least one, by the campaign's names.
     pub measures: Vec<MetricName>,
+    /// The evaluator's name of each metric of [`Self::measures`] that the campaign calls otherwise.
+    pub called: BTreeMap<MetricName, MetricName>,
     /// The data set that a worker must have, if any.
     pub dataset: Option<Arc<str>>,
     /// Labels that a worker must carry, with their values.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The longest that one attempt may take.
     pub timeout: Span,
+}
+
+impl Stage {
+    /// What the evaluator calls the campaign's `metric`.
+    #[must_use]
+    pub fn asked<'a>(&'a self, metric: &'a MetricName) -> &'a MetricName {
+        self.called.get(metric).unwrap_or(metric)
+    }
+
+    /// The stage as its evaluator sees it: metrics by the evaluator's names.
+    #[must_use]
+    pub fn for_evaluator(self: &Arc<Self>) -> Arc<Self> {
+        if self.called.is_empty() {
+            return Arc::clone(self);
+        }
+        let measures = self.measures.iter().map(|metric| self.asked(metric).clone()).collect();
+        Arc::new(Self { measures, called: BTreeMap::new(), ..self.as_ref().clone() })
+    }
 }
 
 /// When a campaign stops proposing.

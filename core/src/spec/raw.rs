@@ -82,6 +82,15 @@ pub(super) struct RawStage {
     _pass: Option<IgnoredAny>,
 }
 
+/// A metric of a stage that the campaign calls otherwise than the evaluator.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMeasure {
+    pub(super) metric: Option<String>,
+    #[serde(rename = "as")]
+    pub(super) called: Option<String>,
+}
+
 /// What it takes to go on after a stage.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

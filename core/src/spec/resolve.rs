@@ -9,7 +9,7 @@ use super::check::FORMAT_VERSION;
 use super::{
     CampaignSpec, Criterion, Pass, Stage, Stagnation, StopRules, TopShare, custom_name, duration,
 };
-use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, Objective};
+use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, MetricName, Objective};
 
 /// The campaign as YAML; see [`CampaignSpec::to_yaml`].
 pub(super) fn to_yaml(spec: &CampaignSpec) -> String {
@@ -138,6 +138,10 @@ fn stop(rules: &StopRules) -> Value {
 }
 
 fn staged(stage: &Stage, pass: &Pass) -> Value {
+    let measure = |name: &MetricName| match stage.asked(name) {
+        asked if asked == name => name.as_str().into(),
+        asked => mapping([("metric", asked.as_str().into()), ("as", name.as_str().into())]).into(),
+    };
     let labels: Mapping = stage
         .labels
         .iter()
@@ -146,7 +150,7 @@ fn staged(stage: &Stage, pass: &Pass) -> Value {
     let mut written = mapping([
         ("name", stage.name.as_ref().into()),
         ("evaluator", stage.evaluator.as_ref().into()),
-        ("measures", list(&stage.measures, |metric| metric.as_str().into())),
+        ("measures", stage.measures.iter().map(measure).collect::<Vec<Value>>().into()),
         ("timeout", duration::format(stage.timeout).into()),
         ("labels", labels.into()),
         ("settings", value(&stage.settings)),

@@ -1,5 +1,6 @@
 //! Stages and assignments: what a worker is asked to do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cambrian_core::engine::Assignment;
@@ -48,6 +49,7 @@ impl TryFrom<v1::Stage> for Stage {
             evaluator: message.evaluator.into(),
             settings: Arc::new(settings(&message.settings_json)?),
             measures: measures(&message.measures)?,
+            called: BTreeMap::new(),
             dataset,
             labels: text_map("labels", message.labels)?,
             timeout: span("timeout_micros", positive("timeout_micros", message.timeout_micros)?)?,
@@ -116,8 +118,6 @@ mod tests {
     use cambrian_core::time::Span;
     use proptest::prelude::*;
     use serde_json::json;
-    use std::collections::BTreeMap;
-
     prop_compose! {
         fn any_stage()(
             name in "[a-z]{1,8}", rate in proptest::num::f64::NORMAL, epochs: u32,
@@ -130,6 +130,7 @@ mod tests {
                 evaluator: "train".into(),
                 settings: Arc::new(json!({"rate": rate, "epochs": epochs, "nested": [null, {"a": ""}]})),
                 measures: measures.iter().map(|name| name.as_str().into()).collect(),
+                called: BTreeMap::new(),
                 dataset: dataset.map(Into::into),
                 labels: labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
                 timeout: Span(timeout),
@@ -143,6 +144,7 @@ mod tests {
             evaluator: "train".into(),
             settings: Arc::new(json!({})),
             measures: vec!["accuracy".into()],
+            called: BTreeMap::new(),
             dataset: None,
             labels: BTreeMap::new(),
             timeout: Span(1),

@@ -11,7 +11,7 @@ use crate::spec::duration::Duration;
 use crate::spec::evaluator::{
     CheckedSettings, EVALUATORS, EvaluatorEntry, Needs, custom_name, is_dataset_name,
 };
-use crate::spec::raw::RawStage;
+use crate::spec::raw::{RawMeasure, RawStage};
 use crate::spec::section::Item;
 use crate::spec::{Section, Stage, spelling};
 use crate::time::Span;
@@ -62,11 +62,11 @@ fn check_unique(item: &Item<'_>, stage: &Stage, earlier: &[Placed<'_, Stage>]) {
             );
         }
         for measured in section.items("measures") {
-            let Some(name) = measured.text() else { continue };
-            if other.value.measures.contains(&name.into()) {
+            let Some((name, _)) = names(&measured) else { continue };
+            if other.value.measures.contains(&name.as_str().into()) {
                 measured.fault(
                     format!("stage `{}` measures `{name}` already", other.value.name),
-                    "let one of the two measure it",
+                    "let one of the two measure it, or call it otherwise here: `{metric: NAME, as: OTHER}`",
                 );
             }
         }
@@ -99,13 +99,14 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
     let labels = labels(&section);
     let checked = entry.and_then(|entry| settings(&section, entry));
     let delivers = checked.as_ref().and_then(|checked| checked.delivers.as_deref());
-    let measures = measures(&section, metrics, entry, delivers);
+    let (measures, called) = measures(&section, metrics, entry, delivers);
     let checked = checked?;
     Some(Stage {
         name,
         evaluator: evaluator.into(),
         settings: Arc::new(checked.settings),
         measures,
+        called,
         dataset: checked.dataset.or(dataset),
         labels,
         timeout,
@@ -186,36 +187,80 @@ fn labels(section: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
     labels
 }
 
-/// Reads `measures`: known metrics that the evaluator delivers, each once.
+/// Reads `measures`: known metrics that the evaluator delivers, each once, with the evaluator's names
+/// of those that the campaign calls otherwise.
 fn measures(
     section: &Section<'_>,
     metrics: &Metrics,
     entry: Option<&'static EvaluatorEntry>,
     delivers: Option<&[String]>,
-) -> Vec<MetricName> {
+) -> (Vec<MetricName>, BTreeMap<MetricName, MetricName>) {
     section.missing("measures", "list the metrics that the stage delivers, such as `[accuracy]`");
     let items = section.items("measures");
     if items.is_empty() && section.item("measures").is_some_and(|item| item.is_empty_list()) {
         section.fault("measures", "the list is empty", "name at least one metric");
     }
-    let mut measures = Vec::new();
+    let (mut measures, mut called) = (Vec::new(), BTreeMap::new());
     for item in items {
-        let Some(name) = item.text() else {
+        let Some((name, asked)) = names(&item) else {
             item.fault(
                 format!("expected the name of a metric, found {}", item.description()),
-                "write the name alone, such as `accuracy`",
+                "write the name alone, such as `accuracy`, or `{metric: accuracy, as: OTHER}` with a \
+                 metric that is declared under `metrics`",
             );
             continue;
         };
-        match refusal(name, metrics, entry, delivers) {
+        let refused = refusal(&asked, metrics, entry, delivers);
+        let renaming = || (name != asked).then(|| renamed(&name, &asked, metrics)).flatten();
+        let refused = refused.or_else(renaming);
+        let name = MetricName::from(name.as_str());
+        match refused {
             Some((message, help)) => item.fault(message, help),
-            None if measures.contains(&name.into()) => {
+            None if measures.contains(&name) => {
                 item.fault(format!("`{name}` is listed already"), "remove one of the two");
             }
-            None => measures.push(name.into()),
+            None => {
+                if name.as_str() != asked {
+                    called.insert(name.clone(), asked.as_str().into());
+                }
+                measures.push(name);
+            }
         }
     }
-    measures
+    (measures, called)
+}
+
+/// The campaign's and the evaluator's name of a metric of `measures`: one text, or a mapping.
+fn names(item: &Item<'_>) -> Option<(String, String)> {
+    if let Some(name) = item.text() {
+        return Some((name.to_owned(), name.to_owned()));
+    }
+    let raw: RawMeasure = item.is_mapping().then(|| item.section())??.read();
+    let metric = raw.metric?;
+    Some((raw.called.unwrap_or_else(|| metric.clone()), metric))
+}
+
+/// Why the evaluator's metric `asked` cannot be called `name` by the campaign.
+fn renamed(name: &str, asked: &str, metrics: &Metrics) -> Option<(String, String)> {
+    if metrics.find(asked).is_some_and(|found| matches!(found.kind, MetricKind::Sealed)) {
+        return Some((
+            format!("`{asked}` is for the record only, and under another name it could be read"),
+            "measure it by its own name, in one stage".to_owned(),
+        ));
+    }
+    let declared = metrics.find(name).is_some_and(|found| found.is_declared);
+    let known = metrics.declared().iter().map(|declared| declared.name.as_str());
+    (!declared).then(|| {
+        (
+            format!("`{}` is no metric that the campaign declares", shortened(name)),
+            match metrics.declared().is_empty() {
+                true => "declare it under `metrics`".to_owned(),
+                false => {
+                    format!("{}; or declare it under `metrics`", spelling::advice(name, known))
+                }
+            },
+        )
+    })
 }
 
 /// Why a stage cannot measure `name`, and what to do.
