@@ -113,7 +113,8 @@ mod tests {
         {
             assert!(!is_passed(name), "{name}");
         }
-        for name in ["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH"]
+        for name in
+            ["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH"]
         {
             assert!(is_passed(name), "{name}");
         }
