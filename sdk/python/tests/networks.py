@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from cambrian_evaluator.graph import (
+from cambrian_evaluator.graph import Graph
+from cambrian_evaluator.operations import (
     Add,
+    Attention,
     AvgPool,
     BatchNorm,
+    ChannelMax,
+    ChannelMean,
     Concat,
     Conv2d,
+    Crop,
+    FilterBank,
     Flatten,
     GlobalAvgPool,
-    Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool,
+    Multiply,
     Operation,
     Relu,
     Shape,
+    Sigmoid,
+    Silu,
+    Upsample,
     Window,
     Zero,
 )
@@ -93,5 +104,12 @@ def zoo() -> Graph:
     stack = sketch.add(Concat(), total, a, zero)
     hidden = sketch.chain(stack, Flatten(), Linear(5, True))
     other = sketch.chain(stack, GlobalAvgPool(), Linear(5, False))
-    sketch.add(Add(), hidden, other)
+    gate = sketch.chain(a, GlobalAvgPool(), HardSigmoid())
+    mean, most = sketch.chain(a, ChannelMean(), Sigmoid()), sketch.add(ChannelMax(), a)
+    product = sketch.add(Multiply(), gate, mean, a, most)
+    values = sketch.chain(product, FilterBank())
+    mixed = sketch.add(Attention(3), a, product, values)
+    enlarged = sketch.chain(mixed, Crop(1, 2, 0, 3), Silu(), Upsample(2))
+    last = sketch.chain(enlarged, Flatten(), HardSwish(), Linear(5, True))
+    sketch.add(Add(), hidden, other, last)
     return sketch.graph()

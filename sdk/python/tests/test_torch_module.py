@@ -5,15 +5,16 @@ import unittest
 
 from cambrian_evaluator import BadNode, Evaluation, Invalid
 from cambrian_evaluator._proto import types_pb2
-from cambrian_evaluator.graph import (
+from cambrian_evaluator.graph import Graph
+from cambrian_evaluator.operations import (
     OPERATIONS,
     Add,
     AvgPool,
     BatchNorm,
     Flatten,
     GlobalAvgPool,
-    Graph,
     Linear,
+    Multiply,
     Operation,
     Relu,
     Zero,
@@ -67,6 +68,10 @@ class Golden(unittest.TestCase):
         module = GraphModule(nasbench201())
         self.assertEqual(sum(weight.numel() for weight in module.parameters()), 1_531_546)
 
+    def test_parameters_are_as_many_as_counted(self) -> None:
+        module = GraphModule(zoo())
+        self.assertEqual(sum(weight.numel() for weight in module.parameters()), zoo().params())
+
 
 class Executing(unittest.TestCase):
     def observed(self, graph: Graph, images: torch.Tensor, train: bool = False) -> dict[str, torch.Tensor]:
@@ -105,6 +110,16 @@ class Executing(unittest.TestCase):
         seen = self.observed(sketch.graph(), torch.ones(1, 1, 4, 4))
         self.assertEqual(list(seen), ["node0", "node1", "node5", "node6", "node7"])
         self.assertEqual(len(list(GraphModule(sketch.graph()).parameters())), 2)
+
+    def test_a_product_with_zeros_is_zeros_and_computes_nothing(self) -> None:
+        sketch = Sketch((2, 4, 4))
+        dead, zero = sketch.add(Relu(), 0), sketch.add(Zero(), 0)
+        product = sketch.add(Multiply(), dead, zero)
+        sketch.chain(product, GlobalAvgPool(), Linear(3, True))
+        seen = self.observed(sketch.graph(), torch.randn(2, 2, 4, 4))
+        self.assertEqual(list(seen), ["node3", "node4", "node5"])
+        self.assertTrue(torch.equal(seen["node3"], torch.zeros(2, 2, 4, 4)))
+        self.assertTrue(torch.equal(seen["node5"][0], seen["node5"][1]))
 
     def test_an_output_in_the_middle_ends_the_network(self) -> None:
         sketch = Sketch((1, 4, 4))

@@ -15,8 +15,9 @@ A function that measures a candidate becomes a program that a worker starts:
 from .evaluation import Evaluation
 from .evaluator import Evaluator, Measured, Results, Source, evaluator
 from .failure import BadNode, Failure, Invalid, NonFinite, OutOfMemory, Stopped
-from .graph import Graph, Node, Operation, Shape, Window
+from .graph import Graph, Node
 from .machine import Slot
+from .operations import Operation, Shape, Window
 from .service import PROTOCOL, serve
 
 __all__ = [

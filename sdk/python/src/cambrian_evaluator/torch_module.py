@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import graph as ops
+from . import operations as ops
 from .failure import BadNode, Invalid
-from .graph import Graph, Node, Shape
+from .graph import Graph, Node
+from .operations import Shape
 
 # PyTorch's defaults, which NAS-Bench-201 trains with: written down, so that no release changes them.
 _STATISTICS_MOMENTUM = 0.1
@@ -29,6 +30,65 @@ class GlobalAvgPool(nn.Module):
         return value.mean((2, 3))
 
 
+class ChannelMean(nn.Module):
+    """The mean over channels."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value.mean(1, keepdim=True)
+
+
+class ChannelMax(nn.Module):
+    """The maximum over channels."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value.amax(1, keepdim=True)
+
+
+class Crop(nn.Module):
+    """A map without its outer rows and columns."""
+
+    def __init__(self, op: ops.Crop) -> None:
+        super().__init__()
+        self.op = op
+
+    def forward(self, value: Tensor) -> Tensor:
+        height, width = value.shape[2:]
+        rows = slice(self.op.top, height - self.op.bottom)
+        return value[:, :, rows, self.op.left : width - self.op.right]
+
+    def extra_repr(self) -> str:
+        return str(self.op)
+
+
+class Upsample(nn.Module):
+    """Each value repeated in a square."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, value: Tensor) -> Tensor:
+        # PyTorch's interpolation rounds places in single precision, and errs by some factors, such as 41.
+        return value.repeat_interleave(self.factor, 2).repeat_interleave(self.factor, 3)
+
+    def extra_repr(self) -> str:
+        return str(self.factor)
+
+
+class FilterBank(nn.Module):
+    """The fixed filters on each of so many channels."""
+
+    filters: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        filters = torch.tensor(ops.FILTERS).view(-1, 1, 3, 3)
+        self.register_buffer("filters", filters.repeat(channels, 1, 1, 1))
+
+    def forward(self, value: Tensor) -> Tensor:
+        return nn.functional.conv2d(value, self.filters, padding=1, groups=value.shape[1])
+
+
 class Add(nn.Module):
     """The sum of its arguments."""
 
@@ -37,6 +97,40 @@ class Add(nn.Module):
         for value in values[1:]:
             total = total + value
         return total
+
+
+class Multiply(nn.Module):
+    """The product of its arguments; a vector beside maps is one of maps of one pixel."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        maps = any(value.dim() == 4 for value in values)
+        factors = [value[:, :, None, None] if maps and value.dim() == 2 else value for value in values]
+        product = factors[0]
+        for factor in factors[1:]:
+            product = product * factor
+        return product
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention among places, each head on its share of the channels."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        samples, _, height, width = values.shape
+        # [samples, heads, channels of a head, places]
+        queries, keys, values = (
+            maps.reshape(samples, self.heads, maps.shape[1] // self.heads, height * width)
+            for maps in (queries, keys, values)
+        )
+        scores = queries.transpose(2, 3) @ keys / queries.shape[2] ** 0.5
+        mixed = values @ scores.softmax(-1).transpose(2, 3)
+        return mixed.reshape(samples, -1, height, width)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}"
 
 
 class Concat(nn.Module):
@@ -92,12 +186,23 @@ LAYERS: dict[type[ops.Operation], Callable[[Any, Shape], nn.Module]] = {
     ops.Conv2d: _conv2d,
     ops.BatchNorm: _batch_norm,
     ops.Relu: lambda op, shape: nn.ReLU(),
+    ops.Sigmoid: lambda op, shape: nn.Sigmoid(),
+    ops.HardSigmoid: lambda op, shape: nn.Hardsigmoid(),
+    ops.Silu: lambda op, shape: nn.SiLU(),
+    ops.HardSwish: lambda op, shape: nn.Hardswish(),
     ops.AvgPool: _avg_pool,
     ops.MaxPool: _max_pool,
     ops.GlobalAvgPool: lambda op, shape: GlobalAvgPool(),
+    ops.ChannelMean: lambda op, shape: ChannelMean(),
+    ops.ChannelMax: lambda op, shape: ChannelMax(),
+    ops.Crop: lambda op, shape: Crop(op),
+    ops.Upsample: lambda op, shape: Upsample(op.factor),
+    ops.FilterBank: lambda op, shape: FilterBank(shape[0]),
     ops.Flatten: lambda op, shape: nn.Flatten(),
     ops.Linear: lambda op, shape: nn.Linear(shape[0], op.out_features, op.bias),
     ops.Add: lambda op, shape: Add(),
+    ops.Multiply: lambda op, shape: Multiply(),
+    ops.Attention: lambda op, shape: Attention(op.heads),
     ops.Concat: lambda op, shape: Concat(),
     ops.Zero: lambda op, shape: Zeros(shape),
 }
@@ -165,8 +270,8 @@ def _plan(graph: Graph) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
 def _effective_inputs(nodes: tuple[Node, ...]) -> list[tuple[int, ...]]:
     """The inputs that matter to each node.
 
-    None where its value is zeros whatever they are, and of a sum those that are not zeros by
-    construction.
+    None where its value is zeros whatever they are (a product with zeros is), and of a sum those that
+    are not zeros by construction.
     """
     zero: list[bool] = []
     effective: list[tuple[int, ...]] = []
@@ -176,6 +281,8 @@ def _effective_inputs(nodes: tuple[Node, ...]) -> list[tuple[int, ...]]:
             inputs = ()
         elif isinstance(node.op, ops.Add):
             inputs = tuple(source for source in inputs if not zero[source])
+        elif isinstance(node.op, ops.Multiply) and any(zero[source] for source in inputs):
+            inputs = ()
         zero.append(not inputs and not isinstance(node.op, ops.Input))
         effective.append(inputs)
     return effective

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cambrian_core::graph::{Graph, GraphBuilder, NodeId, Op, Shape, Window};
+use cambrian_core::graph::{FILTERS, Graph, GraphBuilder, NodeId, Op, Shape, Window};
 use cambrian_core::rng::{Purpose, stream};
 use cambrian_core::space::{SPACES, SearchSpace};
 use cambrian_core::spec::Section;
@@ -113,6 +113,23 @@ fn zoo() -> Graph {
     let output = add(Op::Linear { out_features: 5, bias: true }, &[flat]);
     let pooled = add(Op::GlobalAvgPool, &[stack]);
     add(Op::Linear { out_features: 7, bias: false }, &[pooled]);
+
+    let gate = add(Op::GlobalAvgPool, &[a]);
+    let gate = add(Op::HardSigmoid, &[gate]);
+    let mean = add(Op::ChannelMean, &[a]);
+    let mean = add(Op::Sigmoid, &[mean]);
+    let most = add(Op::ChannelMax, &[a]);
+    let product = add(Op::Multiply, &[gate, mean, a, most]);
+    let values = add(Op::FilterBank, &[product]);
+    let mixed = add(Op::Attention { heads: 3 }, &[a, product, values]);
+    let crop = Op::Crop { top: 1, bottom: 2, left: 0, right: 3 };
+    let mut last = mixed;
+    for op in [crop, Op::Silu, Op::Upsample { factor: 2 }, Op::Flatten, Op::HardSwish] {
+        last = add(op, &[last]);
+    }
+    // Its number of weights follows from all the shapes before it.
+    let last = add(Op::Linear { out_features: 5, bias: true }, &[last]);
+    let output = add(Op::Add, &[output, last]);
     builder.finish(output).unwrap()
 }
 
@@ -229,6 +246,22 @@ async fn exhausted_memory_and_numbers_keep_their_kind() {
 async fn an_evaluator_that_never_looks_up_is_killed_after_its_time() {
     let Some(failure) = fault("hangs", Duration::from_millis(300)).await else { return };
     assert_eq!(failure.kind(), FailureKind::Timeout);
+}
+
+#[test]
+fn the_fixed_filters_are_those_of_the_graph() {
+    let Some(path) = python_path() else { return };
+    let program = "from cambrian_evaluator.operations import FILTERS\n\
+                   for filter in FILTERS: print(*filter)";
+    let output =
+        Command::new("python3").args(["-c", program]).env("PYTHONPATH", path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<Vec<f32>> = text
+        .lines()
+        .map(|line| line.split(' ').map(|value| value.parse().unwrap()).collect())
+        .collect();
+    assert_eq!(found, FILTERS);
 }
 
 #[test]

@@ -72,8 +72,32 @@ class Unit(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Crop(_message.Message):
+    __slots__ = ("top", "bottom", "left", "right")
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    top: int
+    bottom: int
+    left: int
+    right: int
+    def __init__(self, top: _Optional[int] = ..., bottom: _Optional[int] = ..., left: _Optional[int] = ..., right: _Optional[int] = ...) -> None: ...
+
+class Attention(_message.Message):
+    __slots__ = ("heads",)
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    heads: int
+    def __init__(self, heads: _Optional[int] = ...) -> None: ...
+
+class Upsample(_message.Message):
+    __slots__ = ("factor",)
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    factor: int
+    def __init__(self, factor: _Optional[int] = ...) -> None: ...
+
 class Node(_message.Message):
-    __slots__ = ("inputs", "input", "conv2d", "batch_norm", "relu", "avg_pool", "max_pool", "global_avg_pool", "flatten", "linear", "add", "concat", "zero")
+    __slots__ = ("inputs", "input", "conv2d", "batch_norm", "relu", "avg_pool", "max_pool", "global_avg_pool", "flatten", "linear", "add", "concat", "zero", "crop", "sigmoid", "hard_sigmoid", "silu", "hard_swish", "multiply", "channel_mean", "channel_max", "attention", "filter_bank", "upsample")
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     CONV2D_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +111,17 @@ class Node(_message.Message):
     ADD_FIELD_NUMBER: _ClassVar[int]
     CONCAT_FIELD_NUMBER: _ClassVar[int]
     ZERO_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    SIGMOID_FIELD_NUMBER: _ClassVar[int]
+    HARD_SIGMOID_FIELD_NUMBER: _ClassVar[int]
+    SILU_FIELD_NUMBER: _ClassVar[int]
+    HARD_SWISH_FIELD_NUMBER: _ClassVar[int]
+    MULTIPLY_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_MEAN_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_MAX_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    FILTER_BANK_FIELD_NUMBER: _ClassVar[int]
+    UPSAMPLE_FIELD_NUMBER: _ClassVar[int]
     inputs: _containers.RepeatedScalarFieldContainer[int]
     input: Unit
     conv2d: Conv2d
@@ -100,7 +135,18 @@ class Node(_message.Message):
     add: Unit
     concat: Unit
     zero: Unit
-    def __init__(self, inputs: _Optional[_Iterable[int]] = ..., input: _Optional[_Union[Unit, _Mapping]] = ..., conv2d: _Optional[_Union[Conv2d, _Mapping]] = ..., batch_norm: _Optional[_Union[Unit, _Mapping]] = ..., relu: _Optional[_Union[Unit, _Mapping]] = ..., avg_pool: _Optional[_Union[Window, _Mapping]] = ..., max_pool: _Optional[_Union[Window, _Mapping]] = ..., global_avg_pool: _Optional[_Union[Unit, _Mapping]] = ..., flatten: _Optional[_Union[Unit, _Mapping]] = ..., linear: _Optional[_Union[Linear, _Mapping]] = ..., add: _Optional[_Union[Unit, _Mapping]] = ..., concat: _Optional[_Union[Unit, _Mapping]] = ..., zero: _Optional[_Union[Unit, _Mapping]] = ...) -> None: ...
+    crop: Crop
+    sigmoid: Unit
+    hard_sigmoid: Unit
+    silu: Unit
+    hard_swish: Unit
+    multiply: Unit
+    channel_mean: Unit
+    channel_max: Unit
+    attention: Attention
+    filter_bank: Unit
+    upsample: Upsample
+    def __init__(self, inputs: _Optional[_Iterable[int]] = ..., input: _Optional[_Union[Unit, _Mapping]] = ..., conv2d: _Optional[_Union[Conv2d, _Mapping]] = ..., batch_norm: _Optional[_Union[Unit, _Mapping]] = ..., relu: _Optional[_Union[Unit, _Mapping]] = ..., avg_pool: _Optional[_Union[Window, _Mapping]] = ..., max_pool: _Optional[_Union[Window, _Mapping]] = ..., global_avg_pool: _Optional[_Union[Unit, _Mapping]] = ..., flatten: _Optional[_Union[Unit, _Mapping]] = ..., linear: _Optional[_Union[Linear, _Mapping]] = ..., add: _Optional[_Union[Unit, _Mapping]] = ..., concat: _Optional[_Union[Unit, _Mapping]] = ..., zero: _Optional[_Union[Unit, _Mapping]] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., sigmoid: _Optional[_Union[Unit, _Mapping]] = ..., hard_sigmoid: _Optional[_Union[Unit, _Mapping]] = ..., silu: _Optional[_Union[Unit, _Mapping]] = ..., hard_swish: _Optional[_Union[Unit, _Mapping]] = ..., multiply: _Optional[_Union[Unit, _Mapping]] = ..., channel_mean: _Optional[_Union[Unit, _Mapping]] = ..., channel_max: _Optional[_Union[Unit, _Mapping]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ..., filter_bank: _Optional[_Union[Unit, _Mapping]] = ..., upsample: _Optional[_Union[Upsample, _Mapping]] = ...) -> None: ...
 
 class Graph(_message.Message):
     __slots__ = ("input", "nodes", "output")
