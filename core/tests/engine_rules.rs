@@ -382,39 +382,6 @@ fn values_of_another_provenance_never_enter() {
 }
 
 #[test]
-fn a_metric_may_have_another_name_in_the_campaign_than_at_its_evaluator() {
-    let mut cluster = Cluster::new();
-    cluster.submit(
-        1,
-        "version: 1\nname: rules\nseed: 5\n\
-         space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
-         metrics: {early: {unit: \"%\", goal: maximize}}\n\
-         objectives: [accuracy, latency]\nalgorithm: random\n\
-         stages:\n  - {name: short, evaluator: synthetic, measures: [{metric: accuracy, as: early}]}\n  \
-         - {name: long, evaluator: synthetic, measures: [accuracy, latency]}\n\
-         budget: {evaluations: 1}\n",
-    );
-    let worker = cluster.worker("a", 1);
-    let short = cluster.assignments().remove(0);
-    assert_eq!(short.stage.measures, ["accuracy".into()]);
-    let early = ReportedOutcome::Measured(vec![support::measurement("accuracy", 40.0)]);
-    cluster.report(worker, (1, 1), early);
-    cluster.ready(worker, 1, 1);
-    cluster.report(worker, (2, 1), measured(80.0, 3.0));
-    let campaign = cluster.campaign();
-    let candidate = campaign.candidate(Ordinal(1)).expect("it was proposed");
-    let known = campaign.measurements_of(candidate);
-    let value = |name: &str| {
-        known.iter().find(|found| found.metric.as_str() == name).map(Measurement::value)
-    };
-    assert_eq!((value("early"), value("accuracy")), (Some(40.0), Some(80.0)));
-    // It survives being written out with every default.
-    let written = campaign.spec().to_yaml();
-    assert!(written.contains("as: early"), "{written}");
-    assert_eq!(support::campaign(&written).to_yaml(), written);
-}
-
-#[test]
 fn a_report_without_a_promised_metric_is_a_failed_attempt() {
     let mut cluster = Cluster::with_campaign("", 1);
     let worker = cluster.worker("a", 1);

@@ -172,3 +172,36 @@ fn a_worker_that_serves_only_the_later_stage_gets_those_that_are_called_up() {
     cluster.ready(first, 1, 1);
     assert_eq!(cluster.assignments().pop().map(|next| next.candidate.ordinal.0), Some(3));
 }
+
+#[test]
+fn a_metric_may_have_another_name_in_the_campaign_than_at_its_evaluator() {
+    let mut cluster = Cluster::new();
+    cluster.submit(
+        1,
+        "version: 1\nname: rules\nseed: 5\n\
+         space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
+         metrics: {early: {unit: \"%\", goal: maximize}}\n\
+         objectives: [accuracy, latency]\nalgorithm: random\n\
+         stages:\n  - {name: short, evaluator: synthetic, measures: [{metric: accuracy, as: early}]}\n  \
+         - {name: long, evaluator: synthetic, measures: [accuracy, latency]}\n\
+         budget: {evaluations: 1}\n",
+    );
+    let worker = cluster.worker("a", 1);
+    let short = cluster.assignments().remove(0);
+    assert_eq!(short.stage.measures, ["accuracy".into()]);
+    let early = ReportedOutcome::Measured(vec![support::measurement("accuracy", 40.0)]);
+    cluster.report(worker, (1, 1), early);
+    cluster.ready(worker, 1, 1);
+    cluster.report(worker, (2, 1), measured(80.0, 3.0));
+    let campaign = cluster.campaign();
+    let candidate = campaign.candidate(Ordinal(1)).expect("it was proposed");
+    let known = campaign.measurements_of(candidate);
+    let value = |name: &str| {
+        known.iter().find(|found| found.metric.as_str() == name).map(Measurement::value)
+    };
+    assert_eq!((value("early"), value("accuracy")), (Some(40.0), Some(80.0)));
+    // It survives being written out with every default.
+    let written = campaign.spec().to_yaml();
+    assert!(written.contains("as: early"), "{written}");
+    assert_eq!(support::campaign(&written).to_yaml(), written);
+}

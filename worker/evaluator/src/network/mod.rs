@@ -399,7 +399,7 @@ fn compute(
         (Op::ChannelMean, _) => value(0)?.f_mean_dim([1i64].as_slice(), true, None)?,
         (Op::ChannelMax, _) => value(0)?.f_amax([1i64].as_slice(), true)?,
         (Op::Crop { top, left, .. }, _) => operate::cropped(value(0)?, step.shape, top, left)?,
-        (Op::Upsample { .. }, _) => operate::upsampled(value(0)?, step.shape)?,
+        (Op::Upsample { factor }, _) => operate::upsampled(value(0)?, i64::from(factor))?,
         (Op::Flatten, _) => value(0)?.f_flatten(1, -1)?,
         (Op::Add, _) => {
             let mut sum = value(0)?.shallow_clone();

@@ -27,9 +27,11 @@ pub(super) fn cropped(
     maps.f_narrow(2, top.into(), height)?.f_narrow(3, left.into(), width)
 }
 
-/// `maps` in the sides of `shape`, multiples of their own, each value repeated.
-pub(super) fn upsampled(maps: &Tensor, shape: Shape) -> Result<Tensor, TchError> {
-    maps.f_upsample_nearest2d(sides(shape), None, None)
+/// `maps` with each value repeated `factor` times along rows and columns. libtorch's nearest
+/// interpolation finds its sources in single precision and repeats the wrong ones at some factors.
+pub(super) fn upsampled(maps: &Tensor, factor: i64) -> Result<Tensor, TchError> {
+    maps.f_repeat_interleave_self_int(factor, 2, None)?
+        .f_repeat_interleave_self_int(factor, 3, None)
 }
 
 /// A factor of a product of this shape: a vector beside maps becomes maps of one pixel.

@@ -118,6 +118,19 @@ fn crops_leave_out_rows_and_columns_of_each_side() {
 }
 
 #[test]
+fn upsampling_is_exact_in_single_precision_at_every_factor() {
+    // 41 is among the factors at which interpolation in single precision is not.
+    for factor in [2, 41, 47, 82] {
+        let row = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).view([1, 1, 1, 3]);
+        let found = super::upsampled(&row, factor).unwrap();
+        assert_eq!(found.size(), [1, 1, factor, 3 * factor]);
+        let values = Vec::<f32>::try_from(found.contiguous().view([-1])).unwrap();
+        let expected = |at: usize| (at % (3 * factor as usize) / factor as usize + 1) as f32;
+        assert!((0..values.len()).all(|at| values[at] == expected(at)), "{factor}");
+    }
+}
+
+#[test]
 fn upsampling_repeats_each_value() {
     let input = maps(CHANNELS, 4);
     let row = |row: &Vec<f64>| (0..3 * WIDTH).map(|x| row[x / 3]).collect();
