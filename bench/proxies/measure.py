@@ -1,6 +1,6 @@
 """Runs ours and the reference in turns on the same cells and writes the ratios into the document.
 
-Each round starts both programs once, so that a busy minute strikes both; a time is the median over
+Each round starts both programs once, so that a busy minute strikes both; a time is the mean over
 rounds and cells.
 """
 

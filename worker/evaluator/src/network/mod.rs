@@ -145,6 +145,17 @@ impl Network {
         self.parameters.iter().filter_map(weight).collect()
     }
 
+    /// The bias of every convolution and linear layer that has one, in the order of
+    /// [`Self::weights`].
+    #[must_use]
+    pub fn biases(&self) -> Vec<Option<Tensor>> {
+        let bias = |parameters: &Parameters| match parameters {
+            Parameters::Weighted { bias, .. } => Some(bias.as_ref().map(Tensor::shallow_clone)),
+            _ => None,
+        };
+        self.parameters.iter().filter_map(bias).collect()
+    }
+
     /// As [`Self::weights`], with the scales of batch normalisation, which PyTorch calls `weight`
     /// as well.
     #[must_use]

@@ -5,6 +5,7 @@
 //! Reads no data. In double precision: values grow by the product of all layers. For a chain of `L`
 //! layers without biases it is `L R`. Applies to every network.
 
+use cambrian_core::graph::Op;
 use tch::{Kind, Tensor};
 
 use super::Probe;
@@ -22,12 +23,25 @@ pub(super) fn score(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
     }
     let size = sample_size(1, probe.graph().input_shape());
     let image = Tensor::f_ones(size, (Kind::Double, probe.device()))?;
-    let weights = network.weights();
-    let flow = network.forward(&image, Mode::Unnormalized)?.f_sum(None)?;
-    let gradients = Tensor::f_run_backward(&[flow], &weights, false, false)?;
+    let mut outputs = Vec::new();
+    let logits = network.forward_observed(&image, Mode::Unnormalized, &mut |_, op, output| {
+        if matches!(op, Op::Conv2d { .. } | Op::Linear { .. }) {
+            outputs.push(output.shallow_clone());
+        }
+        Ok(())
+    })?;
+    let flow = logits.f_sum(None)?;
+    let gradients = Tensor::f_run_backward(&[flow], &outputs, false, false)?;
+    // A layer's output is linear in its weights, so that the sum of `w dR/dw` over the weights is that
+    // of `a dR/da` over what they add to the output: gradients of weights are never computed.
     let mut total = 0.0;
-    for (weight, gradient) in weights.iter().zip(&gradients) {
-        total += weight.f_detach()?.f_mul(gradient)?.f_abs()?.f_sum(None)?.f_double_value(&[])?;
+    for ((output, gradient), bias) in outputs.iter().zip(&gradients).zip(network.biases()) {
+        let added = match bias {
+            Some(bias) if output.dim() == 4 => output.f_sub(&bias.f_view([1, -1, 1, 1])?)?,
+            Some(bias) => output.f_sub(&bias)?,
+            None => output.shallow_clone(),
+        };
+        total += added.f_detach()?.f_mul(gradient)?.f_sum(None)?.f_double_value(&[])?;
     }
     Ok(total)
 }

@@ -268,6 +268,31 @@ fn synaptic_flow_of_a_chain_is_its_length_times_the_output() {
 }
 
 #[test]
+fn synaptic_flow_is_that_of_the_gradients_of_weights_also_beside_biases() {
+    let window = Window { kernel: 3, stride: 1, padding: 1 };
+    let biased = Op::Conv2d { out_channels: 4, window, dilation: 1, groups: 1, bias: true };
+    let linear = Op::Linear { out_features: 3, bias: true };
+    let ops = [biased, Op::BatchNorm, Op::Relu, biased, Op::Relu, Op::GlobalAvgPool, linear];
+    let source = Fixture::drawn(chain(IMAGE, &ops));
+    let network = source.build(source.graph(), Initialization::Uniform, Kind::Double).unwrap();
+    {
+        let _guard = tch::no_grad_guard();
+        network.trainable().into_iter().for_each(|mut weight| drop(weight.abs_()));
+    }
+    let image = Tensor::ones([1, 1, 4, 4], (Kind::Double, Device::Cpu));
+    let flow = network.forward(&image, Mode::Unnormalized).unwrap().sum(None);
+    let weights = network.weights();
+    let gradients = Tensor::run_backward(&[flow], &weights, false, false);
+    let expected: f64 = weights
+        .iter()
+        .zip(&gradients)
+        .map(|(weight, gradient)| (weight * gradient).abs().sum(None).double_value(&[]))
+        .sum();
+    let score = source.score("synflow", 1).unwrap();
+    assert!((score - expected).abs() < 1e-9 * expected, "{score} is not {expected}");
+}
+
+#[test]
 fn naswot_ignores_the_scale_of_weights_and_refuses_equal_images() {
     let (graph, images) = (golden::graph(), golden::images(Kind::Double));
     let score = |network: &Network, images: &Tensor| {
