@@ -79,6 +79,7 @@ fn start_log(path: &Path) -> Result<(), CliError> {
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(Mutex::new(file))
+        .log_internal_errors(false)
         .try_init();
     started.map_err(|error| CliError::Internal(format!("cannot start the log: {error}")))
 }

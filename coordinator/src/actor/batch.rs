@@ -203,6 +203,7 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
         | Command::Progress { worker, session, .. }
         | Command::Report { worker, session, .. } => Some((*worker, *session)),
         Command::Start
+        | Command::Stalled
         | Command::SubmitCampaign { .. }
         | Command::PauseCampaign(_)
         | Command::ResumeCampaign(_)

@@ -148,6 +148,12 @@ impl Owner {
             let orphaned = received.await == Ok(0);
             let told = waiting.iter().any(|message| matches!(message, Message::Shutdown));
             let mut batch = Batch::default();
+            if Instant::now() >= next_tick + self.tolerated_stall() {
+                // A machine that was suspended or starved, a store that hung: what workers have
+                // sent meanwhile is not in the mailbox yet, and must not come too late.
+                tracing::warn!("the coordinator stood still; leases get a full period of grace");
+                batch.step(&mut self.engine, self.clock.now(), Command::Stalled);
+            }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + self.settings.tick;
                 batch.step(&mut self.engine, self.clock.now(), Command::Tick);
@@ -157,6 +163,11 @@ impl Owner {
                 return self.finish(messages);
             }
         }
+    }
+
+    /// How late a tick may be: a lease that its worker renews in time has more than this left.
+    fn tolerated_stall(&self) -> Duration {
+        Duration::from_micros(self.settings.lease_length.0 / 4)
     }
 
     /// Handles what still waits, then ends all connections.

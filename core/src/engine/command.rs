@@ -33,6 +33,9 @@ pub enum ReportedOutcome {
 pub enum Command {
     /// The coordinator has loaded its journal and goes on; leases get a full period of grace.
     Start,
+    /// The coordinator itself stood still for so long that workers were not heard; their silence
+    /// meanwhile counts against nobody, so leases get a full period of grace.
+    Stalled,
     /// Create a campaign.
     SubmitCampaign {
         /// Makes a repeated submission harmless.

@@ -115,6 +115,7 @@ impl Decision<'_> {
     fn handle(&mut self, command: Command) -> Result<(), Rejected> {
         match command {
             Command::Start => self.start(),
+            Command::Stalled => self.renew_all(),
             Command::SubmitCampaign { submission, spec, source, owner } => {
                 self.submit(submission, spec, source, owner);
             }
@@ -171,6 +172,14 @@ impl Decision<'_> {
 
     fn start(&mut self) {
         self.emit(Event::Started { lease_length: self.lease_length });
+    }
+
+    fn renew_all(&mut self) {
+        let deadline = self.deadline();
+        let leased: Vec<TaskId> = self.state.deadlines.iter().map(|(_, task)| *task).collect();
+        for task in leased {
+            self.emit(Event::LeaseRenewed { task, deadline });
+        }
     }
 
     fn submit(

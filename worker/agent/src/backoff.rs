@@ -39,6 +39,11 @@ impl Backoff {
         whole.mul_f64(self.jitter.random_range(0.5..=1.0))
     }
 
+    /// From now on no pause is longer than this, nor than what it was made with.
+    pub fn shorten(&mut self, longest: Duration) {
+        self.longest = self.longest.min(longest);
+    }
+
     /// How many failures there were in a row.
     #[must_use]
     pub fn failures(&self) -> u32 {
@@ -84,6 +89,16 @@ mod tests {
         assert_eq!(backoff.pause(), Duration::ZERO);
         backoff.fail();
         assert!(backoff.pause() <= FIRST);
+    }
+
+    #[test]
+    fn pauses_can_be_shortened_and_not_prolonged() {
+        let mut backoff = Backoff::new(FIRST, LONGEST, 1);
+        (0..20).for_each(|_| backoff.fail());
+        backoff.shorten(LONGEST * 2);
+        assert!(backoff.pause() >= LONGEST / 2);
+        backoff.shorten(FIRST);
+        assert!((0..20).all(|_| backoff.pause() <= FIRST));
     }
 
     #[test]

@@ -26,6 +26,8 @@ use crate::framing::MAX_MESSAGE_BYTES;
 pub(crate) const OUTGOING_MESSAGES: usize = 4_096;
 
 /// How often the transport asks a silent peer for a sign of life, and how long it waits for one.
+/// How many pauses between attempts to connect fit into a lease, at least.
+const PAUSES_PER_LEASE: u32 = 4;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Room for one large message in flight; the protocol's default of 64 KiB stalls on each.
@@ -109,8 +111,12 @@ impl Link {
                 Ok(end) => end,
                 Err(NobodyListens) => return,
             };
-            if end.registered && opened.elapsed() >= self.timing.settled {
+            if end.lease.is_some() && opened.elapsed() >= self.timing.settled {
                 self.backoff.reset();
+            }
+            if let Some(lease) = end.lease {
+                // A pause must not cost the leases that a returning worker still holds.
+                self.backoff.shorten(lease / PAUSES_PER_LEASE);
             }
             self.backoff.fail();
             let pause = self.backoff.pause();
@@ -119,7 +125,7 @@ impl Link {
                 return;
             }
             // The coordinator that served last is the most likely one to serve again.
-            if !end.registered {
+            if end.lease.is_none() {
                 next = (next + 1) % self.coordinators.len();
             }
             tokio::select! {
@@ -164,7 +170,7 @@ impl Link {
             }
         };
         let registered = match first.and_then(|first| first.message) {
-            Some(message @ coordinator_message::Message::Registered(_)) => message,
+            Some(coordinator_message::Message::Registered(registered)) => registered,
             Some(_) => {
                 let reason = "its first message is not Registered".to_owned();
                 return Ok(End::before_registration(reason));
@@ -172,9 +178,11 @@ impl Link {
             None => return Ok(End::before_registration("it ended the stream".to_owned())),
         };
         info!(coordinator, "registered with the coordinator");
+        let lease = Some(Duration::from_micros(registered.lease_micros));
+        let registered = coordinator_message::Message::Registered(registered);
         self.say(LinkEvent::Received(Box::new(registered))).await?;
         let reason = self.follow(stream, &abandon).await?;
-        Ok(End { registered: true, reason })
+        Ok(End { lease, reason })
     }
 
     async fn follow(
@@ -208,13 +216,14 @@ impl Link {
 
 /// How a stream ended.
 struct End {
-    registered: bool,
+    /// How long the coordinator's leases last, if it took the registration.
+    lease: Option<Duration>,
     reason: String,
 }
 
 impl End {
     fn before_registration(reason: String) -> Self {
-        Self { registered: false, reason }
+        Self { lease: None, reason }
     }
 }
 

@@ -185,7 +185,11 @@ fn read(path: &std::path::Path) -> anyhow::Result<String> {
 
 fn start_log(config: &WorkerConfig) {
     let filter = EnvFilter::new(&config.log_filter);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Standard error may be closed or on a full disk, which must not end the worker.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => {
             log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()

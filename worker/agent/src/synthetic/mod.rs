@@ -27,6 +27,7 @@ use rand::RngExt;
 
 use crate::attempt::AttemptId;
 use crate::framing;
+pub use values::digest;
 use values::{METRICS, value};
 
 /// The name under which stages ask for this evaluator, and what its values are marked with.
@@ -328,14 +329,14 @@ impl Evidence {
     /// One line in one write, so that the lines of several processes do not mix.
     fn append(&mut self, id: AttemptId, outcome: &outcome::Outcome) -> anyhow::Result<()> {
         let Some(file) = &mut self.0 else { return Ok(()) };
-        let line = format!("{} {} {}\n", id.task, id.attempt, digest(outcome));
+        let line = format!("{} {} {}\n", id.task, id.attempt, outcome_digest(outcome));
         file.write_all(line.as_bytes()).context("cannot write the evidence")?;
         file.sync_data().context("cannot sync the evidence")
     }
 }
 
 /// What was found, in 16 hexadecimal digits; or `failed:KIND`.
-fn digest(outcome: &outcome::Outcome) -> String {
+fn outcome_digest(outcome: &outcome::Outcome) -> String {
     let measurements = match outcome {
         outcome::Outcome::Failed(failure) => {
             let name = failure.kind().as_str_name().to_lowercase();
@@ -346,7 +347,7 @@ fn digest(outcome: &outcome::Outcome) -> String {
     if measurements.iter().any(|measurement| !measurement.value.is_finite()) {
         return "failed:non_finite".to_owned();
     }
-    values::digest(measurements.iter().map(|found| (found.metric.as_str(), found.value)))
+    digest(measurements.iter().map(|found| (found.metric.as_str(), found.value)))
 }
 
 #[cfg(test)]

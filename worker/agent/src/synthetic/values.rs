@@ -38,7 +38,7 @@ fn noise(graph: &Graph, purpose: &str) -> f64 {
 }
 
 /// 16 hexadecimal digits that stand for these values, whatever their order.
-pub(super) fn digest<'a>(values: impl Iterator<Item = (&'a str, f64)>) -> String {
+pub fn digest<'a>(values: impl Iterator<Item = (&'a str, f64)>) -> String {
     let mut values: Vec<(&str, f64)> = values.collect();
     values.sort_by(|a, b| a.0.cmp(b.0));
     let mut hasher = blake3::Hasher::new();

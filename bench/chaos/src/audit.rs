@@ -1,0 +1,202 @@
+//! What is checked when everything has stopped: what evaluators say they finished against what the
+//! journal counts, the journal against itself, and its replay.
+//!
+//! Knows the rules of delivery and nothing of the faults but how many evaluations they may have
+//! cost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context;
+use cambrian_coordinator::replay::replay;
+use cambrian_coordinator::store::sqlite::SqliteStore;
+use cambrian_coordinator::store::{Store, Stored, for_each};
+use cambrian_coordinator::verify::verify;
+use cambrian_core::engine::Event;
+use cambrian_worker::synthetic;
+use serde::Serialize;
+
+/// A task with one of its attempts.
+type Attempt = (u64, u32);
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Audit {
+    /// Campaigns that were submitted, each of which has finished.
+    pub(crate) campaigns: u32,
+    /// Evaluations that an evaluator finished.
+    pub(crate) finished: usize,
+    /// Evaluations that the journal counts.
+    pub(crate) counted: usize,
+    /// Finished evaluations of attempts that had been given up, whose tasks were done again.
+    pub(crate) repeated: usize,
+    /// How many repetitions the faults account for.
+    pub(crate) may_repeat: usize,
+    /// Records of the journal.
+    pub(crate) records: u64,
+    /// Everything that is not as it must be.
+    pub(crate) problems: Vec<String>,
+}
+
+/// What the journal says of evaluations.
+#[derive(Debug, Default)]
+struct Account {
+    /// The digest of what was counted.
+    counted: BTreeMap<Attempt, String>,
+    tasks: BTreeSet<u64>,
+    /// Attempts that ended without counting.
+    given_up: BTreeSet<Attempt>,
+    campaigns: u32,
+    problems: Vec<String>,
+}
+
+impl Account {
+    fn book(&mut self, record: &Stored) {
+        match &record.event {
+            Event::CampaignSubmitted { .. } => self.campaigns += 1,
+            Event::TaskCompleted { task, attempt, measurements, .. } => {
+                if !self.tasks.insert(task.0) {
+                    self.problems.push(format!("task {task} is counted twice"));
+                }
+                let values = measurements.iter();
+                let values = values.map(|found| (found.metric.as_str(), found.value()));
+                self.counted.insert((task.0, attempt.0), synthetic::digest(values));
+            }
+            Event::LeaseEnded { task, attempt, .. }
+            | Event::AttemptFailed { task, attempt, .. } => {
+                self.given_up.insert((task.0, attempt.0));
+            }
+            Event::TaskFailed { task, failure } => {
+                self.problems.push(format!("task {task} failed for good: {}", failure.message));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Checks a cluster that has stopped: `campaigns` were submitted, and the faults may have cost
+/// `may_repeat` evaluations.
+///
+/// # Errors
+/// When a file cannot be read at all.
+pub(crate) fn audit(
+    journal: &Path,
+    evidence: &Path,
+    campaigns: u32,
+    may_repeat: usize,
+) -> anyhow::Result<Audit> {
+    let store = SqliteStore::open_read_only(journal).context("the journal cannot be opened")?;
+    let mut account = Account::default();
+    for_each(&store, |record| account.book(&record)).context("the journal cannot be read")?;
+    let mut problems = std::mem::take(&mut account.problems);
+    if account.campaigns != campaigns {
+        problems.push(format!("{campaigns} campaigns were submitted, {} exist", account.campaigns));
+    }
+    let finished = finished(evidence)?;
+    let repeated = compare(&finished, &account, &mut problems);
+    if repeated > may_repeat {
+        problems.push(format!(
+            "{repeated} finished evaluations were done again; the faults account for {may_repeat}"
+        ));
+    }
+    let verified = verify(&store).context("the journal cannot be verified")?;
+    problems.extend(verified.problems.iter().map(|problem| format!("verify: {problem}")));
+    let replayed = replay(&store).context("the journal cannot be replayed")?;
+    if let Some(mismatch) = &replayed.mismatch {
+        problems.push(format!("replay: record {}: {mismatch:?}", mismatch.record));
+    }
+    if replayed.digest != verified.digest {
+        problems.push("two replays of one journal differ".to_owned());
+    }
+    Ok(Audit {
+        campaigns,
+        finished: finished.len(),
+        counted: account.counted.len(),
+        repeated,
+        may_repeat,
+        records: store.sequence(),
+        problems,
+    })
+}
+
+/// Compares the two accounts; returns how many finished evaluations were done again.
+fn compare(
+    finished: &BTreeMap<Attempt, String>,
+    account: &Account,
+    problems: &mut Vec<String>,
+) -> usize {
+    for (attempt, digest) in &account.counted {
+        match finished.get(attempt) {
+            None => problems.push(format!("{attempt:?} is counted, nobody finished it")),
+            Some(found) if found != digest => {
+                problems.push(format!("{attempt:?} found {found}, the journal has {digest}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut repeated = 0;
+    for attempt in finished.keys().filter(|attempt| !account.counted.contains_key(*attempt)) {
+        if !account.tasks.contains(&attempt.0) {
+            problems.push(format!("{attempt:?} was finished and its task counts nothing: lost"));
+        } else if account.given_up.contains(attempt) {
+            repeated += 1;
+        } else {
+            problems.push(format!("{attempt:?} was finished, never given up, and is not counted"));
+        }
+    }
+    repeated
+}
+
+/// What the evaluators say they finished: one line `TASK ATTEMPT DIGEST` each.
+fn finished(path: &Path) -> anyhow::Result<BTreeMap<Attempt, String>> {
+    let text = std::fs::read_to_string(path).context("the evidence cannot be read")?;
+    let entry = |line: &str| {
+        let mut words = line.split_whitespace();
+        let task = words.next()?.parse().ok()?;
+        Some(((task, words.next()?.parse().ok()?), words.next()?.to_owned()))
+    };
+    // A process that was killed in its write leaves half a line, of an evaluation that was not finished.
+    Ok(text.lines().filter_map(entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(entries: &[(u64, u32, &str)]) -> BTreeMap<Attempt, String> {
+        entries
+            .iter()
+            .map(|(task, attempt, digest)| ((*task, *attempt), (*digest).into()))
+            .collect()
+    }
+
+    fn account(counted: &[(u64, u32, &str)], given_up: &[Attempt]) -> Account {
+        Account {
+            counted: evidence(counted),
+            tasks: counted.iter().map(|entry| entry.0).collect(),
+            given_up: given_up.iter().copied().collect(),
+            ..Account::default()
+        }
+    }
+
+    fn compared(finished: &[(u64, u32, &str)], account: &Account) -> (usize, Vec<String>) {
+        let mut problems = Vec::new();
+        let repeated = compare(&evidence(finished), account, &mut problems);
+        (repeated, problems)
+    }
+
+    #[test]
+    fn every_kind_of_wrong_count_is_found() {
+        let sound = account(&[(1, 1, "a"), (2, 2, "b")], &[(2, 1)]);
+        let all = [(1, 1, "a"), (2, 1, "b"), (2, 2, "b")];
+        assert_eq!(compared(&all, &sound), (1, vec![]));
+        let (_, lost) = compared(&[(1, 1, "a"), (2, 2, "b"), (3, 1, "c")], &sound);
+        assert!(lost[0].ends_with("lost"), "{lost:?}");
+        let (_, dropped) = compared(&[(1, 1, "a"), (1, 2, "a"), (2, 2, "b")], &sound);
+        assert!(dropped[0].contains("never given up"), "{dropped:?}");
+        let (_, made_up) = compared(&[(1, 1, "a")], &sound);
+        assert!(made_up[0].contains("nobody finished"), "{made_up:?}");
+        let (_, changed) = compared(&[(1, 1, "x"), (2, 2, "b")], &sound);
+        assert!(changed[0].contains("found x"), "{changed:?}");
+    }
+}

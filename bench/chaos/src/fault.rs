@@ -1,0 +1,195 @@
+//! The kinds of faults: what each does to a running cluster, how it is healed, and what it may cost.
+//!
+//! A new kind is one entry of [`KINDS`] and one arm of [`Kind::inject`]. Must not know how results
+//! are checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use crate::cluster::{Cluster, LEASE, SLOTS};
+use crate::process;
+use crate::relay::Conduct;
+
+/// How long a process may take to end when asked to.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where Debian's package `faketime` puts its library.
+const CLOCK_LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    KillCoordinator,
+    RestartCoordinator,
+    PauseCoordinator,
+    FillCoordinatorDisk,
+    SkewCoordinatorClock,
+    KillWorker,
+    RestartWorker,
+    PauseWorker,
+    FillWorkerDisk,
+    SkewWorkerClock,
+    KillEvaluator,
+    CutWire,
+    SlowWire,
+    Partition,
+    HalfPartition,
+}
+
+/// A kind with what is known of it beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Description {
+    /// The kind.
+    pub(crate) kind: Kind,
+    /// Its name on the command line and in reports.
+    pub(crate) name: &'static str,
+    /// What is done, for people.
+    pub(crate) what: &'static str,
+    /// How many finished evaluations one such fault may cost, which then are done again. They are
+    /// those whose result had not reached a disk, or whose lease ended while nobody could be heard.
+    pub(crate) may_repeat: u32,
+}
+
+const fn describe(
+    kind: Kind,
+    name: &'static str,
+    what: &'static str,
+    may_repeat: u32,
+) -> Description {
+    Description { kind, name, what, may_repeat }
+}
+
+/// Every kind, in the order of reports.
+#[rustfmt::skip]
+pub(crate) const KINDS: [Description; 15] = [
+    describe(Kind::KillCoordinator, "kill_coordinator", "SIGKILL, started again within 0.3 s", 0),
+    describe(Kind::RestartCoordinator, "restart_coordinator", "SIGTERM, started again when it has ended", 0),
+    describe(Kind::PauseCoordinator, "pause_coordinator", "SIGSTOP for up to two leases", 0),
+    describe(Kind::FillCoordinatorDisk, "fill_coordinator_disk", "no file of it can grow for up to two leases", 0),
+    describe(Kind::SkewCoordinatorClock, "skew_coordinator_clock", "killed, started again with a clock up to a day off", 0),
+    describe(Kind::KillWorker, "kill_worker", "SIGKILL, started again within 0.3 s", SLOTS),
+    describe(Kind::RestartWorker, "restart_worker", "SIGTERM, started again when it has drained", 0),
+    describe(Kind::PauseWorker, "pause_worker", "SIGSTOP for up to two leases", SLOTS),
+    describe(Kind::FillWorkerDisk, "fill_worker_disk", "no file of it can grow for up to two leases", 0),
+    describe(Kind::SkewWorkerClock, "skew_worker_clock", "killed, started again with a clock up to a day off", SLOTS),
+    describe(Kind::KillEvaluator, "kill_evaluator", "SIGKILL to the process of one slot", 1),
+    describe(Kind::CutWire, "cut_wire", "connections of one worker break, new ones too, for up to a fifth of a lease", 0),
+    describe(Kind::SlowWire, "slow_wire", "each message of one worker is up to 0.3 s late, for up to a lease", 0),
+    describe(Kind::Partition, "partition", "nothing passes between a worker and the coordinator for up to two leases", 2 * SLOTS),
+    describe(Kind::HalfPartition, "half_partition", "nothing reaches a worker, which is heard, for up to two leases", 2 * SLOTS),
+];
+
+impl Description {
+    /// Why this kind cannot be injected on this machine, `None` if it can.
+    #[must_use]
+    pub(crate) fn lacks(&self) -> Option<String> {
+        let clocks = matches!(self.kind, Kind::SkewCoordinatorClock | Kind::SkewWorkerClock);
+        (clocks && !Path::new(CLOCK_LIBRARY).exists())
+            .then(|| format!("{CLOCK_LIBRARY} is missing; install the package faketime"))
+    }
+}
+
+impl Kind {
+    /// Does it to the cluster, and heals it; what happens meanwhile and after is the cluster's own.
+    ///
+    /// # Errors
+    /// When the system refuses, or a process does not end or serve again in time.
+    pub(crate) async fn inject(
+        self,
+        cluster: &mut Cluster,
+        draw: &mut ChaCha8Rng,
+    ) -> anyhow::Result<()> {
+        let worker = cluster.next_victim(draw.random_range(0..cluster.workers.len()));
+        let long = |draw: &mut ChaCha8Rng| LEASE.mul_f64(draw.random_range(0.1..2.0));
+        match self {
+            Kind::KillCoordinator => {
+                cluster.coordinator.kill()?;
+                rest(draw, 0.3).await;
+                cluster.start_coordinator().await
+            }
+            Kind::RestartCoordinator => {
+                cluster.coordinator.terminate(PATIENCE)?;
+                cluster.start_coordinator().await
+            }
+            Kind::PauseCoordinator => {
+                cluster.coordinator.pause()?;
+                tokio::time::sleep(long(draw)).await;
+                cluster.coordinator.go_on()
+            }
+            Kind::FillCoordinatorDisk => {
+                cluster.coordinator.fill_disk()?;
+                tokio::time::sleep(long(draw)).await;
+                cluster.coordinator.free_disk()?;
+                // It may have given up, after which whoever supervises it starts it again.
+                cluster.revive().await
+            }
+            Kind::SkewCoordinatorClock => {
+                cluster.coordinator.kill()?;
+                cluster.coordinator.surround(clock(draw));
+                cluster.start_coordinator().await
+            }
+            Kind::KillWorker => {
+                cluster.workers[worker].kill()?;
+                rest(draw, 0.3).await;
+                cluster.workers[worker].start()
+            }
+            Kind::RestartWorker => {
+                cluster.workers[worker].terminate(PATIENCE)?;
+                cluster.workers[worker].start()
+            }
+            Kind::PauseWorker => {
+                cluster.workers[worker].pause()?;
+                tokio::time::sleep(long(draw)).await;
+                cluster.workers[worker].go_on()
+            }
+            Kind::FillWorkerDisk => {
+                cluster.workers[worker].fill_disk()?;
+                tokio::time::sleep(long(draw)).await;
+                cluster.workers[worker].free_disk()?;
+                cluster.revive().await
+            }
+            Kind::SkewWorkerClock => {
+                cluster.workers[worker].kill()?;
+                cluster.workers[worker].surround(clock(draw));
+                cluster.workers[worker].start()
+            }
+            Kind::KillEvaluator => {
+                let evaluators = cluster.workers[worker].children();
+                if !evaluators.is_empty() {
+                    process::kill(evaluators[draw.random_range(0..evaluators.len())])?;
+                }
+                Ok(())
+            }
+            Kind::CutWire => {
+                let broken = LEASE.mul_f64(draw.random_range(0.0..0.2));
+                cluster.disturb(worker, Conduct::Cut, broken).await
+            }
+            Kind::SlowWire => {
+                let late = Duration::from_secs_f64(draw.random_range(0.01..0.3));
+                let slow = LEASE.mul_f64(draw.random_range(0.2..1.0));
+                cluster.disturb(worker, Conduct::Delay(late), slow).await
+            }
+            Kind::Partition => cluster.disturb(worker, Conduct::Withhold, long(draw)).await,
+            Kind::HalfPartition => {
+                cluster.disturb(worker, Conduct::WithholdAnswers, long(draw)).await
+            }
+        }
+    }
+}
+
+async fn rest(draw: &mut ChaCha8Rng, seconds: f64) {
+    tokio::time::sleep(Duration::from_secs_f64(draw.random_range(0.0..seconds))).await;
+}
+
+/// A wall clock up to a day off in either direction; the monotonic one is left alone.
+fn clock(draw: &mut ChaCha8Rng) -> BTreeMap<String, String> {
+    let seconds: i64 = draw.random_range(-86_400..=86_400);
+    BTreeMap::from([
+        ("LD_PRELOAD".to_owned(), CLOCK_LIBRARY.to_owned()),
+        ("FAKETIME".to_owned(), format!("{seconds:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
+    ])
+}

@@ -1,0 +1,172 @@
+//! Injects faults into clusters of real processes and proves that no finished evaluation is lost and
+//! none counted twice; `docs/chaos.md` says what is injected and what is checked.
+//!
+//! One cluster for each kind of fault, so that a cost has one cause, then one with all kinds mixed.
+
+mod audit;
+mod cluster;
+mod fault;
+mod process;
+mod relay;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use audit::{Audit, audit};
+use cluster::Cluster;
+use fault::{Description, KINDS};
+use report::{HEADING, Outcome};
+
+/// Programs that a cluster is made of.
+const PROGRAMS: [&str; 3] =
+    ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator-synthetic"];
+
+/// Kills, pauses, partitions and starves a cluster of real processes on loopback, then proves that
+/// every finished evaluation counts exactly once. Exit code 1: it does not.
+#[derive(Debug, Parser)]
+#[command(name = "cambrian-chaos", version)]
+struct Arguments {
+    /// How many faults of each kind.
+    #[arg(long, default_value_t = 100)]
+    faults: u32,
+    /// Only these kinds, or `mixed`; may be repeated.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// The seed of instants and victims.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Workers of each cluster.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Where the cluster's programs are [default: beside this one].
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+    /// Write everything to this file as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// List the kinds of faults and end.
+    #[arg(long)]
+    list: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for kind in KINDS {
+            println!("{:<24} {}", kind.name, kind.what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let programs = programs(arguments.programs.clone())?;
+    let mut outcomes = Vec::new();
+    println!("{HEADING}");
+    for (name, kinds) in chosen(&arguments.kinds)? {
+        let outcome = round(&programs, &name, &kinds, &arguments).await?;
+        println!("{}", outcome.row());
+        for problem in &outcome.audit.problems {
+            println!("  {name}: {problem}");
+        }
+        outcomes.push(outcome);
+    }
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&outcomes)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let sound = outcomes.iter().all(Outcome::is_sound);
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn programs(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = given.or_else(|| own.parent().map(PathBuf::from)).unwrap_or_default();
+    for name in PROGRAMS {
+        if !folder.join(name).is_file() {
+            bail!(
+                "{} is missing; `cargo build --workspace --bins` builds it",
+                folder.join(name).display()
+            );
+        }
+    }
+    Ok(folder)
+}
+
+/// The rounds: a name with the kinds that are drawn from.
+fn chosen(names: &[String]) -> anyhow::Result<Vec<(String, Vec<Description>)>> {
+    let mixed = || ("mixed".to_owned(), KINDS.to_vec());
+    if names.is_empty() {
+        let single = KINDS.iter().map(|kind| (kind.name.to_owned(), vec![*kind]));
+        return Ok(single.chain([mixed()]).collect());
+    }
+    let round = |name: &String| {
+        if name == "mixed" {
+            return Ok(mixed());
+        }
+        let kind = KINDS.iter().find(|kind| kind.name == name);
+        let kind = kind.with_context(|| format!("there is no fault `{name}`; --list shows all"))?;
+        Ok((name.clone(), vec![*kind]))
+    };
+    names.iter().map(round).collect()
+}
+
+/// One cluster, its faults, and what is checked afterwards.
+async fn round(
+    programs: &std::path::Path,
+    name: &str,
+    kinds: &[Description],
+    arguments: &Arguments,
+) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let lacks: Vec<String> = kinds.iter().filter_map(Description::lacks).collect();
+    let kinds: Vec<Description> =
+        kinds.iter().filter(|kind| kind.lacks().is_none()).copied().collect();
+    let what = match kinds.as_slice() {
+        [kind] => kind.what.to_owned(),
+        _ => "all kinds in random order".to_owned(),
+    };
+    let mut outcome = Outcome {
+        kind: name.to_owned(),
+        what,
+        skipped: String::new(),
+        injected: 0,
+        seconds: 0.0,
+        audit: Audit::default(),
+    };
+    if kinds.is_empty() {
+        outcome.skipped = lacks.concat();
+        return Ok(outcome);
+    }
+    let mut draw = ChaCha8Rng::seed_from_u64(arguments.seed);
+    let mut cluster = Cluster::start(programs, arguments.workers as usize, arguments.seed).await?;
+    let mut may_repeat = 0;
+    let bar = ProgressBar::new(u64::from(arguments.faults)).with_prefix(name.to_owned());
+    bar.set_style(ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} faults {elapsed}")?);
+    for _ in 0..arguments.faults {
+        cluster.keep_busy().await?;
+        tokio::time::sleep(Duration::from_secs_f64(draw.random_range(0.1..0.6))).await;
+        let kind = kinds[draw.random_range(0..kinds.len())];
+        let injected = kind.kind.inject(&mut cluster, &mut draw).await;
+        injected.with_context(|| format!("{}, fault {}", kind.name, outcome.injected + 1))?;
+        may_repeat += kind.may_repeat as usize;
+        outcome.injected += 1;
+        bar.inc(1);
+    }
+    cluster.finish().await?;
+    cluster.stop()?;
+    bar.finish_and_clear();
+    let (journal, evidence) = (cluster.journal(), cluster.evidence());
+    outcome.audit = audit(&journal, &evidence, cluster.campaigns(), may_repeat)?;
+    if !outcome.is_sound() {
+        outcome.audit.problems.push(format!("the logs end with\n{}", cluster.last_words()));
+    }
+    outcome.seconds = started.elapsed().as_secs_f64();
+    Ok(outcome)
+}

@@ -1,0 +1,35 @@
+//! A few faults of every kind against real processes; `cambrian-chaos` alone injects hundreds.
+//!
+//! Skips visibly where the cluster's programs have not been built.
+
+use std::path::Path;
+use std::process::Command;
+
+fn chaos(arguments: &[&str]) -> Option<String> {
+    let program = Path::new(env!("CARGO_BIN_EXE_cambrian-chaos"));
+    let needed = ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator-synthetic"];
+    let missing: Vec<_> =
+        needed.iter().filter(|name| !program.with_file_name(name).exists()).collect();
+    if !missing.is_empty() {
+        eprintln!("skipped: {missing:?} are not built; run `cargo build --workspace --bins` first");
+        return None;
+    }
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{errors}");
+    Some(text)
+}
+
+#[test]
+fn faults_of_all_kinds_neither_lose_nor_repeat_what_is_counted() {
+    let Some(table) = chaos(&["--faults", "20", "--kinds", "mixed", "--seed", "7"]) else { return };
+    assert!(table.contains("| mixed | 20 |"), "{table}");
+}
+
+#[test]
+fn a_coordinator_that_stands_still_and_full_disks_cost_nothing() {
+    let kinds = "pause_coordinator,fill_coordinator_disk,fill_worker_disk";
+    let Some(table) = chaos(&["--faults", "2", "--kinds", kinds]) else { return };
+    assert_eq!(table.matches("| 0 of 0 | 0 |").count(), 3, "{table}");
+}
