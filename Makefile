@@ -109,6 +109,21 @@ check-without-libtorch: ## Prove that everything but the evaluator builds and pa
 	$(WITHOUT_LIBTORCH) cargo build $(OTHERS) --bins
 	$(WITHOUT_LIBTORCH) $(RUN_TESTS) $(OTHERS)
 
+##@ Prove, in hours instead of minutes
+
+.PHONY: prove-simulation
+prove-simulation: ## Simulate the engine under faults for a million seeds (about a day on two cores)
+	CAMBRIAN_SIMULATION_SEEDS=1000000 cargo test --release --package cambrian-core --test fault_simulation
+
+.PHONY: prove-chaos
+prove-chaos: ## Inject a hundred faults of each kind into real processes and check that nothing is lost
+	cargo build --workspace --bins
+	$(TARGET_DIR)/debug/cambrian-chaos
+
+.PHONY: prove-readers
+prove-readers: libtorch ## Feed ten million inputs to every reader of outside input
+	bench/fuzz/run
+
 ##@ Other
 
 .PHONY: help

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 /// The allowed arrows: each package of the workspace, then the packages of the workspace it may
 /// depend on. `docs/architecture.md` explains them.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("cambrian-core", &[]),
     ("cambrian-proto", &["cambrian-core"]),
     ("cambrian-transport", &[]),
@@ -20,6 +20,20 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ),
     ("tidy", &[]),
     ("cambrian-bench", &["cambrian-core"]),
+    (
+        "cambrian-chaos",
+        &["cambrian-core", "cambrian-proto", "cambrian-coordinator", "cambrian-worker"],
+    ),
+    (
+        "cambrian-fuzz",
+        &[
+            "cambrian-core",
+            "cambrian-proto",
+            "cambrian-transport",
+            "cambrian-coordinator",
+            "cambrian-worker",
+        ],
+    ),
 ];
 
 /// What tests may depend on besides the arrows. The evaluator is not among them: whoever's tests
