@@ -1,0 +1,70 @@
+//! Stores that earlier formats wrote still mean the same; `frozen/README.md` lists them.
+
+use std::io::Read;
+use std::path::Path;
+
+use cambrian_coordinator::replay::replay;
+use cambrian_coordinator::store::Store;
+use cambrian_coordinator::store::sqlite::SqliteStore;
+use cambrian_coordinator::verify::verify;
+use flate2::read::GzDecoder;
+
+struct Frozen {
+    file: &'static str,
+    records: u64,
+    proposals: u64,
+    completed: u64,
+    /// Name, scored, infeasible, screened, failed, and the ordinals of the front.
+    campaigns: &'static [(&'static str, [u32; 4], &'static [u32])],
+}
+
+const FROZEN: [Frozen; 1] = [Frozen {
+    file: "schema-2.db.gz",
+    records: 1_871,
+    proposals: 343,
+    completed: 351,
+    campaigns: &[
+        ("frozen-rungs", [20, 3, 19, 1], &[7, 22, 23, 24, 26, 28, 31]),
+        ("frozen-models", [40, 0, 0, 0], &[6, 10, 18, 27, 32]),
+        ("frozen-cancelled", [252, 0, 0, 8], &[14, 35, 92, 239]),
+    ],
+}];
+
+fn thawed(file: &str, folder: &Path) -> SqliteStore {
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen").join(file);
+    let mut bytes = Vec::new();
+    GzDecoder::new(std::fs::File::open(frozen).unwrap()).read_to_end(&mut bytes).unwrap();
+    let path = folder.join("store.db");
+    std::fs::write(&path, bytes).unwrap();
+    SqliteStore::open(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn journals_of_earlier_formats_mean_what_they_meant() {
+    for frozen in FROZEN {
+        let folder = tempfile::tempdir().unwrap();
+        let store = thawed(frozen.file, folder.path());
+        assert_eq!(store.sequence(), frozen.records, "{}", frozen.file);
+
+        let verified = verify(&store).unwrap();
+        assert!(verified.is_sound(), "{}: {:#?}", frozen.file, verified.problems);
+        assert_eq!(verified.completed, frozen.completed);
+        let ledger: Vec<_> = verified
+            .campaigns
+            .iter()
+            .map(|ledger| [ledger.scored, ledger.infeasible, ledger.screened, ledger.failed])
+            .collect();
+        let expected: Vec<_> = frozen.campaigns.iter().map(|campaign| campaign.1).collect();
+        assert_eq!(ledger, expected, "{}", frozen.file);
+
+        let replayed = replay(&store).unwrap();
+        assert_eq!(replayed.mismatch, None, "{}", frozen.file);
+        assert_eq!(replayed.proposals, frozen.proposals);
+        assert_eq!(replayed.digest, verified.digest);
+        for (campaign, (name, _, front)) in replayed.campaigns.iter().zip(frozen.campaigns) {
+            assert_eq!(campaign.name, *name);
+            let found: Vec<u32> = campaign.front.iter().map(|(ordinal, _)| ordinal.0).collect();
+            assert_eq!(found, *front, "{name}");
+        }
+    }
+}
