@@ -117,6 +117,14 @@ impl GraphBuilder {
                 Shape::Map { channels: 1, height, width }
             }
             Op::Crop { top, bottom, left, right } => cropped(&site, [top, bottom], [left, right])?,
+            Op::FirstChannels { channels } => {
+                let (found, height, width) = site.map()?;
+                site.setting("channels", channels, 1)?;
+                if channels > found {
+                    return Err(site.misfit(format!("there are no {channels} channels")));
+                }
+                Shape::Map { channels, height, width }
+            }
             Op::Upsample { factor } => {
                 let (channels, height, width) = site.map()?;
                 site.setting("factor", factor, 1)?;

@@ -233,6 +233,7 @@ fn encode_op(op: Op, text: &mut Vec<u8>) {
         Op::Attention { heads } => (20, [heads, 0, 0, 0, 0, 0, 0]),
         Op::FilterBank => (21, [0; 7]),
         Op::Upsample { factor } => (22, [factor, 0, 0, 0, 0, 0, 0]),
+        Op::FirstChannels { channels } => (23, [channels, 0, 0, 0, 0, 0, 0]),
     };
     text.push(tag);
     numbers.iter().for_each(|number| text.extend_from_slice(&number.to_le_bytes()));

@@ -130,6 +130,11 @@ pub enum Op {
         /// Columns left out at the right.
         right: u32,
     },
+    /// The first channels of a map, the others cut off.
+    FirstChannels {
+        /// How many, at least 1 and at most as many as there are.
+        channels: u32,
+    },
     /// A map with each value repeated in a square (nearest-neighbour upsampling).
     Upsample {
         /// The side of that square, at least 1.
@@ -184,6 +189,7 @@ impl Op {
             Op::ChannelMean => "channel_mean",
             Op::ChannelMax => "channel_max",
             Op::Crop { .. } => "crop",
+            Op::FirstChannels { .. } => "first_channels",
             Op::Upsample { .. } => "upsample",
             Op::FilterBank => "filter_bank",
             Op::Flatten => "flatten",

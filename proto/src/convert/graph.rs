@@ -81,6 +81,9 @@ impl From<Op> for v1::node::Op {
             Op::Attention { heads } => Message::Attention(v1::Attention { heads }),
             Op::FilterBank => Message::FilterBank(v1::Unit {}),
             Op::Upsample { factor } => Message::Upsample(v1::Upsample { factor }),
+            Op::FirstChannels { channels } => {
+                Message::FirstChannels(v1::FirstChannels { channels })
+            }
         }
     }
 }
@@ -119,6 +122,9 @@ impl TryFrom<v1::node::Op> for Op {
             Message::Attention(v1::Attention { heads }) => Op::Attention { heads },
             Message::FilterBank(_) => Op::FilterBank,
             Message::Upsample(v1::Upsample { factor }) => Op::Upsample { factor },
+            Message::FirstChannels(v1::FirstChannels { channels }) => {
+                Op::FirstChannels { channels }
+            }
         })
     }
 }
@@ -227,6 +233,7 @@ pub(crate) mod tests {
             (1u32..3).prop_map(|heads| Op::Attention { heads }),
             Just(Op::FilterBank),
             (1u32..3).prop_map(|factor| Op::Upsample { factor }),
+            (1u32..3).prop_map(|channels| Op::FirstChannels { channels }),
         ]
     }
 

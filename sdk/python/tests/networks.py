@@ -14,6 +14,7 @@ from cambrian_evaluator.operations import (
     Conv2d,
     Crop,
     FilterBank,
+    FirstChannels,
     Flatten,
     GlobalAvgPool,
     HardSigmoid,
@@ -109,7 +110,7 @@ def zoo() -> Graph:
     product = sketch.add(Multiply(), gate, mean, a, most)
     values = sketch.chain(product, FilterBank())
     mixed = sketch.add(Attention(3), a, product, values)
-    enlarged = sketch.chain(mixed, Crop(1, 2, 0, 3), Silu(), Upsample(2))
+    enlarged = sketch.chain(mixed, Crop(1, 2, 0, 3), FirstChannels(5), Silu(), Upsample(2))
     last = sketch.chain(enlarged, Flatten(), HardSwish(), Linear(5, True))
     sketch.add(Add(), hidden, other, last)
     return sketch.graph()

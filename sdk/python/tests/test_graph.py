@@ -15,6 +15,7 @@ from cambrian_evaluator.operations import (
     Conv2d,
     Crop,
     FilterBank,
+    FirstChannels,
     Flatten,
     GlobalAvgPool,
     Linear,
@@ -138,6 +139,8 @@ class Fitting(unittest.TestCase):
         self.assert_misfit("left is -1", Crop(0, 0, -1, 0), (3, 7, 9))
         self.assert_misfit("right is 4294967295", Crop(0, 0, 0, (1 << 32) - 1), (3, 7, 9))
         self.assert_misfit("factor is 0", Upsample(0), (2, 4, 5))
+        self.assertEqual(self.applied(FirstChannels(2), (3, 7, 9)), (2, 7, 9))
+        self.assert_misfit("there are no 4 channels", FirstChannels(4), (3, 7, 9))
         for op in [Crop(0, 0, 0, 0), Upsample(1), FilterBank(), ChannelMean(), ChannelMax(), Attention(1)]:
             self.assert_misfit("needs a map", op, *[(4,)] * op.inputs[0])
 
@@ -218,7 +221,7 @@ class Counting(unittest.TestCase):
         self.assertEqual(shapes[8:13], [(18, 5, 4), (360,), (5,), (18,), (5,)])
         self.assertEqual(shapes[13:18], [(6,), (6,), (1, 5, 4), (1, 5, 4), (1, 5, 4)])
         self.assertEqual(shapes[18:21], [(6, 5, 4), (24, 5, 4), (24, 5, 4)])
-        self.assertEqual(shapes[21:], [(24, 2, 1), (24, 2, 1), (24, 4, 2), (192,), (192,), (5,), (5,)])
+        self.assertEqual(shapes[21:], [(24, 2, 1), (5, 2, 1), (5, 2, 1), (5, 4, 2), (40,), (40,), (5,), (5,)])
 
     def test_the_networks_hold_every_operation(self) -> None:
         self.assertEqual({node.op.name for node in zoo().nodes}, set(OPERATIONS))
@@ -228,7 +231,7 @@ class Counting(unittest.TestCase):
         weighted = {name for (name, shape), node in zip(counted, zoo().nodes[1:]) if node.op.params(shape)}
         self.assertEqual(weighted, {"conv2d", "batch_norm", "linear"})
         convolution, normalisation = 6 * 2 * 9 + 6, 2 * 6
-        linear = 5 * (360 + 1) + 5 * 18 + 5 * (192 + 1)
+        linear = 5 * (360 + 1) + 5 * 18 + 5 * (40 + 1)
         self.assertEqual(zoo().params(), convolution + normalisation + linear)
 
 

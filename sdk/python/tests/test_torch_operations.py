@@ -13,6 +13,7 @@ from cambrian_evaluator.operations import (
     ChannelMean,
     Crop,
     FilterBank,
+    FirstChannels,
     Flatten,
     GlobalAvgPool,
     HardSigmoid,
@@ -110,6 +111,9 @@ class ValueByValue(unittest.TestCase):
         most = tensor(lambda n, _, y, x: max(values(n, y, x)), 1)
         self.assert_maps(self.computed(ChannelMean()), mean)
         self.assert_maps(self.computed(ChannelMax()), most)
+
+    def test_the_first_channels_are_the_first(self) -> None:
+        self.assert_maps(self.computed(FirstChannels(2)), tensor(images)[:, :2])
 
     def test_crops_leave_out_rows_and_columns_of_each_side(self) -> None:
         expected = tensor(lambda n, c, y, x: images(n, c, y + 2, x), height=HEIGHT - 3, width=WIDTH - 3)

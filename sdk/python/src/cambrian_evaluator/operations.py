@@ -218,6 +218,22 @@ class Crop(Operation):
 
 
 @dataclass(frozen=True)
+class FirstChannels(Operation):
+    """The first channels of a map, the others cut off."""
+
+    channels: int
+    """How many."""
+    name = "first_channels"
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        channels, height, width = _map(inputs[0])
+        _check_setting("channels", self.channels, 1)
+        if self.channels > channels:
+            raise ValueError(f"there are no {self.channels} channels")
+        return (self.channels, height, width)
+
+
+@dataclass(frozen=True)
 class Upsample(Operation):
     """A map with each value repeated in a square (nearest-neighbour upsampling)."""
 
@@ -383,6 +399,7 @@ OPERATIONS: dict[str, Callable[[types_pb2.Node], Operation]] = {
     ChannelMean.name: lambda node: ChannelMean(),
     ChannelMax.name: lambda node: ChannelMax(),
     Crop.name: _crop,
+    FirstChannels.name: lambda node: FirstChannels(node.first_channels.channels),
     Upsample.name: lambda node: Upsample(node.upsample.factor),
     FilterBank.name: lambda node: FilterBank(),
     Flatten.name: lambda node: Flatten(),

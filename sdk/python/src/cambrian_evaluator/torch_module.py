@@ -60,6 +60,20 @@ class Crop(nn.Module):
         return str(self.op)
 
 
+class FirstChannels(nn.Module):
+    """The first channels of a map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value[:, : self.channels]
+
+    def extra_repr(self) -> str:
+        return str(self.channels)
+
+
 class Upsample(nn.Module):
     """Each value repeated in a square."""
 
@@ -196,6 +210,7 @@ LAYERS: dict[type[ops.Operation], Callable[[Any, Shape], nn.Module]] = {
     ops.ChannelMean: lambda op, shape: ChannelMean(),
     ops.ChannelMax: lambda op, shape: ChannelMax(),
     ops.Crop: lambda op, shape: Crop(op),
+    ops.FirstChannels: lambda op, shape: FirstChannels(op.channels),
     ops.Upsample: lambda op, shape: Upsample(op.factor),
     ops.FilterBank: lambda op, shape: FilterBank(shape[0]),
     ops.Flatten: lambda op, shape: nn.Flatten(),

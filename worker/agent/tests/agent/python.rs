@@ -124,7 +124,8 @@ fn zoo() -> Graph {
     let mixed = add(Op::Attention { heads: 3 }, &[a, product, values]);
     let crop = Op::Crop { top: 1, bottom: 2, left: 0, right: 3 };
     let mut last = mixed;
-    for op in [crop, Op::Silu, Op::Upsample { factor: 2 }, Op::Flatten, Op::HardSwish] {
+    let first = Op::FirstChannels { channels: 5 };
+    for op in [crop, first, Op::Silu, Op::Upsample { factor: 2 }, Op::Flatten, Op::HardSwish] {
         last = add(op, &[last]);
     }
     // Its number of weights follows from all the shapes before it.

@@ -410,6 +410,7 @@ fn compute(
         (Op::ChannelMean, _) => value(0)?.f_mean_dim([1i64].as_slice(), true, None)?,
         (Op::ChannelMax, _) => value(0)?.f_amax([1i64].as_slice(), true)?,
         (Op::Crop { top, left, .. }, _) => operate::cropped(value(0)?, step.shape, top, left)?,
+        (Op::FirstChannels { channels }, _) => value(0)?.f_narrow(1, 0, channels.into())?,
         (Op::Upsample { factor }, _) => operate::upsampled(value(0)?, i64::from(factor))?,
         (Op::Flatten, _) => value(0)?.f_flatten(1, -1)?,
         (Op::Add, _) => {

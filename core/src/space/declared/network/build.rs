@@ -337,6 +337,7 @@ impl Operation {
                 let cut = |nth| Ok::<u32, String>(count(nth)?.unwrap_or(0));
                 Op::Crop { top: cut(0)?, bottom: cut(1)?, left: cut(2)?, right: cut(3)? }
             }
+            Self::FirstChannels => Op::FirstChannels { channels: count(0)?.unwrap_or(1) },
             Self::Upsample => Op::Upsample { factor: count(0)?.unwrap_or(2) },
             Self::FilterBank => Op::FilterBank,
             Self::GlobalPool => Op::GlobalAvgPool,

@@ -89,6 +89,7 @@ enum Operation {
     ChannelMean,
     ChannelMaximum,
     Crop,
+    FirstChannels,
     Upsample,
     FilterBank,
     Flatten,
@@ -97,7 +98,7 @@ enum Operation {
 }
 
 /// Every operation by its name.
-const OPERATIONS: [(&str, Operation); 18] = [
+const OPERATIONS: [(&str, Operation); 19] = [
     ("conv", Operation::Convolution),
     ("batch_norm", Operation::BatchNorm),
     ("relu", Operation::Relu),
@@ -111,6 +112,7 @@ const OPERATIONS: [(&str, Operation); 18] = [
     ("channel_mean", Operation::ChannelMean),
     ("channel_max", Operation::ChannelMaximum),
     ("crop", Operation::Crop),
+    ("first_channels", Operation::FirstChannels),
     ("upsample", Operation::Upsample),
     ("filter_bank", Operation::FilterBank),
     ("flatten", Operation::Flatten),
@@ -145,6 +147,7 @@ impl Operation {
                 ("left", Type::Number),
                 ("right", Type::Number),
             ],
+            Self::FirstChannels => &[("channels", Type::Number)],
             Self::Upsample => &[("factor", Type::Number)],
             _ => &[],
         }

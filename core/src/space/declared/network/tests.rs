@@ -201,6 +201,7 @@ fn every_operation_is_a_layer() {
         ("channel_mean", Op::ChannelMean),
         ("channel_max", Op::ChannelMax),
         ("filter_bank", Op::FilterBank),
+        ("{first_channels: {channels: width}}", Op::FirstChannels { channels: 16 }),
         ("upsample", Op::Upsample { factor: 2 }),
         ("{upsample: {factor: width // 4}}", Op::Upsample { factor: 4 }),
         ("{crop: {top: 1, right: 3}}", Op::Crop { top: 1, bottom: 0, left: 0, right: 3 }),

@@ -90,6 +90,12 @@ class Attention(_message.Message):
     heads: int
     def __init__(self, heads: _Optional[int] = ...) -> None: ...
 
+class FirstChannels(_message.Message):
+    __slots__ = ("channels",)
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    channels: int
+    def __init__(self, channels: _Optional[int] = ...) -> None: ...
+
 class Upsample(_message.Message):
     __slots__ = ("factor",)
     FACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -97,7 +103,7 @@ class Upsample(_message.Message):
     def __init__(self, factor: _Optional[int] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("inputs", "input", "conv2d", "batch_norm", "relu", "avg_pool", "max_pool", "global_avg_pool", "flatten", "linear", "add", "concat", "zero", "crop", "sigmoid", "hard_sigmoid", "silu", "hard_swish", "multiply", "channel_mean", "channel_max", "attention", "filter_bank", "upsample")
+    __slots__ = ("inputs", "input", "conv2d", "batch_norm", "relu", "avg_pool", "max_pool", "global_avg_pool", "flatten", "linear", "add", "concat", "zero", "crop", "sigmoid", "hard_sigmoid", "silu", "hard_swish", "multiply", "channel_mean", "channel_max", "attention", "filter_bank", "upsample", "first_channels")
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     CONV2D_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +128,7 @@ class Node(_message.Message):
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_BANK_FIELD_NUMBER: _ClassVar[int]
     UPSAMPLE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CHANNELS_FIELD_NUMBER: _ClassVar[int]
     inputs: _containers.RepeatedScalarFieldContainer[int]
     input: Unit
     conv2d: Conv2d
@@ -146,7 +153,8 @@ class Node(_message.Message):
     attention: Attention
     filter_bank: Unit
     upsample: Upsample
-    def __init__(self, inputs: _Optional[_Iterable[int]] = ..., input: _Optional[_Union[Unit, _Mapping]] = ..., conv2d: _Optional[_Union[Conv2d, _Mapping]] = ..., batch_norm: _Optional[_Union[Unit, _Mapping]] = ..., relu: _Optional[_Union[Unit, _Mapping]] = ..., avg_pool: _Optional[_Union[Window, _Mapping]] = ..., max_pool: _Optional[_Union[Window, _Mapping]] = ..., global_avg_pool: _Optional[_Union[Unit, _Mapping]] = ..., flatten: _Optional[_Union[Unit, _Mapping]] = ..., linear: _Optional[_Union[Linear, _Mapping]] = ..., add: _Optional[_Union[Unit, _Mapping]] = ..., concat: _Optional[_Union[Unit, _Mapping]] = ..., zero: _Optional[_Union[Unit, _Mapping]] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., sigmoid: _Optional[_Union[Unit, _Mapping]] = ..., hard_sigmoid: _Optional[_Union[Unit, _Mapping]] = ..., silu: _Optional[_Union[Unit, _Mapping]] = ..., hard_swish: _Optional[_Union[Unit, _Mapping]] = ..., multiply: _Optional[_Union[Unit, _Mapping]] = ..., channel_mean: _Optional[_Union[Unit, _Mapping]] = ..., channel_max: _Optional[_Union[Unit, _Mapping]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ..., filter_bank: _Optional[_Union[Unit, _Mapping]] = ..., upsample: _Optional[_Union[Upsample, _Mapping]] = ...) -> None: ...
+    first_channels: FirstChannels
+    def __init__(self, inputs: _Optional[_Iterable[int]] = ..., input: _Optional[_Union[Unit, _Mapping]] = ..., conv2d: _Optional[_Union[Conv2d, _Mapping]] = ..., batch_norm: _Optional[_Union[Unit, _Mapping]] = ..., relu: _Optional[_Union[Unit, _Mapping]] = ..., avg_pool: _Optional[_Union[Window, _Mapping]] = ..., max_pool: _Optional[_Union[Window, _Mapping]] = ..., global_avg_pool: _Optional[_Union[Unit, _Mapping]] = ..., flatten: _Optional[_Union[Unit, _Mapping]] = ..., linear: _Optional[_Union[Linear, _Mapping]] = ..., add: _Optional[_Union[Unit, _Mapping]] = ..., concat: _Optional[_Union[Unit, _Mapping]] = ..., zero: _Optional[_Union[Unit, _Mapping]] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., sigmoid: _Optional[_Union[Unit, _Mapping]] = ..., hard_sigmoid: _Optional[_Union[Unit, _Mapping]] = ..., silu: _Optional[_Union[Unit, _Mapping]] = ..., hard_swish: _Optional[_Union[Unit, _Mapping]] = ..., multiply: _Optional[_Union[Unit, _Mapping]] = ..., channel_mean: _Optional[_Union[Unit, _Mapping]] = ..., channel_max: _Optional[_Union[Unit, _Mapping]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ..., filter_bank: _Optional[_Union[Unit, _Mapping]] = ..., upsample: _Optional[_Union[Upsample, _Mapping]] = ..., first_channels: _Optional[_Union[FirstChannels, _Mapping]] = ...) -> None: ...
 
 class Graph(_message.Message):
     __slots__ = ("input", "nodes", "output")

@@ -118,6 +118,13 @@ fn crops_leave_out_rows_and_columns_of_each_side() {
 }
 
 #[test]
+fn the_first_channels_are_the_first() {
+    let input = maps(CHANNELS, 3);
+    let expected = input.iter().map(|sample| sample[..2].to_vec()).collect();
+    assert_maps(&computed(Op::FirstChannels { channels: 2 }, &[], &input), &expected);
+}
+
+#[test]
 fn upsampling_is_exact_in_single_precision_at_every_factor() {
     // 41 is among the factors at which interpolation in single precision is not.
     for factor in [2, 41, 47, 82] {
