@@ -221,7 +221,9 @@ class Counting(unittest.TestCase):
         self.assertEqual(shapes[8:13], [(18, 5, 4), (360,), (5,), (18,), (5,)])
         self.assertEqual(shapes[13:18], [(6,), (6,), (1, 5, 4), (1, 5, 4), (1, 5, 4)])
         self.assertEqual(shapes[18:21], [(6, 5, 4), (24, 5, 4), (24, 5, 4)])
-        self.assertEqual(shapes[21:], [(24, 2, 1), (5, 2, 1), (5, 2, 1), (5, 4, 2), (40,), (40,), (5,), (5,)])
+        self.assertEqual(
+            shapes[21:], [(24, 2, 1), (5, 2, 1), (5, 2, 1), (5, 4, 2), (40,), (40,), (5,), (5,)]
+        )
 
     def test_the_networks_hold_every_operation(self) -> None:
         self.assertEqual({node.op.name for node in zoo().nodes}, set(OPERATIONS))
