@@ -9,8 +9,9 @@ use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 
 use super::memory::MemoryStore;
-use super::sqlite::{CampaignRow, SqliteStore, WorkerRow, schema};
-use super::{READ_BATCH, Store, StoreError, for_each};
+use super::rows::{CampaignRow, WorkerRow};
+use super::sqlite::{SqliteStore, schema};
+use super::{READ_BATCH, Store, StoreError, Tables, for_each};
 use crate::testing::CAMPAIGN;
 
 fn started(at: u64) -> (Timestamp, Event) {

@@ -4,7 +4,9 @@
 //! writes for readers. It must not know the engine's rules.
 
 pub mod memory;
+pub mod place;
 pub mod record;
+pub mod rows;
 pub mod sqlite;
 pub mod tokens;
 
@@ -17,6 +19,9 @@ use cambrian_core::engine::Event;
 use cambrian_core::time::Timestamp;
 use cambrian_proto::convert::ConvertError;
 use thiserror::Error;
+
+use place::Place;
+use rows::Row;
 
 /// How many records are read at once when a whole journal is walked through.
 pub const READ_BATCH: usize = 4096;
@@ -58,6 +63,29 @@ pub trait Store: Send {
     /// [`StoreError`] if they cannot be opened.
     fn tokens(&self) -> Result<tokens::Register, StoreError> {
         tokens::Register::in_memory()
+    }
+}
+
+/// A store whose projections can be read back.
+pub trait Tables: Store {
+    /// Runs `read` on one unchanging snapshot, however much is written meanwhile.
+    ///
+    /// # Errors
+    /// Those of `read`, and failures of the database.
+    fn on_snapshot<R, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<R, E>,
+    ) -> Result<R, E>;
+
+    /// Visits every row of a projection in the order of its keys.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    fn visit_rows<R: Row>(&self, visit: impl FnMut(R)) -> Result<(), StoreError>;
+
+    /// A text as a projection holds it.
+    fn kept(text: String) -> String {
+        text
     }
 }
 
@@ -113,30 +141,30 @@ pub enum StoreError {
         /// The field and what is wrong with it.
         source: ConvertError,
     },
-    /// The file belongs to another program.
-    #[error("{} is not a Cambrian store; choose another path", .0.display())]
-    Foreign(PathBuf),
-    /// The file was written by a later release.
+    /// The place belongs to another program.
+    #[error("{0} is not a Cambrian store; choose another place")]
+    Foreign(Place),
+    /// The store was written by a later release.
     #[error(
-        "{} has schema version {found}, this release knows up to {supported}; use the release \
-         that wrote it or a later one", .path.display()
+        "{place} has schema version {found}, this release knows up to {supported}; use the release \
+         that wrote it or a later one"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The store.
+        place: Place,
         /// Its version.
         found: i64,
         /// The latest version known here.
         supported: i64,
     },
-    /// The file was written by an earlier release and may only be read.
+    /// The store was written by an earlier release and may only be read.
     #[error(
-        "{} has schema version {found}, expected {expected}; start a coordinator on it once, \
-         which brings it up to date", .path.display()
+        "{place} has schema version {found}, expected {expected}; start a coordinator on it once, \
+         which brings it up to date"
     )]
     Older {
-        /// The file.
-        path: PathBuf,
+        /// The store.
+        place: Place,
         /// Its version.
         found: i64,
         /// The version known here.
@@ -167,6 +195,14 @@ pub enum StoreError {
     /// The database refused.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// A column does not hold what it should.
+    #[error("the database's column {column} cannot be read: {problem}")]
+    Column {
+        /// Its position in the query, from 0.
+        column: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// A test's own failure.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -224,7 +224,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let found = schema::version(&connection, path)?;
     let expected = schema::SCHEMA_VERSION;
     if found != expected {
-        return Err(StoreError::Older { path: path.to_owned(), found, expected });
+        return Err(StoreError::Older { place: path.into(), found, expected });
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
