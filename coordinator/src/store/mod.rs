@@ -5,13 +5,19 @@
 
 pub mod memory;
 pub mod place;
+pub mod postgres;
 pub mod record;
 pub mod rows;
 pub mod sqlite;
 pub mod tokens;
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
+#[path = "../../tests/postgres_server/mod.rs"]
+mod postgres_server;
 
 use std::path::PathBuf;
 
@@ -55,6 +61,15 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`] if a record is missing, damaged or cannot be understood.
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
+
+    /// Whether the store still takes appends, as far as is known without asking anybody. What is
+    /// said to others while it does not may be out of date.
+    ///
+    /// # Errors
+    /// [`StoreError::Deposed`] or [`StoreError::Lapsed`].
+    fn standing(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The tokens that are kept beside the journal, on connections of their own; without a file
     /// they end with the process.
@@ -195,6 +210,40 @@ pub enum StoreError {
     /// The database refused.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// Another coordinator leads: nothing was written, and nothing will be.
+    #[error("another coordinator has taken over; what epoch {epoch} would write is refused")]
+    Deposed {
+        /// The epoch that is over; 0 for a store that never led.
+        epoch: i64,
+    },
+    /// The lease was not renewed in time, so that another coordinator may have taken over.
+    #[error("the leadership of epoch {epoch} could not be renewed in time")]
+    Lapsed {
+        /// The epoch.
+        epoch: i64,
+    },
+    /// The database of PostgreSQL refused, or cannot be reached.
+    #[error("the database failed: {0}")]
+    Postgres(#[source] postgres::PostgresError),
+    /// The URL cannot be used.
+    #[error("{place}: {problem}")]
+    Url {
+        /// The URL, without its password.
+        place: Place,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A step of the schema is not the one that this release knows.
+    #[error(
+        "{place}: step {step} of its schema is not that of this release; use the release that \
+         made it"
+    )]
+    Altered {
+        /// The store.
+        place: Place,
+        /// The step.
+        step: i64,
+    },
     /// A column does not hold what it should.
     #[error("the database's column {column} cannot be read: {problem}")]
     Column {
@@ -206,4 +255,18 @@ pub enum StoreError {
     /// A test's own failure.
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// Whether the store may not be written by this process any more.
+    #[must_use]
+    pub fn is_loss_of_leadership(&self) -> bool {
+        matches!(self, Self::Deposed { .. } | Self::Lapsed { .. })
+    }
+
+    /// Whether the database is away and may come back by itself.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.is_outage())
+    }
 }

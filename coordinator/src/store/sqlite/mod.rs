@@ -15,8 +15,8 @@ use cambrian_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::record::{decode, encode};
-use super::tokens::Register;
 use super::rows::{Columns, Row};
+use super::tokens::Register;
 use super::{Store, StoreError, Stored, Tables};
 use projection::Projector;
 
