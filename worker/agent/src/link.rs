@@ -10,6 +10,7 @@ use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
 use cambrian_proto::v1::{CoordinatorMessage, WorkerMessage, coordinator_message};
 use cambrian_transport::client::{Credentials, DialError};
 use cambrian_transport::failure;
+use cambrian_transport::standby::{Addresses, Next, Standby};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,6 +29,8 @@ pub(crate) const OUTGOING_MESSAGES: usize = 4_096;
 /// How often the transport asks a silent peer for a sign of life, and how long it waits for one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest pause while a coordinator stands by: one of them leads within seconds.
+const LONGEST_WHILE_STANDING_BY: Duration = Duration::from_millis(500);
 /// Room for one large message in flight; the protocol's default of 64 KiB stalls on each.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
@@ -75,7 +78,7 @@ pub(crate) struct Outgoing {
 
 /// A link over a list of coordinators, tried in turn.
 pub(crate) struct Link {
-    pub(crate) coordinators: Vec<String>,
+    pub(crate) coordinators: Addresses,
     pub(crate) credentials: Credentials,
     pub(crate) timing: LinkTiming,
     pub(crate) backoff: Backoff,
@@ -101,30 +104,42 @@ fn endpoint(address: &str, credentials: &Credentials) -> Result<Endpoint, DialEr
 impl Link {
     /// Keeps a stream open for as long as somebody listens to the events.
     pub(crate) async fn run(mut self) {
-        let mut next = 0;
         loop {
-            let coordinator = self.coordinators[next].clone();
+            let coordinator = self.coordinators.present().to_owned();
             let opened = Instant::now();
             let end = match self.stream(&coordinator).await {
                 Ok(end) => end,
                 Err(NobodyListens) => return,
             };
-            if end.registered && opened.elapsed() >= self.timing.settled {
-                self.backoff.reset();
-            }
-            self.backoff.fail();
-            let pause = self.backoff.pause();
+            let pause = self.pause(&end, opened.elapsed());
             let closed = Closed { coordinator, reason: end.reason, pause };
             if self.events.send(LinkEvent::Closed(closed)).await.is_err() {
                 return;
             }
-            // The coordinator that served last is the most likely one to serve again.
-            if !end.registered {
-                next = (next + 1) % self.coordinators.len();
-            }
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.events.closed() => return,
+            }
+        }
+    }
+
+    /// Chooses the coordinator to try next, and how long to wait before.
+    fn pause(&mut self, end: &End, lasted: Duration) -> Duration {
+        if end.registered && lasted >= self.timing.settled {
+            self.backoff.reset();
+        }
+        // The coordinator that served last is the most likely one to serve again.
+        if end.registered {
+            self.coordinators.served();
+            self.backoff.fail();
+            return self.backoff.pause();
+        }
+        match self.coordinators.failed(end.refusal.as_ref()) {
+            Next::AtOnce => Duration::ZERO,
+            Next::Pause { soon } => {
+                self.backoff.fail();
+                let longest = if soon { LONGEST_WHILE_STANDING_BY } else { Duration::MAX };
+                self.backoff.pause().min(longest)
             }
         }
     }
@@ -158,7 +173,10 @@ impl Link {
         .await;
         let (stream, first) = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(status)) => return Ok(End::before_registration(words(&status))),
+            Ok(Err(status)) => {
+                let refusal = Standby::of(&status);
+                return Ok(End { refusal, ..End::before_registration(words(&status)) });
+            }
             Err(_) => {
                 return Ok(End::before_registration("no answer to the registration".to_owned()));
             }
@@ -174,7 +192,7 @@ impl Link {
         info!(coordinator, "registered with the coordinator");
         self.say(LinkEvent::Received(Box::new(registered))).await?;
         let reason = self.follow(stream, &abandon).await?;
-        Ok(End { registered: true, reason })
+        Ok(End { registered: true, reason, refusal: None })
     }
 
     async fn follow(
@@ -210,11 +228,13 @@ impl Link {
 struct End {
     registered: bool,
     reason: String,
+    /// That of a coordinator that stands by.
+    refusal: Option<Standby>,
 }
 
 impl End {
     fn before_registration(reason: String) -> Self {
-        Self { registered: false, reason }
+        Self { registered: false, reason, refusal: None }
     }
 }
 
