@@ -16,7 +16,7 @@ DEMO = $(TARGET_DIR)/release/cambrian run configs/campaigns/fashion-mnist.yaml -
 ##@ Use
 
 .PHONY: setup
-setup: libtorch dataset python ## Fetch what is missing: libtorch, Fashion-MNIST, protobuf for Python
+setup: libtorch dataset python postgresql ## Fetch what is missing: libtorch, Fashion-MNIST, protobuf for Python, PostgreSQL
 
 .PHONY: build
 build: libtorch ## Build all programs in release mode into target/release
@@ -37,6 +37,10 @@ dataset: ## Fetch Fashion-MNIST alone; respects CAMBRIAN_DATA
 .PHONY: python
 python: ## Find or fetch protobuf for the tests of sdk/python alone
 	@deploy/setup-python >/dev/null
+
+.PHONY: postgresql
+postgresql: ## Find or install PostgreSQL alone, for the tests of several coordinators
+	@deploy/setup-postgresql >/dev/null
 
 ##@ Check
 

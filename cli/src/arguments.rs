@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use cambrian_coordinator::store::place::Place;
 use cambrian_transport::client::{Credentials, TokenSource};
 use cambrian_transport::token::Validity;
 
@@ -33,7 +34,8 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Address of the coordinator, http://HOST:PORT or https://HOST:PORT.
+    /// Address of the coordinator, http://HOST:PORT or https://HOST:PORT; of several that share a
+    /// database, all of them, separated by commas.
     #[arg(long, global = true, env = "CAMBRIAN_ENDPOINT", value_name = "URL", default_value = DEFAULT_ENDPOINT)]
     pub(crate) endpoint: String,
     #[command(flatten, next_help_heading = "Connection")]
@@ -409,9 +411,9 @@ pub(crate) struct ExplainArguments {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct JournalArguments {
-    /// The SQLite database of a coordinator.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) database: Option<PathBuf>,
+    /// The database of a coordinator: a file of SQLite, or postgresql://USER@HOST/DATABASE.
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) database: Option<Place>,
     /// The output directory of a `cambrian run`.
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,

@@ -10,6 +10,8 @@ use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
 use cambrian_proto::v1::token_service_client::TokenServiceClient;
 use cambrian_transport::client::{Bearer, Credentials, DialError};
 use cambrian_transport::failure;
+use cambrian_transport::standby::{Addresses, Next, Standby};
+use tokio::time::{Instant, sleep};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -23,15 +25,27 @@ use crate::snippet::Fault;
 const MAX_MESSAGE: usize = 256 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Who does not answer.
+const COORDINATOR: &str = "coordinator";
+/// How long coordinators of which none leads at present are waited for, and how often they are asked.
+const ELECTION: Duration = Duration::from_secs(15);
+const ELECTION_PAUSE: Duration = Duration::from_millis(300);
 /// Candidates a page.
 pub(crate) const PAGE: u32 = 1000;
 
 /// A connected client. Cloning it shares the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
+    wires: Wires,
+    addresses: Addresses,
+    credentials: Credentials,
+}
+
+/// A connection to one coordinator.
+#[derive(Debug, Clone)]
+struct Wires {
     service: CampaignServiceClient<Wire>,
     tokens: TokenServiceClient<Wire>,
-    endpoint: String,
 }
 
 /// A connection that shows the token with every call.
@@ -48,16 +62,46 @@ pub(crate) enum Subject {
 
 /// The endpoint at an address; `HOST:PORT` becomes `http://HOST:PORT`.
 fn endpoint(text: &str, credentials: &Credentials) -> Result<Endpoint, CliError> {
-    let url = match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("http://{text}"),
-    };
+    let url = url(text);
     let endpoint = credentials.endpoint(&url).map_err(|error| undialled(text, &error))?;
     Ok(endpoint
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(CONNECT)
         .keep_alive_while_idle(true))
+}
+
+fn url(text: &str) -> String {
+    match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    }
+}
+
+/// A connection to the coordinator at an address.
+async fn dial(address: &str, credentials: &Credentials) -> Result<Wires, CliError> {
+    let endpoint = endpoint(address, credentials)?;
+    let bearer = credentials.bearer().map_err(|error| undialled(address, &error))?;
+    let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
+        what: COORDINATOR,
+        endpoint: address.to_owned(),
+        reason: reason(&error),
+    })?;
+    let tokens = TokenServiceClient::with_interceptor(channel.clone(), bearer.clone());
+    let service = CampaignServiceClient::with_interceptor(channel, bearer)
+        .max_decoding_message_size(MAX_MESSAGE);
+    Ok(Wires { service, tokens })
+}
+
+/// That none of several answers, each with its reason.
+fn unreachable(silent: Vec<(String, String)>) -> CliError {
+    let endpoint = silent.iter().map(|(endpoint, _)| endpoint.as_str()).collect::<Vec<_>>();
+    let reasons = silent.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>();
+    CliError::Unreachable {
+        what: COORDINATOR,
+        endpoint: endpoint.join(", "),
+        reason: reasons.join("; "),
+    }
 }
 
 fn undialled(text: &str, error: &DialError) -> CliError {
@@ -85,31 +129,88 @@ fn reference(campaign: &str) -> Option<v1::CampaignReference> {
 }
 
 impl Client {
-    /// Connects to the coordinator at `address`.
+    /// Connects to the first coordinator that answers of those in `addresses`, which commas separate.
     ///
     /// # Errors
     /// [`CliError::Usage`] for a malformed address, [`CliError::Unreachable`] if nobody answers.
     pub(crate) async fn connect(
-        address: &str,
+        addresses: &str,
         credentials: &Credentials,
     ) -> Result<Self, CliError> {
-        let endpoint = endpoint(address, credentials)?;
-        let bearer = credentials.bearer().map_err(|error| undialled(address, &error))?;
-        let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
-            endpoint: address.to_owned(),
-            reason: reason(&error),
-        })?;
-        let tokens = TokenServiceClient::with_interceptor(channel.clone(), bearer.clone());
-        let service = CampaignServiceClient::with_interceptor(channel, bearer)
-            .max_decoding_message_size(MAX_MESSAGE);
-        Ok(Self { service, tokens, endpoint: address.to_owned() })
+        let listed: Vec<String> = addresses.split(',').map(|text| url(text.trim())).collect();
+        for address in &listed {
+            endpoint(address, credentials)?;
+        }
+        let mut addresses = Addresses::new(listed);
+        let mut silent = Vec::new();
+        loop {
+            match dial(addresses.present(), credentials).await {
+                Ok(wires) => {
+                    return Ok(Self { wires, addresses, credentials: credentials.clone() });
+                }
+                Err(CliError::Unreachable { endpoint, reason, .. }) => {
+                    silent.push((endpoint, reason))
+                }
+                Err(error) => return Err(error),
+            }
+            if matches!(addresses.failed(None), Next::Pause { .. }) {
+                return Err(unreachable(silent));
+            }
+        }
+    }
+
+    /// Asks until a coordinator answers that leads. With `repeatable`, a connection that breaks is no
+    /// reason to give up either, if there is another coordinator.
+    async fn ask<R>(
+        &mut self,
+        repeatable: bool,
+        mut call: impl AsyncFnMut(&mut Wires) -> Result<tonic::Response<R>, Status>,
+    ) -> Result<R, CliError> {
+        let give_up = Instant::now() + ELECTION;
+        loop {
+            let status = match call(&mut self.wires).await {
+                Ok(answer) => {
+                    self.addresses.served();
+                    return Ok(answer.into_inner());
+                }
+                Err(status) => status,
+            };
+            let refusal = Standby::of(&status);
+            let broken = matches!(status.code(), Code::Unavailable | Code::Unknown);
+            if refusal.is_none() && !(repeatable && broken && self.addresses.are_several()) {
+                return Err(self.failure(&status));
+            }
+            self.move_on(&status, refusal, give_up).await?;
+        }
+    }
+
+    /// Connects to the next coordinator, waiting between rounds.
+    async fn move_on(
+        &mut self,
+        status: &Status,
+        mut refusal: Option<Standby>,
+        give_up: Instant,
+    ) -> Result<(), CliError> {
+        loop {
+            if let Next::Pause { .. } = self.addresses.failed(refusal.take().as_ref()) {
+                if Instant::now() >= give_up {
+                    return Err(self.failure(status));
+                }
+                sleep(ELECTION_PAUSE).await;
+            }
+            if let Ok(wires) = dial(self.addresses.present(), &self.credentials).await {
+                self.wires = wires;
+                return Ok(());
+            }
+        }
     }
 
     /// A status in words for the user.
     fn failure(&self, status: &Status) -> CliError {
         let message = status.message().to_owned();
         if let Some(reason) = failure::of_tls(status) {
-            return CliError::Unreachable { endpoint: self.endpoint.clone(), reason };
+            let endpoint = self.addresses.present().to_owned();
+            return CliError::Unreachable { what: COORDINATOR, endpoint, reason };
         }
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => CliError::Denied {
@@ -136,15 +237,17 @@ impl Client {
                 help: "`cambrian explain campaign CAMPAIGN` shows its present state".to_owned(),
             },
             Code::Unavailable | Code::DeadlineExceeded => {
-                CliError::Unreachable { endpoint: self.endpoint.clone(), reason: message }
+                let endpoint = self.addresses.present().to_owned();
+                CliError::Unreachable { what: COORDINATOR, endpoint, reason: message }
             }
             Code::Unimplemented => CliError::Coordinator(format!(
                 "{} is no coordinator of this version ({message})",
-                self.endpoint
+                self.addresses.present()
             )),
             // A connection that breaks in the middle shows as Unknown or Cancelled.
             Code::Unknown | Code::Cancelled => {
-                CliError::Unreachable { endpoint: self.endpoint.clone(), reason: message }
+                let endpoint = self.addresses.present().to_owned();
+                CliError::Unreachable { what: COORDINATOR, endpoint, reason: message }
             }
             code => CliError::Coordinator(format!("{message} ({code})")),
         }
@@ -162,8 +265,9 @@ impl Client {
     ) -> Result<Result<u32, Vec<Fault>>, CliError> {
         let request =
             v1::SubmitCampaignRequest { yaml: yaml.to_owned(), submission: submission.to_vec() };
-        let answer = self.service.submit_campaign(request).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let answer = self
+            .ask(true, async |wires| wires.service.submit_campaign(request.clone()).await)
+            .await?;
         if answer.faults.is_empty() {
             return Ok(Ok(answer.campaign));
         }
@@ -172,38 +276,43 @@ impl Client {
 
     /// All campaigns.
     pub(crate) async fn campaigns(&mut self) -> Result<Vec<Campaign>, CliError> {
-        let answer = self.service.list_campaigns(v1::ListCampaignsRequest {}).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let request = v1::ListCampaignsRequest {};
+        let answer = self
+            .ask(true, async |wires| wires.service.list_campaigns(request.clone()).await)
+            .await?;
         Ok(answer.campaigns.into_iter().map(Into::into).collect())
     }
 
     /// One campaign, by number or name.
     pub(crate) async fn campaign(&mut self, campaign: &str) -> Result<Campaign, CliError> {
         let request = v1::GetCampaignRequest { campaign: reference(campaign) };
-        let answer = self.service.get_campaign(request).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let answer =
+            self.ask(true, async |wires| wires.service.get_campaign(request.clone()).await).await?;
         answer.campaign.map(Into::into).ok_or_else(|| self.lacking("campaign"))
     }
 
     /// Pauses a campaign.
     pub(crate) async fn pause(&mut self, campaign: &str) -> Result<(), CliError> {
         let request = v1::PauseCampaignRequest { campaign: reference(campaign) };
-        let answer = self.service.pause_campaign(request).await;
-        answer.map(|_| ()).map_err(|status| self.failure(&status))
+        self.ask(true, async |wires| wires.service.pause_campaign(request.clone()).await)
+            .await
+            .map(drop)
     }
 
     /// Lets a paused campaign go on.
     pub(crate) async fn resume(&mut self, campaign: &str) -> Result<(), CliError> {
         let request = v1::ResumeCampaignRequest { campaign: reference(campaign) };
-        let answer = self.service.resume_campaign(request).await;
-        answer.map(|_| ()).map_err(|status| self.failure(&status))
+        self.ask(true, async |wires| wires.service.resume_campaign(request.clone()).await)
+            .await
+            .map(drop)
     }
 
     /// Ends a campaign for good.
     pub(crate) async fn cancel(&mut self, campaign: &str) -> Result<(), CliError> {
         let request = v1::CancelCampaignRequest { campaign: reference(campaign) };
-        let answer = self.service.cancel_campaign(request).await;
-        answer.map(|_| ()).map_err(|status| self.failure(&status))
+        self.ask(true, async |wires| wires.service.cancel_campaign(request.clone()).await)
+            .await
+            .map(drop)
     }
 
     /// The updates of a campaign.
@@ -212,8 +321,7 @@ impl Client {
         campaign: &str,
     ) -> Result<Streaming<v1::WatchCampaignResponse>, CliError> {
         let request = v1::WatchCampaignRequest { campaign: reference(campaign) };
-        let answer = self.service.watch_campaign(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
+        self.ask(true, async |wires| wires.service.watch_campaign(request.clone()).await).await
     }
 
     /// The next message of a watch, `None` at its end.
@@ -227,8 +335,8 @@ impl Client {
     /// The front of a campaign.
     pub(crate) async fn front(&mut self, campaign: &str) -> Result<Front, CliError> {
         let request = v1::GetFrontRequest { campaign: reference(campaign) };
-        let answer = self.service.get_front(request).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let answer =
+            self.ask(true, async |wires| wires.service.get_front(request.clone()).await).await?;
         answer.front.map(Into::into).ok_or_else(|| self.lacking("front"))
     }
 
@@ -252,8 +360,9 @@ impl Client {
                 page_size: wanted.unwrap_or(PAGE).clamp(1, PAGE),
                 statuses: statuses.iter().map(|status| (*status).into()).collect(),
             };
-            let answer = self.service.list_candidates(request).await;
-            let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+            let answer = self
+                .ask(true, async |wires| wires.service.list_candidates(request.clone()).await)
+                .await?;
             metrics = answer.metrics.into_iter().map(Into::into).collect();
             let room = wanted.unwrap_or(PAGE) as usize;
             candidates.extend(answer.candidates.into_iter().map(Into::into).take(room));
@@ -273,24 +382,26 @@ impl Client {
     ) -> Result<(String, TokenRecord), CliError> {
         let request =
             v1::CreateTokenRequest { role: role.into(), name: name.to_owned(), valid_micros };
-        let answer = self.tokens.create_token(request).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let answer =
+            self.ask(false, async |wires| wires.tokens.create_token(request.clone()).await).await?;
         let record = answer.record.ok_or_else(|| self.lacking("token"))?;
         Ok((answer.token, TokenRecord::of(record, 0)))
     }
 
     /// Every token that ever was, without the tokens themselves.
     pub(crate) async fn list_tokens(&mut self) -> Result<Vec<TokenRecord>, CliError> {
-        let answer = self.tokens.list_tokens(v1::ListTokensRequest {}).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let request = v1::ListTokensRequest {};
+        let answer =
+            self.ask(true, async |wires| wires.tokens.list_tokens(request.clone()).await).await?;
         let now = answer.now_micros;
         Ok(answer.tokens.into_iter().map(|record| TokenRecord::of(record, now)).collect())
     }
 
     /// Refuses a token from now on.
     pub(crate) async fn revoke_token(&mut self, id: &str) -> Result<TokenRecord, CliError> {
-        let answer = self.tokens.revoke_token(v1::RevokeTokenRequest { id: id.to_owned() }).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let request = v1::RevokeTokenRequest { id: id.to_owned() };
+        let answer =
+            self.ask(true, async |wires| wires.tokens.revoke_token(request.clone()).await).await?;
         let record = answer.record.ok_or_else(|| self.lacking("token"))?;
         Ok(TokenRecord::of(record, 0))
     }
@@ -308,14 +419,16 @@ impl Client {
             }
             Subject::Worker(worker) => Wire::Worker(worker),
         };
-        let answer = self.service.explain(v1::ExplainRequest { subject: Some(subject) }).await;
-        answer.map(|found| found.into_inner().into()).map_err(|status| self.failure(&status))
+        let request = v1::ExplainRequest { subject: Some(subject) };
+        let answer = self.ask(true, async |wires| wires.service.explain(request.clone()).await);
+        answer.await.map(Into::into)
     }
 
     /// All workers that ever registered.
     pub(crate) async fn workers(&mut self) -> Result<Vec<Worker>, CliError> {
-        let answer = self.service.list_workers(v1::ListWorkersRequest {}).await;
-        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        let request = v1::ListWorkersRequest {};
+        let answer =
+            self.ask(true, async |wires| wires.service.list_workers(request.clone()).await).await?;
         Ok(answer.workers.into_iter().map(Into::into).collect())
     }
 }

@@ -25,8 +25,8 @@ pub(crate) enum CliError {
     #[error("{message}")]
     NotFound { message: String, help: String },
     /// Nobody answers at the endpoint.
-    #[error("the coordinator at {endpoint} does not answer: {reason}")]
-    Unreachable { endpoint: String, reason: String },
+    #[error("the {what} at {endpoint} does not answer: {reason}")]
+    Unreachable { what: &'static str, endpoint: String, reason: String },
     /// The coordinator wants a token, or another one.
     #[error("{message}")]
     Denied { message: String, help: String },
@@ -109,6 +109,7 @@ impl CliError {
             Self::InvalidCampaign { .. } => {
                 "configs/campaigns/reference.yaml explains every key; nothing was stored or started"
             }
+            Self::Unreachable { what: "database", .. } => "is it running, and is the URL right?",
             Self::Unreachable { .. } => {
                 "start one with `cambrian-coordinator`, or name another with --endpoint or the \
                  variable CAMBRIAN_ENDPOINT; write https:// if it serves TLS; `cambrian run` needs \
@@ -169,6 +170,7 @@ mod tests {
     #[test]
     fn errors_say_what_and_what_to_do() {
         let error = CliError::Unreachable {
+            what: "coordinator",
             endpoint: "http://127.0.0.1:1".into(),
             reason: "connection refused".into(),
         };

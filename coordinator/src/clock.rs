@@ -26,7 +26,14 @@ impl SystemClock {
     pub fn new() -> Self {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        Self { wall: Timestamp(micros), since: Instant::now() }
+        Self::at(Timestamp(micros))
+    }
+
+    /// A clock that starts at `wall`, which another clock has shown just now: coordinators of one
+    /// database share its clock, so that a change of leader is no jump in time.
+    #[must_use]
+    pub fn at(wall: Timestamp) -> Self {
+        Self { wall, since: Instant::now() }
     }
 }
 

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use cambrian_core::time::Span;
 use cambrian_transport::TlsError;
+use cambrian_transport::client::Credentials;
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::access::RateLimit;
 use crate::actor::ActorSettings;
+use crate::store::place::Place;
+use crate::store::postgres::Candidate;
 
 /// The address when none is given.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
@@ -23,8 +26,8 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
 pub struct Config {
     /// The address to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The file of the store.
-    pub database: PathBuf,
+    /// The store: a file of SQLite, or the URL of a database of PostgreSQL.
+    pub database: Place,
     /// How long a lease lasts without a sign of life of its worker, seconds, 1 to 86,400.
     pub lease_seconds: f64,
     /// Encryption; without it, what is said can be read on the way.
@@ -34,6 +37,8 @@ pub struct Config {
     /// Whether an address that other machines can reach may be served without encryption or
     /// tokens.
     pub insecure: bool,
+    /// Who leads, where several coordinators share a database of PostgreSQL.
+    pub leadership: Leadership,
     /// Bounds on messages and queues.
     pub limits: Limits,
     /// What is logged, and how.
@@ -51,6 +56,25 @@ pub struct Tls {
     /// The authorities of clients' certificates. With it, only clients with one are spoken with.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
+}
+
+/// How one of several coordinators comes to lead.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Leadership {
+    /// How long a leader that falls silent keeps the others from taking over, seconds, 1 to 300.
+    pub lease_seconds: f64,
+    /// How often it says that it lives, seconds, 0.1 to half of that.
+    pub renewal_seconds: f64,
+    /// Where workers and users reach this coordinator, `http://HOST:PORT` or `https://HOST:PORT`;
+    /// by default the address that it listens on.
+    pub endpoint: Option<String>,
+}
+
+impl Default for Leadership {
+    fn default() -> Self {
+        Self { lease_seconds: 3.0, renewal_seconds: 1.0, endpoint: None }
+    }
 }
 
 /// Bounds on messages, queues, connections and calls.
@@ -103,11 +127,12 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
-            database: PathBuf::from("cambrian.db"),
+            database: Place::File("cambrian.db".into()),
             lease_seconds: 30.0,
             tls: None,
             tokens: false,
             insecure: false,
+            leadership: Leadership::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -180,6 +205,19 @@ pub enum ConfigError {
         /// What it lacks.
         missing: Missing,
     },
+    /// Others cannot be told where this coordinator is.
+    #[error(
+        "leadership.endpoint: {problem}; set it to where workers and users reach this coordinator, \
+         such as {scheme}://host.example:{port}"
+    )]
+    Endpoint {
+        /// What is wrong.
+        problem: String,
+        /// The scheme that it serves.
+        scheme: &'static str,
+        /// The port that it listens on.
+        port: u16,
+    },
     /// A TLS file cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
@@ -229,6 +267,9 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let Limits { message_mib, mailbox, batch, outbound_queue, .. } = self.limits;
         in_range("lease_seconds", self.lease_seconds, 1.0, 86_400.0)?;
+        let Leadership { lease_seconds, renewal_seconds, .. } = self.leadership;
+        in_range("leadership.lease_seconds", lease_seconds, 1.0, 300.0)?;
+        in_range("leadership.renewal_seconds", renewal_seconds, 0.1, lease_seconds / 2.0)?;
         in_range("limits.message_mib", message_mib as f64, 1.0, 1024.0)?;
         in_range("limits.mailbox", mailbox as f64, 1.0, 1e6)?;
         in_range("limits.batch", batch as f64, 1.0, 1e5)?;
@@ -269,6 +310,36 @@ impl Config {
         let Some(Tls { certificate, key, client_ca }) = &self.tls else { return Ok(None) };
         let settings = cambrian_transport::server::settings(certificate, key, client_ca.as_deref());
         Ok(Some(settings?))
+    }
+
+    /// This process as a candidate for leading, if it listens on `address`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Endpoint`].
+    pub(crate) fn candidate(&self, address: SocketAddr) -> Result<Candidate, ConfigError> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let port = address.port();
+        let fault = |problem: String| ConfigError::Endpoint { problem, scheme, port };
+        let endpoint = match &self.leadership.endpoint {
+            Some(endpoint) if !endpoint.starts_with(&format!("{scheme}://")) => {
+                return Err(fault(format!("`{endpoint}` does not begin with {scheme}://")));
+            }
+            Some(endpoint) => {
+                Credentials::check_form(endpoint)
+                    .map_err(|error| fault(format!("`{endpoint}` is no endpoint: {error}")))?;
+                endpoint.clone()
+            }
+            None if address.ip().is_unspecified() => {
+                return Err(fault(format!("nobody can dial {address}")));
+            }
+            None => format!("{scheme}://{address}"),
+        };
+        Ok(Candidate {
+            holder: uuid::Uuid::new_v4().to_string(),
+            endpoint,
+            length: Duration::from_secs_f64(self.leadership.lease_seconds),
+            renewal: Duration::from_secs_f64(self.leadership.renewal_seconds),
+        })
     }
 
     /// The actor's part of the settings.
@@ -330,6 +401,9 @@ mod tests {
             "listen",
             "database",
             "lease_seconds",
+            "leadership",
+            "renewal_seconds",
+            "endpoint",
             "insecure",
             "message_mib",
             "mailbox",
@@ -369,6 +443,9 @@ mod tests {
             ("lease_seconds: soon", "lease_seconds"),
             ("lease_seconds: 0", "lease_seconds is 0"),
             ("lease_seconds: .nan", "lease_seconds is NaN"),
+            ("leadership: {lease_seconds: 0.5}", "leadership.lease_seconds is 0.5"),
+            ("leadership: {renewal_seconds: 2}", "leadership.renewal_seconds is 2"),
+            ("leadership: {length: 2}", "length"),
             ("limits: {message_mib: 0}", "limits.message_mib"),
             ("limits: {batch: 1000000}", "limits.batch"),
             ("limits: {connections: 0}", "limits.connections"),
@@ -398,5 +475,23 @@ mod tests {
         assert!(read(&format!("{{listen: '0.0.0.0:7878', tokens: true, {tls}}}")).is_ok());
         assert!(read("{listen: '0.0.0.0:7878', insecure: true}").is_ok());
         assert!(read("listen: '[::1]:7878'").is_ok());
+    }
+
+    #[test]
+    fn a_coordinator_says_where_it_is_reached() {
+        let endpoint = |text: &str, address: &str| {
+            let candidate = read(text).unwrap().candidate(address.parse().unwrap());
+            candidate.map(|candidate| candidate.endpoint).map_err(|error| error.to_string())
+        };
+        assert_eq!(endpoint("", "127.0.0.1:70").unwrap(), "http://127.0.0.1:70");
+        let named = "leadership: {endpoint: 'http://a.example:1'}";
+        assert_eq!(endpoint(named, "0.0.0.0:70").unwrap(), "http://a.example:1");
+        let error = endpoint("", "0.0.0.0:70").unwrap_err();
+        assert!(error.contains("nobody can dial") && error.contains("http://host.example:70"));
+        for bad in ["https://a:1", "a:1", "http://a"] {
+            let text = format!("leadership: {{endpoint: '{bad}'}}");
+            let error = endpoint(&text, "127.0.0.1:70").unwrap_err();
+            assert!(error.contains(bad), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod actor;
 pub mod clock;
+mod cluster;
 pub mod config;
 pub mod connection;
 pub mod embedded;

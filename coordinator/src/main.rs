@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use cambrian_coordinator::config::{Config, Log, LogFormat, Tls};
 use cambrian_coordinator::server;
+use cambrian_coordinator::store::place::Place;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -29,12 +30,16 @@ struct Arguments {
     /// The address to listen on [default: 127.0.0.1:7878]; port 0 takes any free one.
     #[arg(long, env = "CAMBRIAN_COORDINATOR_LISTEN")]
     listen: Option<SocketAddr>,
-    /// The file of the store [default: cambrian.db].
-    #[arg(long, global = true, env = "CAMBRIAN_COORDINATOR_DATABASE")]
-    database: Option<PathBuf>,
+    /// The store: a file, or postgresql://USER@HOST/DATABASE [default: cambrian.db].
+    #[arg(long, global = true, value_name = "FILE|URL", env = "CAMBRIAN_COORDINATOR_DATABASE")]
+    database: Option<Place>,
     /// How long a lease lasts without a sign of life of its worker, seconds [default: 30].
     #[arg(long, env = "CAMBRIAN_COORDINATOR_LEASE_SECONDS")]
     lease_seconds: Option<f64>,
+    /// Where workers and users reach this coordinator, told to them by others that share its
+    /// database [default: the address to listen on].
+    #[arg(long, value_name = "URL", env = "CAMBRIAN_COORDINATOR_ENDPOINT")]
+    endpoint: Option<String>,
     /// The coordinator's certificate (PEM), with those that lead to its authority; serves TLS.
     #[arg(long, value_name = "FILE", env = "CAMBRIAN_COORDINATOR_TLS_CERTIFICATE")]
     tls_certificate: Option<PathBuf>,
@@ -78,6 +83,7 @@ impl Arguments {
             config.database.clone_from(database);
         }
         config.lease_seconds = self.lease_seconds.unwrap_or(config.lease_seconds);
+        config.leadership.endpoint = self.endpoint.clone().or(config.leadership.endpoint);
         config.insecure |= self.insecure;
         config.log.format = self.log_format.unwrap_or(config.log.format);
         if let Some(filter) = &self.log {
@@ -125,7 +131,8 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let config = arguments.config()?;
     if let Some(Command::Token(command)) = &arguments.command {
-        return token_command::run(&config.database, command);
+        let database = config.database;
+        return token_command::run(&database, command);
     }
     config.check()?;
     start_logging(&config.log)?;

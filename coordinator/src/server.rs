@@ -20,13 +20,16 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::access::{AccessLayer, LogBound, Policy};
-use crate::actor::{Actor, ActorError};
+use crate::actor::{Actor, ActorError, Follower};
 use crate::clock::{Clock, SystemClock};
+use crate::cluster;
 use crate::config::{Config, ConfigError};
 use crate::grpc::{CampaignServer, TokenServer, WorkerServer, WorkerSettings};
 use crate::handle::Handle;
 use crate::listener::{self, Gate};
+use crate::store::place::Place;
 use crate::store::sqlite::SqliteStore;
+use crate::store::tokens::Register;
 use crate::store::{Store, StoreError};
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -67,6 +70,31 @@ pub enum ServeError {
     Panicked(#[from] tokio::task::JoinError),
 }
 
+impl ServeError {
+    /// Whether it may pass by itself where coordinators share a database: another one leads, or the
+    /// database is away.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Actor(ActorError::Store(error)) => {
+                error.is_loss_of_leadership() || error.is_outage()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What a server is started on.
+pub(crate) struct Opened {
+    /// The store, which this process may write.
+    pub(crate) store: Box<dyn Store>,
+    /// The tokens beside it.
+    pub(crate) register: Register,
+    /// How far its journal has been followed.
+    pub(crate) follower: Follower,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 /// A running coordinator.
 #[derive(Debug)]
 pub struct Server {
@@ -87,13 +115,27 @@ impl Server {
         clock: Arc<dyn Clock>,
         listener: TcpListener,
     ) -> Result<Self, ServeError> {
+        let register = store.tokens()?;
+        let follower = Follower::new(config.actor().engine());
+        Self::resume(config, Opened { store, register, follower, clock }, listener).await
+    }
+
+    /// Serves a store that has been followed for a part of the way.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) async fn resume(
+        config: &Config,
+        opened: Opened,
+        listener: TcpListener,
+    ) -> Result<Self, ServeError> {
+        let Opened { store, register, follower, clock } = opened;
         config.check()?;
         let address = listener
             .local_addr()
             .map_err(|source| ServeError::Listen { address: config.listen, source })?;
         config.check_address(address)?;
         let tls = config.encryption()?;
-        let register = store.tokens()?;
         let settings = config.actor();
         let policy = Arc::new(Policy::new(
             config.tokens.then(|| register.clone()),
@@ -104,7 +146,8 @@ impl Server {
         let logged = LogBound::new(clock.clone());
         // The replay of a long journal must not hold up the runtime.
         let started =
-            tokio::task::spawn_blocking(move || Actor::start(store, clock, settings)).await?;
+            tokio::task::spawn_blocking(move || Actor::resume(store, follower, clock, settings))
+                .await?;
         let (actor, handle) = started?;
         let stop = CancellationToken::new();
         let access = Access { policy, tokens };
@@ -145,6 +188,18 @@ impl Server {
         self.stop.cancel();
     }
 
+    /// Waits for `shutdown`, or for whatever ends the server before; whether it was the former.
+    pub(crate) async fn until(&self, shutdown: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = shutdown => {
+                tracing::info!("shutting down");
+                true
+            }
+            () = self.handle.ended() => false,
+            () = self.stop.cancelled() => false,
+        }
+    }
+
     /// Waits for the end, by [`Self::stop`] or by failure; the store is closed then.
     ///
     /// # Errors
@@ -158,6 +213,15 @@ impl Server {
 struct Access {
     policy: Arc<Policy>,
     tokens: TokenServer,
+}
+
+/// The transport as it is for every role.
+pub(crate) fn builder(config: &Config) -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(config.limits.streams)
 }
 
 async fn router(
@@ -185,11 +249,7 @@ async fn router(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let router = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(MAX_HEADERS)
-        .max_concurrent_streams(config.limits.streams)
+    let router = builder(config)
         .layer(AccessLayer(policy))
         .add_service(workers)
         .add_service(campaigns)
@@ -239,7 +299,7 @@ impl Run {
     }
 }
 
-/// Opens the configured store.
+/// Opens a store in a file.
 ///
 /// # Errors
 /// [`ServeError`] if the file cannot be used.
@@ -265,15 +325,14 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let store = open_store(&config.database).await?;
+    let path = match &config.database {
+        Place::File(path) => path,
+        Place::Postgres(url) => return cluster::serve(config, url, listener, shutdown).await,
+    };
+    let store = open_store(path).await?;
     let server =
         Server::start(config, Box::new(store), Arc::new(SystemClock::new()), listener).await?;
-    let handle = server.handle().clone();
-    tokio::select! {
-        () = shutdown => tracing::info!("shutting down"),
-        () = handle.ended() => {}
-        () = server.stop.cancelled() => {}
-    }
+    server.until(shutdown).await;
     server.stop();
     server.join().await
 }

@@ -1,10 +1,10 @@
-//! `cambrian-coordinator token`: tokens in the store itself, for whoever may write its file.
-
-use std::path::Path;
+//! `cambrian-coordinator token`: tokens in the store itself, for whoever may write it.
 
 use cambrian_coordinator::access::Role;
 use cambrian_coordinator::clock::{Clock, SystemClock};
 use cambrian_coordinator::store::StoreError;
+use cambrian_coordinator::store::place::Place;
+use cambrian_coordinator::store::postgres::PostgresStore;
 use cambrian_coordinator::store::sqlite::SqliteStore;
 use cambrian_coordinator::store::tokens::{Register, TokenRecord};
 use cambrian_core::time::{Span, Timestamp};
@@ -35,7 +35,7 @@ pub(crate) enum TokenCommand {
     },
 }
 
-pub(crate) fn run(database: &Path, command: &TokenCommand) -> anyhow::Result<()> {
+pub(crate) fn run(database: &Place, command: &TokenCommand) -> anyhow::Result<()> {
     let register = open(database)?;
     let now = SystemClock::new().now();
     match command {
@@ -59,9 +59,13 @@ pub(crate) fn run(database: &Path, command: &TokenCommand) -> anyhow::Result<()>
 
 /// The tokens of a store, which is created or brought up to date unless a coordinator has it, which
 /// has done so.
-fn open(database: &Path) -> Result<Register, StoreError> {
-    match SqliteStore::open(database) {
-        Ok(_) | Err(StoreError::Locked(_)) => Register::open(database),
+fn open(database: &Place) -> Result<Register, StoreError> {
+    let path = match database {
+        Place::File(path) => path,
+        Place::Postgres(url) => return PostgresStore::open(url)?.register(),
+    };
+    match SqliteStore::open(path) {
+        Ok(_) | Err(StoreError::Locked(_)) => Register::open(path),
         Err(error) => Err(error),
     }
 }

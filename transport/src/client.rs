@@ -130,6 +130,14 @@ impl Credentials {
         self.plan(address).map(drop)
     }
 
+    /// Checks the form of an address alone.
+    ///
+    /// # Errors
+    /// [`DialError::Address`].
+    pub fn check_form(address: &str) -> Result<(), DialError> {
+        split(address).map(drop)
+    }
+
     /// The endpoint without encryption, and whether it is to be encrypted.
     fn plan(&self, address: &str) -> Result<(Endpoint, bool), DialError> {
         let (encrypted, host) = split(address)?;

@@ -5,9 +5,11 @@
 //! token allows.
 
 pub mod client;
+pub mod database;
 pub mod failure;
 mod pem;
 pub mod server;
+pub mod standby;
 pub mod token;
 
 pub use pem::TlsError;

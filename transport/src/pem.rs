@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustls::RootCertStore;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -185,6 +186,19 @@ pub(crate) fn authorities(
         }
     }
     Err(first_fault.unwrap_or_else(|| TlsError::Unusable("no authority is named".to_owned())))
+}
+
+/// The same as a set to verify with.
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let (certificates, _) = authorities(path)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| TlsError::Certificate {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(roots)
 }
 
 /// A certificate and its key, which belong together and are valid now.

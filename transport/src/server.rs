@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::pem::{self, TlsError};
 
@@ -30,7 +30,7 @@ pub fn settings(
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let roots = Arc::new(roots(path)?);
+            let roots = Arc::new(pem::roots(path)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
             let verifier = verifier.map_err(|error| TlsError::Unusable(error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
@@ -39,16 +39,4 @@ pub fn settings(
     let mut settings = builder.with_single_cert(identity.chain, identity.key).map_err(unusable)?;
     settings.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(settings))
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let (certificates, _) = pem::authorities(path)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots.add(certificate).map_err(|error| TlsError::Certificate {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(roots)
 }

@@ -9,9 +9,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use cambrian_coordinator::replay::replay;
+use cambrian_coordinator::store::place::Place;
+use cambrian_coordinator::store::postgres::PostgresStore;
 use cambrian_coordinator::store::sqlite::SqliteStore;
 use cambrian_coordinator::store::{Store, Stored, for_each};
-use cambrian_coordinator::verify::verify;
+use cambrian_coordinator::verify::{Report, verify};
 use cambrian_core::engine::Event;
 use cambrian_worker::synthetic;
 use serde::Serialize;
@@ -80,14 +82,35 @@ impl Account {
 /// # Errors
 /// When a file cannot be read at all.
 pub(crate) fn audit(
-    journal: &Path,
+    place: &Place,
     evidence: &Path,
     campaigns: u32,
     may_repeat: usize,
 ) -> anyhow::Result<Audit> {
-    let store = SqliteStore::open_read_only(journal).context("the journal cannot be opened")?;
+    let opened = "the journal cannot be opened";
+    match place {
+        Place::File(path) => {
+            let store = SqliteStore::open_read_only(path).context(opened)?;
+            let verified = verify(&store).context("the journal cannot be verified")?;
+            examine(&store, &verified, evidence, campaigns, may_repeat)
+        }
+        Place::Postgres(url) => {
+            let store = PostgresStore::open_read_only(url).context(opened)?;
+            let verified = verify(&store).context("the journal cannot be verified")?;
+            examine(&store, &verified, evidence, campaigns, may_repeat)
+        }
+    }
+}
+
+fn examine(
+    store: &dyn Store,
+    verified: &Report,
+    evidence: &Path,
+    campaigns: u32,
+    may_repeat: usize,
+) -> anyhow::Result<Audit> {
     let mut account = Account::default();
-    for_each(&store, |record| account.book(&record)).context("the journal cannot be read")?;
+    for_each(store, |record| account.book(&record)).context("the journal cannot be read")?;
     let mut problems = std::mem::take(&mut account.problems);
     if account.campaigns != campaigns {
         problems.push(format!("{campaigns} campaigns were submitted, {} exist", account.campaigns));
@@ -99,9 +122,8 @@ pub(crate) fn audit(
             "{repeated} finished evaluations were done again; the faults account for {may_repeat}"
         ));
     }
-    let verified = verify(&store).context("the journal cannot be verified")?;
     problems.extend(verified.problems.iter().map(|problem| format!("verify: {problem}")));
-    let replayed = replay(&store).context("the journal cannot be replayed")?;
+    let replayed = replay(store).context("the journal cannot be replayed")?;
     if let Some(mismatch) = &replayed.mismatch {
         problems.push(format!("replay: record {}: {mismatch:?}", mismatch.record));
     }

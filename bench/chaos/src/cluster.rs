@@ -1,5 +1,6 @@
-//! A cluster of real processes on loopback: a coordinator, workers with synthetic evaluators, a
-//! wire for each worker, and a stream of campaigns so that there is always something to lose.
+//! A cluster of real processes on loopback: one coordinator on SQLite or two on PostgreSQL, workers
+//! with synthetic evaluators, wires between them, and a stream of campaigns so that there is always
+//! something to lose.
 //!
 //! Must not know faults or what is checked afterwards.
 
@@ -8,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use cambrian_coordinator::store::place::Place;
 use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
-use cambrian_proto::v1::{ListCampaignsRequest, SubmitCampaignRequest};
+use cambrian_proto::v1::{ListCampaignsRequest, ListWorkersRequest, SubmitCampaignRequest};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::postgres_server::PostgresServer;
 use crate::process::{Process, Program};
 use crate::relay::{Conduct, Relay};
 
@@ -24,17 +27,37 @@ pub(crate) const SLOTS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a question to the coordinator may take before it is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
+const DATABASE: &str = "chaos";
+
+/// What a cluster is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan<'p> {
+    /// The folder of the programs.
+    pub(crate) programs: &'p Path,
+    /// How many workers.
+    pub(crate) workers: usize,
+    /// Two coordinators on PostgreSQL instead of one on SQLite.
+    pub(crate) postgres: bool,
+    /// Of the campaigns.
+    pub(crate) seed: u64,
+}
 
 /// What runs.
-#[derive(Debug)]
 pub(crate) struct Cluster {
-    /// The coordinator.
-    pub(crate) coordinator: Process,
+    /// The coordinators.
+    pub(crate) coordinators: Vec<Process>,
     /// The workers.
     pub(crate) workers: Vec<Process>,
-    wires: Vec<Relay>,
-    address: SocketAddr,
-    channel: Channel,
+    /// The database, where there is one besides the file.
+    pub(crate) database: Option<PostgresServer>,
+    /// The wires of each worker, one to each coordinator.
+    wires: Vec<Vec<Relay>>,
+    /// The wires of the coordinators to the database.
+    database_wires: Vec<Relay>,
+    addresses: Vec<SocketAddr>,
+    channels: Vec<Channel>,
+    /// The coordinator that answered last.
+    asked: usize,
     folder: TempDir,
     campaigns: u32,
     victim: usize,
@@ -42,44 +65,129 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it from the programs in a folder.
+    /// Starts it; `None` if there is no PostgreSQL on this machine.
     ///
     /// # Errors
     /// When a process cannot be started or does not serve in time.
-    pub(crate) async fn start(programs: &Path, workers: usize, seed: u64) -> anyhow::Result<Self> {
+    pub(crate) async fn start(plan: &Plan<'_>) -> anyhow::Result<Option<Self>> {
         let folder = tempfile::tempdir()?;
-        // Taken once so that every restart listens where the workers look for it.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(ANSWER)
-            .timeout(ANSWER)
-            .connect_lazy();
-        let coordinator =
-            Process::new(coordinator(programs, folder.path(), address), folder.path());
-        let mut wires = Vec::new();
-        let mut processes = Vec::new();
-        for index in 0..workers {
-            let wire = Relay::to(address).await?;
-            let program = worker(programs, folder.path(), index, wire.address());
-            processes.push(Process::new(program, folder.path()));
-            wires.push(wire);
+        let database = if plan.postgres { PostgresServer::start() } else { None };
+        if plan.postgres && database.is_none() {
+            return Ok(None);
         }
+        let count = if plan.postgres { 2 } else { 1 };
+        // Taken once so that every restart listens where the workers look for it.
+        let free: Vec<TcpListener> =
+            (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+        let addresses: Vec<SocketAddr> =
+            free.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        drop(free);
         let mut cluster = Self {
-            coordinator,
-            workers: processes,
-            wires,
-            address,
-            channel,
+            coordinators: Vec::new(),
+            workers: Vec::new(),
+            database,
+            wires: Vec::new(),
+            database_wires: Vec::new(),
+            channels: addresses.iter().map(channel).collect::<anyhow::Result<_>>()?,
+            addresses,
+            asked: 0,
             folder,
             campaigns: 0,
             victim: 0,
-            seed,
+            seed: plan.seed,
         };
-        cluster.start_coordinator().await?;
-        for worker in &mut cluster.workers {
-            worker.start()?;
+        for index in 0..count {
+            let place = cluster.place_behind_a_wire().await?;
+            let program = cluster.coordinator(plan.programs, index, &place);
+            cluster.coordinators.push(Process::new(program, cluster.folder.path()));
+            cluster.start_coordinator(index).await?;
         }
-        Ok(cluster)
+        for index in 0..plan.workers {
+            let mut wires = Vec::new();
+            for address in &cluster.addresses {
+                wires.push(Relay::to(*address).await?);
+            }
+            let program = worker(plan.programs, cluster.folder.path(), index, &wires);
+            let mut process = Process::new(program, cluster.folder.path());
+            process.start()?;
+            cluster.workers.push(process);
+            cluster.wires.push(wires);
+        }
+        cluster.acquaint().await?;
+        Ok(Some(cluster))
+    }
+
+    /// Lets the workers meet the coordinator twice: at the first registration they learn how long
+    /// leases last, and with that how soon a silent coordinator has to be noticed.
+    async fn acquaint(&mut self) -> anyhow::Result<()> {
+        self.until_registered().await?;
+        let leader = self.leader();
+        self.coordinators[leader].terminate(PATIENCE)?;
+        self.start_coordinator(leader).await?;
+        self.until_registered().await
+    }
+
+    async fn until_registered(&mut self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let list = self.asked(|channel| {
+                let mut client = CampaignServiceClient::new(channel);
+                async move { client.list_workers(ListWorkersRequest {}).await }
+            });
+            let workers = list.await?.workers;
+            if workers.iter().filter(|worker| worker.connected).count() == self.workers.len() {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("the workers do not register\n{}", self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Where a coordinator finds the store: the file, or the database behind a wire of its own.
+    async fn place_behind_a_wire(&mut self) -> anyhow::Result<String> {
+        let Some(database) = &self.database else {
+            return Ok(self.file().display().to_string());
+        };
+        if self.database_wires.is_empty() {
+            database.database(DATABASE);
+        }
+        let wire = Relay::to(database.address()).await?;
+        let place = format!("postgresql://cambrian@{}/{DATABASE}", wire.address());
+        self.database_wires.push(wire);
+        Ok(place)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("journal.sqlite")
+    }
+
+    fn coordinator(&self, programs: &Path, index: usize, place: &str) -> Program {
+        let option = |option: &str, value: &dyn std::fmt::Display| format!("--{option}={value}");
+        let arguments = [
+            option("listen", &self.addresses[index]),
+            option("database", &place),
+            option("lease-seconds", &LEASE.as_secs()),
+        ];
+        Program {
+            name: format!("coordinator-{index}"),
+            path: programs.join("cambrian-coordinator"),
+            arguments: arguments.to_vec(),
+        }
+    }
+
+    /// Where the store is, without a wire.
+    pub(crate) fn place(&self) -> Place {
+        match &self.database {
+            Some(database) => database.url(DATABASE).into(),
+            None => self.file().as_path().into(),
+        }
+    }
+
+    /// The coordinator that answered last: the leader, if that has not just changed.
+    pub(crate) fn leader(&self) -> usize {
+        self.asked
     }
 
     /// The worker that a fault hits: the drawn one, or its neighbour if that was hit last, so that
@@ -90,31 +198,24 @@ impl Cluster {
         self.victim
     }
 
-    /// The journal's file.
-    #[must_use]
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.folder.path().join("journal.sqlite")
-    }
-
     /// Where evaluators note what they have finished.
-    #[must_use]
     pub(crate) fn evidence(&self) -> PathBuf {
         self.folder.path().join("evidence")
     }
 
-    /// Starts the coordinator and waits until it listens.
+    /// Starts a coordinator and waits until it listens.
     ///
     /// # Errors
     /// When it ends or does not listen in time.
-    pub(crate) async fn start_coordinator(&mut self) -> anyhow::Result<()> {
-        self.coordinator.start()?;
+    pub(crate) async fn start_coordinator(&mut self, index: usize) -> anyhow::Result<()> {
+        self.coordinators[index].start()?;
         let started = Instant::now();
-        while tokio::net::TcpStream::connect(self.address).await.is_err() {
-            if let Some(status) = self.coordinator.ended()? {
-                bail!("the coordinator ended: {status}\n{}", self.last_words());
+        while tokio::net::TcpStream::connect(self.addresses[index]).await.is_err() {
+            if let Some(status) = self.coordinators[index].ended()? {
+                bail!("a coordinator ended: {status}\n{}", self.last_words());
             }
             if started.elapsed() > PATIENCE {
-                bail!("the coordinator does not listen\n{}", self.last_words());
+                bail!("a coordinator does not listen\n{}", self.last_words());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -126,8 +227,10 @@ impl Cluster {
     /// # Errors
     /// As [`Self::start_coordinator`].
     pub(crate) async fn revive(&mut self) -> anyhow::Result<()> {
-        if self.coordinator.ended()?.is_some() {
-            self.start_coordinator().await?;
+        for index in 0..self.coordinators.len() {
+            if self.coordinators[index].ended()?.is_some() {
+                self.start_coordinator(index).await?;
+            }
         }
         for worker in &mut self.workers {
             if worker.ended()?.is_some() {
@@ -137,20 +240,23 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets the wire of a worker misbehave for a while.
-    ///
-    /// # Errors
-    /// Never; the form is that of the other faults.
-    pub(crate) async fn disturb(
+    /// Lets the wire between a coordinator and the database misbehave for a while.
+    pub(crate) async fn disturb_database(
         &mut self,
-        worker: usize,
+        coordinator: usize,
         conduct: Conduct,
         during: Duration,
-    ) -> anyhow::Result<()> {
-        self.wires[worker].set(conduct);
+    ) {
+        self.database_wires[coordinator].set(conduct);
         tokio::time::sleep(during).await;
-        self.wires[worker].set(Conduct::Pass);
-        Ok(())
+        self.database_wires[coordinator].set(Conduct::Pass);
+    }
+
+    /// Lets the wires of a worker misbehave for a while.
+    pub(crate) async fn disturb(&mut self, worker: usize, conduct: Conduct, during: Duration) {
+        self.wires[worker].iter().for_each(|wire| wire.set(conduct));
+        tokio::time::sleep(during).await;
+        self.wires[worker].iter().for_each(|wire| wire.set(Conduct::Pass));
     }
 
     /// Submits another campaign if every one is finished; asked again until it is there once.
@@ -166,9 +272,8 @@ impl Cluster {
             yaml: campaign(self.campaigns, self.seed),
             submission: submission(self.seed, self.campaigns),
         };
-        let channel = self.channel.clone();
-        let answer = self.asked(|| {
-            let (channel, request) = (channel.clone(), request.clone());
+        let answer = self.asked(|channel| {
+            let request = request.clone();
             async move { CampaignServiceClient::new(channel).submit_campaign(request).await }
         });
         let faults = answer.await?.faults;
@@ -186,9 +291,8 @@ impl Cluster {
 
     /// How many campaigns are not finished.
     async fn unfinished(&mut self) -> anyhow::Result<usize> {
-        let channel = self.channel.clone();
-        let list = self.asked(|| {
-            let client = CampaignServiceClient::new(channel.clone());
+        let list = self.asked(|channel| {
+            let client = CampaignServiceClient::new(channel);
             let mut client = client.max_decoding_message_size(64 << 20);
             async move { client.list_campaigns(ListCampaignsRequest {}).await }
         });
@@ -211,19 +315,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Asks until there is an answer, since the coordinator may be away.
-    async fn asked<A, F>(&mut self, mut ask: impl FnMut() -> F) -> anyhow::Result<A>
+    /// Asks one coordinator after the other until there is an answer, since they may be away.
+    async fn asked<A, F>(&mut self, mut ask: impl FnMut(Channel) -> F) -> anyhow::Result<A>
     where
         F: Future<Output = Result<tonic::Response<A>, tonic::Status>>,
     {
         let started = Instant::now();
         loop {
-            match ask().await {
+            match ask(self.channels[self.asked].clone()).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) if started.elapsed() > PATIENCE => {
                     return Err(status).context(self.last_words());
                 }
                 Err(_) => {
+                    self.asked = (self.asked + 1) % self.channels.len();
                     self.revive().await?;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -236,38 +341,28 @@ impl Cluster {
     /// # Errors
     /// When the system refuses.
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
-        self.coordinator.kill()?;
-        self.workers.iter_mut().try_for_each(Process::kill)
+        self.coordinators.iter_mut().chain(&mut self.workers).try_for_each(Process::kill)
     }
 
     /// The last lines of every log.
     #[must_use]
     pub(crate) fn last_words(&self) -> String {
-        std::iter::once(&self.coordinator).chain(&self.workers).map(Process::last_words).collect()
+        self.coordinators.iter().chain(&self.workers).map(Process::last_words).collect()
     }
 }
 
-fn coordinator(programs: &Path, folder: &Path, address: SocketAddr) -> Program {
-    let arguments = [
-        "--listen".to_owned(),
-        address.to_string(),
-        "--database".to_owned(),
-        folder.join("journal.sqlite").display().to_string(),
-        "--lease-seconds".to_owned(),
-        LEASE.as_secs().to_string(),
-    ];
-    Program {
-        name: "coordinator".to_owned(),
-        path: programs.join("cambrian-coordinator"),
-        arguments: arguments.to_vec(),
-    }
+fn channel(address: &SocketAddr) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+    Ok(endpoint.connect_timeout(ANSWER).timeout(ANSWER).connect_lazy())
 }
 
-fn worker(programs: &Path, folder: &Path, index: usize, wire: SocketAddr) -> Program {
+fn worker(programs: &Path, folder: &Path, index: usize, wires: &[Relay]) -> Program {
     let name = format!("worker-{index}");
+    let coordinators: Vec<_> =
+        wires.iter().map(|wire| format!("http://{}", wire.address())).collect();
     let option = |option: &str, value: &dyn std::fmt::Display| format!("--{option}={value}");
     let arguments = [
-        option("coordinator", &format_args!("http://{wire}")),
+        option("coordinator", &coordinators.join(",")),
         option("name", &name),
         option("state-dir", &folder.join(&name).display()),
         option("slots", &SLOTS),

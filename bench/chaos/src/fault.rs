@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     SlowWire,
     Partition,
     HalfPartition,
+    RestartDatabase,
+    CrashDatabase,
+    CutDatabase,
+    PartitionDatabase,
 }
 
 /// A kind with what is known of it beforehand.
@@ -64,7 +68,7 @@ const fn describe(
 
 /// Every kind, in the order of reports.
 #[rustfmt::skip]
-pub(crate) const KINDS: [Description; 15] = [
+pub(crate) const KINDS: [Description; 19] = [
     describe(Kind::KillCoordinator, "kill_coordinator", "SIGKILL, started again within 0.3 s", 0),
     describe(Kind::RestartCoordinator, "restart_coordinator", "SIGTERM, started again when it has ended", 0),
     describe(Kind::PauseCoordinator, "pause_coordinator", "SIGSTOP for up to two leases", 0),
@@ -80,12 +84,26 @@ pub(crate) const KINDS: [Description; 15] = [
     describe(Kind::SlowWire, "slow_wire", "each message of one worker is up to 0.3 s late, for up to a lease", 0),
     describe(Kind::Partition, "partition", "nothing passes between a worker and the coordinator for up to two leases", 2 * SLOTS),
     describe(Kind::HalfPartition, "half_partition", "nothing reaches a worker, which is heard, for up to two leases", 2 * SLOTS),
+    describe(Kind::RestartDatabase, "restart_database", "an orderly restart of PostgreSQL", 0),
+    describe(Kind::CrashDatabase, "crash_database", "PostgreSQL ends without a checkpoint and recovers", 0),
+    describe(Kind::CutDatabase, "cut_database", "the leader's connections to PostgreSQL break, new ones too, for up to a lease", 0),
+    describe(Kind::PartitionDatabase, "partition_database", "nothing passes between the leader and PostgreSQL for up to two leases", 0),
 ];
 
 impl Description {
-    /// Why this kind cannot be injected on this machine, `None` if it can.
-    #[must_use]
-    pub(crate) fn lacks(&self) -> Option<String> {
+    /// Why this kind cannot be injected on this machine, or into a cluster without PostgreSQL;
+    /// `None` if it can.
+    pub(crate) fn lacks(&self, postgres: bool) -> Option<String> {
+        let of_database = matches!(
+            self.kind,
+            Kind::RestartDatabase
+                | Kind::CrashDatabase
+                | Kind::CutDatabase
+                | Kind::PartitionDatabase
+        );
+        if of_database && !postgres {
+            return Some("there is no PostgreSQL in this cluster; say --postgres".to_owned());
+        }
         let clocks = matches!(self.kind, Kind::SkewCoordinatorClock | Kind::SkewWorkerClock);
         (clocks && !Path::new(CLOCK_LIBRARY).exists())
             .then(|| format!("{CLOCK_LIBRARY} is missing; install the package faketime"))
@@ -103,80 +121,97 @@ impl Kind {
         draw: &mut ChaCha8Rng,
     ) -> anyhow::Result<()> {
         let worker = cluster.next_victim(draw.random_range(0..cluster.workers.len()));
+        let leader = cluster.leader();
         let long = |draw: &mut ChaCha8Rng| LEASE.mul_f64(draw.random_range(0.1..2.0));
         match self {
             Kind::KillCoordinator => {
-                cluster.coordinator.kill()?;
+                cluster.coordinators[leader].kill()?;
                 rest(draw, 0.3).await;
-                cluster.start_coordinator().await
+                cluster.start_coordinator(leader).await?;
             }
             Kind::RestartCoordinator => {
-                cluster.coordinator.terminate(PATIENCE)?;
-                cluster.start_coordinator().await
+                cluster.coordinators[leader].terminate(PATIENCE)?;
+                cluster.start_coordinator(leader).await?;
             }
             Kind::PauseCoordinator => {
-                cluster.coordinator.pause()?;
+                cluster.coordinators[leader].pause()?;
                 tokio::time::sleep(long(draw)).await;
-                cluster.coordinator.go_on()
+                cluster.coordinators[leader].go_on()?;
             }
             Kind::FillCoordinatorDisk => {
-                cluster.coordinator.fill_disk()?;
+                cluster.coordinators[leader].fill_disk()?;
                 tokio::time::sleep(long(draw)).await;
-                cluster.coordinator.free_disk()?;
+                cluster.coordinators[leader].free_disk()?;
                 // It may have given up, after which whoever supervises it starts it again.
-                cluster.revive().await
+                cluster.revive().await?;
             }
             Kind::SkewCoordinatorClock => {
-                cluster.coordinator.kill()?;
-                cluster.coordinator.surround(clock(draw));
-                cluster.start_coordinator().await
+                cluster.coordinators[leader].kill()?;
+                cluster.coordinators[leader].surround(clock(draw));
+                cluster.start_coordinator(leader).await?;
             }
             Kind::KillWorker => {
                 cluster.workers[worker].kill()?;
                 rest(draw, 0.3).await;
-                cluster.workers[worker].start()
+                cluster.workers[worker].start()?;
             }
             Kind::RestartWorker => {
                 cluster.workers[worker].terminate(PATIENCE)?;
-                cluster.workers[worker].start()
+                cluster.workers[worker].start()?;
             }
             Kind::PauseWorker => {
                 cluster.workers[worker].pause()?;
                 tokio::time::sleep(long(draw)).await;
-                cluster.workers[worker].go_on()
+                cluster.workers[worker].go_on()?;
             }
             Kind::FillWorkerDisk => {
                 cluster.workers[worker].fill_disk()?;
                 tokio::time::sleep(long(draw)).await;
                 cluster.workers[worker].free_disk()?;
-                cluster.revive().await
+                cluster.revive().await?;
             }
             Kind::SkewWorkerClock => {
                 cluster.workers[worker].kill()?;
                 cluster.workers[worker].surround(clock(draw));
-                cluster.workers[worker].start()
+                cluster.workers[worker].start()?;
             }
             Kind::KillEvaluator => {
                 let evaluators = cluster.workers[worker].children();
                 if !evaluators.is_empty() {
                     process::kill(evaluators[draw.random_range(0..evaluators.len())])?;
                 }
-                Ok(())
             }
             Kind::CutWire => {
                 let broken = LEASE.mul_f64(draw.random_range(0.0..0.2));
-                cluster.disturb(worker, Conduct::Cut, broken).await
+                cluster.disturb(worker, Conduct::Cut, broken).await;
             }
             Kind::SlowWire => {
                 let late = Duration::from_secs_f64(draw.random_range(0.01..0.3));
                 let slow = LEASE.mul_f64(draw.random_range(0.2..1.0));
-                cluster.disturb(worker, Conduct::Delay(late), slow).await
+                cluster.disturb(worker, Conduct::Delay(late), slow).await;
             }
             Kind::Partition => cluster.disturb(worker, Conduct::Withhold, long(draw)).await,
             Kind::HalfPartition => {
-                cluster.disturb(worker, Conduct::WithholdAnswers, long(draw)).await
+                cluster.disturb(worker, Conduct::WithholdAnswers, long(draw)).await;
+            }
+            Kind::RestartDatabase | Kind::CrashDatabase => {
+                let Some(database) = &mut cluster.database else { return Ok(()) };
+                match self {
+                    Kind::CrashDatabase => database.crash(),
+                    _ => database.stop(),
+                }
+                rest(draw, 1.0).await;
+                database.resume();
+            }
+            Kind::CutDatabase => {
+                let broken = LEASE.mul_f64(draw.random_range(0.0..1.0));
+                cluster.disturb_database(leader, Conduct::Cut, broken).await;
+            }
+            Kind::PartitionDatabase => {
+                cluster.disturb_database(leader, Conduct::Withhold, long(draw)).await;
             }
         }
+        Ok(())
     }
 }
 

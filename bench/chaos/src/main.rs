@@ -6,6 +6,9 @@
 mod audit;
 mod cluster;
 mod fault;
+#[path = "../../../coordinator/tests/postgres_server/mod.rs"]
+#[expect(dead_code, reason = "other users need the rest")]
+mod postgres_server;
 mod process;
 mod relay;
 mod report;
@@ -21,7 +24,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use audit::{Audit, audit};
-use cluster::Cluster;
+use cluster::{Cluster, Plan};
 use fault::{Description, KINDS};
 use report::{HEADING, Outcome};
 
@@ -46,6 +49,9 @@ struct Arguments {
     /// Workers of each cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
+    /// Two coordinators on a PostgreSQL of their own instead of one on SQLite.
+    #[arg(long)]
+    postgres: bool,
     /// Where the cluster's programs are [default: beside this one].
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -125,9 +131,10 @@ async fn round(
     arguments: &Arguments,
 ) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let lacks: Vec<String> = kinds.iter().filter_map(Description::lacks).collect();
+    let lacks: Vec<String> =
+        kinds.iter().filter_map(|kind| kind.lacks(arguments.postgres)).collect();
     let kinds: Vec<Description> =
-        kinds.iter().filter(|kind| kind.lacks().is_none()).copied().collect();
+        kinds.iter().filter(|kind| kind.lacks(arguments.postgres).is_none()).copied().collect();
     let what = match kinds.as_slice() {
         [kind] => kind.what.to_owned(),
         _ => "all kinds in random order".to_owned(),
@@ -145,7 +152,16 @@ async fn round(
         return Ok(outcome);
     }
     let mut draw = ChaCha8Rng::seed_from_u64(arguments.seed);
-    let mut cluster = Cluster::start(programs, arguments.workers as usize, arguments.seed).await?;
+    let plan = Plan {
+        programs,
+        workers: arguments.workers as usize,
+        postgres: arguments.postgres,
+        seed: arguments.seed,
+    };
+    let Some(mut cluster) = Cluster::start(&plan).await? else {
+        outcome.skipped = "PostgreSQL is not installed".to_owned();
+        return Ok(outcome);
+    };
     let mut may_repeat = 0;
     let bar = ProgressBar::new(u64::from(arguments.faults)).with_prefix(name.to_owned());
     bar.set_style(ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} faults {elapsed}")?);
@@ -162,8 +178,12 @@ async fn round(
     cluster.finish().await?;
     cluster.stop()?;
     bar.finish_and_clear();
-    let (journal, evidence) = (cluster.journal(), cluster.evidence());
-    outcome.audit = audit(&journal, &evidence, cluster.campaigns(), may_repeat)?;
+    let (place, evidence) = (cluster.place(), cluster.evidence());
+    let campaigns = cluster.campaigns();
+    // The store has a runtime of its own, which may not be started within another.
+    let checked =
+        tokio::task::spawn_blocking(move || audit(&place, &evidence, campaigns, may_repeat));
+    outcome.audit = checked.await??;
     if !outcome.is_sound() {
         outcome.audit.problems.push(format!("the logs end with\n{}", cluster.last_words()));
     }

@@ -33,3 +33,14 @@ fn a_coordinator_that_stands_still_and_full_disks_cost_nothing() {
     let Some(table) = chaos(&["--faults", "2", "--kinds", kinds]) else { return };
     assert_eq!(table.matches("| 0 of 0 | 0 |").count(), 3, "{table}");
 }
+
+#[test]
+fn leaders_on_postgresql_give_way_without_a_loss() {
+    let kinds = ["--faults", "3", "--postgres", "--kinds", "kill_coordinator,partition_database"];
+    let Some(table) = chaos(&kinds) else { return };
+    if table.contains("skipped: PostgreSQL") {
+        eprintln!("skipped: PostgreSQL is not installed; `deploy/setup-postgresql` does that");
+        return;
+    }
+    assert_eq!(table.matches("| 0 of 0 | 0 |").count(), 2, "{table}");
+}

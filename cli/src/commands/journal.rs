@@ -1,11 +1,11 @@
 //! `cambrian verify` and `cambrian replay`: proofs about a journal, without a coordinator.
 
-use std::path::PathBuf;
-
-use cambrian_coordinator::replay::Replayed;
-use cambrian_coordinator::store::StoreError;
+use cambrian_coordinator::replay::{Replayed, replay as replay_journal};
+use cambrian_coordinator::store::place::Place;
+use cambrian_coordinator::store::postgres::PostgresStore;
 use cambrian_coordinator::store::sqlite::SqliteStore;
-use cambrian_coordinator::verify::Report;
+use cambrian_coordinator::store::{StoreError, Tables};
+use cambrian_coordinator::verify::{Report, verify as verify_tables};
 use serde_json::json;
 
 use super::Context;
@@ -14,27 +14,64 @@ use crate::error::{CliError, count};
 use crate::present::number;
 use crate::run::directory;
 
-/// The database that the user named.
-fn database(given: &JournalArguments) -> Result<PathBuf, CliError> {
-    match (&given.database, &given.output) {
-        (Some(database), _) => Ok(database.clone()),
-        (None, Some(output)) => Ok(directory::journal(output)),
-        (None, None) => Err(CliError::Usage {
-            message: "no journal is named".into(),
-            help: "give --database FILE or --output DIR".into(),
-        }),
+/// A journal that is read, wherever it is.
+enum Journal {
+    File(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Journal {
+    fn open(place: &Place) -> Result<Self, CliError> {
+        let opened = match place {
+            Place::File(path) => SqliteStore::open_read_only(path).map(Self::File),
+            Place::Postgres(url) => PostgresStore::open_read_only(url).map(Self::Postgres),
+        };
+        opened.map_err(|error| match error {
+            StoreError::File { path, source } => CliError::io("read", &path)(source),
+            error @ StoreError::Url { .. } => CliError::Usage {
+                message: error.to_string(),
+                help: "docs/storage.md explains URLs of databases".into(),
+            },
+            error if error.is_outage() => CliError::Unreachable {
+                what: "database",
+                endpoint: place.to_string(),
+                reason: error.to_string(),
+            },
+            error => CliError::VerificationFailed {
+                message: format!("{place} cannot be read: {error}"),
+                help: "is it the database of a coordinator, or the output of a `cambrian run`?"
+                    .into(),
+            },
+        })
+    }
+
+    fn verify(&self) -> Result<Report, CliError> {
+        let report = match self {
+            Self::File(store) => verify_tables(store),
+            Self::Postgres(store) => verify_tables(store),
+        };
+        report.map_err(|error| unreadable(&error))
+    }
+
+    fn replay(&self) -> Result<Replayed, CliError> {
+        let replayed = match self {
+            Self::File(store) => store.on_snapshot(|store| replay_journal(store)),
+            Self::Postgres(store) => store.on_snapshot(|store| replay_journal(store)),
+        };
+        replayed.map_err(|error| unreadable(&error))
     }
 }
 
-fn open(given: &JournalArguments) -> Result<SqliteStore, CliError> {
-    let path = database(given)?;
-    SqliteStore::open_read_only(&path).map_err(|error| match error {
-        StoreError::File { path, source } => CliError::io("read", &path)(source),
-        error => CliError::VerificationFailed {
-            message: format!("{} cannot be read: {error}", path.display()),
-            help: "is it the database of a coordinator, or the output of a `cambrian run`?".into(),
-        },
-    })
+/// The database that the user named.
+fn database(given: &JournalArguments) -> Result<Place, CliError> {
+    match (&given.database, &given.output) {
+        (Some(database), _) => Ok(database.clone()),
+        (None, Some(output)) => Ok(Place::File(directory::journal(output))),
+        (None, None) => Err(CliError::Usage {
+            message: "no journal is named".into(),
+            help: "give --database FILE, --database URL or --output DIR".into(),
+        }),
+    }
 }
 
 fn unreadable(error: &StoreError) -> CliError {
@@ -47,9 +84,8 @@ fn unreadable(error: &StoreError) -> CliError {
 /// # Errors
 /// When the journal cannot be read, or [`CliError::VerificationFailed`] when it is not sound.
 pub(super) fn verify(context: &Context, given: &JournalArguments) -> Result<(), CliError> {
-    let store = open(given)?;
-    let report =
-        cambrian_coordinator::verify::verify(&store).map_err(|error| unreadable(&error))?;
+    let place = database(given)?;
+    let report = Journal::open(&place)?.verify()?;
     let output = context.output;
     if output.json {
         output.object(&verified_json(&report))?;
@@ -61,11 +97,7 @@ pub(super) fn verify(context: &Context, given: &JournalArguments) -> Result<(), 
     }
     let problems = report.problems.len() as u64 + report.further_problems;
     Err(CliError::VerificationFailed {
-        message: format!(
-            "{} found in {}",
-            count(problems as usize, "problem"),
-            store.path().display()
-        ),
+        message: format!("{} found in {place}", count(problems as usize, "problem")),
         help: format!("the first: {}", report.problems.first().map_or("", String::as_str)),
     })
 }
@@ -143,10 +175,7 @@ fn verified_text(report: &Report) -> String {
 /// When the journal cannot be read, or [`CliError::VerificationFailed`] when the search does not
 /// come out as recorded.
 pub(super) fn replay(context: &Context, given: &JournalArguments) -> Result<(), CliError> {
-    let store = open(given)?;
-    let replayed = store
-        .on_snapshot(|store| cambrian_coordinator::replay::replay(store))
-        .map_err(|error| unreadable(&error))?;
+    let replayed = Journal::open(&database(given)?)?.replay()?;
     let output = context.output;
     if output.json {
         output.object(&replayed_json(&replayed))?;

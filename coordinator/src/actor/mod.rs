@@ -6,7 +6,8 @@
 //! ```
 //! If the append fails, the engine's state is thrown away and rebuilt from the journal, as after a
 //! restart: callers get an error, workers are cut off and come back with what they hold. A store
-//! that keeps failing ends the actor. It must not know transports.
+//! that keeps failing ends the actor, and one whose leadership is over ends it at once. It must not
+//! know transports, nor who leads.
 
 mod batch;
 mod replay;
@@ -31,7 +32,7 @@ use crate::fitting::Fitter;
 use crate::handle::{Handle, Message};
 use crate::store::{Store, StoreError};
 use batch::Batch;
-pub use replay::rebuild;
+pub use replay::{Follower, rebuild};
 
 /// How the actor works.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,14 @@ impl Default for ActorSettings {
             store_retries: 6,
             store_retry_delay: Duration::from_millis(50),
         }
+    }
+}
+
+impl ActorSettings {
+    /// The engine's part of the settings.
+    #[must_use]
+    pub fn engine(&self) -> EngineSettings {
+        EngineSettings { lease_length: self.lease_length }
     }
 }
 
@@ -101,13 +110,27 @@ impl Actor {
         clock: Arc<dyn Clock>,
         settings: ActorSettings,
     ) -> Result<(Self, Handle), ActorError> {
+        Self::resume(store, Follower::new(settings.engine()), clock, settings)
+    }
+
+    /// The same with an engine that has followed this journal for a part of the way.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn resume(
+        store: Box<dyn Store>,
+        mut follower: Follower,
+        clock: Arc<dyn Clock>,
+        settings: ActorSettings,
+    ) -> Result<(Self, Handle), ActorError> {
+        follower.catch_up(store.as_ref())?;
         let (mailbox, messages) = mpsc::channel(settings.mailbox.max(1));
         let (publish, changes) = watch::channel(0);
         let ended = CancellationToken::new();
-        let engine = Engine::new(EngineSettings { lease_length: settings.lease_length });
+        let engine = follower.engine;
         let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
         let mut owner = Owner { engine, store, clock, settings, connections, fitter, publish };
-        owner.restart()?;
+        owner.begin()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let guard = ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
@@ -214,7 +237,8 @@ impl Owner {
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         if batch.events().is_empty() {
-            return Ok(());
+            // Nothing is said, not even an answer to a question, by a store that may be out of date.
+            return self.store.standing();
         }
         self.store.append(self.store.sequence(), batch.events()).map(drop)
     }
@@ -222,6 +246,9 @@ impl Owner {
     /// Rebuilds from the journal until that works, or has failed too often.
     fn recover(&mut self, mut error: StoreError) -> Result<(), ActorError> {
         let mut delay = self.settings.store_retry_delay;
+        if error.is_loss_of_leadership() {
+            return Err(error.into());
+        }
         for attempt in 1..=self.settings.store_retries {
             std::thread::sleep(delay);
             delay *= 2;
@@ -231,7 +258,7 @@ impl Owner {
                     self.publish.send_modify(|version| *version = version.wrapping_add(1));
                     return Ok(());
                 }
-                Err(ActorError::Store(again)) => {
+                Err(ActorError::Store(again)) if !again.is_loss_of_leadership() => {
                     tracing::error!(attempt, error = %again, "the store still fails");
                     error = again;
                 }
@@ -244,8 +271,12 @@ impl Owner {
 
     /// Brings the engine to the journal's end, as on a start of the process.
     fn restart(&mut self) -> Result<(), ActorError> {
-        let settings = EngineSettings { lease_length: self.settings.lease_length };
-        self.engine = rebuild(self.store.as_ref(), settings)?;
+        self.engine = rebuild(self.store.as_ref(), self.settings.engine())?;
+        self.begin()
+    }
+
+    /// Verifies the state at the journal's end, and goes on from there.
+    fn begin(&mut self) -> Result<(), ActorError> {
         self.engine.state().check().map_err(inconsistent)?;
         let mut batch = Batch::default();
         batch.step(&mut self.engine, self.clock.now(), Command::Start);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cambrian_core::engine::{Capabilities, Event, SubmissionId};
 use cambrian_core::id::{CampaignId, SessionId, TaskId, WorkerId};
@@ -9,15 +10,18 @@ use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 
 use super::memory::MemoryStore;
-use super::sqlite::{CampaignRow, SqliteStore, WorkerRow, schema};
-use super::{READ_BATCH, Store, StoreError, for_each};
+use super::place::Url;
+use super::postgres::{Bid, Candidate, PostgresStore};
+use super::rows::{CampaignRow, WorkerRow};
+use super::sqlite::{SqliteStore, schema};
+use super::{READ_BATCH, Store, StoreError, Tables, for_each};
 use crate::testing::CAMPAIGN;
 
-fn started(at: u64) -> (Timestamp, Event) {
+pub(super) fn started(at: u64) -> (Timestamp, Event) {
     (Timestamp(at), Event::Started { lease_length: Span(at) })
 }
 
-fn registered(id: u32, name: &str) -> (Timestamp, Event) {
+pub(super) fn registered(id: u32, name: &str) -> (Timestamp, Event) {
     let event = Event::WorkerRegistered {
         worker: WorkerId(id),
         name: name.into(),
@@ -27,7 +31,7 @@ fn registered(id: u32, name: &str) -> (Timestamp, Event) {
     (Timestamp(9), event)
 }
 
-fn texts(store: &dyn Store) -> Vec<String> {
+pub(super) fn texts(store: &dyn Store) -> Vec<String> {
     let mut texts = Vec::new();
     for_each(store, |stored| {
         texts.push(format!("{} {} {:?}", stored.sequence, stored.at.0, stored.event));
@@ -37,7 +41,7 @@ fn texts(store: &dyn Store) -> Vec<String> {
 }
 
 /// Runs the contract on stores that `open` opens again and again on the same journal.
-fn contract<S: Store>(open: impl Fn() -> S) {
+pub(super) fn contract<S: Store>(open: impl Fn() -> S) {
     let mut store = open();
     assert_eq!(store.sequence(), 0);
     assert!(texts(&store).is_empty());
@@ -64,6 +68,21 @@ fn contract<S: Store>(open: impl Fn() -> S) {
     let many: Vec<_> = (0..READ_BATCH as u64 + 1).map(started).collect();
     store.append(3, &many).unwrap();
     assert_eq!(texts(&store).len(), READ_BATCH + 4);
+}
+
+/// A store that leads, as soon as whoever led before has gone.
+pub(super) fn lead(place: &Url) -> PostgresStore {
+    let mut store = PostgresStore::open(place).unwrap();
+    let candidate = Candidate {
+        holder: uuid::Uuid::new_v4().to_string(),
+        endpoint: "http://127.0.0.1:1".into(),
+        length: Duration::from_secs(3),
+        renewal: Duration::from_secs(1),
+    };
+    while let Bid::Held { remaining, .. } = store.bid(&candidate).unwrap() {
+        std::thread::sleep(remaining.min(Duration::from_millis(100)));
+    }
+    store
 }
 
 fn refuses_a_wrong_position(store: &mut dyn Store) {

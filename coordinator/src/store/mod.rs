@@ -4,12 +4,21 @@
 //! writes for readers. It must not know the engine's rules.
 
 pub mod memory;
+pub mod place;
+pub mod postgres;
 pub mod record;
+pub mod rows;
 pub mod sqlite;
 pub mod tokens;
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
+#[path = "../../tests/postgres_server/mod.rs"]
+#[expect(dead_code, reason = "other users need the rest")]
+mod postgres_server;
 
 use std::path::PathBuf;
 
@@ -17,6 +26,9 @@ use cambrian_core::engine::Event;
 use cambrian_core::time::Timestamp;
 use cambrian_proto::convert::ConvertError;
 use thiserror::Error;
+
+use place::Place;
+use rows::Row;
 
 /// How many records are read at once when a whole journal is walked through.
 pub const READ_BATCH: usize = 4096;
@@ -51,6 +63,15 @@ pub trait Store: Send {
     /// [`StoreError`] if a record is missing, damaged or cannot be understood.
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
 
+    /// Whether the store still takes appends, as far as is known without asking anybody. What is
+    /// said to others while it does not may be out of date.
+    ///
+    /// # Errors
+    /// [`StoreError::Deposed`] or [`StoreError::Lapsed`].
+    fn standing(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The tokens that are kept beside the journal, on connections of their own; without a file
     /// they end with the process.
     ///
@@ -58,6 +79,29 @@ pub trait Store: Send {
     /// [`StoreError`] if they cannot be opened.
     fn tokens(&self) -> Result<tokens::Register, StoreError> {
         tokens::Register::in_memory()
+    }
+}
+
+/// A store whose projections can be read back.
+pub trait Tables: Store {
+    /// Runs `read` on one unchanging snapshot, however much is written meanwhile.
+    ///
+    /// # Errors
+    /// Those of `read`, and failures of the database.
+    fn on_snapshot<R, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<R, E>,
+    ) -> Result<R, E>;
+
+    /// Visits every row of a projection in the order of its keys.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    fn visit_rows<R: Row>(&self, visit: impl FnMut(R)) -> Result<(), StoreError>;
+
+    /// A text as a projection holds it.
+    fn kept(text: String) -> String {
+        text
     }
 }
 
@@ -113,30 +157,30 @@ pub enum StoreError {
         /// The field and what is wrong with it.
         source: ConvertError,
     },
-    /// The file belongs to another program.
-    #[error("{} is not a Cambrian store; choose another path", .0.display())]
-    Foreign(PathBuf),
-    /// The file was written by a later release.
+    /// The place belongs to another program.
+    #[error("{0} is not a Cambrian store; choose another place")]
+    Foreign(Place),
+    /// The store was written by a later release.
     #[error(
-        "{} has schema version {found}, this release knows up to {supported}; use the release \
-         that wrote it or a later one", .path.display()
+        "{place} has schema version {found}, this release knows up to {supported}; use the release \
+         that wrote it or a later one"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The store.
+        place: Place,
         /// Its version.
         found: i64,
         /// The latest version known here.
         supported: i64,
     },
-    /// The file was written by an earlier release and may only be read.
+    /// The store was written by an earlier release and may only be read.
     #[error(
-        "{} has schema version {found}, expected {expected}; start a coordinator on it once, \
-         which brings it up to date", .path.display()
+        "{place} has schema version {found}, expected {expected}; start a coordinator on it once, \
+         which brings it up to date"
     )]
     Older {
-        /// The file.
-        path: PathBuf,
+        /// The store.
+        place: Place,
         /// Its version.
         found: i64,
         /// The version known here.
@@ -167,7 +211,63 @@ pub enum StoreError {
     /// The database refused.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// Another coordinator leads: nothing was written, and nothing will be.
+    #[error("another coordinator has taken over; what epoch {epoch} would write is refused")]
+    Deposed {
+        /// The epoch that is over; 0 for a store that never led.
+        epoch: i64,
+    },
+    /// The lease was not renewed in time, so that another coordinator may have taken over.
+    #[error("the leadership of epoch {epoch} could not be renewed in time")]
+    Lapsed {
+        /// The epoch.
+        epoch: i64,
+    },
+    /// The database of PostgreSQL refused, or cannot be reached.
+    #[error("the database failed: {0}")]
+    Postgres(#[source] postgres::PostgresError),
+    /// The URL cannot be used.
+    #[error("{place}: {problem}")]
+    Url {
+        /// The URL, without its password.
+        place: Place,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A step of the schema is not the one that this release knows.
+    #[error(
+        "{place}: step {step} of its schema is not that of this release; use the release that \
+         made it"
+    )]
+    Altered {
+        /// The store.
+        place: Place,
+        /// The step.
+        step: i64,
+    },
+    /// A column does not hold what it should.
+    #[error("the database's column {column} cannot be read: {problem}")]
+    Column {
+        /// Its position in the query, from 0.
+        column: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// A test's own failure.
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// Whether the store may not be written by this process any more.
+    #[must_use]
+    pub fn is_loss_of_leadership(&self) -> bool {
+        matches!(self, Self::Deposed { .. } | Self::Lapsed { .. })
+    }
+
+    /// Whether the database is away and may come back by itself.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.is_outage())
+    }
 }

@@ -13,8 +13,7 @@ use cambrian_core::engine::{Engine, EngineSettings};
 use cambrian_core::id::CampaignId;
 use cambrian_core::time::{Span, Timestamp};
 
-use crate::store::sqlite::SqliteStore;
-use crate::store::{READ_BATCH, Store, StoreError};
+use crate::store::{READ_BATCH, Store, StoreError, Tables};
 use ledger::Ledger;
 
 /// More problems than this are counted, not listed.
@@ -105,7 +104,7 @@ impl Problems {
 /// # Errors
 /// [`StoreError`] if the database cannot be read. Damage to the journal is a problem in the
 /// report, not an error.
-pub fn verify(store: &SqliteStore) -> Result<Report, StoreError> {
+pub fn verify<S: Tables>(store: &S) -> Result<Report, StoreError> {
     store.on_snapshot(|store| {
         let mut pass = Pass::new();
         let whole = pass.walk(store)?;

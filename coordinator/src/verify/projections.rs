@@ -7,23 +7,21 @@ use cambrian_core::id::{Ordinal, TaskId};
 
 use super::Problems;
 use super::ledger::{Ledger, TaskAccount, TaskEnd};
-use crate::store::StoreError;
-use crate::store::sqlite::{
-    CampaignRow, CandidateRow, MeasurementRow, Row, SqliteStore, TaskRow, WorkerRow,
-};
+use crate::store::rows::{CampaignRow, CandidateRow, MeasurementRow, Row, TaskRow, WorkerRow};
+use crate::store::{StoreError, Tables};
 
 /// Tables and what they are compared with.
-pub(super) struct Comparison<'a> {
-    pub(super) store: &'a SqliteStore,
+pub(super) struct Comparison<'a, S> {
+    pub(super) store: &'a S,
     pub(super) state: &'a State,
     pub(super) ledger: &'a Ledger,
 }
 
-impl Comparison<'_> {
+impl<S: Tables> Comparison<'_, S> {
     /// Compares every row of every table; returns how many rows there are.
     pub(super) fn compare(&self, problems: &mut Problems) -> Result<u64, StoreError> {
-        let campaigns = self.state.campaigns().map(campaign_row);
-        let candidates = self.views().map(|view| candidate_row(&view));
+        let campaigns = self.state.campaigns().map(campaign_row::<S>);
+        let candidates = self.views().map(|view| candidate_row::<S>(&view));
         let measurements = self.views().flat_map(|view| measurement_rows(&view));
         let tasks = self.ledger.tasks.iter().map(|(id, account)| task_row(*id, account));
         let workers = self.state.workers().map(worker_row);
@@ -70,7 +68,7 @@ impl Comparison<'_> {
     }
 }
 
-fn campaign_row(campaign: &Campaign) -> CampaignRow {
+fn campaign_row<S: Tables>(campaign: &Campaign) -> CampaignRow {
     let view = campaign.view();
     CampaignRow {
         id: view.id.0,
@@ -82,13 +80,13 @@ fn campaign_row(campaign: &Campaign) -> CampaignRow {
         evaluations_budget: view.budget,
         submitted_at: view.submitted_at.0,
         finished_at: view.finished_at.map(|at| at.0),
-        resolved_yaml: campaign.spec().to_yaml(),
-        source_yaml: campaign.source().to_string(),
+        resolved_yaml: S::kept(campaign.spec().to_yaml()),
+        source_yaml: S::kept(campaign.source().to_string()),
         owner: campaign.owner().map(|owner| owner.to_string()).unwrap_or_default(),
     }
 }
 
-fn candidate_row(view: &CandidateView) -> CandidateRow {
+fn candidate_row<S: Tables>(view: &CandidateView) -> CandidateRow {
     let (status, violation) = match view.status {
         CandidateStatus::Proposed
         | CandidateStatus::InStage { .. }
@@ -106,7 +104,7 @@ fn candidate_row(view: &CandidateView) -> CandidateRow {
         canonical_hash: view.canonical_hash.to_string(),
         origin: view.origin.to_string(),
         violation,
-        reason: view.reason(),
+        reason: S::kept(view.reason()),
         proposed_at: view.proposed_at.0,
         resolved_at: view.resolved_at.map(|at| at.0),
     }

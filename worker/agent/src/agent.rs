@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cambrian_proto::v1::Capabilities;
 use cambrian_transport::client::DialError;
+use cambrian_transport::standby::Addresses;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -209,7 +210,7 @@ fn check_coordinators(config: &AgentConfig) -> Result<(), AgentError> {
 fn dial(config: &AgentConfig, name: &str, events: mpsc::Sender<LinkEvent>) -> Link {
     let timing = &config.timing;
     Link {
-        coordinators: config.coordinators.clone(),
+        coordinators: Addresses::new(config.coordinators.clone()),
         credentials: config.credentials.clone(),
         timing: LinkTiming {
             connect: timing.connect,
@@ -221,6 +222,7 @@ fn dial(config: &AgentConfig, name: &str, events: mpsc::Sender<LinkEvent>) -> Li
             timing.reconnect_longest,
             jitter_seed(name, u32::MAX),
         ),
+        lease: None,
         events,
     }
 }

@@ -10,6 +10,7 @@ use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
 use cambrian_proto::v1::{CoordinatorMessage, WorkerMessage, coordinator_message};
 use cambrian_transport::client::{Credentials, DialError};
 use cambrian_transport::failure;
+use cambrian_transport::standby::{Addresses, Next, Standby};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,11 +26,13 @@ use crate::framing::MAX_MESSAGE_BYTES;
 /// not read.
 pub(crate) const OUTGOING_MESSAGES: usize = 4_096;
 
-/// How often the transport asks a silent peer for a sign of life, and how long it waits for one.
 /// How many pauses between attempts to connect fit into a lease, at least.
 const PAUSES_PER_LEASE: u32 = 4;
+/// How often the transport asks a silent peer for a sign of life, and how long it waits for one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest pause while a coordinator stands by: one of them leads within seconds.
+const LONGEST_WHILE_STANDING_BY: Duration = Duration::from_millis(500);
 /// Room for one large message in flight; the protocol's default of 64 KiB stalls on each.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
@@ -77,10 +80,12 @@ pub(crate) struct Outgoing {
 
 /// A link over a list of coordinators, tried in turn.
 pub(crate) struct Link {
-    pub(crate) coordinators: Vec<String>,
+    pub(crate) coordinators: Addresses,
     pub(crate) credentials: Credentials,
     pub(crate) timing: LinkTiming,
     pub(crate) backoff: Backoff,
+    /// How long leases lasted at the last registration; unknown before the first.
+    pub(crate) lease: Option<Duration>,
     pub(crate) events: mpsc::Sender<LinkEvent>,
 }
 
@@ -88,12 +93,18 @@ pub(crate) struct Link {
 struct NobodyListens;
 
 /// The endpoint at an address, with the files that it needs read anew: renewed certificates and
-/// tokens take effect with the next connection.
-fn endpoint(address: &str, credentials: &Credentials) -> Result<Endpoint, DialError> {
+/// tokens take effect with the next connection. A coordinator that falls silent is noticed while half of
+/// a lease is left to find another.
+fn endpoint(
+    address: &str,
+    credentials: &Credentials,
+    lease: Option<Duration>,
+) -> Result<Endpoint, DialError> {
+    let quarter = lease.map_or(Duration::MAX, |lease| lease / 4);
     Ok(credentials
         .endpoint(address)?
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL.min(quarter))
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT.min(quarter))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES)
@@ -103,30 +114,17 @@ fn endpoint(address: &str, credentials: &Credentials) -> Result<Endpoint, DialEr
 impl Link {
     /// Keeps a stream open for as long as somebody listens to the events.
     pub(crate) async fn run(mut self) {
-        let mut next = 0;
         loop {
-            let coordinator = self.coordinators[next].clone();
+            let coordinator = self.coordinators.present().to_owned();
             let opened = Instant::now();
             let end = match self.stream(&coordinator).await {
                 Ok(end) => end,
                 Err(NobodyListens) => return,
             };
-            if end.lease.is_some() && opened.elapsed() >= self.timing.settled {
-                self.backoff.reset();
-            }
-            if let Some(lease) = end.lease {
-                // A pause must not cost the leases that a returning worker still holds.
-                self.backoff.shorten(lease / PAUSES_PER_LEASE);
-            }
-            self.backoff.fail();
-            let pause = self.backoff.pause();
+            let pause = self.pause(&end, opened.elapsed());
             let closed = Closed { coordinator, reason: end.reason, pause };
             if self.events.send(LinkEvent::Closed(closed)).await.is_err() {
                 return;
-            }
-            // The coordinator that served last is the most likely one to serve again.
-            if end.lease.is_none() {
-                next = (next + 1) % self.coordinators.len();
             }
             tokio::select! {
                 () = sleep(pause) => {}
@@ -135,9 +133,33 @@ impl Link {
         }
     }
 
+    /// Chooses the coordinator to try next, and how long to wait before.
+    fn pause(&mut self, end: &End, lasted: Duration) -> Duration {
+        if end.lease.is_some() && lasted >= self.timing.settled {
+            self.backoff.reset();
+        }
+        // The coordinator that served last is the most likely one to serve again.
+        if let Some(lease) = end.lease {
+            // A pause must not cost the leases that a returning worker still holds.
+            self.lease = Some(lease);
+            self.backoff.shorten(lease / PAUSES_PER_LEASE);
+            self.coordinators.served();
+            self.backoff.fail();
+            return self.backoff.pause();
+        }
+        match self.coordinators.failed(end.refusal.as_ref()) {
+            Next::AtOnce => Duration::ZERO,
+            Next::Pause { soon } => {
+                self.backoff.fail();
+                let longest = if soon { LONGEST_WHILE_STANDING_BY } else { Duration::MAX };
+                self.backoff.pause().min(longest)
+            }
+        }
+    }
+
     /// Opens a stream and follows it to its end.
     async fn stream(&self, coordinator: &str) -> Result<End, NobodyListens> {
-        let prepared = endpoint(coordinator, &self.credentials)
+        let prepared = endpoint(coordinator, &self.credentials, self.lease)
             .and_then(|endpoint| Ok((endpoint, self.credentials.bearer()?)));
         let (endpoint, bearer) = match prepared {
             Ok(prepared) => prepared,
@@ -164,7 +186,10 @@ impl Link {
         .await;
         let (stream, first) = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(status)) => return Ok(End::before_registration(words(&status))),
+            Ok(Err(status)) => {
+                let refusal = Standby::of(&status);
+                return Ok(End { refusal, ..End::before_registration(words(&status)) });
+            }
             Err(_) => {
                 return Ok(End::before_registration("no answer to the registration".to_owned()));
             }
@@ -182,7 +207,7 @@ impl Link {
         let registered = coordinator_message::Message::Registered(registered);
         self.say(LinkEvent::Received(Box::new(registered))).await?;
         let reason = self.follow(stream, &abandon).await?;
-        Ok(End { lease, reason })
+        Ok(End { lease, reason, refusal: None })
     }
 
     async fn follow(
@@ -219,11 +244,13 @@ struct End {
     /// How long the coordinator's leases last, if it took the registration.
     lease: Option<Duration>,
     reason: String,
+    /// That of a coordinator that stands by.
+    refusal: Option<Standby>,
 }
 
 impl End {
     fn before_registration(reason: String) -> Self {
-        Self { lease: None, reason }
+        Self { lease: None, reason, refusal: None }
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod place;
 mod projection;
-mod rows;
 pub mod schema;
 
 use std::path::{Path, PathBuf};
@@ -16,10 +15,10 @@ use cambrian_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::record::{decode, encode};
+use super::rows::{Columns, Row};
 use super::tokens::Register;
-use super::{Store, StoreError, Stored};
+use super::{Store, StoreError, Stored, Tables};
 use projection::Projector;
-pub use rows::{CampaignRow, CandidateRow, MeasurementRow, Row, TaskRow, WorkerRow};
 
 /// How long a statement waits for a reader that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,7 +79,7 @@ impl SqliteStore {
         let found = schema::version(&connection, path)?;
         let expected = schema::SCHEMA_VERSION;
         if found != expected {
-            return Err(StoreError::Older { path: path.to_owned(), found, expected });
+            return Err(StoreError::Older { place: path.into(), found, expected });
         }
         Self::on(connection, path, None)
     }
@@ -101,12 +100,10 @@ impl SqliteStore {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    /// Runs `read` on one unchanging snapshot of the file, however much is written meanwhile.
-    ///
-    /// # Errors
-    /// Those of `read`, and failures of the database.
-    pub fn on_snapshot<R, E: From<StoreError>>(
+impl Tables for SqliteStore {
+    fn on_snapshot<R, E: From<StoreError>>(
         &self,
         read: impl FnOnce(&Self) -> Result<R, E>,
     ) -> Result<R, E> {
@@ -114,6 +111,29 @@ impl SqliteStore {
         let result = read(self);
         snapshot.finish().map_err(StoreError::from)?;
         result
+    }
+
+    fn visit_rows<R: Row>(&self, mut visit: impl FnMut(R)) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(R::SELECT)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            visit(R::read(row)?);
+        }
+        Ok(())
+    }
+}
+
+impl Columns for rusqlite::Row<'_> {
+    fn integer(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        Ok(self.get(column)?)
+    }
+
+    fn real(&self, column: usize) -> Result<Option<f64>, StoreError> {
+        Ok(self.get(column)?)
+    }
+
+    fn text(&self, column: usize) -> Result<Option<String>, StoreError> {
+        Ok(self.get(column)?)
     }
 }
 

@@ -26,7 +26,7 @@ fn number(connection: &Connection, pragma: &str) -> Result<i64, rusqlite::Error>
 /// # Errors
 /// [`StoreError::Foreign`] for anything else, [`StoreError::Newer`] for a later release's.
 pub(in crate::store) fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let foreign = || StoreError::Foreign(path.to_owned());
+    let foreign = || StoreError::Foreign(path.into());
     let application =
         number(connection, "application_id").map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => foreign(),
@@ -38,7 +38,7 @@ pub(in crate::store) fn version(connection: &Connection, path: &Path) -> Result<
     match (application, version, tables) {
         (0, 0, 0) => Ok(0),
         (APPLICATION_ID, found, _) if found > SCHEMA_VERSION => {
-            Err(StoreError::Newer { path: path.to_owned(), found, supported: SCHEMA_VERSION })
+            Err(StoreError::Newer { place: path.into(), found, supported: SCHEMA_VERSION })
         }
         (APPLICATION_ID, found, _) if found >= 1 => Ok(found),
         _ => Err(foreign()),

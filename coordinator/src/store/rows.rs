@@ -1,11 +1,79 @@
-//! The projections read back, row by row in the order of their keys, for comparison.
+//! The projections read back, row by row in the order of their keys, for comparison. What a row
+//! consists of is the same in every database; how a column is read is not.
 
 use std::fmt::Debug;
 
-use rusqlite::Row as SqlRow;
+use super::StoreError;
 
-use super::SqliteStore;
-use crate::store::StoreError;
+/// The columns of a row that a database has returned, by position.
+pub trait Columns {
+    /// An integer, absent where the column is null.
+    ///
+    /// # Errors
+    /// [`StoreError`] for a value of another type.
+    fn integer(&self, column: usize) -> Result<Option<i64>, StoreError>;
+
+    /// A floating-point number, absent where the column is null.
+    ///
+    /// # Errors
+    /// [`StoreError`] for a value of another type.
+    fn real(&self, column: usize) -> Result<Option<f64>, StoreError>;
+
+    /// A text, absent where the column is null.
+    ///
+    /// # Errors
+    /// [`StoreError`] for a value of another type.
+    fn text(&self, column: usize) -> Result<Option<String>, StoreError>;
+}
+
+/// A value that a column can hold.
+trait Value: Sized {
+    fn read(row: &impl Columns, column: usize) -> Result<Option<Self>, StoreError>;
+}
+
+impl Value for f64 {
+    fn read(row: &impl Columns, column: usize) -> Result<Option<Self>, StoreError> {
+        row.real(column)
+    }
+}
+
+impl Value for String {
+    fn read(row: &impl Columns, column: usize) -> Result<Option<Self>, StoreError> {
+        row.text(column)
+    }
+}
+
+macro_rules! integers {
+    ($($kind:ty),*) => {$(
+        impl Value for $kind {
+            fn read(row: &impl Columns, column: usize) -> Result<Option<Self>, StoreError> {
+                let found = row.integer(column)?;
+                let out_of_range = |value| move |_| {
+                    let kind = stringify!($kind);
+                    StoreError::Column { column, problem: format!("{value} is no {kind}") }
+                };
+                found.map(|value| Self::try_from(value).map_err(out_of_range(value))).transpose()
+            }
+        }
+    )*};
+}
+
+integers!(u8, u32, u64);
+
+impl Value for bool {
+    fn read(row: &impl Columns, column: usize) -> Result<Option<Self>, StoreError> {
+        Ok(row.integer(column)?.map(|value| value != 0))
+    }
+}
+
+fn optional<V: Value>(row: &impl Columns, column: usize) -> Result<Option<V>, StoreError> {
+    V::read(row, column)
+}
+
+fn value<V: Value>(row: &impl Columns, column: usize) -> Result<V, StoreError> {
+    let absent = || StoreError::Column { column, problem: "it is null".into() };
+    V::read(row, column)?.ok_or_else(absent)
+}
 
 /// A row of a projection.
 pub trait Row: Sized + PartialEq + Debug {
@@ -22,8 +90,8 @@ pub trait Row: Sized + PartialEq + Debug {
     /// Reads a row of [`Self::SELECT`].
     ///
     /// # Errors
-    /// Those of the database, such as a value of the wrong type.
-    fn read(row: &SqlRow<'_>) -> Result<Self, rusqlite::Error>;
+    /// [`StoreError`] for a value of the wrong type.
+    fn read(row: &impl Columns) -> Result<Self, StoreError>;
 }
 
 /// A row of `campaigns`.
@@ -66,20 +134,20 @@ impl Row for CampaignRow {
         self.id
     }
 
-    fn read(row: &SqlRow<'_>) -> Result<Self, rusqlite::Error> {
+    fn read(row: &impl Columns) -> Result<Self, StoreError> {
         Ok(Self {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            status: row.get(2)?,
-            reason: row.get(3)?,
-            space: row.get(4)?,
-            algorithm: row.get(5)?,
-            evaluations_budget: row.get(6)?,
-            submitted_at: row.get(7)?,
-            finished_at: row.get(8)?,
-            resolved_yaml: row.get(9)?,
-            source_yaml: row.get(10)?,
-            owner: row.get(11)?,
+            id: value(row, 0)?,
+            name: value(row, 1)?,
+            status: value(row, 2)?,
+            reason: value(row, 3)?,
+            space: value(row, 4)?,
+            algorithm: value(row, 5)?,
+            evaluations_budget: value(row, 6)?,
+            submitted_at: value(row, 7)?,
+            finished_at: optional(row, 8)?,
+            resolved_yaml: value(row, 9)?,
+            source_yaml: value(row, 10)?,
+            owner: value(row, 11)?,
         })
     }
 }
@@ -120,18 +188,18 @@ impl Row for CandidateRow {
         (self.campaign, self.ordinal)
     }
 
-    fn read(row: &SqlRow<'_>) -> Result<Self, rusqlite::Error> {
+    fn read(row: &impl Columns) -> Result<Self, StoreError> {
         Ok(Self {
-            campaign: row.get(0)?,
-            ordinal: row.get(1)?,
-            status: row.get(2)?,
-            genotype: row.get(3)?,
-            canonical_hash: row.get(4)?,
-            origin: row.get(5)?,
-            violation: row.get(6)?,
-            reason: row.get(7)?,
-            proposed_at: row.get(8)?,
-            resolved_at: row.get(9)?,
+            campaign: value(row, 0)?,
+            ordinal: value(row, 1)?,
+            status: value(row, 2)?,
+            genotype: value(row, 3)?,
+            canonical_hash: value(row, 4)?,
+            origin: value(row, 5)?,
+            violation: optional(row, 6)?,
+            reason: value(row, 7)?,
+            proposed_at: value(row, 8)?,
+            resolved_at: optional(row, 9)?,
         })
     }
 }
@@ -165,15 +233,15 @@ impl Row for MeasurementRow {
         (self.campaign, self.ordinal, self.metric.clone())
     }
 
-    fn read(row: &SqlRow<'_>) -> Result<Self, rusqlite::Error> {
+    fn read(row: &impl Columns) -> Result<Self, StoreError> {
         Ok(Self {
-            campaign: row.get(0)?,
-            ordinal: row.get(1)?,
-            metric: row.get(2)?,
-            value: row.get(3)?,
-            spread: row.get(4)?,
-            source: row.get(5)?,
-            device_class: row.get(6)?,
+            campaign: value(row, 0)?,
+            ordinal: value(row, 1)?,
+            metric: value(row, 2)?,
+            value: value(row, 3)?,
+            spread: optional(row, 4)?,
+            source: value(row, 5)?,
+            device_class: value(row, 6)?,
         })
     }
 }
@@ -209,16 +277,16 @@ impl Row for TaskRow {
         self.id
     }
 
-    fn read(row: &SqlRow<'_>) -> Result<Self, rusqlite::Error> {
+    fn read(row: &impl Columns) -> Result<Self, StoreError> {
         Ok(Self {
-            id: row.get(0)?,
-            campaign: row.get(1)?,
-            ordinal: row.get(2)?,
-            stage: row.get(3)?,
-            status: row.get(4)?,
-            attempts: row.get(5)?,
-            worker: row.get(6)?,
-            elapsed_micros: row.get(7)?,
+            id: value(row, 0)?,
+            campaign: value(row, 1)?,
+            ordinal: value(row, 2)?,
+            stage: value(row, 3)?,
+            status: value(row, 4)?,
+            attempts: value(row, 5)?,
+            worker: optional(row, 6)?,
+            elapsed_micros: value(row, 7)?,
         })
     }
 }
@@ -254,31 +322,16 @@ impl Row for WorkerRow {
         self.id
     }
 
-    fn read(row: &SqlRow<'_>) -> Result<Self, rusqlite::Error> {
+    fn read(row: &impl Columns) -> Result<Self, StoreError> {
         Ok(Self {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            connected: row.get(2)?,
-            device_class: row.get(3)?,
-            slots: row.get(4)?,
-            completed: row.get(5)?,
-            failed: row.get(6)?,
-            registered_at: row.get(7)?,
+            id: value(row, 0)?,
+            name: value(row, 1)?,
+            connected: value(row, 2)?,
+            device_class: value(row, 3)?,
+            slots: value(row, 4)?,
+            completed: value(row, 5)?,
+            failed: value(row, 6)?,
+            registered_at: value(row, 7)?,
         })
-    }
-}
-
-impl SqliteStore {
-    /// Visits every row of a projection in the order of its keys.
-    ///
-    /// # Errors
-    /// Failures of the database.
-    pub fn visit_rows<R: Row>(&self, mut visit: impl FnMut(R)) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare(R::SELECT)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            visit(R::read(row)?);
-        }
-        Ok(())
     }
 }

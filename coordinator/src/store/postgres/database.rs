@@ -1,0 +1,206 @@
+//! The thread that speaks with the database, and the errors of the database in words.
+//!
+//! The driver is asynchronous, the store is not: requests run on a runtime of their own, and whoever
+//! asks waits on a plain channel. That works from any thread, also from one that drives another
+//! runtime, as the engine's does.
+
+use std::error::Error;
+use std::fmt::{Display, Formatter};
+use std::future::Future;
+use std::sync::{Arc, mpsc};
+
+use tokio::runtime::Runtime;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls};
+
+use super::target::{Purpose, Target};
+use crate::store::StoreError;
+use crate::store::place::Place;
+
+/// Not the leader; see `schema.sql`.
+const DEPOSED: &str = "CB001";
+/// The journal ends elsewhere; see `schema.sql`.
+const CONFLICT: &str = "CB002";
+
+/// What every connection is set to. A transaction that its client has forgotten, being stopped or
+/// gone, must not hold up a take-over.
+const SESSION: &str = "\
+    SET search_path = cambrian; \
+    SET client_min_messages = warning; \
+    SET idle_in_transaction_session_timeout = '1500ms'; \
+    SELECT set_config('synchronous_commit', 'on', false) \
+    WHERE current_setting('synchronous_commit') = 'off'";
+const READER: &str = "\
+    SET search_path = cambrian; \
+    SET client_min_messages = warning; \
+    SET default_transaction_read_only = on";
+
+/// A failure of the database, or of the way to it.
+#[derive(Debug)]
+pub struct PostgresError {
+    text: String,
+    /// Whether it may work again without a change by anybody: the database is away or starting.
+    is_outage: bool,
+    code: Option<SqlState>,
+    detail: Option<String>,
+}
+
+impl PostgresError {
+    /// An outage in these words.
+    pub(super) fn outage(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_outage: true, code: None, detail: None }
+    }
+
+    /// Whether it may work again by itself.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.is_outage
+    }
+}
+
+impl Display for PostgresError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for PostgresError {}
+
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(found) = error.as_db_error() else {
+            let mut text = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                let further = error.to_string();
+                if !text.contains(&further) {
+                    text = format!("{text}: {further}");
+                }
+                cause = error.source();
+            }
+            // What the server never saw: a broken connection, or a value that does not fit.
+            let is_outage = error.is_closed() || cause_is_io(&error);
+            return Self { text, is_outage, code: None, detail: None };
+        };
+        let (code, class) = (found.code().clone(), &found.code().code()[..2]);
+        let detail = found.detail().map(str::to_owned);
+        let more = detail.as_ref().map(|detail| format!("; {detail}")).unwrap_or_default();
+        let text = format!("{} ({}){more}", found.message(), code.code());
+        // Connections, resources, operators and conditions of the system.
+        let is_outage =
+            ["08", "53", "57", "58"].contains(&class) || code == SqlState::T_R_DEADLOCK_DETECTED;
+        Self { text, is_outage, code: Some(code), detail }
+    }
+}
+
+fn cause_is_io(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<std::io::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    // The driver's own timeouts have no cause.
+    error.to_string().contains("timed out") || error.to_string().contains("connect")
+}
+
+/// An error of an append: one that the database raised on purpose, or any other.
+pub(super) fn of_append(error: tokio_postgres::Error, epoch: i64, expected: u64) -> StoreError {
+    let error = PostgresError::from(error);
+    match error.code.as_ref().map(SqlState::code) {
+        Some(DEPOSED) => StoreError::Deposed { epoch },
+        Some(CONFLICT) => {
+            let found = error.detail.as_deref().and_then(|detail| detail.parse().ok());
+            StoreError::Conflict { expected, found: found.unwrap_or(0) }
+        }
+        _ => StoreError::Postgres(error),
+    }
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error.into())
+    }
+}
+
+/// A database and the thread that speaks with it. Copies share both.
+#[derive(Clone)]
+pub(crate) struct Database(Arc<Inner>);
+
+struct Inner {
+    target: Arc<Target>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting is not allowed on a thread that drives another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn new(target: Target) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("database")
+            .enable_all()
+            .build()
+            .map_err(|error| PostgresError::outage(format!("no thread: {error}")))
+            .map_err(StoreError::Postgres)?;
+        Ok(Self(Arc::new(Inner { target: Arc::new(target), runtime: Some(runtime) })))
+    }
+
+    pub(super) fn target(&self) -> Arc<Target> {
+        self.0.target.clone()
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place::Postgres(self.0.target.url.clone())
+    }
+
+    /// Lets `work` go on by itself. It should not own the database, whose thread it runs on.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0.runtime {
+            runtime.spawn(work);
+        }
+    }
+
+    /// Does `work` on the database's thread and waits for it.
+    pub(super) fn wait<R: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<R, StoreError>> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.spawn(async move {
+            // Whoever asked waits until then.
+            let _ = sender.send(work.await);
+        });
+        let gone = || StoreError::Postgres(PostgresError::outage("its thread has ended"));
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Target {
+    /// A new connection, which ends when the client is dropped.
+    pub(super) async fn connect(&self) -> Result<Client, StoreError> {
+        let client = match &self.encryption {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                tokio::spawn(connection);
+                client
+            }
+            Some(encryption) => {
+                let (client, connection) = self.config.connect(encryption.clone()).await?;
+                tokio::spawn(connection);
+                client
+            }
+        };
+        let settings = if self.purpose == Purpose::Write { SESSION } else { READER };
+        client.batch_execute(settings).await?;
+        Ok(client)
+    }
+}

@@ -1,0 +1,267 @@
+//! Leadership: a row of the database that says who may append, until when by the database's clock.
+//!
+//! ```text
+//! nobody's, or lapsed --bid--> held, epoch + 1 --renew each second--> held
+//!                                |-- released: open to the next bid at once
+//!                                |-- not renewed in time: lapsed
+//! ```
+//! What keeps a stale leader from writing is the epoch, which every append checks within its
+//! transaction; the lease only decides how soon another may take over. The holder itself stops
+//! earlier than the database would let another in: it counts from before it asked for a renewal, by
+//! a clock that does not stand still while the process does.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cambrian_core::time::Timestamp;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_postgres::types::ToSql;
+use tokio_util::sync::CancellationToken;
+
+use super::database::Database;
+use super::session::Session;
+use crate::store::StoreError;
+
+const BID: &str = "\
+    UPDATE leader SET epoch = epoch + 1, holder = $1, endpoint = $2, \
+    acquired_at = clock_timestamp(), \
+    expires_at = clock_timestamp() + $3::BIGINT * INTERVAL '1 microsecond' \
+    WHERE holder = $1 OR expires_at <= clock_timestamp() RETURNING epoch";
+const PRESENT: &str = "\
+    SELECT endpoint, epoch, \
+    greatest(0, extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::BIGINT, \
+    (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT \
+    FROM leader WHERE expires_at > '-infinity'";
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT";
+const RENEW: &str = "\
+    UPDATE leader SET expires_at = clock_timestamp() + $3::BIGINT * INTERVAL '1 microsecond' \
+    WHERE epoch = $1 AND holder = $2";
+const RELEASE: &str = "\
+    UPDATE leader SET expires_at = '-infinity' WHERE epoch = $1 AND holder = $2";
+
+/// Every statement that is prepared for bids.
+pub(super) const STATEMENTS: [&str; 3] = [BID, PRESENT, NOW];
+
+/// How long a release may take; a lease that is not released lapses.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// The shortest pause between two attempts to renew.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A coordinator that would lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Tells this process from every other.
+    pub holder: String,
+    /// Where workers and users reach it.
+    pub endpoint: String,
+    /// How long a lease lasts without a renewal.
+    pub length: Duration,
+    /// How often it is renewed.
+    pub renewal: Duration,
+}
+
+/// The outcome of a bid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bid {
+    /// The bidder leads.
+    Won {
+        /// The epoch that its appends carry.
+        epoch: i64,
+        /// The database's clock.
+        now: Timestamp,
+    },
+    /// Another one does.
+    Held {
+        /// Where it is reached.
+        endpoint: String,
+        /// How long its lease lasts unless it is renewed.
+        remaining: Duration,
+    },
+}
+
+#[derive(Debug)]
+struct Standing {
+    epoch: i64,
+    deposed: AtomicBool,
+    valid_until: Mutex<Instant>,
+}
+
+impl Standing {
+    fn valid_until(&self) -> Instant {
+        *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.deposed.load(Ordering::SeqCst) {
+            return Err(StoreError::Deposed { epoch: self.epoch });
+        }
+        match Instant::now() < self.valid_until() {
+            true => Ok(()),
+            false => Err(StoreError::Lapsed { epoch: self.epoch }),
+        }
+    }
+}
+
+/// A lease that is held; renewed until it is dropped, which releases it.
+pub(super) struct Lease {
+    database: Database,
+    standing: Arc<Standing>,
+    holder: String,
+    ended: CancellationToken,
+}
+
+impl Lease {
+    /// Bids for the lease.
+    pub(super) fn bid(
+        database: &Database,
+        session: &Session,
+        candidate: &Candidate,
+    ) -> Result<(Bid, Option<Self>), StoreError> {
+        let asked = Instant::now();
+        let given = candidate.clone();
+        let bid = session.call(true, std::future::pending(), move |connected| {
+            Box::pin(async move {
+                let micros = micros(given.length);
+                let statement = connected.statement(BID)?;
+                let parameters: [&(dyn ToSql + Sync); 3] =
+                    [&given.holder, &given.endpoint, &micros];
+                let won = connected.client.query_opt(statement, &parameters).await?;
+                if let Some(row) = won {
+                    let now = connected.client.query_one(connected.statement(NOW)?, &[]).await?;
+                    let now = Timestamp(now.try_get::<_, i64>(0)?.unsigned_abs());
+                    return Ok(Bid::Won { epoch: row.try_get(0)?, now });
+                }
+                let statement = connected.statement(PRESENT)?;
+                // Released just now: the next bid decides.
+                let Some(row) = connected.client.query_opt(statement, &[]).await? else {
+                    return Ok(Bid::Held { endpoint: String::new(), remaining: Duration::ZERO });
+                };
+                let remaining = Duration::from_micros(row.try_get::<_, i64>(2)?.unsigned_abs());
+                Ok(Bid::Held { endpoint: row.try_get(0)?, remaining })
+            })
+        })?;
+        let Bid::Won { epoch, .. } = bid else { return Ok((bid, None)) };
+        let standing = Arc::new(Standing {
+            epoch,
+            deposed: AtomicBool::new(false),
+            valid_until: Mutex::new(asked + candidate.length),
+        });
+        let ended = CancellationToken::new();
+        let keeper = Keeper {
+            target: database.target(),
+            standing: standing.clone(),
+            candidate: candidate.clone(),
+        };
+        let until = ended.clone();
+        database.spawn(async move {
+            tokio::select! {
+                () = keeper.run() => {}
+                () = until.cancelled() => {}
+            }
+        });
+        let (database, holder) = (database.clone(), candidate.holder.clone());
+        Ok((bid, Some(Self { database, standing, holder, ended })))
+    }
+
+    pub(super) fn epoch(&self) -> i64 {
+        self.standing.epoch
+    }
+
+    /// Whether the lease is still good, as far as is known here.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.standing.check()
+    }
+
+    /// Waits until it is not.
+    pub(super) fn lost(&self) -> impl Future<Output = StoreError> + Send + 'static {
+        let standing = self.standing.clone();
+        async move {
+            loop {
+                if let Err(error) = standing.check() {
+                    return error;
+                }
+                tokio::select! {
+                    () = sleep_until(standing.valid_until()) => {}
+                    () = sleep(RETRY) => {}
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ended.cancel();
+        if self.check().is_err() {
+            return;
+        }
+        let (target, epoch, holder) =
+            (self.database.target(), self.standing.epoch, self.holder.clone());
+        let released = self.database.wait(async move {
+            let work = async {
+                let client = target.connect().await?;
+                client.execute(RELEASE, &[&epoch, &holder]).await?;
+                Ok::<_, StoreError>(())
+            };
+            // One that cannot be released lapses by itself.
+            Ok(timeout(RELEASE_PATIENCE, work).await.is_ok_and(|done| done.is_ok()))
+        });
+        tracing::info!(epoch, released = released.unwrap_or(false), "leadership given up");
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Renews a lease on a connection of its own, so that no append holds it up.
+struct Keeper {
+    target: Arc<super::target::Target>,
+    standing: Arc<Standing>,
+    candidate: Candidate,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let mut client = None;
+        loop {
+            sleep(self.candidate.renewal).await;
+            while let Err(error) = self.renew(&mut client).await {
+                if self.standing.check().is_err() {
+                    tracing::warn!(%error, "the lease could not be renewed in time");
+                    return;
+                }
+                tracing::warn!(%error, "the lease could not be renewed; trying again");
+                client = None;
+                sleep(RETRY).await;
+            }
+            if self.standing.deposed.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    async fn renew(&self, client: &mut Option<tokio_postgres::Client>) -> Result<(), StoreError> {
+        let Candidate { holder, length, renewal, .. } = &self.candidate;
+        let asked = Instant::now();
+        let work = async {
+            if client.is_none() {
+                *client = Some(self.target.connect().await?);
+            }
+            let Some(client) = client else { return Ok(0) };
+            let parameters: [&(dyn ToSql + Sync); 3] =
+                [&self.standing.epoch, holder, &micros(*length)];
+            Ok::<_, StoreError>(client.execute(RENEW, &parameters).await?)
+        };
+        let slow = || StoreError::Postgres(super::database::PostgresError::outage("no answer"));
+        match timeout((*renewal).max(RETRY), work).await.map_err(|_| slow())?? {
+            0 => self.standing.deposed.store(true, Ordering::SeqCst),
+            _ => {
+                let until = asked + *length;
+                *self.standing.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+            }
+        }
+        Ok(())
+    }
+}

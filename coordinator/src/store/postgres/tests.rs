@@ -1,0 +1,294 @@
+//! What only PostgreSQL has: epochs, leases, migrations. The contract that it shares with the other
+//! stores is in `store/contract.rs`.
+
+use std::time::Duration;
+
+use super::*;
+use crate::store::contract::{contract, lead, registered, started, texts};
+use crate::store::postgres_server::PostgresServer;
+use crate::store::rows::WorkerRow;
+use crate::store::{Tables, tokens};
+use crate::testing::simulated_journal;
+use crate::verify::verify;
+
+fn url(text: &str) -> Url {
+    match text.parse().unwrap() {
+        Place::Postgres(url) => url,
+        Place::File(_) => panic!("{text}"),
+    }
+}
+
+fn candidate(holder: &str) -> Candidate {
+    Candidate {
+        holder: holder.into(),
+        endpoint: format!("http://{holder}:7878"),
+        length: Duration::from_secs(3),
+        renewal: Duration::from_millis(500),
+    }
+}
+
+fn epoch(store: &mut PostgresStore, candidate: &Candidate) -> i64 {
+    match store.bid(candidate).unwrap() {
+        Bid::Won { epoch, .. } => epoch,
+        held => panic!("{held:?}"),
+    }
+}
+
+/// Takes over from a leader that is stopped for longer than its lease: it renews nothing, and the
+/// database's clock finds the lease over.
+fn take_over(server: &PostgresServer, store: &mut PostgresStore, candidate: &Candidate) -> i64 {
+    loop {
+        server.ask("stale", "UPDATE cambrian.leader SET expires_at = '-infinity'");
+        // The test's leader is not stopped and may have renewed its lease meanwhile.
+        if let Bid::Won { epoch, .. } = store.bid(candidate).unwrap() {
+            return epoch;
+        }
+    }
+}
+
+#[test]
+fn postgres_keeps_the_contract_and_projects_what_the_engine_decides() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("contract"));
+    contract(|| lead(&place));
+    tokens::tests::contract(&|| PostgresStore::open(&place).unwrap().register().unwrap());
+    half_a_batch_is_none(&url(&server.database("half")));
+    for seed in 0..4 {
+        projections_are_those_of_the_engine(&url(&server.database(&format!("j{seed}"))), seed);
+    }
+    zero_characters_are_kept_out(&url(&server.database("zero")));
+}
+
+fn half_a_batch_is_none(place: &Url) {
+    let mut store = lead(place);
+    store.append(0, &[registered(1, "gpu")]).unwrap();
+    // Two workers of one name break the table's uniqueness, after the first event was written.
+    let error = store.append(1, &[started(2), registered(2, "gpu")]).unwrap_err();
+    assert!(matches!(&error, StoreError::Postgres(error) if !error.is_outage()), "{error}");
+    assert_eq!((store.sequence(), texts(&store).len()), (1, 1));
+    let mut connected = Vec::new();
+    store.visit_rows(|row: WorkerRow| connected.push(row.connected)).unwrap();
+    assert_eq!(connected, [true], "the projection of the refused batch was kept");
+    assert_eq!(store.append(1, &[started(3)]).unwrap(), 2);
+}
+
+fn projections_are_those_of_the_engine(place: &Url, seed: u64) {
+    let (journal, engine) = simulated_journal(seed);
+    let mut store = lead(place);
+    // Portions of every length, so that a life begins and ends in one or in many.
+    let (mut rest, mut length) = (&journal[..], 1);
+    while !rest.is_empty() {
+        let (portion, others) = rest.split_at(length.min(rest.len()));
+        store.append(store.sequence(), portion).unwrap();
+        (rest, length) = (others, length * 3 % 500 + 1);
+    }
+    let reader = PostgresStore::open_read_only(place).unwrap();
+    let report = verify(&reader).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
+    assert_eq!(report.digest, engine.state().digest());
+    assert!(report.rows > 300, "{} rows", report.rows);
+    assert!(store.append(0, &[started(1)]).is_err());
+    drop(store);
+    let mut again = lead(place);
+    // The specification of the campaign has to be read back.
+    again.append(again.sequence(), &[]).unwrap();
+    let damaged = "UPDATE candidates SET reason = 'other' WHERE ordinal = 3";
+    again
+        .call(move |connected| {
+            Box::pin(async move { Ok(connected.client.batch_execute(damaged).await?) })
+        })
+        .unwrap();
+    let report = verify(&reader).unwrap();
+    assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
+}
+
+/// The database cannot hold them; a journal that has them must not stop the coordinator.
+fn zero_characters_are_kept_out(place: &Url) {
+    use cambrian_core::engine::{Failure, FailureKind};
+    let (mut journal, _) = simulated_journal(1);
+    let failed = journal.iter_mut().find_map(|(_, event)| match event {
+        Event::CandidateFailed { failure, .. } => Some(failure),
+        _ => None,
+    });
+    *failed.unwrap() = Failure { kind: FailureKind::Crash, message: "a\0b".into() };
+    let mut store = lead(place);
+    store.append(0, &journal).unwrap();
+    assert_eq!(texts(&store).len(), journal.len());
+    let report = verify(&PostgresStore::open_read_only(place).unwrap()).unwrap();
+    assert!(report.rows > 300);
+    let about_text = report.problems.iter().filter(|problem| problem.contains("table"));
+    assert_eq!(about_text.count(), 0, "{:?}", report.problems);
+}
+
+#[test]
+fn a_stale_leader_cannot_write() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("stale"));
+    let (mut first, mut second) =
+        (PostgresStore::open(&place).unwrap(), PostgresStore::open(&place).unwrap());
+    let error = first.append(0, &[started(1)]).unwrap_err();
+    assert!(matches!(error, StoreError::Deposed { epoch: 0 }), "it never led: {error}");
+    assert_eq!(epoch(&mut first, &candidate("a")), 1);
+    first.append(0, &[started(1)]).unwrap();
+    match second.bid(&candidate("b")).unwrap() {
+        Bid::Held { endpoint, remaining } => {
+            assert_eq!(endpoint, "http://a:7878");
+            assert!(remaining <= Duration::from_secs(3) && remaining > Duration::from_secs(1));
+        }
+        won => panic!("{won:?}"),
+    }
+
+    assert_eq!(take_over(&server, &mut second, &candidate("b")), 2);
+    let error = first.append(1, &[started(2)]).unwrap_err();
+    assert!(matches!(error, StoreError::Deposed { epoch: 1 }), "{error}");
+    assert_eq!(texts(&second).len(), 1, "a stale leader wrote");
+    assert_eq!(second.append(1, &[started(3)]).unwrap(), 2);
+    // It learns by itself, too, when it next wants to renew.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while first.standing().is_ok() {
+        assert!(std::time::Instant::now() < deadline, "a deposed leader believes in itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(first.standing().unwrap_err().is_loss_of_leadership());
+
+    // What is dropped is released, and open to the next one at once; the stale one releases nothing.
+    drop(first);
+    let mut third = PostgresStore::open(&place).unwrap();
+    assert!(matches!(third.bid(&candidate("c")).unwrap(), Bid::Held { .. }));
+    drop(second);
+    assert_eq!(epoch(&mut third, &candidate("c")), 3);
+    assert_eq!((third.sequence(), texts(&third).len()), (2, 2));
+    stopped_within_a_transaction(&server, &place, third);
+    an_outage_ends_a_leadership(server, &place);
+}
+
+/// A leader that is stopped between the check of its epoch and the commit holds the row's lock: the
+/// database ends its transaction, and nothing of it remains.
+fn stopped_within_a_transaction(server: &PostgresServer, place: &Url, leader: PostgresStore) {
+    let target = leader.database.target();
+    let stopped = leader.database.wait(async move {
+        let client = target.connect().await?;
+        client.batch_execute("BEGIN; SELECT begin_append(3, 2)").await?;
+        let insert = "INSERT INTO journal VALUES (3, 3, 'started', '', 0)";
+        client.batch_execute(insert).await?;
+        Ok(client)
+    });
+    let stopped = stopped.unwrap();
+    let mut next = PostgresStore::open(place).unwrap();
+    assert_eq!(take_over(server, &mut next, &candidate("d")), 4);
+    assert_eq!(texts(&next).len(), 2);
+    let commit = leader.database.wait(async move { Ok(stopped.batch_execute("COMMIT").await?) });
+    assert!(commit.is_err(), "the transaction outlived its leadership");
+    assert_eq!(next.append(2, &[started(5)]).unwrap(), 3);
+}
+
+fn an_outage_ends_a_leadership(mut server: PostgresServer, place: &Url) {
+    let mut store = lead(place);
+    server.stop();
+    let error = store.append(3, &[started(4)]).unwrap_err();
+    assert!(error.is_outage() || error.is_loss_of_leadership(), "{error}");
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while store.standing().is_ok() {
+        assert!(std::time::Instant::now() < deadline, "a lease outlived its database");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.resume();
+    let led = lead(place);
+    assert_eq!(texts(&led).len(), 3);
+    drop(led);
+    let epoch = epoch(&mut store, &candidate("e"));
+    assert!(epoch >= 6, "{epoch}");
+    assert_eq!(store.append(3, &[started(4)]).unwrap(), 4, "the connection was made anew");
+}
+
+#[test]
+fn schemas_are_prepared_once_and_strange_ones_refused() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("schemas"));
+    let refused = PostgresStore::open_read_only(&place).unwrap_err();
+    assert!(matches!(refused, StoreError::Older { found: 0, .. }), "{refused}");
+    // Of several that start at once, one prepares the schema.
+    let opened: Vec<_> = (0..6)
+        .map(|_| {
+            let place = place.clone();
+            std::thread::spawn(move || PostgresStore::open(&place).map(drop))
+        })
+        .collect();
+    for thread in opened {
+        thread.join().unwrap().unwrap();
+    }
+    let applied = "SELECT string_agg(version::TEXT, ',' ORDER BY version) FROM cambrian.migrations";
+    let versions: Vec<_> = (1..=SCHEMA_VERSION).map(|version| version.to_string()).collect();
+    assert_eq!(server.ask("schemas", applied), versions.join(","));
+
+    server.ask("schemas", "UPDATE cambrian.migrations SET checksum = 'x' WHERE version = 1");
+    let error = PostgresStore::open(&place).unwrap_err();
+    assert!(matches!(error, StoreError::Altered { step: 1, .. }), "{error}");
+    server.ask("schemas", "INSERT INTO cambrian.migrations VALUES (99, 'x')");
+    let newer = SCHEMA_VERSION + 1;
+    for open in [PostgresStore::open, PostgresStore::open_read_only] {
+        let error = open(&place).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found, .. } if found == newer), "{error}");
+        assert!(error.to_string().contains("/schemas"), "{error}");
+    }
+
+    let foreign = url(&server.database("foreign_one"));
+    server.ask("foreign_one", "CREATE SCHEMA cambrian; CREATE TABLE cambrian.notes (text TEXT)");
+    let error = PostgresStore::open(&foreign).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign(_)), "{error}");
+    let missing = url(&server.url("missing"));
+    let error = PostgresStore::open(&missing).unwrap_err();
+    assert!(error.to_string().contains("\"missing\" does not exist"), "{error}");
+}
+
+#[test]
+fn damage_is_found_at_its_record() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("damage"));
+    let mut store = lead(&place);
+    store.append(0, &[started(1), started(2), started(3)]).unwrap();
+    let damage = |sql: &str| {
+        server.ask("damage", sql);
+        let reader = PostgresStore::open_read_only(&place).unwrap();
+        crate::store::for_each(&reader, |_| {}).unwrap_err()
+    };
+    let error = damage("UPDATE cambrian.journal SET at_micros = 5 WHERE sequence = 3");
+    assert!(matches!(error, StoreError::Damaged { sequence: 3, .. }), "{error}");
+    let error = damage("UPDATE cambrian.journal SET record = '\\x00' WHERE sequence = 2");
+    assert!(matches!(error, StoreError::Damaged { sequence: 2, .. }), "{error}");
+    let error = damage("DELETE FROM cambrian.journal WHERE sequence = 2");
+    assert!(matches!(error, StoreError::Gap { expected: 2, found: 3 }), "{error}");
+}
+
+#[test]
+fn connections_are_encrypted_and_verified_as_the_url_asks() {
+    let Some(server) = PostgresServer::start() else { return };
+    server.database("encrypted");
+    let verified = server.encrypted("encrypted");
+    let store = PostgresStore::open(&url(&verified)).unwrap();
+    let encrypted = store.call(|connected| {
+        Box::pin(async move {
+            let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+            Ok(connected.client.query_one(sql, &[]).await?.try_get::<_, bool>(0)?)
+        })
+    });
+    assert!(encrypted.unwrap());
+    // The certificate is for localhost alone.
+    let other_name = verified.replace("localhost", "127.0.0.1");
+    let error = PostgresStore::open(&url(&other_name)).unwrap_err();
+    assert!(error.is_outage() && error.to_string().contains("certificate"), "{error}");
+    for mode in ["verify-ca", "require"] {
+        let lenient = other_name.replace("verify-full", mode);
+        assert!(PostgresStore::open(&url(&lenient)).is_ok(), "{mode}");
+    }
+    let stranger = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), stranger.cert.pem()).unwrap();
+    let (before, _) = verified.split_once("sslrootcert=").unwrap();
+    for mode in ["verify-full", "verify-ca"] {
+        let url_of_stranger = format!("{before}sslrootcert={}", file.path().display());
+        let refused = url_of_stranger.replace("verify-full", mode);
+        let error = PostgresStore::open(&url(&refused)).unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{mode}: {error}");
+    }
+}

@@ -1,0 +1,208 @@
+//! The tokens in PostgreSQL. Every call of every client looks one up, so they are kept in memory
+//! and read anew each second: a token that another process creates or revokes counts within about
+//! that time, one that this process changes at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cambrian_core::time::Timestamp;
+use cambrian_transport::token::{TokenHash, TokenId};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::database::{Database, PostgresError};
+use super::session::Session;
+use crate::store::StoreError;
+use crate::store::tokens::{Claim, TokenError, TokenRecord, Tokens};
+
+const LIST: &str = "\
+    SELECT id, role, name, hash, created_at, expires_at, revoked_at FROM tokens";
+const INSERT: &str = "\
+    INSERT INTO tokens (id, role, name, hash, created_at, expires_at) \
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+const REVOKE: &str = "\
+    UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+// One statement: a name changes hands only if its holder has no good token of a worker.
+const CLAIM: &str = "\
+    INSERT INTO worker_holders AS present (worker, holder, claimed_at) VALUES ($1, $2, $3) \
+    ON CONFLICT (worker) DO UPDATE SET holder = $2, claimed_at = $3 \
+    WHERE present.holder <> $2 AND NOT EXISTS (SELECT 1 FROM tokens \
+    WHERE name = present.holder AND role IN ('worker', 'admin') AND revoked_at IS NULL \
+    AND (expires_at IS NULL OR expires_at > $3))";
+const HOLDER: &str = "SELECT holder FROM worker_holders WHERE worker = $1";
+
+const STATEMENTS: [&str; 5] = [LIST, INSERT, REVOKE, CLAIM, HOLDER];
+
+const REFRESH: Duration = Duration::from_secs(1);
+/// What is older than that is not trusted: a revocation might have been missed.
+const STALE: Duration = Duration::from_secs(15);
+
+type Known = BTreeMap<TokenId, (TokenRecord, TokenHash)>;
+
+pub(super) struct PostgresTokens {
+    session: Session,
+    known: Arc<Mutex<(Known, Instant)>>,
+}
+
+impl PostgresTokens {
+    /// Reads the tokens, and goes on reading them while the register lives.
+    pub(super) fn open(database: &Database) -> Result<Self, StoreError> {
+        let session = Session::new(database, &STATEMENTS);
+        let known = Arc::new(Mutex::new((Known::new(), Instant::now())));
+        let tokens = Self { session, known };
+        tokens.refresh()?;
+        let (target, watched) = (database.target(), Arc::downgrade(&tokens.known));
+        database.spawn(async move {
+            let mut client = None;
+            loop {
+                tokio::time::sleep(REFRESH).await;
+                let Some(known) = watched.upgrade() else { return };
+                let read = async {
+                    if client.is_none() {
+                        client = Some(target.connect().await?);
+                    }
+                    let Some(client) = &client else { return Ok(()) };
+                    let asked = Instant::now();
+                    let rows = client.query(LIST, &[]).await?;
+                    keep(&known, &rows, asked)
+                };
+                if let Err(error) = read.await {
+                    tracing::warn!(%error, "the tokens could not be read anew");
+                    client = None;
+                }
+            }
+        });
+        Ok(tokens)
+    }
+
+    fn call<R: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(
+            &'c super::session::Connected,
+        ) -> futures::future::BoxFuture<'c, Result<R, StoreError>>
+        + Send
+        + 'static,
+    ) -> Result<R, StoreError> {
+        self.session.call(true, std::future::pending(), work)
+    }
+
+    fn refresh(&self) -> Result<(), StoreError> {
+        let known = self.known.clone();
+        self.call(move |connected| {
+            Box::pin(async move {
+                let asked = Instant::now();
+                let rows = connected.client.query(connected.statement(LIST)?, &[]).await?;
+                keep(&known, &rows, asked)
+            })
+        })
+    }
+
+    fn known<R>(&self, read: impl FnOnce(&Known) -> R) -> Result<R, TokenError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.1.elapsed() > STALE {
+            let error = PostgresError::outage("they could not be read for too long");
+            return Err(StoreError::Postgres(error).into());
+        }
+        Ok(read(&known.0))
+    }
+}
+
+/// Replaces what is known by what was read, unless something newer is known already.
+fn keep(known: &Mutex<(Known, Instant)>, rows: &[Row], asked: Instant) -> Result<(), StoreError> {
+    let read = rows.iter().map(read).collect::<Result<Known, StoreError>>()?;
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.1 <= asked {
+        *known = (read, asked);
+    }
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<(TokenId, (TokenRecord, TokenHash)), StoreError> {
+    let fault = |column, problem: &str| StoreError::Column { column, problem: problem.to_owned() };
+    let instant = |value: i64| Timestamp(value.unsigned_abs());
+    let id = u32::try_from(row.try_get::<_, i64>(0)?).map_err(|_| fault(0, "it is no token"))?;
+    let role: &str = row.try_get(1)?;
+    let hash: &[u8] = row.try_get(3)?;
+    let record = TokenRecord {
+        id: TokenId(id),
+        role: role.parse().map_err(|problem: String| fault(1, &problem))?,
+        name: row.try_get(2)?,
+        created_at: instant(row.try_get(4)?),
+        expires_at: row.try_get::<_, Option<i64>>(5)?.map(instant),
+        revoked_at: row.try_get::<_, Option<i64>>(6)?.map(instant),
+    };
+    let hash = hash.try_into().map_err(|_| fault(3, "it is no hash"))?;
+    Ok((record.id, (record, TokenHash(hash))))
+}
+
+fn micros(at: Timestamp) -> i64 {
+    i64::try_from(at.0).unwrap_or(i64::MAX)
+}
+
+impl Tokens for PostgresTokens {
+    fn insert(&self, record: &TokenRecord, hash: &TokenHash) -> Result<bool, TokenError> {
+        let (record, hash) = (record.clone(), *hash);
+        let inserted = self.call(move |connected| {
+            Box::pin(async move {
+                let expires = record.expires_at.map(micros);
+                let parameters: [&(dyn ToSql + Sync); 6] = [
+                    &i64::from(record.id.0),
+                    &record.role.name(),
+                    &record.name,
+                    &&hash.0[..],
+                    &micros(record.created_at),
+                    &expires,
+                ];
+                Ok(connected.client.execute(connected.statement(INSERT)?, &parameters).await?)
+            })
+        })?;
+        self.refresh()?;
+        Ok(inserted == 1)
+    }
+
+    fn list(&self) -> Result<Vec<TokenRecord>, TokenError> {
+        self.refresh()?;
+        let mut records: Vec<_> =
+            self.known(|known| known.values().map(|(record, _)| record.clone()).collect())?;
+        records.sort_by_key(|record: &TokenRecord| (record.created_at, record.id));
+        Ok(records)
+    }
+
+    fn find(&self, id: TokenId) -> Result<Option<(TokenRecord, TokenHash)>, TokenError> {
+        self.known(|known| known.get(&id).cloned())
+    }
+
+    fn revoke(&self, id: TokenId, now: Timestamp) -> Result<Option<TokenRecord>, TokenError> {
+        self.call(move |connected| {
+            Box::pin(async move {
+                let parameters: [&(dyn ToSql + Sync); 2] = [&i64::from(id.0), &micros(now)];
+                Ok(connected.client.execute(connected.statement(REVOKE)?, &parameters).await?)
+            })
+        })?;
+        self.refresh()?;
+        Ok(self.find(id)?.map(|(record, _)| record))
+    }
+
+    fn claim_worker(
+        &self,
+        worker: &str,
+        holder: &str,
+        now: Timestamp,
+    ) -> Result<Claim, TokenError> {
+        let (worker, claimant) = (worker.to_owned(), holder.to_owned());
+        let present = self.call(move |connected| {
+            Box::pin(async move {
+                let parameters: [&(dyn ToSql + Sync); 3] = [&worker, &claimant, &micros(now)];
+                connected.client.execute(connected.statement(CLAIM)?, &parameters).await?;
+                let statement = connected.statement(HOLDER)?;
+                let row = connected.client.query_one(statement, &[&worker]).await?;
+                Ok(row.try_get::<_, String>(0)?)
+            })
+        })?;
+        if present == holder {
+            return Ok(Claim::Held);
+        }
+        Ok(Claim::Elses(present))
+    }
+}

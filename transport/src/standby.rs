@@ -1,0 +1,174 @@
+//! Several coordinators of which one leads: what the others say, and in which order a client tries
+//! them.
+//!
+//! Must not know how a leader is chosen.
+
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+/// Marks a refusal by a coordinator that does not lead: the call had no effect.
+const ROLE: &str = "cambrian-role";
+const STANDBY: &str = "standby";
+/// Where the leader is reached, as far as the standby knows.
+const LEADER: &str = "cambrian-leader";
+
+/// The refusal of a coordinator that does not lead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standby {
+    /// Where the leader is reached; `None` while there is none.
+    pub leader: Option<String>,
+}
+
+impl Standby {
+    /// The refusal as a status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut status = Status::unavailable(match &self.leader {
+            Some(leader) => format!("this coordinator stands by; {leader} leads"),
+            None => "this coordinator stands by, and none leads at present; try again in a moment"
+                .to_owned(),
+        });
+        status.metadata_mut().insert(ROLE, MetadataValue::from_static(STANDBY));
+        if let Some(leader) = self.leader.as_deref().and_then(|leader| leader.parse().ok()) {
+            status.metadata_mut().insert(LEADER, leader);
+        }
+        status
+    }
+
+    /// The refusal that a status is, if it is one.
+    #[must_use]
+    pub fn of(status: &Status) -> Option<Self> {
+        let text = |key| status.metadata().get(key).and_then(|value| value.to_str().ok());
+        if status.code() != Code::Unavailable || text(ROLE) != Some(STANDBY) {
+            return None;
+        }
+        Some(Self { leader: text(LEADER).map(str::to_owned) })
+    }
+}
+
+/// What to do after an attempt that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Try the next one at once.
+    AtOnce,
+    /// All have been tried: wait first.
+    Pause {
+        /// Whether one of them stands by, so that there will be a leader within seconds.
+        soon: bool,
+    },
+}
+
+/// The coordinators that a client knows, one of which it speaks with.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    listed: Vec<String>,
+    at: usize,
+    /// Where a standby has pointed to.
+    hint: Option<String>,
+    tried: usize,
+    standing_by: bool,
+}
+
+impl Addresses {
+    /// The addresses as the user lists them; the first is tried first.
+    #[must_use]
+    pub fn new(listed: Vec<String>) -> Self {
+        Self { listed, at: 0, hint: None, tried: 0, standing_by: false }
+    }
+
+    /// Whether there is more than one to try.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        self.listed.len() > 1 || self.hint.is_some()
+    }
+
+    /// The one to speak with now; empty if none is listed.
+    #[must_use]
+    pub fn present(&self) -> &str {
+        let listed = || self.listed.get(self.at).map_or("", String::as_str);
+        self.hint.as_deref().unwrap_or_else(listed)
+    }
+
+    /// The present one serves.
+    pub fn served(&mut self) {
+        (self.tried, self.standing_by) = (0, false);
+    }
+
+    /// The present one does not serve: moves on, to where it points or to the next one.
+    pub fn failed(&mut self, refusal: Option<&Standby>) -> Next {
+        self.standing_by |= refusal.is_some();
+        let hinted = self.hint.take().is_some();
+        // Of two that point at each other neither leads, so no hint is taken from a hinted one.
+        if !hinted && let Some(leader) = refusal.and_then(|refusal| self.trusted(refusal)) {
+            self.hint = Some(leader);
+            return Next::AtOnce;
+        }
+        self.tried += 1;
+        self.at = (self.at + 1) % self.listed.len().max(1);
+        if self.tried < self.listed.len() {
+            return Next::AtOnce;
+        }
+        let soon = self.standing_by;
+        self.served();
+        Next::Pause { soon }
+    }
+
+    /// The leader's address, unless it is less protected than the one that names it.
+    fn trusted(&self, refusal: &Standby) -> Option<String> {
+        let scheme = |address: &str| address.split_once("://").map(|(scheme, _)| scheme.to_owned());
+        let listed = self.listed.get(self.at)?;
+        let leader = refusal.leader.clone().filter(|leader| leader != listed)?;
+        (scheme(&leader) == scheme(listed)).then_some(leader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(listed: &[&str]) -> Addresses {
+        Addresses::new(listed.iter().map(|text| (*text).to_owned()).collect())
+    }
+
+    fn led_by(leader: &str) -> Standby {
+        Standby { leader: Some(leader.to_owned()) }
+    }
+
+    #[test]
+    fn refusals_travel_as_statuses() {
+        for refusal in [Standby::default(), led_by("http://b:1")] {
+            assert_eq!(Standby::of(&refusal.status()), Some(refusal));
+        }
+        assert_eq!(Standby::of(&Status::unavailable("the journal could not be written")), None);
+        assert_eq!(Standby::of(&led_by("no\nheader").status()), Some(Standby::default()));
+    }
+
+    #[test]
+    fn each_is_tried_once_before_a_pause() {
+        let mut list = addresses(&["http://a:1", "http://b:1"]);
+        assert_eq!(list.present(), "http://a:1");
+        assert_eq!(list.failed(None), Next::AtOnce);
+        assert_eq!(list.present(), "http://b:1");
+        assert_eq!(list.failed(None), Next::Pause { soon: false });
+        assert_eq!(list.present(), "http://a:1");
+        assert_eq!(list.failed(Some(&Standby::default())), Next::AtOnce);
+        assert_eq!(list.failed(None), Next::Pause { soon: true });
+        assert_eq!(addresses(&["http://a:1"]).failed(None), Next::Pause { soon: false });
+    }
+
+    #[test]
+    fn hints_are_followed_once_and_never_to_less_protection() {
+        let mut list = addresses(&["http://a:1", "http://b:1"]);
+        assert_eq!(list.failed(Some(&led_by("http://c:1"))), Next::AtOnce);
+        assert_eq!(list.present(), "http://c:1");
+        assert_eq!(list.failed(Some(&led_by("http://a:1"))), Next::AtOnce);
+        assert_eq!(list.present(), "http://b:1", "a hint of a hinted one was taken");
+        assert_eq!(list.failed(Some(&led_by("http://b:1"))), Next::Pause { soon: true });
+        let mut list = addresses(&["https://a:1"]);
+        assert_eq!(list.failed(Some(&led_by("http://c:1"))), Next::Pause { soon: true });
+        assert_eq!(list.present(), "https://a:1");
+        assert_eq!(list.failed(Some(&led_by("https://c:1"))), Next::AtOnce);
+        list.served();
+        assert_eq!(list.present(), "https://c:1", "it stays where it is served");
+    }
+}
