@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod artifacts;
 pub mod clock;
 pub mod config;
 pub mod connection;
