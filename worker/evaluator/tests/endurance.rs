@@ -49,7 +49,7 @@ fn evaluation(number: u64, state: &str) -> Assignment {
     let mut assignment = match number % 10 {
         0 | 5 => {
             let settings = json!({"dataset": Value::Null});
-            let mut scoring = assignment(number, &settings, &["grad_norm", "naswot", "synflow"]);
+            let mut scoring = assignment(number, &settings, &["grad_norm", "snip", "synflow"]);
             let stage = scoring.stage.as_mut().unwrap();
             stage.evaluator = "proxies".to_owned();
             stage.dataset.clear();
