@@ -20,7 +20,8 @@ pub use train::{
     LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings,
 };
 
-pub(super) use dataset::{facts as dataset_facts, is_name as is_dataset_name};
+pub(super) use dataset::facts as dataset_facts;
+pub use dataset::is_name as is_dataset_name;
 
 use std::sync::Arc;
 

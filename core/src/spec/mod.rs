@@ -22,6 +22,7 @@ pub use evaluator::{
     EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
     OptimizerKind, PROXIES, Precision, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
     ScheduleKind, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings, custom_name,
+    is_dataset_name,
 };
 pub use fault::{Fault, Faults};
 pub use pass::{Criterion, Pass, TopShare};

@@ -21,7 +21,7 @@ use cambrian_proto::v1::{
     SupervisorMessage, TaskAttempt, evaluator_message, outcome, supervisor_message,
 };
 
-use crate::data::DATASETS;
+use crate::data::{dataset, names};
 use crate::evaluate::{self, Kept, Machine, Supervision};
 use crate::failure::EvaluationError;
 use crate::measure::gate::Gate;
@@ -44,13 +44,14 @@ pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabi
         evaluators: evaluate::offers(machine),
         ..Capabilities::default()
     };
-    for entry in DATASETS {
-        match entry.check(machine.library.directories()) {
+    let directories = machine.library.directories();
+    for name in names(directories) {
+        match dataset(&name, directories).and_then(|entry| entry.check(directories)) {
             Ok(()) => {
-                capabilities.datasets.insert(entry.name.into());
+                capabilities.datasets.insert(name.into());
             }
             Err(error) => {
-                capabilities.unavailable.insert(entry.name.into(), error.to_string().into());
+                capabilities.unavailable.insert(name.into(), error.to_string().into());
             }
         }
     }

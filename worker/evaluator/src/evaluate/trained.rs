@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 
 use super::assigned::{check_images, check_memory, graph, settings};
 use super::{Evaluator, Machine, Supervision};
-use crate::data::{Sizes, Splits, dataset};
+use crate::data::{Sizes, Splits};
 use crate::failure::EvaluationError;
 use crate::flatness::flatness;
 use crate::introspectability::introspectability;
@@ -69,7 +69,8 @@ impl Evaluator for Trained {
         let settings: TrainSettings = settings(assignment, self.name())?;
         let asked = |metric: &str| assignment.stage.measures.iter().any(|m| m.as_str() == metric);
         let graph = graph(assignment, "trains one")?;
-        check_images(graph, &settings.dataset)?;
+        let images = machine.library.entry(&settings.dataset)?;
+        check_images(graph, &images)?;
         check_device(&settings, machine)?;
         let bytes = 4 * numbers_per_parameter(&settings);
         check_memory(graph, bytes, machine.device.memory_bytes)?;
@@ -90,6 +91,7 @@ impl Evaluator for Trained {
             assignment,
             graph,
             settings: &settings,
+            classes: images.classes as usize,
             network,
             machine,
             supervision,
@@ -118,6 +120,8 @@ struct Run<'a, 'b> {
     assignment: &'a Assignment,
     graph: &'a Graph,
     settings: &'a TrainSettings,
+    /// Of the data set.
+    classes: usize,
     network: Network,
     machine: &'a mut Machine,
     supervision: &'a mut Supervision<'b>,
@@ -149,7 +153,7 @@ impl Run<'_, '_> {
         }
         if asked(INTROSPECTABILITY) {
             let limit = settings.introspectability.samples as usize;
-            let classes = dataset(&settings.dataset)?.classes as usize;
+            let classes = self.classes;
             let (validation, supervision) = (&splits.validation, &mut **supervision);
             let score =
                 introspectability(network, validation, normalization, classes, limit, supervision)?;
