@@ -9,6 +9,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use cambrian_coordinator::store::sqlite::SqliteStore;
+use cambrian_coordinator::store::{Stored, for_each};
+use cambrian_core::engine::Event;
 use cambrian_core::spec::CampaignSpec;
 use serde_json::Value;
 
@@ -51,6 +54,11 @@ fn cambrian(arguments: &[&str]) -> std::process::Output {
 /// Runs the campaign and returns the header and the rows of its candidates; `None` if something that
 /// it needs is absent.
 fn run(text: &str) -> Option<(csv::StringRecord, Vec<csv::StringRecord>)> {
+    run_in(text, tempfile::tempdir().unwrap().path())
+}
+
+/// The same in this directory, whose `out` holds the results.
+fn run_in(text: &str, root: &Path) -> Option<(csv::StringRecord, Vec<csv::StringRecord>)> {
     let evaluator = Path::new(env!("CARGO_BIN_EXE_cambrian")).with_file_name("cambrian-evaluator");
     let images = datasets().join("fashion-mnist/train-images-idx3-ubyte.gz");
     for needed in [&evaluator, &images] {
@@ -59,8 +67,7 @@ fn run(text: &str) -> Option<(csv::StringRecord, Vec<csv::StringRecord>)> {
             return None;
         }
     }
-    let root = tempfile::tempdir().unwrap();
-    let (file, output) = (root.path().join("campaign.yaml"), root.path().join("out"));
+    let (file, output) = (root.join("campaign.yaml"), root.join("out"));
     std::fs::write(&file, text).unwrap();
     let (file, output) = (file.to_str().unwrap(), output.to_str().unwrap());
 
@@ -174,4 +181,60 @@ fn scores_and_a_short_training_decide_what_is_trained_to_the_end() {
     let full = rows.iter().find(|row| has(row, "accuracy_percent")).unwrap();
     assert_eq!(&full[column("naswot_source")], "zero-cost");
     assert_eq!(&full[column("early_accuracy_source")], "trained");
+}
+
+/// A campaign that trains for two epochs, in these stages.
+fn trained_in(stages: &str) -> String {
+    let settings = |epochs: u32| {
+        format!(
+            "{{dataset: fashion-mnist, train_samples: 600, validation_samples: 300, batch_size: 32, \
+             epochs: {epochs}, schedule_epochs: 2, deterministic: true}}"
+        )
+    };
+    let stages = stages.replace("ONE", &settings(1)).replace("TWO", &settings(2));
+    let text = format!(
+        "version: 1\nname: parts\nseed: 5\n\
+         space: {{kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28], classes: 10}}\n\
+         metrics: {{early: {{unit: \"%\", goal: maximize}}}}\n\
+         objectives: [accuracy, params]\nalgorithm: random\nstages:\n{stages}\
+         budget: {{evaluations: {EVALUATIONS}}}\n"
+    );
+    CampaignSpec::parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    text
+}
+
+#[test]
+fn a_training_in_parts_ends_with_the_bits_of_one_at_a_stretch() {
+    const FULL: &str = "  - {name: full, evaluator: train, measures: [accuracy], settings: TWO}\n";
+    let short = "  - {name: short, evaluator: train, settings: ONE, \
+                 measures: [{metric: accuracy, as: early}]}\n";
+    let parts = format!("{short}{}", FULL.replace("settings", "resume: short, settings"));
+    let root = tempfile::tempdir().unwrap();
+    let Some((header, rows)) = run_in(&trained_in(&parts), root.path()) else { return };
+    let Some((plain_header, plain_rows)) = run(&trained_in(FULL)) else { return };
+    let accuracies = |header: &csv::StringRecord, rows: &[csv::StringRecord]| {
+        let at = |name: &str| header.iter().position(|column| column == name).unwrap();
+        let (genotype, accuracy) = (at("genotype"), at("accuracy_percent"));
+        let values = rows.iter().map(|row| (row[genotype].to_owned(), row[accuracy].to_owned()));
+        values.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let found = accuracies(&header, &rows);
+    assert_eq!(found.len(), EVALUATIONS);
+    assert_eq!(found, accuracies(&plain_header, &plain_rows));
+
+    // Each candidate's state was kept once, none of them began anew, and nothing of it is left.
+    let state = root.path().join("out/state");
+    let journal = SqliteStore::open_read_only(&state.join("journal.db")).unwrap();
+    let (mut kept, mut notes) = (0, Vec::new());
+    let count = |record: Stored| {
+        if let Event::TaskCompleted { attached, .. } = record.event {
+            kept += usize::from(attached.checkpoint.is_some());
+            notes.extend(attached.note);
+        }
+    };
+    for_each(&journal, count).unwrap();
+    assert_eq!((kept, notes), (EVALUATIONS, Vec::new()));
+    for folder in ["journal.db.artifacts", "worker-1/artifacts", "worker-2/artifacts"] {
+        assert!(!state.join(folder).exists(), "{folder}");
+    }
 }

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::access::RateLimit;
 use crate::actor::ActorSettings;
+use crate::artifacts::Artifacts;
 use crate::store::place::Place;
 use crate::store::postgres::Candidate;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub insecure: bool,
     /// Who leads, where several coordinators share a database of PostgreSQL.
     pub leadership: Leadership,
+    /// Checkpoints and other files beside the store.
+    pub artifacts: ArtifactSettings,
     /// Bounds on messages and queues.
     pub limits: Limits,
     /// What is logged, and how.
@@ -75,6 +78,22 @@ impl Default for Leadership {
     fn default() -> Self {
         Self { lease_seconds: 3.0, renewal_seconds: 1.0, endpoint: None }
     }
+}
+
+/// Where artifacts are kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArtifactSettings {
+    /// Their folder; without it the store's file with `.artifacts` behind its name, or
+    /// `cambrian.artifacts` where the store is a database. Coordinators that share a database share it.
+    pub directory: Option<PathBuf>,
+    /// The largest artifact, MiB, 1 to 1,048,576.
+    pub max_mib: u64,
+    /// How often those are looked for that nothing needs any more, seconds, 1 to 86,400.
+    pub sweep_seconds: f64,
+    /// How long each is kept at least, needed or not, seconds, 0 to 31,536,000: an upload comes
+    /// before the report that names it.
+    pub keep_seconds: f64,
 }
 
 /// Bounds on messages, queues, connections and calls.
@@ -133,9 +152,16 @@ impl Default for Config {
             tokens: false,
             insecure: false,
             leadership: Leadership::default(),
+            artifacts: ArtifactSettings::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
+    }
+}
+
+impl Default for ArtifactSettings {
+    fn default() -> Self {
+        Self { directory: None, max_mib: 4096, sweep_seconds: 600.0, keep_seconds: 3600.0 }
     }
 }
 
@@ -281,7 +307,29 @@ impl Config {
         in_range("limits.streams", f64::from(streams), 1.0, 1e5)?;
         in_range("limits.calls_per_second", calls_per_second, 0.1, 1e6)?;
         in_range("limits.calls_at_once", f64::from(calls_at_once), 1.0, 1e6)?;
+        let ArtifactSettings { max_mib, sweep_seconds, keep_seconds, .. } = self.artifacts;
+        in_range("artifacts.max_mib", max_mib as f64, 1.0, f64::from(1 << 20))?;
+        in_range("artifacts.sweep_seconds", sweep_seconds, 1.0, 86_400.0)?;
+        in_range("artifacts.keep_seconds", keep_seconds, 0.0, 365.0 * 86_400.0)?;
         self.check_address(self.listen)
+    }
+
+    /// The artifacts in their folder.
+    #[must_use]
+    pub fn artifacts(&self) -> Artifacts {
+        let ArtifactSettings { directory, max_mib, .. } = &self.artifacts;
+        let beside = || match &self.database {
+            Place::File(path) => path.with_added_extension("artifacts"),
+            // Beside the program: a database has no folder.
+            Place::Postgres(_) => PathBuf::from("cambrian.artifacts"),
+        };
+        Artifacts::new(&directory.clone().unwrap_or_else(beside), max_mib << 20)
+    }
+
+    /// How often artifacts are swept, and how long each is kept at least.
+    pub(crate) fn sweeping(&self) -> (Duration, Duration) {
+        let ArtifactSettings { sweep_seconds, keep_seconds, .. } = self.artifacts;
+        (Duration::from_secs_f64(sweep_seconds), Duration::from_secs_f64(keep_seconds))
     }
 
     /// Refuses an address that other machines can reach, unless that is accepted.
@@ -405,6 +453,10 @@ mod tests {
             "renewal_seconds",
             "endpoint",
             "insecure",
+            "directory",
+            "max_mib",
+            "sweep_seconds",
+            "keep_seconds",
             "message_mib",
             "mailbox",
             "batch",
@@ -450,6 +502,10 @@ mod tests {
             ("limits: {batch: 1000000}", "limits.batch"),
             ("limits: {connections: 0}", "limits.connections"),
             ("limits: {streams: 0}", "limits.streams"),
+            ("artifacts: {max_mib: 0}", "artifacts.max_mib"),
+            ("artifacts: {sweep_seconds: 0}", "artifacts.sweep_seconds"),
+            ("artifacts: {keep_seconds: -1}", "artifacts.keep_seconds"),
+            ("artifacts: {url: s3}", "url"),
             ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
             ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
             ("tls: {certificate: a}", "key"),

@@ -15,6 +15,7 @@ use crate::server::{ServeError, Server, bind, open_store};
 /// [`ServeError`] if the store cannot be used or is in use.
 pub async fn start(database: &Path, config: &Config) -> Result<Server, ServeError> {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let config = Config { database: database.into(), ..config.clone() };
     let store = open_store(database).await?;
-    Server::start(config, Box::new(store), Arc::new(SystemClock::new()), listener).await
+    Server::start(&config, Box::new(store), Arc::new(SystemClock::new()), listener).await
 }

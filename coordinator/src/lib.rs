@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod artifacts;
 pub mod clock;
 mod cluster;
 pub mod config;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_proto::DESCRIPTORS;
+use cambrian_proto::convert::artifact::CHUNK_BYTES;
+use cambrian_proto::v1::artifact_service_server::ArtifactServiceServer;
 use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
 use cambrian_proto::v1::token_service_server::TokenServiceServer;
 use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
@@ -21,10 +23,11 @@ use tower::layer::util::{Identity, Stack};
 
 use crate::access::{AccessLayer, LogBound, Policy};
 use crate::actor::{Actor, ActorError, Follower};
+use crate::artifacts::keep_sweeping;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
 use crate::config::{Config, ConfigError};
-use crate::grpc::{CampaignServer, TokenServer, WorkerServer, WorkerSettings};
+use crate::grpc::{ArtifactServer, CampaignServer, TokenServer, WorkerServer, WorkerSettings};
 use crate::handle::Handle;
 use crate::listener::{self, Gate};
 use crate::store::place::Place;
@@ -150,6 +153,12 @@ impl Server {
                 .await?;
         let (actor, handle) = started?;
         let stop = CancellationToken::new();
+        tokio::spawn(keep_sweeping(
+            config.artifacts(),
+            handle.clone(),
+            config.sweeping(),
+            stop.clone(),
+        ));
         let access = Access { policy, tokens };
         let (health, router) = router(config, &handle, &stop, access).await?;
         let (encrypted, connections) = (tls.is_some(), config.limits.connections);
@@ -239,10 +248,14 @@ async fn router(
     let workers = WorkerServiceServer::new(workers).max_decoding_message_size(limit);
     let campaigns = CampaignServer::new(handle.clone(), stop.clone(), policy.clone());
     let campaigns = CampaignServiceServer::new(campaigns).max_decoding_message_size(limit);
+    // A chunk and what the message adds to it.
+    let artifacts = ArtifactServiceServer::new(ArtifactServer::new(config.artifacts()))
+        .max_decoding_message_size(2 * CHUNK_BYTES);
     let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_TOKEN_MESSAGE);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<WorkerServiceServer<WorkerServer>>().await;
     health.set_serving::<CampaignServiceServer<CampaignServer>>().await;
+    health.set_serving::<ArtifactServiceServer<ArtifactServer>>().await;
     health.set_serving::<TokenServiceServer<TokenServer>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -253,6 +266,7 @@ async fn router(
         .layer(AccessLayer(policy))
         .add_service(workers)
         .add_service(campaigns)
+        .add_service(artifacts)
         .add_service(tokens)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)

@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "engine_rules/checkpoints.rs"]
+mod checkpoints;
 #[path = "engine_rules/rungs.rs"]
 mod rungs;
 #[path = "engine_rules/start.rs"]
@@ -12,9 +14,9 @@ mod stop;
 use std::sync::Arc;
 
 use cambrian_core::engine::{
-    Assignment, CampaignStatus, CandidateStatus, Command, Effect, Engine, EngineSettings, Event,
-    Failure, FailureKind, FinishReason, LeaseEnd, Rejected, ReportedOutcome, Step, StopReason,
-    Subject, SubmissionId,
+    Assignment, Attached, CampaignStatus, CandidateStatus, Command, Effect, Engine, EngineSettings,
+    Event, Failure, FailureKind, FinishReason, LeaseEnd, Rejected, ReportedOutcome, Step,
+    StopReason, Subject, SubmissionId,
 };
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
 use cambrian_core::objective::{Measurement, Provenance};
@@ -87,6 +89,16 @@ impl Cluster {
     }
 
     fn report(&mut self, worker: WorkerId, key: (u64, u32), outcome: ReportedOutcome) -> Step {
+        self.report_with(worker, key, outcome, Attached::default())
+    }
+
+    fn report_with(
+        &mut self,
+        worker: WorkerId,
+        key: (u64, u32),
+        outcome: ReportedOutcome,
+        attached: Attached,
+    ) -> Step {
         self.expect(Command::Report {
             worker,
             session: self
@@ -98,6 +110,7 @@ impl Cluster {
             task: TaskId(key.0),
             attempt: Attempt(key.1),
             outcome,
+            attached,
             elapsed: Span::from_secs(7),
         })
     }

@@ -13,7 +13,7 @@ use cambrian_core::engine::{
 };
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{
-    Evaluate, Evaluation, FaultRates, Simulation, SimulationOutcome, SimulationSettings,
+    Evaluate, Evaluation, FaultRates, Simulation, SimulationOutcome, SimulationSettings, state_of,
 };
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::Span;
@@ -29,6 +29,9 @@ struct Flaky {
 impl Evaluate for Flaky {
     fn evaluate(&self, assignment: &Assignment) -> Evaluation {
         let attempt = u64::from(assignment.attempt.0);
+        let before = assignment.stage.resume.as_deref();
+        let state = before.map(|before| state_of(assignment.candidate, before));
+        assert_eq!(assignment.resume, state, "whatever was lost, it goes on where it ended");
         let mut rng = rng::stream(assignment.seed, Purpose::Simulation, attempt);
         let duration = Span::from_millis(rng.random_range(100..60_000));
         if rng.random_bool(self.failure_rate) {
@@ -49,19 +52,18 @@ impl Evaluate for Flaky {
     }
 }
 
-/// A gate and two rungs before the full evaluation.
+/// A gate and two rungs before the full evaluation; the second continues what the first has trained.
 const RUNGS: &str = "
   - name: short
-    evaluator: tabular
+    evaluator: custom/trainer
     measures: [short]
     timeout: 5m
-    settings: {table: t.csv, columns: {short: a}}
     pass: {gates: [{metric: short, at_least: 1}], top: 1/2, by: [short, params]}
   - name: long
-    evaluator: tabular
+    evaluator: custom/trainer
+    resume: short
     measures: [long]
     timeout: 5m
-    settings: {table: t.csv, columns: {long: a}}
     pass: {top: 0.5, by: [long, {metric: params, goal: minimize}], least: 3}
   - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
 ";
@@ -112,7 +114,7 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
         horizon: Span::from_secs(30 * 24 * 3_600),
     };
     let evaluator = Flaky { failure_rate: if faults == FaultRates::NONE { 0.0 } else { 0.15 } };
-    let capabilities = support::capabilities(&["synthetic", "tabular"], &MEASURED);
+    let capabilities = support::capabilities(&["synthetic", "custom/trainer"], &MEASURED);
     Simulation::new(settings, capabilities, &evaluator)
         .run(&campaigns)
         .unwrap_or_else(|breach| panic!("seed {seed}: {breach}"))
@@ -136,6 +138,7 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
             let ended = campaign.scored() + campaign.failed() + campaign.screened();
             assert_eq!(ended, campaign.spec().budget.evaluations, "seed {seed}");
         }
+        assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
         for (fault, times) in outcome.injected {
             *injected.entry(fault).or_default() += times;
         }

@@ -111,6 +111,7 @@ fn measured() -> v1::Outcome {
     v1::Outcome {
         outcome: Some(v1::outcome::Outcome::Measured(measurements)),
         elapsed_micros: 1_000,
+        ..v1::Outcome::default()
     }
 }
 

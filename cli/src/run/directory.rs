@@ -3,6 +3,7 @@
 //! ```text
 //! runs/NAME/  front.csv front.json candidates.csv front.svg front.png hypervolume.svg .png
 //!   state/    run.json campaign.yaml journal.db endpoint coordinator.log worker-1/ worker-1.log
+//!             journal.db.artifacts/, while stages continue each other
 //! ```
 //! One process at a time holds it. Must not know coordinators or workers.
 
@@ -28,6 +29,8 @@ pub(crate) const RESULTS: [&str; 7] = [
     "hypervolume.png",
 ];
 const STATE: &str = "state";
+/// Where coordinator and workers keep the state of trainings.
+const ARTIFACTS: &str = "artifacts";
 /// The version of `run.json`.
 const FORMAT: u32 = 1;
 
@@ -100,6 +103,18 @@ impl Directory {
     /// A file or directory below `state`.
     pub(crate) fn state(&self, name: &str) -> PathBuf {
         self.root.join(STATE).join(name)
+    }
+
+    /// Takes away the state of trainings, which nothing needs once the campaign is finished.
+    pub(crate) fn forget_checkpoints(&self) {
+        let state = self.root.join(STATE);
+        let mut folders = vec![journal(&self.root).with_added_extension(ARTIFACTS)];
+        let entries = fs::read_dir(&state).into_iter().flatten().flatten();
+        folders.extend(entries.map(|worker| worker.path().join(ARTIFACTS)));
+        for folder in folders {
+            // Where no stage continues another there is none; what cannot be removed is no loss.
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 
     /// The id under which the campaign is submitted.
@@ -267,6 +282,21 @@ mod tests {
         assert!(mine.exists());
         assert!(!root.path().join("front.csv").exists());
         assert!(!fresh.state("worker-1").exists());
+    }
+
+    #[test]
+    fn the_state_of_trainings_goes_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::open(root.path(), &campaign(&example()), false).unwrap();
+        for folder in ["journal.db.artifacts", "worker-1/artifacts", "worker-2/outbox"] {
+            fs::create_dir_all(directory.state(folder)).unwrap();
+            fs::write(directory.state(folder).join("file"), "content").unwrap();
+        }
+        directory.forget_checkpoints();
+        assert!(!directory.state("journal.db.artifacts").exists());
+        assert!(!directory.state("worker-1/artifacts").exists());
+        assert!(directory.state("worker-2/outbox/file").exists());
+        assert!(directory.state("run.json").exists());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Mutex;
 
-use cambrian_coordinator::config::Config;
+use cambrian_coordinator::config::{ArtifactSettings, Config};
 use cambrian_coordinator::handle::Handle;
 use cambrian_coordinator::server::{ServeError, Server};
 use tracing_subscriber::EnvFilter;
@@ -34,7 +34,7 @@ impl Embedded {
     pub(super) async fn start(directory: &Directory) -> Result<Self, CliError> {
         start_log(&directory.state("coordinator.log"))?;
         let journal = super::directory::journal(directory.root());
-        let server = cambrian_coordinator::embedded::start(&journal, &Config::default())
+        let server = cambrian_coordinator::embedded::start(&journal, &settings())
             .await
             .map_err(|error| failed(&error))?;
         let endpoint = format!("http://{}", server.address());
@@ -61,6 +61,17 @@ impl Embedded {
         self.server.stop();
         self.server.join().await.map_err(|error| failed(&error))
     }
+}
+
+/// The state of trainings goes soon: its workers are on this machine, so that a report follows an upload
+/// at once.
+fn settings() -> Config {
+    let artifacts = ArtifactSettings {
+        sweep_seconds: 15.0,
+        keep_seconds: 300.0,
+        ..ArtifactSettings::default()
+    };
+    Config { artifacts, ..Config::default() }
 }
 
 fn failed(error: &ServeError) -> CliError {

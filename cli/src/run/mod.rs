@@ -51,7 +51,11 @@ pub(crate) async fn run(context: &Context, given: &RunArguments) -> Result<(), C
             .to_its_end(&mut stops)
             .await;
     let stopped = embedded.stop().await;
-    result.and(stopped)
+    let ended = result.and(stopped);
+    if ended.is_ok() {
+        directory.forget_checkpoints();
+    }
+    ended
 }
 
 /// Ctrl-C and SIGTERM.

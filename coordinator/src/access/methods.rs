@@ -13,11 +13,12 @@ pub(super) enum Access {
 
 const WORK: Access = Access::Of(&[Role::Worker, Role::Admin]);
 const READ: Access = Access::Of(&[Role::View, Role::Submit, Role::Admin]);
+const FETCH: Access = Access::Of(&[Role::Worker, Role::View, Role::Submit, Role::Admin]);
 const SUBMIT: Access = Access::Of(&[Role::Submit, Role::Admin]);
 const ADMIN: Access = Access::Of(&[Role::Admin]);
 
 /// Every method of every service.
-const METHODS: [(&str, Access); 20] = [
+const METHODS: [(&str, Access); 22] = [
     ("/cambrian.v1.WorkerService/Work", WORK),
     ("/cambrian.v1.CampaignService/ValidateCampaign", READ),
     ("/cambrian.v1.CampaignService/SubmitCampaign", SUBMIT),
@@ -31,6 +32,8 @@ const METHODS: [(&str, Access); 20] = [
     ("/cambrian.v1.CampaignService/ListCandidates", READ),
     ("/cambrian.v1.CampaignService/Explain", READ),
     ("/cambrian.v1.CampaignService/ListWorkers", READ),
+    ("/cambrian.v1.ArtifactService/PutArtifact", WORK),
+    ("/cambrian.v1.ArtifactService/GetArtifact", FETCH),
     ("/cambrian.v1.TokenService/CreateToken", ADMIN),
     ("/cambrian.v1.TokenService/ListTokens", ADMIN),
     ("/cambrian.v1.TokenService/RevokeToken", ADMIN),
@@ -94,11 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn an_administrator_may_do_everything_and_a_worker_work_only() {
+    fn an_administrator_may_do_everything_and_a_worker_work_and_its_artifacts_only() {
         for (path, access) in METHODS {
             let Access::Of(roles) = access else { continue };
             assert!(roles.contains(&Role::Admin), "{path}");
-            assert_eq!(roles.contains(&Role::Worker), path.ends_with("/Work"), "{path}");
+            let of_workers = path.ends_with("/Work") || path.contains("ArtifactService");
+            assert_eq!(roles.contains(&Role::Worker), of_workers, "{path}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! tonic's types stay in here and in `server`. Nothing here decides: what a command means is the
 //! engine's business, what a message says is that of the conversions.
 
+mod artifact;
 mod campaign;
 mod hypervolume;
 mod snapshot;
@@ -14,6 +15,7 @@ mod worker;
 use tonic::{Request, Status};
 
 use crate::access::Caller;
+pub(crate) use artifact::ArtifactServer;
 pub(crate) use campaign::CampaignServer;
 pub(crate) use token::TokenServer;
 pub(crate) use worker::{WorkerServer, WorkerSettings};

@@ -315,3 +315,36 @@ async fn a_token_that_calls_too_often_has_to_wait_and_others_have_not() {
     assert_eq!(code(list(&place, Some(&fast)).await), Code::Ok);
     assert_eq!(code(list(&place, Some(&fast)).await), Code::ResourceExhausted);
 }
+
+#[tokio::test]
+async fn workers_put_artifacts_and_viewers_only_get_them() {
+    use cambrian_proto::v1::artifact_service_client::ArtifactServiceClient;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = guarded();
+    config.artifacts.directory = Some(folder.path().to_owned());
+    let place = Place::new(&config).await;
+    let id = cambrian_core::artifact::ArtifactId::of(b"").to_string();
+    let put = async |token: Option<&Token>| {
+        let header = v1::ArtifactHeader { id: id.clone(), size_bytes: 0 };
+        let part = Some(v1::put_artifact_request::Part::Header(header));
+        let (channel, bearer) = place.wire(token).await;
+        let mut client = ArtifactServiceClient::with_interceptor(channel, bearer);
+        let parts = tokio_stream::iter([v1::PutArtifactRequest { part }]);
+        code(client.put_artifact(parts).await.map(drop))
+    };
+    let get = async |token: Option<&Token>| {
+        let (channel, bearer) = place.wire(token).await;
+        let mut client = ArtifactServiceClient::with_interceptor(channel, bearer);
+        code(client.get_artifact(v1::GetArtifactRequest { id: id.clone() }).await.map(drop))
+    };
+    assert_eq!(put(None).await, Code::Unauthenticated);
+    assert_eq!(get(None).await, Code::Unauthenticated);
+    let tokens = [Role::Worker, Role::Admin, Role::Submit, Role::View];
+    let tokens = tokens.map(|role| place.token(role, "ada"));
+    for (token, code) in
+        tokens.iter().zip([Code::Ok, Code::Ok, Code::PermissionDenied, Code::PermissionDenied])
+    {
+        assert_eq!(put(Some(token)).await, code);
+        assert_eq!(get(Some(token)).await, Code::Ok);
+    }
+}

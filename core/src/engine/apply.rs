@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
+use super::checkpoint::Attached;
 use super::event::{Event, LeaseEnd};
 use super::failure::FailureKind;
 use super::state::State;
@@ -48,6 +49,7 @@ impl State {
                 self.active.remove(campaign);
                 if let Some(found) = self.campaigns.get_mut(campaign) {
                     found.finished_at = Some(at);
+                    found.checkpoints.clear();
                     found.fix_reference();
                 }
             }
@@ -88,8 +90,8 @@ impl State {
                 let counts = matches!(end, LeaseEnd::Expired | LeaseEnd::Forgotten);
                 self.release(*task, counts);
             }
-            Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
-                self.complete(*task, *worker, measurements, *elapsed);
+            Event::TaskCompleted { task, worker, measurements, attached, elapsed, .. } => {
+                self.complete(*task, *worker, (measurements, attached), *elapsed);
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
                 self.release(*task, failure.kind.counts_as_attempt());
@@ -302,13 +304,15 @@ impl State {
         &mut self,
         id: TaskId,
         worker: WorkerId,
-        measurements: &[Measurement],
+        (measurements, attached): (&[Measurement], &Attached),
         elapsed: Span,
     ) {
         self.charge(id, elapsed);
-        let Some(candidate) = self.tasks.get(&id).map(|task| task.candidate) else { return };
+        let found = self.tasks.get(&id).map(|task| (task.candidate, task.stage));
+        let Some((candidate, stage)) = found else { return };
         if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
             campaign.store_for(candidate, measurements);
+            campaign.attach(candidate, stage, attached);
         }
         self.remove_task(id);
         if let Some(worker) = self.workers.get_mut(&worker) {
@@ -452,6 +456,7 @@ impl Campaign {
         let was_dispatched = candidate.attempts > 0;
         let entered = candidate.entered;
         self.book(entered, &status);
+        self.forget_checkpoints(id.ordinal);
         match status {
             CandidateStatus::Scored { violation } => self.score(id, violation),
             CandidateStatus::Screened(screening) => {

@@ -16,6 +16,7 @@ use super::command::SubmissionId;
 use super::rung::{Rung, StageTally};
 use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
+use crate::artifact::ArtifactId;
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId};
 use crate::objective::{Constraint, MetricKind, MetricName, Provenance};
@@ -153,6 +154,10 @@ pub struct Campaign {
     pub(super) tallies: Box<[StageTally]>,
     /// The stages of which only the best go on.
     pub(super) rungs: BTreeMap<u8, Rung>,
+    /// By candidate and stage: the state of trainings that a later stage continues.
+    pub(super) checkpoints: BTreeMap<(Ordinal, u8), ArtifactId>,
+    /// By candidate and stage: what was different from what was asked for.
+    pub(super) notes: BTreeMap<(Ordinal, u8), Arc<str>>,
     pub(super) progress: Progress,
     pub(super) provenance: BTreeMap<MetricName, Provenance>,
 }
@@ -201,6 +206,8 @@ impl Campaign {
             slot_time: Span(0),
             tallies,
             rungs,
+            checkpoints: BTreeMap::new(),
+            notes: BTreeMap::new(),
             progress: Progress::default(),
             provenance: BTreeMap::new(),
         }

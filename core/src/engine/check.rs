@@ -115,6 +115,7 @@ impl Campaign {
         self.check_tasks(state, findings);
         self.check_front(findings);
         self.check_tallies(state, findings);
+        self.check_checkpoints(findings);
         for (stage, rung) in &self.rungs {
             self.check_rung(*stage, rung, findings);
         }
@@ -201,6 +202,22 @@ impl Campaign {
         findings.require(live + waiting.count() == self.unresolved(), || {
             format!("campaign {} has candidates in flight without a task", self.id)
         });
+    }
+
+    /// Checkpoints belong to candidates that may still need them.
+    fn check_checkpoints(&self, findings: &mut Findings) {
+        let finished = matches!(self.status, CampaignStatus::Finished(_));
+        for (ordinal, stage) in self.checkpoints.keys() {
+            let name = self.stages.get(usize::from(*stage)).map(|found| &found.name);
+            let later = self.stages.iter().skip(usize::from(*stage) + 1);
+            let continued = later.into_iter().any(|found| found.resume.as_ref() == name);
+            let needed = self.candidate(*ordinal).is_some_and(|candidate| {
+                !candidate.is_resolved() && candidate.stages_entered() > *stage
+            });
+            findings.require(name.is_some() && continued && needed && !finished, || {
+                format!("candidate {}/{ordinal} keeps a checkpoint that nothing needs", self.id)
+            });
+        }
     }
 
     fn check_front(&self, findings: &mut Findings) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::checkpoint::Attached;
 use super::failure::Failure;
 use super::worker::Capabilities;
 use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
@@ -125,6 +126,8 @@ pub enum Command {
         attempt: Attempt,
         /// What it ended with.
         outcome: ReportedOutcome,
+        /// What comes with a result.
+        attached: Attached,
         /// How long the attempt kept its slot.
         elapsed: Span,
     },

@@ -135,9 +135,9 @@ impl Decision<'_> {
                 self.require_session(worker, session)?;
                 self.progress(worker, session, (task, attempt), (step, steps), metrics);
             }
-            Command::Report { worker, session, task, attempt, outcome, elapsed } => {
+            Command::Report { worker, session, task, attempt, outcome, attached, elapsed } => {
                 self.require_session(worker, session)?;
-                self.report(worker, session, (task, attempt), outcome, elapsed);
+                self.report(worker, session, (task, attempt), (outcome, attached), elapsed);
             }
             Command::ModelFitted { campaign, results } => self.model_fitted(campaign, results),
             Command::Tick => self.tick(),

@@ -258,7 +258,8 @@ impl Campaign {
     ) -> Result<Assignment, Box<str>> {
         let missing = || Box::<str>::from(format!("candidate {id} has no stage {stage}"));
         let candidate = self.candidate(id.ordinal).ok_or_else(missing)?;
-        let stage = self.stages.get(usize::from(stage)).ok_or_else(missing)?;
+        let at = stage;
+        let stage = self.stages.get(usize::from(at)).ok_or_else(missing)?;
         let genotype = &candidate.proposal().genotype;
         let lower = || self.spec.space.lower(genotype).map(Arc::new);
         let graph = self.spec.space.has_networks().then(lower).transpose();
@@ -272,6 +273,8 @@ impl Campaign {
             genotype: self.spec.space.format(genotype).into(),
             stage: stage.for_evaluator(),
             seed: rng::derived_seed(self.spec.seed, Purpose::Evaluation, ordinal),
+            resume: self.resumed_from(id.ordinal, at),
+            keep: self.is_continued(at),
         })
     }
 }

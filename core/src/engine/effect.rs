@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::algorithm::FitJob;
+use crate::artifact::ArtifactId;
 use crate::graph::Graph;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::spec::Stage;
@@ -27,6 +28,10 @@ pub struct Assignment {
     pub stage: Arc<Stage>,
     /// The seed of everything random in the evaluation; the same for each attempt.
     pub seed: u64,
+    /// The checkpoint of an earlier stage that this one continues, if there is one.
+    pub resume: Option<ArtifactId>,
+    /// Whether a later stage continues this one, so that its state is to be kept at its end.
+    pub keep: bool,
 }
 
 /// Why a worker should stop an attempt.

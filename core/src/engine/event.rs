@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::campaign::FinishReason;
+use super::checkpoint::Attached;
 use super::command::SubmissionId;
 use super::failure::Failure;
 use super::worker::Capabilities;
@@ -195,6 +196,8 @@ pub enum Event {
         worker: WorkerId,
         /// What was measured.
         measurements: Vec<Measurement>,
+        /// What came with it.
+        attached: Attached,
         /// How long the attempt kept its slot.
         elapsed: Span,
     },

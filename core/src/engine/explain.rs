@@ -44,6 +44,7 @@ impl State {
             format!("leased {} times, {} in slots", candidate.attempts(), candidate.elapsed()),
         ];
         let derived = campaign.spec.space.schema().derived_values(&candidate.proposal().genotype);
+        details.extend(campaign.notes_about(id.ordinal));
         details.splice(1..1, derived.into_iter().map(|(name, value)| format!("{name}: {value}")));
         let headline = match candidate.status() {
             CandidateStatus::Proposed => format!("candidate {id} was just proposed"),

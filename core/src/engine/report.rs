@@ -4,6 +4,7 @@
 //! is still live. Every other report is acknowledged and dropped, so delivery may repeat safely,
 //! and a result that arrives after its lease expired still counts unless someone else has the task.
 
+use super::checkpoint::Attached;
 use super::command::ReportedOutcome;
 use super::decide::Decision;
 use super::effect::Effect;
@@ -23,7 +24,7 @@ impl Decision<'_> {
         worker: WorkerId,
         session: SessionId,
         (task, attempt): (TaskId, Attempt),
-        outcome: ReportedOutcome,
+        (outcome, attached): (ReportedOutcome, Attached),
         elapsed: Span,
     ) {
         self.emit(Event::WorkerSeen(worker));
@@ -38,7 +39,9 @@ impl Decision<'_> {
             ReportedOutcome::Failed(failure) => Err(failure),
         };
         match checked {
-            Ok(measurements) => self.complete(task, attempt, worker, measurements, elapsed),
+            Ok(measurements) => {
+                self.complete((task, attempt), worker, (measurements, attached), elapsed);
+            }
             // The lease had ended before, and was charged then.
             Err(_) if !still_leased => {}
             Err(failure) => {
@@ -98,17 +101,17 @@ impl Decision<'_> {
 
     fn complete(
         &mut self,
-        task: TaskId,
-        attempt: Attempt,
+        (task, attempt): (TaskId, Attempt),
         worker: WorkerId,
-        measurements: Vec<Measurement>,
+        (measurements, attached): (Vec<Measurement>, Attached),
         elapsed: Span,
     ) {
         let (candidate, stage) = {
             let found = &self.state.tasks[&task];
             (found.candidate, found.stage)
         };
-        self.emit(Event::TaskCompleted { task, attempt, worker, measurements, elapsed });
+        let done = Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed };
+        self.emit(done);
         self.advance(candidate, stage);
         self.end_if_stopped(candidate.campaign);
         self.settle(candidate.campaign);

@@ -159,6 +159,11 @@ impl State {
             for value in campaign.reference.iter().flatten() {
                 number(value.to_bits());
             }
+            for ((ordinal, stage), checkpoint) in &campaign.checkpoints {
+                number(u64::from(ordinal.0));
+                number(u64::from(*stage));
+                checkpoint.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
+            }
         }
         hasher.finalize()
     }

@@ -15,7 +15,7 @@ pub use faults::FaultRates;
 pub use ledger::Breach;
 pub use problem::{ProblemEvaluations, problem_provenance};
 pub use table::{LookUp, TableError, TableRow, drawn_between, table_provenance};
-pub use worker::{Evaluate, Evaluation};
+pub use worker::{Evaluate, Evaluation, state_of};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

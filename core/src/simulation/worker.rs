@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::engine::{Assignment, Capabilities, Command, ReportedOutcome};
-use crate::id::{Attempt, SessionId, TaskId, WorkerId};
+use crate::artifact::ArtifactId;
+use crate::engine::{Assignment, Attached, Capabilities, Command, ReportedOutcome};
+use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::time::{Span, Timestamp};
 
 /// A task and its attempt.
@@ -28,6 +29,12 @@ pub trait Evaluate {
     fn evaluate(&self, assignment: &Assignment) -> Evaluation;
 }
 
+/// The checkpoint that a simulated worker leaves of a stage that another one continues.
+#[must_use]
+pub fn state_of(candidate: CandidateId, stage: &str) -> ArtifactId {
+    ArtifactId::of(format!("{candidate} {stage}").as_bytes())
+}
+
 /// A message from the coordinator.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
@@ -40,6 +47,7 @@ pub(super) enum ToWorker {
 
 struct Running {
     since: Timestamp,
+    attached: Attached,
     evaluation: Option<Evaluation>,
 }
 
@@ -58,7 +66,7 @@ pub(super) struct SimulatedWorker {
     waiting: VecDeque<Box<Assignment>>,
     running: BTreeMap<Key, Running>,
     /// Finished and not acknowledged; on disk.
-    outbox: BTreeMap<Key, (ReportedOutcome, Span)>,
+    outbox: BTreeMap<Key, (ReportedOutcome, Attached, Span)>,
     last_work: Timestamp,
 }
 
@@ -136,15 +144,15 @@ impl SimulatedWorker {
     }
 
     fn reports(&self, worker: WorkerId) -> Vec<Command> {
-        let report =
-            |(key, (outcome, elapsed)): (&Key, &(ReportedOutcome, Span))| Command::Report {
-                worker,
-                session: self.session,
-                task: key.0,
-                attempt: key.1,
-                outcome: outcome.clone(),
-                elapsed: *elapsed,
-            };
+        let report = |(key, held): (&Key, &(ReportedOutcome, Attached, Span))| Command::Report {
+            worker,
+            session: self.session,
+            task: key.0,
+            attempt: key.1,
+            outcome: held.0.clone(),
+            attached: held.1.clone(),
+            elapsed: held.2,
+        };
         self.outbox.iter().map(report).collect()
     }
 
@@ -199,7 +207,10 @@ impl SimulatedWorker {
         while self.running.len() < self.slots as usize {
             let Some(assignment) = self.waiting.pop_front() else { break };
             let key = (assignment.task, assignment.attempt);
-            self.running.insert(key, Running { since: now, evaluation: None });
+            let state = state_of(assignment.candidate, &assignment.stage.name);
+            let checkpoint = assignment.keep.then_some(state);
+            let attached = Attached { checkpoint, note: None };
+            self.running.insert(key, Running { since: now, attached, evaluation: None });
             started.push((key, assignment));
         }
         started
@@ -212,13 +223,13 @@ impl SimulatedWorker {
     }
 
     pub(super) fn evaluation_ended(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
-        let Some(Running { since, evaluation: Some(evaluation) }) = self.running.remove(&key)
-        else {
+        let ended = self.running.remove(&key);
+        let Some(Running { since, attached, evaluation: Some(evaluation) }) = ended else {
             return Vec::new();
         };
         let elapsed = now.since(since);
         self.busy = self.busy + elapsed;
-        self.outbox.insert(key, (evaluation.outcome, elapsed));
+        self.outbox.insert(key, (evaluation.outcome, attached, elapsed));
         let Some(worker) = self.registered else { return Vec::new() };
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());

@@ -17,10 +17,11 @@ pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::TabularSettings;
 pub use train::{
     ActivationSettings, AugmentSettings, EnergySettings, FlatnessNoise, FlatnessSettings,
-    LatencySettings, Precision, TrainSettings,
+    LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings,
 };
 
-pub(super) use dataset::{facts as dataset_facts, is_name as is_dataset_name};
+pub(super) use dataset::facts as dataset_facts;
+pub use dataset::is_name as is_dataset_name;
 
 use std::sync::Arc;
 
@@ -40,6 +41,9 @@ pub struct EvaluatorEntry {
     pub delivers_any: bool,
     /// What of a candidate it evaluates.
     pub needs: Needs,
+    /// Whether a stage of it can continue the training of an earlier one, and what keeps it from
+    /// that: takes the settings of the earlier and of the later stage.
+    pub continues: Option<fn(&serde_json::Value, &serde_json::Value) -> Option<Discontinuity>>,
     /// Reads a stage's settings; faults go into the section, `None` if there were any.
     pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
 }
@@ -70,6 +74,15 @@ pub enum Needs {
     Problem,
     /// The text of its genotype, whatever the space.
     Text,
+}
+
+/// Why a stage cannot continue the training of an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discontinuity {
+    /// What is wrong, to be read behind the name of the earlier stage.
+    pub message: String,
+    /// What to do.
+    pub help: String,
 }
 
 /// The settings of a stage after their check.

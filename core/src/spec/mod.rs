@@ -18,10 +18,11 @@ mod spelling;
 mod start;
 
 pub use evaluator::{
-    ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS, EnergySettings,
-    EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs, PROXIES, Precision,
-    ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes, SyntheticFaults, SyntheticSettings,
-    TabularSettings, TrainSettings, custom_name,
+    ActivationSettings, AugmentSettings, CheckedSettings, Discontinuity, EVALUATORS,
+    EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
+    OptimizerKind, PROXIES, Precision, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
+    ScheduleKind, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings, custom_name,
+    is_dataset_name,
 };
 pub use fault::{Fault, Faults};
 pub use pass::{Criterion, Pass, TopShare};
@@ -86,6 +87,8 @@ pub struct Stage {
     pub measures: Vec<MetricName>,
     /// The evaluator's name of each metric of [`Self::measures`] that the campaign calls otherwise.
     pub called: BTreeMap<MetricName, MetricName>,
+    /// The name of the earlier stage whose training this one continues, if any.
+    pub resume: Option<Arc<str>>,
     /// The data set that a worker must have, if any.
     pub dataset: Option<Arc<str>>,
     /// Labels that a worker must carry, with their values.

@@ -49,6 +49,11 @@ impl CampaignSpec {
         if !stages.is_empty() {
             single.stages.retain(|stage| stages.iter().any(|name| *stage.name == **name));
         }
+        // A stage whose beginning is left out begins anew.
+        let names: Vec<_> = single.stages.iter().map(|stage| stage.name.clone()).collect();
+        for stage in &mut single.stages {
+            stage.resume.take_if(|before| !names.contains(before));
+        }
         // Whatever the stages ask for, the architecture goes through all of them.
         single.passes = vec![Pass::default(); single.stages.len()];
         single.objectives.retain(|objective| self.is_known(&objective.metric, &single.stages));

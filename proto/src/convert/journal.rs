@@ -16,8 +16,9 @@ use cambrian_core::space::Genotype;
 use cambrian_core::spec::{CampaignSpec, MAX_SPEC_BYTES};
 use cambrian_core::time::Timestamp;
 
+use super::artifact::bytes_of;
 use super::campaign::{submission, submission_bytes};
-use super::measurement::{measurement_messages, measurements};
+use super::measurement::{attached, measurement_messages, measurements};
 use super::{
     ConvertError, MAX_NAME_BYTES, Within, instant, list, name, number, positive, required, span,
     text,
@@ -125,13 +126,15 @@ fn task_message(event: &Event) -> Option<Message> {
             attempt: attempt.0,
             end: v1::LeaseEnd::from(*end).into(),
         }),
-        Event::TaskCompleted { task, attempt, worker, measurements, elapsed } => {
+        Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed } => {
             Message::TaskCompleted(v1::TaskCompleted {
                 task: task.0,
                 attempt: attempt.0,
                 worker: worker.0,
                 measurements: measurement_messages(measurements),
                 elapsed_micros: elapsed.0,
+                checkpoint: bytes_of(attached.checkpoint),
+                note: attached.note.as_deref().unwrap_or_default().to_owned(),
             })
         }
         Event::AttemptFailed { task, attempt, worker, failure, elapsed } => {
@@ -476,6 +479,7 @@ fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
         attempt,
         worker: worker(message.worker)?,
         measurements: measurements("measurements", message.measurements)?,
+        attached: attached(&message.checkpoint, message.note)?,
         elapsed: span("elapsed_micros", message.elapsed_micros)?,
     })
 }

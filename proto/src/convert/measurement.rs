@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Failure, FailureKind, ReportedOutcome};
+use cambrian_core::engine::{Attached, Failure, FailureKind, ReportedOutcome};
 use cambrian_core::objective::{Measurement, MetricName, Provenance};
 use cambrian_core::time::Span;
 
+use super::artifact::named_or_none;
 use super::{
     ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, list, name, required, span, text,
 };
@@ -16,6 +17,8 @@ use crate::v1;
 
 /// The largest number of values that one message carries.
 pub const MAX_MEASUREMENTS: usize = 1024;
+/// The longest note about a result, bytes.
+pub const MAX_NOTE_BYTES: usize = 1024;
 
 impl From<&Provenance> for v1::Provenance {
     fn from(provenance: &Provenance) -> Self {
@@ -164,17 +167,18 @@ pub fn outcome_message(outcome: &ReportedOutcome, elapsed: Span) -> v1::Outcome 
         }
         ReportedOutcome::Failed(failure) => Message::Failed(failure.into()),
     };
-    v1::Outcome { outcome: Some(outcome), elapsed_micros: elapsed.0 }
+    v1::Outcome { outcome: Some(outcome), elapsed_micros: elapsed.0, ..v1::Outcome::default() }
 }
 
-/// How an attempt ended and how long it kept its slot. A measured value that is NaN or infinite
-/// makes it a failure of kind [`FailureKind::NonFinite`].
+/// How an attempt ended, what came with it and how long it kept its slot. A measured value that is
+/// NaN or infinite makes it a failure of kind [`FailureKind::NonFinite`].
 ///
 /// # Errors
 /// [`ConvertError`] if the message is malformed.
-pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Span), ConvertError> {
+pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Attached, Span), ConvertError> {
     use v1::outcome::Outcome as Message;
     let elapsed = span("elapsed_micros", message.elapsed_micros)?;
+    let attached = attached(&message.checkpoint, message.note)?;
     let outcome = match required("outcome", message.outcome)? {
         Message::Measured(values) => match non_finite(&values.measurements) {
             Some(failure) => ReportedOutcome::Failed(failure),
@@ -186,7 +190,17 @@ pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Span), ConvertE
             ReportedOutcome::Failed(Failure::try_from(failure).within("failed")?)
         }
     };
-    Ok((outcome, elapsed))
+    Ok((outcome, attached, elapsed))
+}
+
+/// What came with the result of an attempt, as the fields `checkpoint` and `note` say.
+///
+/// # Errors
+/// [`ConvertError`] if one of them is malformed.
+pub(super) fn attached(checkpoint: &[u8], note: String) -> Result<Attached, ConvertError> {
+    text("note", &note, MAX_NOTE_BYTES)?;
+    let checkpoint = named_or_none("checkpoint", checkpoint)?;
+    Ok(Attached { checkpoint, note: (!note.is_empty()).then(|| note.into()) })
 }
 
 fn non_finite(values: &[v1::Measurement]) -> Option<Failure> {
@@ -253,21 +267,21 @@ pub(crate) mod tests {
 
     fn reported(measurements: Vec<v1::Measurement>) -> v1::Outcome {
         let measured = v1::outcome::Outcome::Measured(v1::Measurements { measurements });
-        v1::Outcome { outcome: Some(measured), elapsed_micros: 5 }
+        v1::Outcome { outcome: Some(measured), elapsed_micros: 5, ..v1::Outcome::default() }
     }
 
     proptest! {
         #[test]
         fn outcomes_round_trip(before in any_outcome(), micros in 0..=super::super::MAX_NUMBER) {
             let message = outcome_message(&before, Span(micros));
-            prop_assert_eq!(outcome(message), Ok((before, Span(micros))));
+            prop_assert_eq!(outcome(message), Ok((before, Attached::default(), Span(micros))));
         }
     }
 
     #[test]
     fn a_value_that_is_not_finite_is_a_typed_failure() {
         for bad in [measured(f64::NAN, None), measured(1.0, Some(f64::INFINITY))] {
-            let (outcome, _) = outcome(reported(vec![measured(1.0, None), bad])).unwrap();
+            let (outcome, ..) = outcome(reported(vec![measured(1.0, None), bad])).unwrap();
             let ReportedOutcome::Failed(failure) = outcome else { panic!("no failure") };
             assert_eq!(failure.kind, FailureKind::NonFinite);
             assert!(failure.message.contains("accuracy"), "{failure}");
@@ -295,7 +309,8 @@ pub(crate) mod tests {
             (1, "x".repeat(MAX_TEXT_BYTES + 1), "failed.message"),
         ] {
             let failed = v1::outcome::Outcome::Failed(v1::Failure { kind, message });
-            assert_eq!(bad(v1::Outcome { outcome: Some(failed), elapsed_micros: 0 }), field);
+            let failed = v1::Outcome { outcome: Some(failed), ..v1::Outcome::default() };
+            assert_eq!(bad(failed), field);
         }
         let unsourced = v1::Provenance::default();
         assert_eq!(bad_field(Provenance::try_from(unsourced)), "source");

@@ -4,6 +4,7 @@
 //! path, such as `graph.nodes[3].conv2d.window`. Must not decide anything: whether a well-formed
 //! message makes sense at present is the engine's business.
 
+pub mod artifact;
 pub mod campaign;
 pub mod capabilities;
 pub mod graph;

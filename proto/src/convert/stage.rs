@@ -9,6 +9,7 @@ use cambrian_core::id::{Attempt, CandidateId, TaskId};
 use cambrian_core::objective::MetricName;
 use cambrian_core::spec::Stage;
 
+use super::artifact::{bytes_of, named_or_none};
 use super::{
     ConvertError, MAX_NAME_BYTES, Within, list, name, number, positive, required, span, string_map,
     text, text_map,
@@ -50,6 +51,7 @@ impl TryFrom<v1::Stage> for Stage {
             settings: Arc::new(settings(&message.settings_json)?),
             measures: measures(&message.measures)?,
             called: BTreeMap::new(),
+            resume: None,
             dataset,
             labels: text_map("labels", message.labels)?,
             timeout: span("timeout_micros", positive("timeout_micros", message.timeout_micros)?)?,
@@ -85,6 +87,10 @@ impl From<&Assignment> for v1::Assignment {
             genotype: assignment.genotype.to_string(),
             stage: Some(assignment.stage.as_ref().into()),
             seed: assignment.seed,
+            resume: bytes_of(assignment.resume),
+            keep: assignment.keep,
+            resume_path: String::new(),
+            checkpoint_path: String::new(),
         }
     }
 }
@@ -105,6 +111,8 @@ impl TryFrom<v1::Assignment> for Assignment {
             genotype: message.genotype.into(),
             stage: Arc::new(Stage::try_from(stage).within("stage")?),
             seed: message.seed,
+            resume: named_or_none("resume", &message.resume)?,
+            keep: message.keep,
         })
     }
 }
@@ -114,6 +122,7 @@ mod tests {
     use super::super::graph::tests::any_graph;
     use super::super::tests::bad_field;
     use super::*;
+    use cambrian_core::artifact::ArtifactId;
     use cambrian_core::id::{CampaignId, Ordinal};
     use cambrian_core::time::Span;
     use proptest::prelude::*;
@@ -131,6 +140,7 @@ mod tests {
                 settings: Arc::new(json!({"rate": rate, "epochs": epochs, "nested": [null, {"a": ""}]})),
                 measures: measures.iter().map(|name| name.as_str().into()).collect(),
                 called: BTreeMap::new(),
+                resume: None,
                 dataset: dataset.map(Into::into),
                 labels: labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
                 timeout: Span(timeout),
@@ -145,6 +155,7 @@ mod tests {
             settings: Arc::new(json!({})),
             measures: vec!["accuracy".into()],
             called: BTreeMap::new(),
+            resume: None,
             dataset: None,
             labels: BTreeMap::new(),
             timeout: Span(1),
@@ -161,7 +172,7 @@ mod tests {
         #[test]
         fn assignments_round_trip(
             graph in proptest::option::of(any_graph()), stage in any_stage(), seed: u64, genotype in ".{0,20}",
-            task in 1u64..1 << 40, attempt in 1u32..9,
+            task in 1u64..1 << 40, attempt in 1u32..9, keep: bool, resumes: bool,
         ) {
             let before = Assignment {
                 task: TaskId(task),
@@ -171,6 +182,8 @@ mod tests {
                 genotype: genotype.into(),
                 stage: Arc::new(stage),
                 seed,
+                resume: resumes.then(|| ArtifactId::of(b"a checkpoint")),
+                keep,
             };
             let after = Assignment::try_from(v1::Assignment::from(&before)).unwrap();
             prop_assert_eq!(&after.stage, &before.stage);

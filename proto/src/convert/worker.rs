@@ -109,8 +109,8 @@ fn report(
 ) -> Result<Command, ConvertError> {
     let v1::Report { task, attempt, outcome: ended } = message;
     let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
-    let (outcome, elapsed) = outcome(required("outcome", ended)?).within("outcome")?;
-    Ok(Command::Report { worker, session, task, attempt, outcome, elapsed })
+    let (outcome, attached, elapsed) = outcome(required("outcome", ended)?).within("outcome")?;
+    Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed })
 }
 
 /// Where an effect goes: the worker and the connection that alone may receive it.
@@ -155,8 +155,10 @@ impl From<&Effect> for v1::CoordinatorMessage {
 #[cfg(test)]
 mod tests {
     use super::super::capabilities::tests::any_capabilities;
+    use super::super::measurement::MAX_NOTE_BYTES;
     use super::super::tests::bad_field;
     use super::*;
+    use cambrian_core::artifact::ArtifactId;
     use cambrian_core::engine::ReportedOutcome;
     use proptest::prelude::*;
     use v1::worker_message::Message;
@@ -225,15 +227,25 @@ mod tests {
         assert_eq!(bad(Message::Report(blank)), "report.outcome");
         let blank = v1::Report { task: 1, attempt: 1, outcome: Some(v1::Outcome::default()) };
         assert_eq!(bad(Message::Report(blank)), "report.outcome.outcome");
+        let attached = [
+            v1::Outcome { checkpoint: vec![1; 31], ..v1::Outcome::default() },
+            v1::Outcome { note: "x".repeat(MAX_NOTE_BYTES + 1), ..v1::Outcome::default() },
+        ];
+        let fields = attached.map(|outcome| {
+            bad(Message::Report(v1::Report { task: 1, attempt: 1, outcome: Some(outcome) }))
+        });
+        assert_eq!(fields, ["report.outcome.checkpoint", "report.outcome.note"]);
     }
 
     #[test]
     fn a_report_becomes_a_command() {
         let failed = v1::Failure { kind: v1::FailureKind::Crash.into(), message: "gone".into() };
-        let outcome =
-            v1::Outcome { outcome: Some(v1::outcome::Outcome::Failed(failed)), elapsed_micros: 9 };
+        let failed = v1::outcome::Outcome::Failed(failed);
+        let checkpoint = ArtifactId::of(b"state").as_bytes().to_vec();
+        let note = "anew".to_owned();
+        let outcome = v1::Outcome { outcome: Some(failed), elapsed_micros: 9, checkpoint, note };
         let report = v1::Report { task: 5, attempt: 2, outcome: Some(outcome) };
-        let Ok(Command::Report { worker, session, task, attempt, outcome, elapsed }) =
+        let Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed }) =
             read(Message::Report(report))
         else {
             panic!("no report")
@@ -241,6 +253,8 @@ mod tests {
         assert_eq!((worker, session), (WorkerId(1), SessionId(2)));
         assert_eq!((task, attempt, elapsed.0), (TaskId(5), Attempt(2), 9));
         assert!(matches!(outcome, ReportedOutcome::Failed(failure) if &*failure.message == "gone"));
+        assert_eq!(attached.checkpoint, Some(ArtifactId::of(b"state")));
+        assert_eq!(attached.note.as_deref(), Some("anew"));
     }
 
     #[test]

@@ -93,10 +93,21 @@ def returns(results: object) -> Callable[[Evaluation], Results]:
     return lambda evaluation: results  # type: ignore[return-value]
 
 
+def continues(evaluation: Evaluation) -> Results:
+    """Counts on from where the stage before has ended."""
+    begun = int(evaluation.resume_path.read_text()) if evaluation.resume_path else 0
+    if not begun:
+        evaluation.note("it began anew " + "ü" * 1000)
+    if evaluation.checkpoint_path:
+        evaluation.checkpoint_path.write_text(str(begun + 1))
+    return {"accuracy": begun + 1}
+
+
 WAYS: dict[str, Callable[[Evaluation], Results]] = {
     "reports": reports,
     "swallows": swallows,
     "hangs": hangs,
+    "continues": continues,
     "raises": raises,
     "exits": exits,
     "killed": killed,

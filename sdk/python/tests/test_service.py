@@ -1,6 +1,8 @@
 """Whole conversations with programs that use the package."""
 
+import tempfile
 import unittest
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from cambrian_evaluator._proto import evaluator_pb2, types_pb2
@@ -56,6 +58,22 @@ class Evaluating(unittest.TestCase):
         self.assertFalse(second.HasField("spread"))
         self.assertEqual(second.provenance, types_pb2.Provenance(source="trained"))
         self.assertTrue(first.provenance.device_class)
+
+    def test_a_stage_goes_on_where_another_has_ended(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, Conversation(FAULTY) as conversation:
+            conversation.hear()
+            first = assignment('{"way": "continues"}')
+            first.checkpoint_path = str(Path(folder) / "state")
+            conversation.evaluate(first)
+            outcome = conversation.outcome()
+            self.assertEqual(outcome.measured.measurements[0].value, 1.0)
+            self.assertTrue(outcome.note.startswith("it began anew"))
+            self.assertLessEqual(len(outcome.note.encode()), 1024)
+            second = assignment('{"way": "continues"}', task=2)
+            second.resume_path = first.checkpoint_path
+            conversation.evaluate(second)
+            outcome = conversation.outcome()
+            self.assertEqual((outcome.measured.measurements[0].value, outcome.note), (2.0, ""))
 
     def test_errors_become_failures_of_their_kind(self) -> None:
         for way, kind, words in [

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
+use crate::artifacts::{Artifacts, Transfer};
 use crate::backoff::{Backoff, jitter_seed};
 use crate::capabilities;
 use crate::config::AgentConfig;
@@ -234,6 +235,15 @@ impl Slots {
         let mut tasks = JoinSet::new();
         let mut commands = Vec::new();
         let timing = &config.timing;
+        let artifacts = Artifacts::new(
+            config.state_dir.join("artifacts"),
+            config.cache_bytes,
+            Transfer {
+                coordinators: config.coordinators.clone(),
+                credentials: config.credentials.clone(),
+                connect: timing.connect,
+            },
+        );
         for index in 0..config.slots {
             let (sender, receiver) = mpsc::unbounded_channel();
             commands.push(sender);
@@ -251,6 +261,7 @@ impl Slots {
                     jitter_seed(name, index),
                 ),
                 offer: Arc::clone(&offer),
+                artifacts: artifacts.clone(),
                 commands: receiver,
                 events: say.clone(),
             };

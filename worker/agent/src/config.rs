@@ -32,6 +32,8 @@ pub const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7878";
 const EVALUATOR: &str = "cambrian-evaluator";
 /// The longest time that can be set, seconds: a year.
 const LONGEST_SECONDS: f64 = 365.0 * 86_400.0;
+/// How much checkpoints may take up on this machine unless told otherwise, MiB.
+const DEFAULT_CACHE_MIB: u32 = 4_096;
 const MOST_THREADS: u32 = 4_096;
 const MOST_OPEN_FILES: u32 = 1 << 20;
 
@@ -134,6 +136,9 @@ pub struct AgentConfig {
     pub data: Option<PathBuf>,
     /// Where evaluators of one machine agree on who measures; without it the evaluator's default.
     pub gate_dir: Option<PathBuf>,
+    /// How much the checkpoints that are kept on this machine may take up, bytes; a larger one is
+    /// kept alone.
+    pub cache_bytes: u64,
     /// All durations.
     pub timing: Timing,
 }
@@ -155,6 +160,7 @@ impl AgentConfig {
             labels: BTreeMap::new(),
             data: None,
             gate_dir: None,
+            cache_bytes: u64::from(DEFAULT_CACHE_MIB) << 20,
             timing: Timing::default(),
         }
     }
@@ -358,6 +364,12 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
         labels: labels(&mut check, raw.labels.unwrap_or_default()),
         data: raw.data,
         gate_dir: raw.gate_dir,
+        cache_bytes: u64::from(check.count(
+            "cache_mib",
+            raw.cache_mib,
+            DEFAULT_CACHE_MIB,
+            u32::MAX,
+        )) << 20,
         timing,
     };
     let log_format = match log.format.as_deref() {

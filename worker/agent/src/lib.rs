@@ -13,6 +13,7 @@
 //! [`synthetic`] is a stand-in for a real evaluator, for tests and dry runs.
 
 pub mod agent;
+mod artifacts;
 pub mod attempt;
 pub mod backoff;
 mod capabilities;

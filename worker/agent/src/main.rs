@@ -88,6 +88,9 @@ struct Flags {
     /// Argument of the evaluator's program; may be repeated.
     #[arg(long, value_name = "ARGUMENT", requires = "evaluator", allow_hyphen_values = true)]
     evaluator_arg: Vec<String>,
+    /// How much the state of trainings that a later stage continues may take up, MiB [default: 4096].
+    #[arg(long, value_name = "MIB", env = "CAMBRIAN_WORKER_CACHE_MIB")]
+    cache_mib: Option<u32>,
     /// How long running evaluations may go on after the first signal, seconds.
     #[arg(long, value_name = "SECONDS", env = "CAMBRIAN_WORKER_DRAIN_SECONDS")]
     drain_seconds: Option<f64>,
@@ -135,6 +138,7 @@ impl Flags {
             labels: Some(self.label.into_iter().collect::<BTreeMap<_, _>>()),
             data: self.data,
             gate_dir: self.gate_dir,
+            cache_mib: self.cache_mib,
             drain_seconds: self.drain_seconds,
             log: Some(RawLog { format: self.log_format, filter: self.log_filter }),
         }

@@ -172,8 +172,11 @@ mod tests {
     fn report(task: u64, attempt: u32) -> Report {
         let failure =
             Failure { kind: FailureKind::Crash.into(), message: format!("because of {task}") };
-        let outcome =
-            Outcome { outcome: Some(outcome::Outcome::Failed(failure)), elapsed_micros: 5 };
+        let outcome = Outcome {
+            outcome: Some(outcome::Outcome::Failed(failure)),
+            elapsed_micros: 5,
+            ..Outcome::default()
+        };
         Report { task, attempt, outcome: Some(outcome) }
     }
 

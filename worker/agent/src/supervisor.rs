@@ -241,7 +241,7 @@ impl Supervisor {
     fn hand_back(&mut self, assignment: &Assignment, kind: FailureKind, message: &str) {
         let failure = Failure { kind: kind.into(), message: message.to_owned() };
         let outcome =
-            Outcome { outcome: Some(outcome::Outcome::Failed(failure)), elapsed_micros: 0 };
+            Outcome { outcome: Some(outcome::Outcome::Failed(failure)), ..Outcome::default() };
         let Assignment { task, attempt, .. } = *assignment;
         self.keep(Box::new(Report { task, attempt, outcome: Some(outcome) }));
     }

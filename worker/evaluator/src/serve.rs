@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use cambrian_core::engine::{Assignment, Capabilities};
 use cambrian_core::objective::Measurement;
-use cambrian_proto::convert::measurement::measurement_messages;
+use cambrian_proto::convert::measurement::{MAX_NOTE_BYTES, measurement_messages};
 use cambrian_proto::v1::{
     self, EvaluationEnded, EvaluationProgress, EvaluatorMessage, Hello, Measurements, Outcome,
     SupervisorMessage, TaskAttempt, evaluator_message, outcome, supervisor_message,
 };
 
-use crate::data::DATASETS;
-use crate::evaluate::{self, Machine, Supervision};
+use crate::data::{dataset, names};
+use crate::evaluate::{self, Kept, Machine, Supervision};
 use crate::failure::EvaluationError;
 use crate::measure::gate::Gate;
 use crate::pipe::{self, PipeError};
@@ -44,13 +44,14 @@ pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabi
         evaluators: evaluate::offers(machine),
         ..Capabilities::default()
     };
-    for entry in DATASETS {
-        match entry.check(machine.library.directories()) {
+    let directories = machine.library.directories();
+    for name in names(directories) {
+        match dataset(&name, directories).and_then(|entry| entry.check(directories)) {
             Ok(()) => {
-                capabilities.datasets.insert(entry.name.into());
+                capabilities.datasets.insert(name.into());
             }
             Err(error) => {
-                capabilities.unavailable.insert(entry.name.into(), error.to_string().into());
+                capabilities.unavailable.insert(name.into(), error.to_string().into());
             }
         }
     }
@@ -155,7 +156,13 @@ fn work<W: Write>(
         let attempt = (message.task, message.attempt);
         let address = TaskAttempt { task: message.task, attempt: message.attempt };
         let mut broken = None;
-        let result = {
+        let path = |path: &str| (!path.is_empty()).then(|| path.into());
+        let kept = Kept {
+            resume: path(&message.resume_path),
+            write: path(&message.checkpoint_path),
+            notes: Vec::new(),
+        };
+        let (result, notes) = {
             let device = machine.device.clone();
             let mut report = |step: u32, steps: u32, metrics: &[(&str, f64)]| {
                 let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value));
@@ -169,8 +176,10 @@ fn work<W: Write>(
                 report: &mut report,
                 gate,
                 synchronize: &|| device.synchronize(),
+                kept,
             };
-            guarded(message, machine, &mut supervision)
+            let result = guarded(message, machine, &mut supervision);
+            (result, supervision.kept.notes)
         };
         board.lock().remove(&attempt);
         if board.has_ended() {
@@ -179,7 +188,8 @@ fn work<W: Write>(
         if let Some(error) = broken {
             return Err(error);
         }
-        let ended = EvaluationEnded { attempt: Some(address), outcome: Some(to_outcome(result)) };
+        let ended =
+            EvaluationEnded { attempt: Some(address), outcome: Some(to_outcome(result, &notes)) };
         send(output, evaluator_message::Message::Ended(ended))?;
     }
     Ok(())
@@ -206,7 +216,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("the evaluation panicked without a message").to_owned()
 }
 
-fn to_outcome(result: Result<Vec<Measurement>, EvaluationError>) -> Outcome {
+fn to_outcome(result: Result<Vec<Measurement>, EvaluationError>, notes: &[String]) -> Outcome {
+    let mut note = notes.join("; ");
+    note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
     let outcome = match result {
         Ok(measurements) => {
             let measurements = measurement_messages(&measurements);
@@ -220,7 +232,7 @@ fn to_outcome(result: Result<Vec<Measurement>, EvaluationError>) -> Outcome {
             outcome::Outcome::Failed(failure)
         }
     };
-    Outcome { outcome: Some(outcome), elapsed_micros: 0 }
+    Outcome { outcome: Some(outcome), note, ..Outcome::default() }
 }
 
 fn send<W: Write>(output: &Mutex<W>, message: evaluator_message::Message) -> Result<(), PipeError> {

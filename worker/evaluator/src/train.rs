@@ -1,27 +1,45 @@
-//! Training: stochastic gradient descent with a linear warm-up and a cosine decay to zero, mean
-//! cross-entropy, everything random from the assignment's seed.
+//! Training: an optimizer follows the gradients of the mean cross-entropy, its learning rate a
+//! schedule; everything random comes from the assignment's seed.
 //!
-//! The recipe is that of XNAS (AutoML 2023) and NAS-Bench-201 (Dong & Yang, ICLR 2020). Weights are
-//! those after the last epoch. It must not know where samples come from nor what is measured later.
+//! The default recipe is that of XNAS (AutoML 2023) and NAS-Bench-201 (Dong & Yang, ICLR 2020):
+//! stochastic gradient descent, a linear warm-up and a cosine decay to zero. Weights are those after
+//! the last epoch, or their moving average. A training can begin with the state that an earlier one has
+//! left, and goes on as if there had been no end. It must not know where samples come from nor what is
+//! measured later.
+
+mod average;
+mod checkpoint;
+mod loss_scale;
+mod optimizer;
+mod schedule;
+
+use std::collections::BTreeMap;
 
 use cambrian_core::rng::{Purpose, Stream, stream};
-use cambrian_core::spec::TrainSettings;
+use cambrian_core::spec::{Precision, TrainSettings};
 use rand::seq::SliceRandom;
-use tch::nn::{Optimizer, OptimizerConfig, Sgd};
-use tch::{Reduction, Tensor};
+use tch::{Kind, Reduction, TchError, Tensor};
 
 use crate::data::Splits;
-use crate::data::augment::{Augmentation, Augmenter};
+use crate::data::augment::{Augmentation, Augmenter, Randoms};
 use crate::data::samples::{Normalization, Samples, batches};
 use crate::evaluate::Supervision;
 use crate::failure::EvaluationError;
 use crate::network::{Mode, Network};
+use average::Average;
+use checkpoint::Position;
+pub use checkpoint::{CheckpointFault, Files, Identity};
+use loss_scale::LossScale;
+pub(crate) use optimizer::NORM_AND_BIAS;
+use optimizer::Optimizer;
+pub use schedule::Schedule;
 
 /// Samples of one inference batch while accuracy is computed.
 const INFERENCE_BATCH: usize = 256;
 
 /// What a seed's streams are for; the position is the stream's ordinal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
 pub enum Randomness {
     /// Initial weights.
     Weights = 0,
@@ -33,8 +51,10 @@ pub enum Randomness {
     Phases = 3,
     /// Networks after the first, where a score is averaged over several.
     Repeats = 4,
-    /// Images and changes of images that are noise: this stream and all after it.
+    /// Images and changes of images that are noise: this stream and those after it.
     Noise = 5,
+    /// Erased rectangles.
+    Erasing = u64::MAX,
 }
 
 impl Randomness {
@@ -69,41 +89,11 @@ impl Accuracy {
     }
 }
 
-/// The learning rate over the steps of a training.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Schedule {
-    peak: f64,
-    warmup_steps: f64,
-    steps: f64,
-}
-
-impl Schedule {
-    /// Rises linearly to `peak` over `warmup_epochs`, then falls along half a cosine to 0 at the
-    /// end of `epochs` of `steps_per_epoch` steps.
-    #[must_use]
-    pub fn new(peak: f64, warmup_epochs: f64, epochs: u32, steps_per_epoch: usize) -> Self {
-        let per_epoch = steps_per_epoch as f64;
-        Self {
-            peak,
-            warmup_steps: (warmup_epochs * per_epoch).round(),
-            steps: f64::from(epochs) * per_epoch,
-        }
-    }
-
-    /// The rate of the step with this number, from 0.
-    #[must_use]
-    pub fn rate(&self, step: u64) -> f64 {
-        let step = step as f64;
-        if step < self.warmup_steps {
-            return self.peak * (step + 1.0) / self.warmup_steps;
-        }
-        let progress = (step - self.warmup_steps) / (self.steps - self.warmup_steps).max(1.0);
-        0.5 * self.peak * (1.0 + (std::f64::consts::PI * progress).cos())
-    }
-}
-
-/// Trains `network` on the training split. Each epoch is reported with its mean loss and, if
-/// `validate`, its validation accuracy; returns that of the last epoch.
+/// Trains `network` on the training split, or goes on where `files` says that an earlier training has
+/// ended; its state at the end is written where `files` says. Each epoch is reported with its mean
+/// loss and, if `validate`, its validation accuracy; returns that of the last epoch.
+///
+/// A state that cannot be continued, or cannot be written, leaves a note and no error.
 ///
 /// # Errors
 /// [`EvaluationError::NonFinite`] as soon as a loss is not finite, [`EvaluationError::Stopped`]
@@ -112,23 +102,35 @@ pub fn train(
     network: &Network,
     splits: &Splits,
     settings: &TrainSettings,
-    seed: u64,
     validate: bool,
+    files: &Files,
     supervision: &mut Supervision<'_>,
 ) -> Result<Option<Accuracy>, EvaluationError> {
-    let mut training = Training::new(network, splits, settings, seed)?;
+    let mut training = Training::new(network, splits, settings, files.identity.seed)?;
+    if let Err(fault) = training.resume(files)? {
+        supervision
+            .note(format!("it began anew, because of the state of the stage before: {fault}"));
+    }
     let mut accuracy = None;
-    for epoch in 1..=settings.epochs {
+    for epoch in training.epochs + 1..=settings.epochs {
         let loss = training.epoch(epoch, supervision)?;
         let mut metrics = vec![("train_loss", loss)];
         if validate {
+            training.exchange_average()?;
             let reached =
                 evaluate(network, &splits.validation, &splits.normalization, supervision)?;
+            training.exchange_average()?;
             metrics.push(("accuracy", reached.percent()));
             accuracy = Some(reached);
         }
         supervision.progress(epoch, settings.epochs, &metrics);
     }
+    if let Some(path) = &files.write
+        && let Err(error) = training.write(path, &files.identity)
+    {
+        supervision.note(format!("its state could not be written: {error}"));
+    }
+    training.exchange_average()?;
     Ok(accuracy)
 }
 
@@ -136,14 +138,25 @@ struct Training<'a> {
     network: &'a Network,
     splits: &'a Splits,
     batch_size: usize,
+    label_smoothing: f64,
     augmenter: Augmenter,
     optimizer: Optimizer,
     schedule: Schedule,
+    average: Option<Average>,
+    /// Of mixed precision.
+    scale: Option<LossScale>,
     positions: Vec<i64>,
     order: Stream,
-    changes: Stream,
+    randoms: Randoms,
+    /// Finished epochs.
+    epochs: u32,
     step: u64,
+    /// The epochs of the whole training.
+    until: u32,
 }
+
+/// The name of the order of samples among the tensors of a checkpoint.
+const POSITIONS: &str = "positions";
 
 impl<'a> Training<'a> {
     fn new(
@@ -158,30 +171,27 @@ impl<'a> Training<'a> {
         let count = splits.train.count();
         let batch_size = (settings.batch_size as usize).min(count);
         let steps = batches(count, batch_size).filter(|range| is_used(range, count)).count();
-        let augment = settings.augment;
-        let augmentation = Augmentation {
-            crop_padding: augment.crop_padding,
-            flip: augment.flip,
-            cutout: augment.cutout,
-        };
-        let descent = Sgd {
-            momentum: settings.momentum,
-            dampening: 0.0,
-            wd: settings.weight_decay,
-            nesterov: settings.nesterov,
-        };
-        let TrainSettings { learning_rate, warmup_epochs, epochs, .. } = *settings;
+        let augmentation = Augmentation::from(settings.augment);
+        let average = settings.ema_decay.map(|decay| Average::new(decay, &network.variables()));
         Ok(Self {
             network,
             splits,
             batch_size,
+            label_smoothing: settings.label_smoothing,
             augmenter: Augmenter::new(&splits.train.images, augmentation)?,
-            optimizer: descent.build(network.store(), learning_rate)?,
-            schedule: Schedule::new(learning_rate, warmup_epochs, epochs, steps),
+            optimizer: Optimizer::new(network.store(), settings)?,
+            schedule: Schedule::new(settings, steps),
+            average: average.transpose()?,
+            scale: (settings.precision == Precision::Mixed).then(LossScale::default),
             positions: (0..count as i64).collect(),
             order: Randomness::Order.stream(seed),
-            changes: Randomness::Augmentation.stream(seed),
+            randoms: Randoms {
+                changes: Randomness::Augmentation.stream(seed),
+                erasing: Randomness::Erasing.stream(seed),
+            },
+            epochs: 0,
             step: 0,
+            until: settings.epochs,
         })
     }
 
@@ -207,6 +217,7 @@ impl<'a> Training<'a> {
             sum += loss;
             steps += 1;
         }
+        self.epochs = epoch;
         Ok(sum / f64::from(steps.max(1)))
     }
 
@@ -214,23 +225,134 @@ impl<'a> Training<'a> {
         let (network, splits) = (self.network, self.splits);
         let images = self.augmenter.batch(
             positions,
-            &mut self.changes,
+            &mut self.randoms,
             &splits.normalization,
             network.kind(),
         )?;
         let index = Tensor::f_from_slice(positions)?.f_to_device(network.device())?;
         let labels = splits.train.labels.f_index_select(0, &index)?;
-        self.optimizer.set_lr(self.schedule.rate(self.step));
+        let rate = self.schedule.rate(self.step);
         self.step += 1;
         self.optimizer.zero_grad();
-        let loss = mean_cross_entropy(&network.forward(&images, Mode::Train)?, &labels)?;
+        let logits = || network.forward(&images, Mode::Train);
+        let logits = match self.scale {
+            Some(_) => tch::autocast(true, logits)?.f_to_kind(Kind::Float)?,
+            None => logits()?,
+        };
+        let loss = smoothed_cross_entropy(&logits, &labels, self.label_smoothing)?;
         let value = loss.f_double_value(&[])?;
-        if value.is_finite() {
-            loss.f_backward()?;
-            self.optimizer.step();
+        if value.is_finite() && self.follow(&loss, rate)? {
+            let step = self.step;
+            if let Some(average) = &mut self.average {
+                average.follow(&network.variables(), step)?;
+            }
         }
         Ok(value)
     }
+
+    /// Follows the gradients of `loss`; `false` if mixed precision has made them useless and the step
+    /// was left out.
+    fn follow(&mut self, loss: &Tensor, rate: f64) -> Result<bool, EvaluationError> {
+        let Some(scale) = &mut self.scale else {
+            loss.f_backward()?;
+            self.optimizer.step(rate)?;
+            return Ok(true);
+        };
+        loss.f_mul_scalar(scale.factor())?.f_backward()?;
+        let finite = self.optimizer.scale_gradients(1.0 / scale.factor())?;
+        scale.adapt(finite)?;
+        if finite {
+            self.optimizer.step(rate)?;
+        }
+        Ok(finite)
+    }
+
+    /// Exchanges weights with their average, if there is one.
+    fn exchange_average(&mut self) -> Result<(), TchError> {
+        let variables = self.network.variables();
+        self.average.as_mut().map_or(Ok(()), |average| average.exchange(&variables))
+    }
+
+    /// Everything that the training goes on with, by name.
+    fn tensors(&mut self) -> Result<BTreeMap<String, Tensor>, TchError> {
+        let mut tensors = self.optimizer.state()?;
+        let weights = self.network.variables();
+        tensors.extend(weights.into_iter().map(|(name, value)| (weight_of(&name), value)));
+        if let Some(average) = &self.average {
+            let values = average.values.iter();
+            tensors.extend(values.map(|(name, value)| (average_of(name), value.shallow_clone())));
+        }
+        tensors.insert(POSITIONS.to_owned(), Tensor::f_from_slice(&self.positions)?);
+        Ok(tensors)
+    }
+
+    /// The names and sizes of [`Self::tensors`].
+    fn sizes(&self) -> BTreeMap<String, Vec<i64>> {
+        let mut sizes = self.optimizer.state_sizes();
+        for (name, value) in self.network.variables() {
+            if self.average.is_some() {
+                sizes.insert(average_of(&name), value.size());
+            }
+            sizes.insert(weight_of(&name), value.size());
+        }
+        sizes.insert(POSITIONS.to_owned(), vec![self.positions.len() as i64]);
+        sizes
+    }
+
+    fn write(&mut self, path: &std::path::Path, identity: &Identity) -> Result<(), std::io::Error> {
+        let position = Position {
+            epoch: self.epochs,
+            step: self.step,
+            words: checkpoint::words([&self.order, &self.randoms.changes, &self.randoms.erasing]),
+            scale: self.scale.as_ref().map(LossScale::state),
+        };
+        let tensors = self.tensors().map_err(std::io::Error::other)?;
+        checkpoint::write(path, identity, position, &tensors)
+    }
+
+    /// Goes on where the state that `files` names has ended; nothing has changed after a fault.
+    ///
+    /// # Errors
+    /// Whatever libtorch reports while it takes the state in.
+    fn resume(&mut self, files: &Files) -> Result<Result<(), CheckpointFault>, TchError> {
+        let Some(path) = &files.resume else { return Ok(Ok(())) };
+        let read = checkpoint::read(path, &files.identity, &self.sizes()).and_then(|state| {
+            let Position { epoch, .. } = state.0;
+            if epoch >= self.until {
+                let reason = format!("it has {epoch} of {} epochs already", self.until);
+                return Err(CheckpointFault::Foreign(reason));
+            }
+            let Randoms { changes, erasing } = &mut self.randoms;
+            checkpoint::wind([&mut self.order, changes, erasing], &state.0.words)?;
+            Ok(state)
+        });
+        let (position, tensors) = match read {
+            Ok(state) => state,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        self.positions = Vec::try_from(&tensors[POSITIONS])?;
+        self.optimizer.recall(&tensors, position.step)?;
+        let _guard = tch::no_grad_guard();
+        for (name, value) in self.network.variables() {
+            value.shallow_clone().f_copy_(&tensors[&weight_of(&name)])?;
+            if let Some(average) = &mut self.average {
+                average.values[&name].shallow_clone().f_copy_(&tensors[&average_of(&name)])?;
+            }
+        }
+        if let (Some(scale), Some(state)) = (&mut self.scale, position.scale) {
+            *scale = LossScale::from_state(state);
+        }
+        (self.epochs, self.step) = (position.epoch, position.step);
+        Ok(Ok(()))
+    }
+}
+
+fn weight_of(name: &str) -> String {
+    format!("weight/{name}")
+}
+
+fn average_of(name: &str) -> String {
+    format!("average/{name}")
 }
 
 /// A last batch of one sample is left out: its batch statistics would have no variance.
@@ -242,8 +364,18 @@ fn is_used(range: &std::ops::Range<usize>, count: usize) -> bool {
 ///
 /// # Errors
 /// Whatever libtorch reports.
-pub fn mean_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, tch::TchError> {
-    logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, 0.0)
+pub fn mean_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+    smoothed_cross_entropy(logits, labels, 0.0)
+}
+
+/// The same with the share `smoothing` of each label spread evenly over all classes (Szegedy et al.,
+/// CVPR 2016).
+fn smoothed_cross_entropy(
+    logits: &Tensor,
+    labels: &Tensor,
+    smoothing: f64,
+) -> Result<Tensor, TchError> {
+    logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, smoothing)
 }
 
 /// The accuracy of `network` on `samples` in inference mode.
@@ -268,7 +400,7 @@ pub fn evaluate(
                 ));
             }
             let hits = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?;
-            Ok(hits.f_sum(tch::Kind::Int64)?.f_int64_value(&[])? as u64)
+            Ok(hits.f_sum(Kind::Int64)?.f_int64_value(&[])? as u64)
         })?;
     }
     Ok(Accuracy { correct, total: samples.count() as u64 })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use cambrian_core::engine::{Assignment, CampaignView, Command, Effect, ReportedOutcome};
+use cambrian_core::engine::{Assignment, Attached, CampaignView, Command, Effect, ReportedOutcome};
 use cambrian_core::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
 use cambrian_core::time::Span;
 use cambrian_proto::convert::worker::Registration;
@@ -86,7 +86,9 @@ impl Connected {
 
     async fn deliver(&self, (task, attempt): Key, outcome: ReportedOutcome) {
         let (worker, session, elapsed) = (self.worker, self.session, Span::from_millis(7));
-        self.tell(Command::Report { worker, session, task, attempt, outcome, elapsed }).await;
+        let attached = Attached::default();
+        let report = Command::Report { worker, session, task, attempt, outcome, attached, elapsed };
+        self.tell(report).await;
     }
 
     pub(super) async fn effect(&mut self) -> Effect {

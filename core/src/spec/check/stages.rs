@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Placed, checked_name, written};
+use super::{Placed, checked_name, resume, written};
 use crate::objective::{MetricKind, MetricName, Metrics};
 use crate::space::{SearchSpace, problem};
 use crate::spec::document::shortened;
@@ -46,6 +46,12 @@ pub(super) fn stages<'d>(root: &'d Section<'_>, metrics: &Metrics) -> Vec<Placed
         let Some(value) = stage(&item, metrics) else { continue };
         check_unique(&item, &value, &stages);
         stages.push(Placed { value, at: item });
+    }
+    // A stage with faults is missing among them, and would be missed.
+    if root.is_clean_at("stages") {
+        for (at, stage) in stages.iter().enumerate() {
+            resume::check(&stage.at, &stage.value, &stages[..at]);
+        }
     }
     stages
 }
@@ -107,6 +113,7 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
         settings: Arc::new(checked.settings),
         measures,
         called,
+        resume: raw.resume.map(Arc::from),
         dataset: checked.dataset.or(dataset),
         labels,
         timeout,

@@ -20,6 +20,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     metrics: &[],
     delivers_any: true,
     needs: Needs::Text,
+    continues: Some(|_, _| None),
     check,
 };
 

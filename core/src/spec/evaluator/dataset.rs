@@ -44,7 +44,8 @@ const DATASETS: [DatasetFacts; 4] = [
 ];
 
 /// Whether `name` can be that of a data set: 1 to 64 of `a-z`, `0-9` and `-`.
-pub(in crate::spec) fn is_name(name: &str) -> bool {
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=64).contains(&name.len()) && name.chars().all(allowed)
 }

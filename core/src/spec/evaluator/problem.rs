@@ -13,6 +13,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     metrics: OBJECTIVES,
     delivers_any: false,
     needs: Needs::Problem,
+    continues: None,
     check,
 };
 

@@ -19,6 +19,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     metrics: METRICS,
     delivers_any: false,
     needs: Needs::Network,
+    continues: None,
     check,
 };
 

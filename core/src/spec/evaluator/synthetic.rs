@@ -12,6 +12,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     metrics: &["accuracy", "test_accuracy", "introspectability", "latency", "energy"],
     delivers_any: false,
     needs: Needs::Network,
+    continues: None,
     check,
 };
 

@@ -15,6 +15,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     metrics: METRICS,
     delivers_any: true,
     needs: Needs::Text,
+    continues: None,
     check,
 };
 

@@ -1,13 +1,20 @@
 //! Settings of `train`: training on an image data set, and what is measured on the trained network.
 //!
 //! Defaults follow the training recipe of XNAS (AutoML 2023): SGD with Nesterov momentum, linear
-//! warm-up, then cosine decay to zero.
+//! warm-up, then cosine decay to zero. What is refused and why is in `check`, what lets one training
+//! continue another in `recipe`.
+
+mod augment;
+mod check;
+mod optimization;
+mod recipe;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{facts, is_name};
-use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
-use crate::spec::Section;
+use super::{EvaluatorEntry, Needs};
+pub use augment::AugmentSettings;
+pub(super) use check::check_name;
+pub use optimization::{OptimizerKind, ScheduleKind};
 
 /// The table's line.
 pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
@@ -16,7 +23,8 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     metrics: &["accuracy", "test_accuracy", "introspectability", "flatness", "latency", "energy"],
     delivers_any: false,
     needs: Needs::Network,
-    check,
+    continues: Some(recipe::discontinuity),
+    check: check::check,
 };
 
 /// Settings of the evaluator `train`.
@@ -37,16 +45,41 @@ pub struct TrainSettings {
     pub epochs: u32,
     /// Images a step, 1 to 65,536.
     pub batch_size: u32,
+    /// How weights follow gradients.
+    pub optimizer: OptimizerKind,
     /// The highest learning rate, above 0 and at most 10.
     pub learning_rate: f64,
-    /// Momentum, at least 0 and below 1.
+    /// Momentum of `sgd`, at least 0 and below 1.
     pub momentum: f64,
-    /// Whether the momentum is Nesterov's; needs a momentum above 0.
+    /// Whether the momentum of `sgd` is Nesterov's; needs a momentum above 0.
     pub nesterov: bool,
-    /// L2 penalty on all parameters, 0 to 1.
+    /// The decay of the first and of the second moment of `adamw`, each at least 0 and below 1.
+    pub betas: [f64; 2],
+    /// What `adamw` adds to the root of the second moment, above 0 and at most 1.
+    pub epsilon: f64,
+    /// 0 to 1: of `sgd` an L2 penalty, of `adamw` decoupled from the gradients.
     pub weight_decay: f64,
-    /// Epochs, possibly a fraction, over which the learning rate rises linearly from 0; from then
-    /// on it falls to 0 along a half cosine. 0 to `epochs`.
+    /// Whether weights decay that batch normalisation learns, and biases.
+    pub decay_norm_and_bias: bool,
+    /// The largest norm of all gradients together; larger ones are scaled down to it. Above 0;
+    /// `None`: no bound.
+    pub clip_norm: Option<f64>,
+    /// The share of a label that is spread evenly over all classes in training, at least 0 and below
+    /// 1.
+    pub label_smoothing: f64,
+    /// The decay of the moving average of weights that is evaluated in place of the last weights,
+    /// above 0 and below 1. `None`: no average.
+    pub ema_decay: Option<f64>,
+    /// How the learning rate goes on after the warm-up.
+    pub schedule: ScheduleKind,
+    /// The epochs that `schedule` is laid out for, `epochs` to 100,000. `None`: `epochs`.
+    pub schedule_epochs: Option<u32>,
+    /// The epochs between two steps of `schedule: step`, 1 to 100,000.
+    pub step_epochs: u32,
+    /// What each step multiplies the learning rate with, above 0 and at most 1.
+    pub step_factor: f64,
+    /// Epochs, possibly a fraction, over which the learning rate rises linearly from 0. 0 to the
+    /// epochs that the schedule is laid out for.
     pub warmup_epochs: f64,
     /// Random changes of training images.
     pub augment: AugmentSettings,
@@ -58,21 +91,11 @@ pub struct TrainSettings {
     pub latency: LatencySettings,
     /// How `energy` is measured where the device has a meter; otherwise it is modelled.
     pub energy: EnergySettings,
-    /// The number format of training and inference.
+    /// The number format of training.
     pub precision: Precision,
-}
-
-/// Random changes of training images, in the order in which they are applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AugmentSettings {
-    /// Pixels of zero padding on each side before a random crop to the original size; 0 for none,
-    /// at most 64.
-    pub crop_padding: u32,
-    /// Whether half of the images are mirrored left to right.
-    pub flip: bool,
-    /// The side in pixels of a square at a random place that is set to 0; 0 for none, at most 1,024.
-    pub cutout: u32,
+    /// Whether the same seed gives the same bits again, on one thread whatever the worker has.
+    /// Devices that cannot promise that do not take the stage: a GPU, with its atomic sums.
+    pub deterministic: bool,
 }
 
 /// How introspectability is computed.
@@ -143,6 +166,10 @@ pub enum Precision {
     /// IEEE 754 single precision.
     #[default]
     F32,
+    /// Half precision where libtorch holds it to be safe, single elsewhere, with scaled losses
+    /// (Micikevicius et al., ICLR 2018) and channels innermost; for GPUs. Inference is in single
+    /// precision.
+    Mixed,
 }
 
 impl Default for TrainSettings {
@@ -154,10 +181,21 @@ impl Default for TrainSettings {
             test_samples: None,
             epochs: 5,
             batch_size: 512,
+            optimizer: OptimizerKind::Sgd,
             learning_rate: 0.1,
             momentum: 0.9,
             nesterov: true,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
             weight_decay: 5e-4,
+            decay_norm_and_bias: true,
+            clip_norm: None,
+            label_smoothing: 0.0,
+            ema_decay: None,
+            schedule: ScheduleKind::Cosine,
+            schedule_epochs: None,
+            step_epochs: 30,
+            step_factor: 0.1,
             warmup_epochs: 0.25,
             augment: AugmentSettings::default(),
             introspectability: ActivationSettings::default(),
@@ -165,13 +203,8 @@ impl Default for TrainSettings {
             latency: LatencySettings::default(),
             energy: EnergySettings::default(),
             precision: Precision::F32,
+            deterministic: false,
         }
-    }
-}
-
-impl Default for AugmentSettings {
-    fn default() -> Self {
-        Self { crop_padding: 4, flip: true, cutout: 8 }
     }
 }
 
@@ -205,100 +238,4 @@ impl Default for EnergySettings {
     fn default() -> Self {
         Self { seconds: 2.0, repeats: 3 }
     }
-}
-
-fn check(section: &Section<'_>) -> Option<CheckedSettings> {
-    let mut settings: TrainSettings = section.read();
-    check_dataset(section, &mut settings);
-    check_training(section, &settings);
-    check_measuring(section, &settings);
-    section.is_clean().then(|| CheckedSettings {
-        settings: to_json(&settings),
-        dataset: Some(settings.dataset.as_str().into()),
-        delivers: None,
-    })
-}
-
-/// The data set and its subsets; fills in the size of the validation split where it is known.
-fn check_dataset(section: &Section<'_>, settings: &mut TrainSettings) {
-    section.missing("dataset", "name one that the workers offer, such as `fashion-mnist`");
-    let name = settings.dataset.as_str();
-    check_name(section, name);
-    let facts = facts(name);
-    let training = facts.map_or(u32::MAX, |facts| facts.training);
-    if let Some(facts) = facts {
-        let held_out = settings.validation_samples.get_or_insert(facts.training / 6);
-        let rest = facts.training.saturating_sub(*held_out);
-        if settings.train_samples.is_some_and(|samples| samples > rest) {
-            section.fault(
-                "train_samples",
-                format!(
-                    "the training file of {name} has {training} images, of which {held_out} are \
-                     held out for validation"
-                ),
-                format!("write at most {rest}, or lower `validation_samples`"),
-            );
-        }
-    }
-    let subsets = [
-        ("train_samples", settings.train_samples, training),
-        ("validation_samples", settings.validation_samples, training.saturating_sub(1)),
-        ("test_samples", settings.test_samples, facts.map_or(u32::MAX, |facts| facts.test)),
-    ];
-    for (key, samples, available) in subsets {
-        if let Some(samples) = samples {
-            section.check_range(key, samples, 1..=available);
-        }
-    }
-}
-
-/// The form of `dataset`, where it is written.
-pub(super) fn check_name(section: &Section<'_>, name: &str) {
-    if section.contains("dataset") && !is_name(name) {
-        section.fault(
-            "dataset",
-            "is not the name of a data set",
-            "write lower-case letters, digits and `-`, at most 64, such as `fashion-mnist`",
-        );
-    }
-}
-
-fn check_training(section: &Section<'_>, settings: &TrainSettings) {
-    section.check_range("epochs", settings.epochs, 1..=100_000);
-    section.check_range("batch_size", settings.batch_size, 1..=65_536);
-    section.check_range("learning_rate", settings.learning_rate, 1e-9..=10.0);
-    section.check_range("momentum", settings.momentum, 0.0..=0.9999);
-    section.check_range("weight_decay", settings.weight_decay, 0.0..=1.0);
-    section.check_range("augment.crop_padding", settings.augment.crop_padding, 0..=64);
-    section.check_range("augment.cutout", settings.augment.cutout, 0..=1_024);
-    if settings.nesterov && settings.momentum == 0.0 {
-        section.fault(
-            if section.contains("momentum") { "momentum" } else { "nesterov" },
-            "Nesterov's method needs a momentum above 0",
-            "write `nesterov: false`, or a momentum such as 0.9",
-        );
-    }
-    let epochs = f64::from(settings.epochs.max(1));
-    if !(0.0..=epochs).contains(&settings.warmup_epochs) {
-        section.fault(
-            "warmup_epochs",
-            format!("{} is out of range", settings.warmup_epochs),
-            format!("write a number from 0 to the number of epochs, {epochs}"),
-        );
-    }
-}
-
-fn check_measuring(section: &Section<'_>, settings: &TrainSettings) {
-    let TrainSettings { introspectability, latency, energy, .. } = settings;
-    section.check_range("introspectability.samples", introspectability.samples, 2..=1_000_000);
-    section.check_range("flatness.samples", settings.flatness.samples, 1..=1_000_000);
-    section.check_range("latency.batch_size", latency.batch_size, 1..=65_536);
-    section.check_range("latency.warmup_seconds", latency.warmup_seconds, 0.0..=600.0);
-    section.check_range("latency.warmup_calls", latency.warmup_calls, 0..=1_000_000);
-    section.check_range("latency.samples", latency.samples, 10..=1_000_000);
-    section.check_range("latency.min_sample_ms", latency.min_sample_ms, 0.0..=10_000.0);
-    section.check_range("latency.max_relative_iqr", latency.max_relative_iqr, 1e-6..=10.0);
-    section.check_range("latency.retries", latency.retries, 0..=100);
-    section.check_range("energy.seconds", energy.seconds, 0.1..=600.0);
-    section.check_range("energy.repeats", energy.repeats, 2..=100);
 }

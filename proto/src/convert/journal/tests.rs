@@ -4,6 +4,8 @@ use super::super::capabilities::tests::any_capabilities;
 use super::super::measurement::tests::{any_failure, any_measurements};
 use super::super::tests::bad_field;
 use super::*;
+use cambrian_core::artifact::ArtifactId;
+use cambrian_core::engine::Attached;
 use cambrian_core::time::Span;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -49,6 +51,15 @@ fn any_finish() -> impl Strategy<Value = FinishReason> {
     ])
 }
 
+fn any_attached() -> impl Strategy<Value = Attached> {
+    (proptest::option::of(any::<[u8; 4]>()), proptest::option::of(".{1,40}")).prop_map(
+        |(content, note)| Attached {
+            checkpoint: content.map(|content| ArtifactId::of(&content)),
+            note: note.map(Into::into),
+        },
+    )
+}
+
 fn any_lease_end() -> impl Strategy<Value = LeaseEnd> {
     proptest::sample::select(vec![
         LeaseEnd::Expired,
@@ -85,15 +96,16 @@ fn any_task_event() -> impl Strategy<Value = Event> {
         ),
         (task.clone(), attempt.clone(), any_lease_end())
             .prop_map(|(task, attempt, end)| Event::LeaseEnded { task, attempt, end }),
-        (task.clone(), attempt.clone(), worker.clone(), any_measurements(), span.clone()).prop_map(
-            |(task, attempt, worker, measurements, elapsed)| Event::TaskCompleted {
-                task,
-                attempt,
-                worker,
-                measurements,
-                elapsed
-            }
-        ),
+        (
+            (task.clone(), attempt.clone()),
+            worker.clone(),
+            any_measurements(),
+            any_attached(),
+            span.clone()
+        )
+            .prop_map(|((task, attempt), worker, measurements, attached, elapsed)| {
+                Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed }
+            }),
         (task.clone(), attempt, worker, any_failure(), span).prop_map(
             |(task, attempt, worker, failure, elapsed)| Event::AttemptFailed {
                 task,

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from ._proto import types_pb2
@@ -39,6 +40,7 @@ class Evaluation:
         self._assignment = assignment
         self._report = report
         self._is_stopped = is_stopped
+        self._notes: list[str] = []
         self.slot = slot or Slot()
         """Device, threads and directories."""
 
@@ -124,6 +126,31 @@ class Evaluation:
         return GraphModule(graph)
 
     @property
+    def resume_path(self) -> Path | None:
+        """The file that an earlier stage has left, where this one continues it and the file is there.
+
+        A stage that continues another and has none begins anew.
+        """
+        return _path(self._assignment.resume_path)
+
+    @property
+    def checkpoint_path(self) -> Path | None:
+        """Where to write what a later stage needs to continue this one; None if none does.
+
+        Write the file before the function returns. It is taken away afterwards.
+        """
+        return _path(self._assignment.checkpoint_path)
+
+    def note(self, text: str) -> None:
+        """Says with the result, for people, what was different from what was asked for."""
+        self._notes.append(text)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What `note` was told."""
+        return tuple(self._notes)
+
+    @property
     def stopped(self) -> bool:
         """Whether the evaluation was asked to end; see `check`."""
         return self._is_stopped()
@@ -147,3 +174,7 @@ class Evaluation:
         self.check()
         values = {name: float(value) for name, value in metrics.items()}
         self._report(step, steps, {k: v for k, v in values.items() if math.isfinite(v)})
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

@@ -28,6 +28,7 @@ GRACE_SECONDS = 5.0
 """How long an evaluation in work has to give up once the supervisor's stream has ended."""
 
 _BROKEN_PIPE = 2
+_MAX_NOTE = 1024
 
 
 def serve(
@@ -191,7 +192,8 @@ class Service:
             evaluation.check()
             seed_everything(assignment.seed)
             measured = evaluator.measure(evaluation, self._capabilities.device_class)
-            return types_pb2.Outcome(measured=measured)
+            note = "; ".join(evaluation.notes).encode()[:_MAX_NOTE].decode(errors="ignore")
+            return types_pb2.Outcome(measured=measured, note=note)
         except (Exception, Stopped) as error:
             if not isinstance(error, Stopped):
                 traceback.print_exc()

@@ -37,6 +37,8 @@ pub struct RawConfig {
     pub data: Option<PathBuf>,
     /// Where evaluators of one machine agree on who measures.
     pub gate_dir: Option<PathBuf>,
+    /// How much the checkpoints that are kept here may take up, MiB.
+    pub cache_mib: Option<u32>,
     /// How long running evaluations may go on after the first signal, seconds.
     pub drain_seconds: Option<f64>,
     /// The log.
@@ -142,6 +144,7 @@ impl RawConfig {
             labels: Some(labels),
             data: stronger.data.or(self.data),
             gate_dir: stronger.gate_dir.or(self.gate_dir),
+            cache_mib: stronger.cache_mib.or(self.cache_mib),
             drain_seconds: stronger.drain_seconds.or(self.drain_seconds),
             log: Some(RawLog {
                 format: log_over.format.or(log.format),

@@ -71,6 +71,7 @@ fn the_shipped_example_is_valid_and_shows_the_defaults() {
         "labels",
         "data",
         "gate_dir",
+        "cache_mib",
         "drain_seconds",
         "log",
         "format",

@@ -4,6 +4,7 @@
 //! turns every attempt that it was given into exactly one report. It must not know the network,
 //! the queue or the outbox.
 
+mod checkpoint;
 pub(crate) mod confine;
 pub(crate) mod memory;
 pub(crate) mod process;
@@ -24,10 +25,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::artifacts::Artifacts;
 use crate::attempt::AttemptId;
 use crate::backoff::Backoff;
 use crate::capabilities::difference;
 use crate::queue::{SlotHealth, SlotIndex};
+use checkpoint::Checkpoints;
 use process::{EvaluatorProcess, Launch, Output};
 use throttle::Throttle;
 
@@ -79,6 +82,8 @@ pub(crate) struct Slot {
     pub(crate) backoff: Backoff,
     /// What the first evaluator of this worker has offered; all others have to offer the same.
     pub(crate) offer: Arc<OnceLock<Capabilities>>,
+    /// Where the state of trainings comes from and goes to.
+    pub(crate) artifacts: Artifacts,
     pub(crate) commands: mpsc::UnboundedReceiver<SlotCommand>,
     pub(crate) events: mpsc::UnboundedSender<SlotEvent>,
 }
@@ -123,8 +128,12 @@ impl Slot {
     }
 
     fn finish(&self, id: AttemptId, outcome: outcome::Outcome, elapsed: Duration) {
+        self.finish_with(id, ended(outcome), elapsed);
+    }
+
+    fn finish_with(&self, id: AttemptId, outcome: Outcome, elapsed: Duration) {
         let elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(MAX_NUMBER);
-        let outcome = Outcome { outcome: Some(outcome), elapsed_micros };
+        let outcome = Outcome { elapsed_micros, ..outcome };
         let report = Report { task: id.task.0, attempt: id.attempt.0, outcome: Some(outcome) };
         self.say(SlotEvent::Finished { slot: self.index, report: Box::new(report) });
     }
@@ -211,7 +220,7 @@ impl Slot {
                     Err(after) => return after,
                 },
             };
-            match self.evaluate(process, &assignment).await {
+            match self.evaluate(process, assignment).await {
                 After::Keep => {}
                 after => return after,
             }
@@ -250,34 +259,81 @@ impl Slot {
     }
 
     /// Works on one attempt and reports it.
-    async fn evaluate(&mut self, process: &mut EvaluatorProcess, assignment: &Assignment) -> After {
-        let id = AttemptId::of(assignment);
+    async fn evaluate(
+        &mut self,
+        process: &mut EvaluatorProcess,
+        mut assignment: Box<Assignment>,
+    ) -> After {
+        let id = AttemptId::of(&assignment);
         let started = Instant::now();
-        let Some(stage) = assignment.stage.as_ref().filter(|stage| stage.timeout_micros > 0) else {
+        let stage = assignment.stage.clone().filter(|stage| stage.timeout_micros > 0);
+        let Some(stage) = stage else {
             let message = "the assignment has no stage or a stage without a timeout";
             let outcome = verdict::failure(FailureKind::Invalid, message);
             self.finish(id, outcome, started.elapsed());
             return After::Keep;
         };
+        let (artifacts, folder) = (self.artifacts.clone(), self.launch.folder.clone());
+        let preparing = Checkpoints::prepare(&artifacts, folder.as_deref(), &mut assignment);
+        let mut checkpoints = match self.unless_stopped(id, preparing).await {
+            Ok(checkpoints) => checkpoints,
+            Err(After::Leave) => return After::Leave,
+            Err(after) => {
+                let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
+                self.finish(id, outcome, started.elapsed());
+                return after;
+            }
+        };
         debug!(slot = %self.index, %id, "evaluation begins");
         process.begin_evaluation();
-        process.send(supervisor_message::Message::Evaluate(assignment.clone()));
+        process.send(supervisor_message::Message::Evaluate(*assignment));
         let evaluation = Evaluation {
             id,
-            stage,
+            stage: &stage,
             stopping: Stopping::No,
-            deadline: deadline(started, stage.timeout_micros),
+            deadline: deadline(Instant::now(), stage.timeout_micros),
             progress: Throttle::new(self.timing.progress_interval),
         };
-        let (outcome, after) = self.attend(process, evaluation).await;
+        let (mut outcome, after) = self.attend(process, evaluation).await;
         match after {
             After::Keep => self.backoff.reset(),
             // The health goes first: the next task must not be sent to a process that is gone.
             After::Replace => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
             After::Leave => return After::Leave,
         }
-        self.finish(id, outcome, started.elapsed());
+        let keeping = checkpoints.keep(&artifacts, &mut outcome);
+        match self.unless_stopped(id, keeping).await {
+            Err(After::Leave) => return After::Leave,
+            // A stopped attempt needs no checkpoint.
+            Ok(()) | Err(_) => {}
+        }
+        checkpoints.annotate(&mut outcome);
+        if !outcome.note.is_empty() {
+            warn!(slot = %self.index, %id, "{}", outcome.note);
+        }
+        self.finish_with(id, outcome, started.elapsed());
         after
+    }
+
+    /// Waits for `work` and listens meanwhile: `Leave` if the slot was told to leave, `Keep` if this
+    /// attempt was stopped.
+    async fn unless_stopped<T>(
+        &mut self,
+        id: AttemptId,
+        work: impl Future<Output = T>,
+    ) -> Result<T, After> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                command = self.commands.recv() => match command {
+                    Some(SlotCommand::Stop(stopped)) if stopped == id => return Err(After::Keep),
+                    Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
+                    Some(SlotCommand::Leave) | None => return Err(After::Leave),
+                },
+            }
+        }
     }
 
     /// Follows an evaluation to its end.
@@ -285,7 +341,7 @@ impl Slot {
         &mut self,
         process: &mut EvaluatorProcess,
         mut evaluation: Evaluation<'_>,
-    ) -> (outcome::Outcome, After) {
+    ) -> (Outcome, After) {
         loop {
             tokio::select! {
                 biased;
@@ -296,7 +352,7 @@ impl Slot {
                     Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
                     Some(SlotCommand::Leave) | None => {
                         process.kill().await;
-                        return (evaluation.stopped(), After::Leave);
+                        return (ended(evaluation.stopped()), After::Leave);
                     }
                 },
                 output = process.output() => {
@@ -309,7 +365,7 @@ impl Slot {
                         self.ask_to_stop(process, &mut evaluation, Stopping::TimedOut);
                     } else {
                         process.kill().await;
-                        return (evaluation.stopped(), After::Replace);
+                        return (ended(evaluation.stopped()), After::Replace);
                     }
                 }
                 progress = evaluation.progress.due() => self.say(SlotEvent::Progress(progress)),
@@ -338,7 +394,7 @@ impl Slot {
         process: &mut EvaluatorProcess,
         evaluation: &mut Evaluation<'_>,
         output: Output,
-    ) -> Option<(outcome::Outcome, After)> {
+    ) -> Option<(Outcome, After)> {
         let (noticed, patience) = match output {
             Output::Message(evaluator_message::Message::Progress(progress))
                 if evaluation.is(progress.attempt.as_ref()) =>
@@ -376,7 +432,7 @@ impl Slot {
             Stopping::No => verdict::of_death(&death),
             Stopping::TimedOut | Stopping::Unwanted => evaluation.stopped(),
         };
-        Some((outcome, After::Replace))
+        Some((ended(outcome), After::Replace))
     }
 }
 
@@ -393,7 +449,7 @@ async fn leave_or_closed(
             Some(SlotCommand::Stop(id)) => {
                 if let Some(assignment) = waiting.take_if(|held| AttemptId::of(held) == id) {
                     let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
-                    let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0 });
+                    let outcome = Some(ended(outcome));
                     let Assignment { task, attempt, .. } = *assignment;
                     let report = Box::new(Report { task, attempt, outcome });
                     let _ = events.send(SlotEvent::Finished { slot, report });
@@ -420,10 +476,11 @@ impl Evaluation<'_> {
     }
 
     /// The outcome that the evaluator's own answer stands for.
-    fn answered(&self, answer: Option<Outcome>) -> outcome::Outcome {
+    fn answered(&self, answer: Option<Outcome>) -> Outcome {
+        let note = answer.as_ref().map(|answer| answer.note.clone()).unwrap_or_default();
         match self.stopping {
-            Stopping::No => verdict::of_answer(self.stage, answer),
-            Stopping::TimedOut | Stopping::Unwanted => self.stopped(),
+            Stopping::No => Outcome { note, ..ended(verdict::of_answer(self.stage, answer)) },
+            Stopping::TimedOut | Stopping::Unwanted => ended(self.stopped()),
         }
     }
 
@@ -440,6 +497,11 @@ impl Evaluation<'_> {
             }
         }
     }
+}
+
+/// An outcome with nothing else to say.
+fn ended(outcome: outcome::Outcome) -> Outcome {
+    Outcome { outcome: Some(outcome), ..Outcome::default() }
 }
 
 fn deadline(started: Instant, timeout_micros: u64) -> Instant {

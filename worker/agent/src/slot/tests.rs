@@ -6,6 +6,8 @@ use tokio::task::JoinHandle;
 
 use super::confine::Bounds;
 use super::*;
+use crate::artifacts::Transfer;
+use cambrian_transport::client::Credentials;
 
 struct Rig {
     commands: mpsc::UnboundedSender<SlotCommand>,
@@ -32,6 +34,15 @@ fn rig(program: &str, arguments: &[&str]) -> Rig {
         },
         backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(5), 1),
         offer: Arc::default(),
+        artifacts: Artifacts::new(
+            std::env::temp_dir().join("no-artifacts"),
+            0,
+            Transfer {
+                coordinators: Vec::new(),
+                credentials: Credentials::default(),
+                connect: Duration::from_secs(1),
+            },
+        ),
         commands: receiver,
         events: sender,
     };

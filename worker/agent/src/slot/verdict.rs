@@ -197,7 +197,10 @@ mod tests {
 
     fn answer(measurements: Vec<Measurement>) -> outcome::Outcome {
         let measured = outcome::Outcome::Measured(Measurements { measurements });
-        of_answer(&stage(), Some(Outcome { outcome: Some(measured), elapsed_micros: 0 }))
+        of_answer(
+            &stage(),
+            Some(Outcome { outcome: Some(measured), elapsed_micros: 0, ..Outcome::default() }),
+        )
     }
 
     fn failed(outcome: &outcome::Outcome) -> (FailureKind, &str) {
@@ -258,8 +261,11 @@ mod tests {
     fn kinds_that_are_not_the_evaluators_to_report_become_crashes() {
         for kind in 0..=20 {
             let failure = Failure { kind, message: "because".to_owned() };
-            let given =
-                Outcome { outcome: Some(outcome::Outcome::Failed(failure)), elapsed_micros: 0 };
+            let given = Outcome {
+                outcome: Some(outcome::Outcome::Failed(failure)),
+                elapsed_micros: 0,
+                ..Outcome::default()
+            };
             let found = of_answer(&stage(), Some(given));
             let allowed = matches!(kind, 1..=7);
             let expected = if allowed { kind } else { FailureKind::Crash.into() };

@@ -36,7 +36,7 @@ impl Peer {
 }
 
 fn report(task: u64) -> Report {
-    let outcome = Outcome { outcome: None, elapsed_micros: 7 };
+    let outcome = Outcome { outcome: None, elapsed_micros: 7, ..Outcome::default() };
     Report { task, attempt: 1, outcome: Some(outcome) }
 }
 

@@ -151,7 +151,7 @@ impl Evaluator {
 }
 
 fn answer(id: AttemptId, outcome: outcome::Outcome) -> anyhow::Result<()> {
-    let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0 });
+    let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0, ..Outcome::default() });
     let attempt = Some(TaskAttempt::from(id));
     send(evaluator_message::Message::Ended(EvaluationEnded { attempt, outcome }))
 }

@@ -159,7 +159,7 @@ fn evidence_has_one_line_for_each_finished_evaluation() {
 
 #[test]
 fn the_digest_does_not_depend_on_the_order() {
-    let digest = |values: &[(&'static str, f64)]| values::digest(values.iter().copied());
+    let digest = |values: &[(&'static str, f64)]| digest(values.iter().copied());
     assert_eq!(digest(&[("a", 1.0), ("b", 2.0)]), digest(&[("b", 2.0), ("a", 1.0)]));
     assert_ne!(digest(&[("a", 1.0), ("b", 2.0)]), digest(&[("a", 2.0), ("b", 1.0)]));
 }

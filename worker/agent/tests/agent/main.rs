@@ -147,6 +147,7 @@ fn assignment(task: u64, settings: &str) -> Assignment {
             labels: [].into(),
         }),
         seed: 7,
+        ..Assignment::default()
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::arrays::{self, ArraysError};
 use super::cifar::{self, CifarError, Record, Records};
 use super::idx::{self, IdxError};
 
@@ -19,13 +20,18 @@ pub enum FormatError {
     /// In the format of CIFAR.
     #[error(transparent)]
     Cifar(#[from] CifarError),
+    /// Arrays of a user.
+    #[error(transparent)]
+    Arrays(#[from] ArraysError),
 }
 
 /// How the files of a dataset are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Format {
     /// Four gzipped IDX files under MNIST's names; one channel.
     Idx,
+    /// Files of arrays.
+    Arrays,
     /// Files of CIFAR records, each plain or gzipped.
     Cifar {
         /// The training files, in order.
@@ -66,6 +72,7 @@ impl Format {
                     check_labels(&labels, &count, dimensions[0])?;
                 }
             }
+            Self::Arrays => drop(arrays::form(directory)?),
             Self::Cifar { train, test, .. } => {
                 for name in train.iter().chain([test]) {
                     cifar::find(directory, name)?;
@@ -85,6 +92,10 @@ impl Format {
             Self::Idx => {
                 let [train, test] = idx_pairs(directory);
                 Ok([read_idx(&train, samples)?, read_idx(&test, samples)?])
+            }
+            Self::Arrays => {
+                let Samples { input, classes } = samples;
+                Ok(arrays::read(directory, arrays::Form { input, classes })?)
             }
             Self::Cifar { train, test, labels } => {
                 let image = samples.input.iter().product::<u32>() as usize;

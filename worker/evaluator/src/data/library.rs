@@ -66,7 +66,7 @@ struct Shelf {
 pub struct Library {
     directories: Vec<PathBuf>,
     device: Device,
-    shelves: BTreeMap<&'static str, Shelf>,
+    shelves: BTreeMap<String, Shelf>,
 }
 
 impl Library {
@@ -82,6 +82,18 @@ impl Library {
         &self.directories
     }
 
+    /// What the dataset `name` looks like.
+    ///
+    /// # Errors
+    /// [`EvaluationError::Invalid`] if there is none of that name, [`EvaluationError::BadNode`] if it is
+    /// malformed here.
+    pub fn entry(&self, name: &str) -> Result<DatasetEntry, EvaluationError> {
+        dataset(name, &self.directories).map_err(|error| match error {
+            DataError::Unknown { .. } => EvaluationError::Invalid(error.to_string()),
+            error => error.into(),
+        })
+    }
+
     /// The splits of the dataset `name` with these sizes.
     ///
     /// Validation samples are the first of a fixed permutation of the training file, training
@@ -92,18 +104,18 @@ impl Library {
     /// [`EvaluationError::BadNode`] if the dataset is absent or malformed here,
     /// [`EvaluationError::Invalid`] if it does not have that many samples.
     pub fn splits(&mut self, name: &str, sizes: Sizes) -> Result<Rc<Splits>, EvaluationError> {
-        let entry = dataset(name).map_err(|error| EvaluationError::Invalid(error.to_string()))?;
-        if !self.shelves.contains_key(entry.name) {
-            let whole = Whole::load(entry, &self.directories)?;
-            self.shelves.insert(entry.name, Shelf { whole, splits: VecDeque::new() });
+        if !self.shelves.contains_key(name) {
+            let entry = self.entry(name)?;
+            let whole = Whole::load(&entry, &self.directories)?;
+            self.shelves.insert(name.to_owned(), Shelf { whole, splits: VecDeque::new() });
         }
-        let Some(shelf) = self.shelves.get_mut(entry.name) else {
+        let Some(shelf) = self.shelves.get_mut(name) else {
             return Err(EvaluationError::Crash("a dataset vanished from memory".into()));
         };
         let kept = shelf.splits.iter().position(|(kept, _)| *kept == sizes);
         let found = match kept.and_then(|position| shelf.splits.remove(position)) {
             Some(found) => found,
-            None => (sizes, Rc::new(shelf.whole.split(entry.name, sizes, self.device)?)),
+            None => (sizes, Rc::new(shelf.whole.split(name, sizes, self.device)?)),
         };
         let splits = Rc::clone(&found.1);
         shelf.splits.push_back(found);

@@ -1,9 +1,10 @@
 //! Datasets: which ones there are, where they lie, and their samples as tensors that stay in
 //! memory between assignments.
 //!
-//! A new dataset is one line in [`DATASETS`]. The test split is separate by construction: nothing
+//! A new dataset is one line in [`DATASETS`]; those of users are folders of arrays. The test split is separate by construction: nothing
 //! but the sealed test accuracy asks for it. It must not know networks or metrics.
 
+mod arrays;
 pub mod augment;
 pub mod cifar;
 mod format;
@@ -13,9 +14,12 @@ pub mod samples;
 
 pub use library::{Library, Sizes, Splits};
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use cambrian_core::graph::Shape;
+use cambrian_core::spec::is_dataset_name;
 use thiserror::Error;
 
 pub use format::FormatError;
@@ -25,7 +29,10 @@ use format::{Format, RawSplit, Samples as SampleForm};
 #[derive(Debug, Error)]
 pub enum DataError {
     /// No dataset has this name.
-    #[error("there is no dataset `{name}`; known ones: {known}")]
+    #[error(
+        "there is no dataset `{name}`; known ones: {known}; one of your own is a folder of that name with \
+         train.safetensors and test.safetensors"
+    )]
     Unknown {
         /// The name asked for.
         name: String,
@@ -40,29 +47,29 @@ pub enum DataError {
     )]
     Absent {
         /// The dataset.
-        name: &'static str,
+        name: String,
         /// Where it was looked for.
         directories: Vec<PathBuf>,
         /// How to fetch it.
-        remedy: &'static str,
+        remedy: String,
     },
     /// A file is absent or malformed.
     #[error("the dataset {name} is malformed: {source} ({remedy})")]
     Malformed {
         /// The dataset.
-        name: &'static str,
+        name: String,
         /// How to fetch it.
-        remedy: &'static str,
+        remedy: String,
         /// What is wrong with which file.
         source: FormatError,
     },
 }
 
 /// One line of [`DATASETS`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DatasetEntry {
     /// The name, as campaigns spell it; also that of its directory.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Channels, height and width of an image.
     pub input: [u32; 3],
     /// Number of classes.
@@ -70,27 +77,27 @@ pub struct DatasetEntry {
     /// The format of its files.
     format: Format,
     /// How to fetch it.
-    remedy: &'static str,
+    remedy: Cow<'static, str>,
 }
 
 /// Every dataset that a campaign can name.
 pub const DATASETS: &[DatasetEntry] = &[
     DatasetEntry {
-        name: "fashion-mnist",
+        name: Cow::Borrowed("fashion-mnist"),
         input: [1, 28, 28],
         classes: 10,
         format: Format::Idx,
-        remedy: "run `deploy/fetch-fashion-mnist`",
+        remedy: Cow::Borrowed("run `deploy/fetch-fashion-mnist`"),
     },
     DatasetEntry {
-        name: "mnist",
+        name: Cow::Borrowed("mnist"),
         input: [1, 28, 28],
         classes: 10,
         format: Format::Idx,
-        remedy: "put the four gzipped files of MNIST into its directory",
+        remedy: Cow::Borrowed("put the four gzipped files of MNIST into its directory"),
     },
     DatasetEntry {
-        name: "cifar-10",
+        name: Cow::Borrowed("cifar-10"),
         input: [3, 32, 32],
         classes: 10,
         format: Format::Cifar {
@@ -104,31 +111,73 @@ pub const DATASETS: &[DatasetEntry] = &[
             test: "test_batch.bin",
             labels: 1,
         },
-        remedy: "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html into its \
+        remedy: Cow::Borrowed(
+            "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html into its \
                  directory",
+        ),
     },
     DatasetEntry {
-        name: "cifar-100",
+        name: Cow::Borrowed("cifar-100"),
         input: [3, 32, 32],
         classes: 100,
         format: Format::Cifar { train: &["train.bin"], test: "test.bin", labels: 2 },
-        remedy: "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html into its \
+        remedy: Cow::Borrowed(
+            "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html into its \
                  directory",
+        ),
     },
 ];
 
 /// Where Debian's dataset packages put their files.
 const SYSTEM_DIRECTORY: &str = "/usr/share/datasets";
 
-/// The dataset called `name`.
+/// The dataset called `name`: a known one, or a folder of arrays in one of `directories`.
 ///
 /// # Errors
-/// [`DataError::Unknown`] if there is none.
-pub fn dataset(name: &str) -> Result<&'static DatasetEntry, DataError> {
-    DATASETS.iter().find(|entry| entry.name == name).ok_or_else(|| DataError::Unknown {
+/// [`DataError::Unknown`] if there is none, [`DataError::Malformed`] if its arrays are.
+pub fn dataset(name: &str, directories: &[PathBuf]) -> Result<DatasetEntry, DataError> {
+    if let Some(known) = DATASETS.iter().find(|entry| entry.name == name) {
+        return Ok(known.clone());
+    }
+    let found = own_folders(directories).find(|(own, _)| own == name);
+    let Some((_, directory)) = found else {
+        let known = DATASETS.iter().map(|entry| entry.name.to_string());
+        let own = own_folders(directories).map(|(own, _)| own);
+        let known = known.chain(own).collect::<Vec<_>>().join(", ");
+        return Err(DataError::Unknown { name: name.to_owned(), known });
+    };
+    let remedy = format!("mend {}", directory.display());
+    let form = arrays::form(&directory).map_err(|error| DataError::Malformed {
         name: name.to_owned(),
-        known: DATASETS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", "),
+        remedy: remedy.clone(),
+        source: error.into(),
+    })?;
+    Ok(DatasetEntry {
+        name: name.to_owned().into(),
+        input: form.input,
+        classes: form.classes,
+        format: Format::Arrays,
+        remedy: remedy.into(),
     })
+}
+
+/// The names of all datasets that may be here: the known ones, and the folders of users.
+#[must_use]
+pub fn names(directories: &[PathBuf]) -> BTreeSet<String> {
+    let known = DATASETS.iter().map(|entry| entry.name.to_string());
+    known.chain(own_folders(directories).map(|(name, _)| name)).collect()
+}
+
+/// Folders with arrays, by the name under which a campaign can ask for them. A known dataset is not
+/// replaced by one of its name.
+fn own_folders(directories: &[PathBuf]) -> impl Iterator<Item = (String, PathBuf)> {
+    let entries = directories.iter().filter_map(|base| std::fs::read_dir(base).ok()).flatten();
+    let named = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let holds = entry.path().join(arrays::FILES[0]).is_file();
+        (holds && is_dataset_name(&name)).then(|| (name, entry.path()))
+    });
+    named.filter(|(name, _)| DATASETS.iter().all(|entry| entry.name != *name))
 }
 
 /// The directories that are searched for datasets, in order: `data` alone if it is given, else the
@@ -172,16 +221,18 @@ impl DatasetEntry {
     }
 
     fn directory(&self, directories: &[PathBuf]) -> Result<PathBuf, DataError> {
-        let found = directories.iter().map(|base| base.join(self.name)).find(|path| path.is_dir());
+        let name = self.name.as_ref();
+        let found = directories.iter().map(|base| base.join(name)).find(|path| path.is_dir());
         found.ok_or_else(|| DataError::Absent {
-            name: self.name,
-            directories: directories.iter().map(|base| base.join(self.name)).collect(),
-            remedy: self.remedy,
+            name: self.name.to_string(),
+            directories: directories.iter().map(|base| base.join(name)).collect(),
+            remedy: self.remedy.to_string(),
         })
     }
 
     fn malformed(&self, source: FormatError) -> DataError {
-        DataError::Malformed { name: self.name, remedy: self.remedy, source }
+        let (name, remedy) = (self.name.to_string(), self.remedy.to_string());
+        DataError::Malformed { name, remedy, source }
     }
 }
 

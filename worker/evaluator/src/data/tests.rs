@@ -115,7 +115,7 @@ fn records_of_several_files_are_one_training_set() {
     let base = tempfile::tempdir().unwrap();
     let directory = base.path().join("cifar-10");
     fs::create_dir_all(&directory).unwrap();
-    let entry = dataset("cifar-10").unwrap();
+    let entry = dataset("cifar-10", &[]).unwrap();
     assert!(entry.check(&[base.path().to_path_buf()]).is_err());
     let record = |label: u8, shade: u8| [vec![label], vec![shade; 3 * 32 * 32]].concat();
     for number in 1..=5u8 {
@@ -193,4 +193,33 @@ fn malformed_files_are_named() {
         let text = error.to_string();
         assert!(text.contains(file) && text.contains("deploy/fetch"), "{name}: {text}");
     }
+}
+
+#[test]
+fn a_folder_of_arrays_is_a_dataset() {
+    let base = tempfile::tempdir().unwrap();
+    let directories = [base.path().to_path_buf()];
+    let folder = base.path().join("my-images");
+    fs::create_dir_all(&folder).unwrap();
+    // Neither a known name nor one that no campaign could write is taken for a dataset of one's own.
+    for name in ["fashion-mnist", "My Images"] {
+        fs::create_dir_all(base.path().join(name)).unwrap();
+        fs::write(base.path().join(name).join("train.safetensors"), "x").unwrap();
+    }
+    assert!(!names(&directories).contains("my-images"));
+    fs::write(folder.join("train.safetensors"), arrays::tests::images(12, 3)).unwrap();
+    assert!(
+        names(&directories).contains("my-images") && !names(&directories).contains("My Images")
+    );
+    let library = || Library::new(directories.to_vec(), Device::Cpu);
+    let error = library().entry("my-images").unwrap_err();
+    assert!(matches!(error, EvaluationError::BadNode(_)), "{error}");
+    fs::write(folder.join("test.safetensors"), arrays::tests::images(4, 3)).unwrap();
+    let mut library = library();
+    let entry = library.entry("my-images").unwrap();
+    assert_eq!((entry.input, entry.classes), ([1, 4, 5], 3));
+    let sizes = Sizes { train: None, validation: Some(3), test: None };
+    let splits = library.splits("my-images", sizes).unwrap();
+    assert_eq!(splits.train.images.size(), [9, 1, 4, 5]);
+    assert_eq!((splits.validation.count(), splits.test.count()), (3, 4));
 }

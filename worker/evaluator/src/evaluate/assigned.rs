@@ -6,7 +6,7 @@ use cambrian_core::engine::Assignment;
 use cambrian_core::graph::{Graph, Shape};
 use serde::Deserialize;
 
-use crate::data::{DatasetEntry, dataset};
+use crate::data::DatasetEntry;
 use crate::failure::EvaluationError;
 
 /// The settings of the assignment's stage, as the evaluator called `evaluator` writes them.
@@ -40,13 +40,11 @@ pub(super) fn graph<'a>(
     })
 }
 
-/// The network takes the images of the data set called `name` and tells its classes apart.
+/// The network takes the images of a data set and tells its classes apart.
 ///
 /// # Errors
-/// [`EvaluationError::Invalid`] if it does not, or there is no such data set.
-pub(super) fn check_images(graph: &Graph, name: &str) -> Result<(), EvaluationError> {
-    let entry: &DatasetEntry =
-        dataset(name).map_err(|error| EvaluationError::Invalid(error.to_string()))?;
+/// [`EvaluationError::Invalid`] if it does not.
+pub(super) fn check_images(graph: &Graph, entry: &DatasetEntry) -> Result<(), EvaluationError> {
     if graph.input_shape() != entry.shape() {
         return Err(EvaluationError::Invalid(format!(
             "the network takes {}, but images of {} are {}",

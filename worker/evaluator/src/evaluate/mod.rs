@@ -8,6 +8,7 @@ mod proxies;
 mod trained;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use cambrian_core::engine::{Assignment, EvaluatorOffer};
 use cambrian_core::objective::{Measurement, MetricName, Provenance};
@@ -67,6 +68,19 @@ pub struct Supervision<'a> {
     pub gate: &'a Gate,
     /// Waits until the device has done all work in its queue.
     pub synchronize: &'a dyn Fn(),
+    /// The state of an earlier training and of this one.
+    pub kept: Kept,
+}
+
+/// Where the state of trainings is, and what is to be said about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The file with the state of the training that this one continues.
+    pub resume: Option<PathBuf>,
+    /// The file that the state at the end belongs into, if a later stage continues this one.
+    pub write: Option<PathBuf>,
+    /// What was different from what was asked for and does not change what the values are.
+    pub notes: Vec<String>,
 }
 
 impl Supervision<'_> {
@@ -74,6 +88,12 @@ impl Supervision<'_> {
     /// [`EvaluationError::Stopped`] if the evaluation was asked to end.
     pub fn check(&self) -> Result<(), EvaluationError> {
         if (self.stopped)() { Err(EvaluationError::Stopped) } else { Ok(()) }
+    }
+
+    /// Adds a note for people to the result.
+    pub fn note(&mut self, note: String) {
+        eprintln!("note: {note}");
+        self.kept.notes.push(note);
     }
 
     /// Reports progress; values that are not finite are left out.

@@ -60,7 +60,7 @@ impl Evaluator for Proxies {
         let asked = asked(assignment, &settings)?;
         let images = match &settings.dataset {
             Some(dataset) => {
-                check_images(graph, dataset)?;
+                check_images(graph, &machine.library.entry(dataset)?)?;
                 let sizes = Sizes { train: None, validation: None, test: None };
                 Some(supervision.share(|| machine.library.splits(dataset, sizes))?)
             }

@@ -9,18 +9,18 @@ use std::rc::Rc;
 use cambrian_core::engine::Assignment;
 use cambrian_core::graph::{Graph, Shape};
 use cambrian_core::objective::{Measurement, MetricName, Provenance};
-use cambrian_core::spec::{FlatnessSettings, Precision, TrainSettings};
+use cambrian_core::spec::{FlatnessSettings, OptimizerKind, Precision, TrainSettings};
 use tch::{Kind, Tensor};
 
 use super::assigned::{check_images, check_memory, graph, settings};
 use super::{Evaluator, Machine, Supervision};
-use crate::data::{Sizes, Splits, dataset};
+use crate::data::{Sizes, Splits};
 use crate::failure::EvaluationError;
 use crate::flatness::flatness;
 use crate::introspectability::introspectability;
 use crate::measure::{energy, latency};
 use crate::network::{MapLayout, Mode, Network};
-use crate::train::{Randomness, evaluate, train};
+use crate::train::{Files, Identity, Randomness, evaluate, train};
 
 const ACCURACY: &str = "accuracy";
 const TEST_ACCURACY: &str = "test_accuracy";
@@ -29,8 +29,17 @@ const FLATNESS: &str = "flatness";
 const LATENCY: &str = "latency";
 const ENERGY: &str = "energy";
 
-/// Bytes that training keeps for each parameter: the weight, its gradient and its momentum.
-const TRAINING_BYTES_PER_PARAMETER: u64 = 3 * 4;
+const VERSION: &str = "1";
+
+/// Numbers of four bytes that training keeps for each parameter: the weight and its gradient, what the
+/// optimizer remembers, and the average.
+fn numbers_per_parameter(settings: &TrainSettings) -> u64 {
+    let remembered = match settings.optimizer {
+        OptimizerKind::Sgd => 1,
+        OptimizerKind::AdamW => 2,
+    };
+    2 + remembered + u64::from(settings.ema_decay.is_some())
+}
 
 /// See the module.
 pub(super) struct Trained;
@@ -41,7 +50,7 @@ impl Evaluator for Trained {
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        VERSION
     }
 
     fn metrics(&self, machine: &Machine) -> BTreeMap<MetricName, Provenance> {
@@ -60,8 +69,12 @@ impl Evaluator for Trained {
         let settings: TrainSettings = settings(assignment, self.name())?;
         let asked = |metric: &str| assignment.stage.measures.iter().any(|m| m.as_str() == metric);
         let graph = graph(assignment, "trains one")?;
-        check_images(graph, &settings.dataset)?;
-        check_memory(graph, TRAINING_BYTES_PER_PARAMETER, machine.device.memory_bytes)?;
+        let images = machine.library.entry(&settings.dataset)?;
+        check_images(graph, &images)?;
+        check_device(&settings, machine)?;
+        let bytes = 4 * numbers_per_parameter(&settings);
+        check_memory(graph, bytes, machine.device.memory_bytes)?;
+        let _threads = settings.deterministic.then(|| OneThread::new(machine.device.threads));
 
         let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, FLATNESS].into_iter().any(asked);
         let splits = match trains {
@@ -78,13 +91,15 @@ impl Evaluator for Trained {
             assignment,
             graph,
             settings: &settings,
+            classes: images.classes as usize,
             network,
             machine,
             supervision,
             results: vec![],
         };
         if let Some(splits) = splits {
-            if !run.machine.device.torch.is_cuda() {
+            // On GPUs half precision is what gains by it.
+            if !run.machine.device.torch.is_cuda() || settings.precision == Precision::Mixed {
                 run.network.set_layout(MapLayout::ChannelsLast)?;
             }
             run.train(&splits, &asked)?;
@@ -105,6 +120,8 @@ struct Run<'a, 'b> {
     assignment: &'a Assignment,
     graph: &'a Graph,
     settings: &'a TrainSettings,
+    /// Of the data set.
+    classes: usize,
     network: Network,
     machine: &'a mut Machine,
     supervision: &'a mut Supervision<'b>,
@@ -120,7 +137,12 @@ impl Run<'_, '_> {
         let Self { network, settings, supervision, .. } = self;
         let seed = self.assignment.seed;
         let normalization = &splits.normalization;
-        let reached = train(network, splits, settings, seed, asked(ACCURACY), supervision)?;
+        let files = Files {
+            identity: Identity::of(self.graph, settings, seed, VERSION),
+            resume: supervision.kept.resume.clone(),
+            write: supervision.kept.write.clone(),
+        };
+        let reached = train(network, splits, settings, asked(ACCURACY), &files, supervision)?;
         let mut results = Vec::new();
         if let Some(accuracy) = reached {
             results.push((ACCURACY, accuracy.percent(), Some(accuracy.standard_error())));
@@ -131,7 +153,7 @@ impl Run<'_, '_> {
         }
         if asked(INTROSPECTABILITY) {
             let limit = settings.introspectability.samples as usize;
-            let classes = dataset(&settings.dataset)?.classes as usize;
+            let classes = self.classes;
             let (validation, supervision) = (&splits.validation, &mut **supervision);
             let score =
                 introspectability(network, validation, normalization, classes, limit, supervision)?;
@@ -230,6 +252,43 @@ fn provenance(metric: &str, machine: &Machine) -> Provenance {
     Provenance { source: source.into(), device_class: class.into() }
 }
 
+/// Whether this device can train as the settings ask.
+fn check_device(settings: &TrainSettings, machine: &Machine) -> Result<(), EvaluationError> {
+    let class = &machine.device.class;
+    let is_gpu = machine.device.torch.is_cuda();
+    if settings.precision == Precision::Mixed && !is_gpu {
+        return Err(EvaluationError::BadNode(format!(
+            "`precision: mixed` is for GPUs, and this worker computes on {class}; choose its workers by \
+             `labels`, or `precision: f32`"
+        )));
+    }
+    if settings.deterministic && is_gpu {
+        return Err(EvaluationError::BadNode(format!(
+            "`deterministic: true` is for processors, and this worker computes on {class}, which adds \
+             up in any order; choose its workers by `labels`, or leave the setting out"
+        )));
+    }
+    Ok(())
+}
+
+/// One thread for as long as it lives.
+struct OneThread {
+    usual: i32,
+}
+
+impl OneThread {
+    fn new(usual: u32) -> Self {
+        tch::set_num_threads(1);
+        Self { usual: i32::try_from(usual).unwrap_or(1) }
+    }
+}
+
+impl Drop for OneThread {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.usual);
+    }
+}
+
 fn sizes(settings: &TrainSettings) -> Sizes {
     let count = |samples: Option<u32>| samples.map(|samples| samples as usize);
     Sizes {
@@ -241,6 +300,6 @@ fn sizes(settings: &TrainSettings) -> Sizes {
 
 fn kind(precision: Precision) -> Kind {
     match precision {
-        Precision::F32 => Kind::Float,
+        Precision::F32 | Precision::Mixed => Kind::Float,
     }
 }

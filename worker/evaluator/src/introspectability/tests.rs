@@ -84,8 +84,13 @@ fn the_network_is_scored_by_what_it_predicts() {
     let directory = tempfile::tempdir().unwrap();
     let gate = crate::measure::gate::Gate::open(directory.path(), "test").unwrap();
     let mut report = |_: u32, _: u32, _: &[(&str, f64)]| {};
-    let mut supervision =
-        Supervision { stopped: &|| false, report: &mut report, gate: &gate, synchronize: &|| {} };
+    let mut supervision = Supervision {
+        stopped: &|| false,
+        report: &mut report,
+        gate: &gate,
+        synchronize: &|| {},
+        kept: crate::evaluate::Kept::default(),
+    };
     let found = introspectability(&network, &samples, &normalization, 3, 100, &mut supervision);
     assert!((found.unwrap() - expected.unwrap()).abs() < 1e-12);
 }

@@ -229,7 +229,13 @@ pub(super) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let gate = Gate::open(directory.path(), "test").unwrap();
         let mut report = |_: u32, _: u32, _: &[(&str, f64)]| {};
-        run(&Supervision { stopped, report: &mut report, gate: &gate, synchronize: &|| {} })
+        run(&Supervision {
+            stopped,
+            report: &mut report,
+            gate: &gate,
+            synchronize: &|| {},
+            kept: crate::evaluate::Kept::default(),
+        })
     }
 
     /// Runs calls whose durations in microseconds are those of `duration`, by call number.

@@ -14,12 +14,15 @@ pub(crate) mod golden;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use cambrian_core::graph::{Graph, NodeId, Op, Shape, Window};
 use cambrian_core::rng::Stream;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::failure::EvaluationError;
+use crate::train::NORM_AND_BIAS;
 use init::Fan;
 pub use init::Initialization;
 pub(crate) use init::normal;
@@ -132,6 +135,12 @@ impl Network {
     #[must_use]
     pub fn store(&self) -> &VarStore {
         &self.store
+    }
+
+    /// All that it computes with, by name: what is trained and the running statistics.
+    #[must_use]
+    pub fn variables(&self) -> BTreeMap<String, Tensor> {
+        self.store.variables().into_iter().collect()
     }
 
     /// The `weight` of every convolution and linear layer, in the order of execution; neither
@@ -345,7 +354,10 @@ impl Network {
         trainable: bool,
     ) -> Result<Tensor, EvaluationError> {
         let value = value.f_to_device(self.device())?;
-        Ok(self.store.root().sub(format!("node{}", node.0)).add(name, value, trainable))
+        // All but matrices and kernels: what batch normalisation learns, and biases.
+        let group = if value.dim() > 1 { 0 } else { NORM_AND_BIAS };
+        let place = self.store.root().sub(format!("node{}", node.0)).set_group(group);
+        Ok(place.add(name, value, trainable))
     }
 }
 

@@ -3,11 +3,14 @@
 use std::cell::Cell;
 
 use cambrian_core::graph::{Graph, GraphBuilder, Op, Shape};
+use cambrian_core::spec::{AugmentSettings, OptimizerKind};
 use tch::{Device, Kind};
 
 use super::*;
 use crate::data::tests::{TINY, tiny_library};
+use crate::evaluate::Kept;
 use crate::measure::gate::Gate;
+use crate::network::MapLayout;
 use crate::network::golden::conv;
 
 pub(crate) fn small_graph() -> Graph {
@@ -42,24 +45,56 @@ fn run(
     seed: u64,
     stopped: &dyn Fn() -> bool,
 ) -> (Vec<f64>, Result<Option<Accuracy>, EvaluationError>) {
+    let ended = course(settings, seed, &Kept::default(), stopped);
+    (ended.reported, ended.result)
+}
+
+/// How a training went.
+struct Ended {
+    /// The epochs that were reported, and the accuracy of each.
+    epochs: Vec<u32>,
+    reported: Vec<f64>,
+    result: Result<Option<Accuracy>, EvaluationError>,
+    notes: Vec<String>,
+    /// The bits of all weights in the end, by name.
+    weights: BTreeMap<String, Vec<f32>>,
+}
+
+fn course(settings: &TrainSettings, seed: u64, kept: &Kept, stopped: &dyn Fn() -> bool) -> Ended {
     tch::set_num_threads(1);
     let directory = tempfile::tempdir().unwrap();
     let mut library = tiny_library(directory.path());
     let splits = library.splits("fashion-mnist", TINY).unwrap();
     let mut weights = Randomness::Weights.stream(seed);
-    let network = Network::new(&small_graph(), &mut weights, Device::Cpu, Kind::Float).unwrap();
+    let graph = small_graph();
+    let network = Network::new(&graph, &mut weights, Device::Cpu, Kind::Float).unwrap();
+    network.set_layout(MapLayout::ChannelsLast).unwrap();
     let gate = Gate::open(&directory.path().join("gate"), "cpu").unwrap();
-    let mut reported = Vec::new();
+    let (mut epochs, mut reported) = (Vec::new(), Vec::new());
     let mut report = |step: u32, steps: u32, metrics: &[(&str, f64)]| {
         assert_eq!(steps, settings.epochs);
         let accuracy = metrics.iter().find(|(name, _)| *name == "accuracy").unwrap().1;
         reported.push(accuracy);
-        assert_eq!(step as usize, reported.len());
+        epochs.push(step);
     };
-    let mut supervision =
-        Supervision { stopped, report: &mut report, gate: &gate, synchronize: &|| {} };
-    let result = train(&network, &splits, settings, seed, true, &mut supervision);
-    (reported, result)
+    let mut supervision = Supervision {
+        stopped,
+        report: &mut report,
+        gate: &gate,
+        synchronize: &|| {},
+        kept: kept.clone(),
+    };
+    let files = Files {
+        identity: Identity::of(&graph, settings, seed, "1"),
+        resume: kept.resume.clone(),
+        write: kept.write.clone(),
+    };
+    let result = train(&network, &splits, settings, true, &files, &mut supervision);
+    let notes = supervision.kept.notes;
+    let values = |tensor: &Tensor| Vec::try_from(tensor.flatten(0, -1)).unwrap();
+    let variables = network.variables().into_iter();
+    let weights = variables.map(|(name, value)| (name, values(&value)));
+    Ended { epochs, reported, result, notes, weights: weights.collect() }
 }
 
 #[test]
@@ -103,25 +138,152 @@ fn a_stop_ends_it_between_two_steps() {
 }
 
 #[test]
-fn the_rate_rises_and_falls_to_zero() {
-    let schedule = Schedule::new(0.4, 0.5, 4, 8);
-    assert_eq!(schedule.rate(0), 0.1);
-    assert_eq!(schedule.rate(3), 0.4);
-    assert_eq!(schedule.rate(4), 0.4);
-    assert!((schedule.rate(18) - 0.2).abs() < 1e-12);
-    assert!(schedule.rate(31) < 0.002 && schedule.rate(31) > 0.0);
-    for step in 4..31 {
-        assert!(schedule.rate(step + 1) < schedule.rate(step));
-    }
-    // A warm-up as long as the training, or none at all, is fine.
-    assert_eq!(Schedule::new(0.4, 4.0, 4, 8).rate(31), 0.4);
-    assert_eq!(Schedule::new(0.4, 0.0, 1, 1).rate(0), 0.4);
-}
-
-#[test]
 fn the_standard_error_is_binomial() {
     let accuracy = Accuracy { correct: 900, total: 1000 };
     assert_eq!(accuracy.percent(), 90.0);
     assert!((accuracy.standard_error() - 0.948_683).abs() < 1e-6);
     assert_eq!(Accuracy { correct: 5, total: 5 }.standard_error(), 0.0);
+}
+
+/// Recipes that differ in everything that is kept between two parts of a training.
+fn recipes() -> [TrainSettings; 5] {
+    let base = TrainSettings { epochs: 3, schedule_epochs: Some(3), ..settings() };
+    let adam = TrainSettings {
+        optimizer: OptimizerKind::AdamW,
+        learning_rate: 0.003,
+        weight_decay: 0.05,
+        ..base.clone()
+    };
+    [
+        base.clone(),
+        TrainSettings { momentum: 0.0, nesterov: false, ..base.clone() },
+        TrainSettings { nesterov: false, decay_norm_and_bias: false, ..base.clone() },
+        TrainSettings {
+            ema_decay: Some(0.9),
+            clip_norm: Some(0.5),
+            augment: AugmentSettings { erase: 0.5, ..AugmentSettings::default() },
+            ..base
+        },
+        TrainSettings { decay_norm_and_bias: false, label_smoothing: 0.1, ..adam },
+    ]
+}
+
+#[test]
+fn a_training_in_parts_has_the_bits_of_one_at_a_stretch() {
+    for whole in recipes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("state");
+        let kept = Kept { write: Some(file.clone()), ..Kept::default() };
+        let part = TrainSettings { epochs: 1, ..whole.clone() };
+        let first = course(&part, 3, &kept, &|| false);
+        assert_eq!((first.epochs.as_slice(), &first.notes), ([1].as_slice(), &vec![]));
+        let kept = Kept { resume: Some(file), ..Kept::default() };
+        let rest = course(&whole, 3, &kept, &|| false);
+        assert_eq!((rest.epochs.as_slice(), &rest.notes), ([2, 3].as_slice(), &vec![]));
+        let stretch = course(&whole, 3, &Kept::default(), &|| false);
+        assert_eq!(stretch.epochs, [1, 2, 3]);
+        assert_eq!(first.reported, stretch.reported[..1]);
+        assert_eq!(rest.reported, stretch.reported[1..]);
+        assert!(rest.weights == stretch.weights, "weights differ: {whole:?}");
+        assert!(first.weights != stretch.weights);
+    }
+}
+
+#[test]
+fn writing_the_state_changes_nothing() {
+    for settings in recipes() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept { write: Some(directory.path().join("state")), ..Kept::default() };
+        let settings = TrainSettings { epochs: 1, ..settings };
+        let with = course(&settings, 4, &kept, &|| false);
+        let without = course(&settings, 4, &Kept::default(), &|| false);
+        assert!(with.weights == without.weights && with.reported == without.reported);
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_continued_is_noted_and_trained_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, damaged) = (directory.path().join("state"), directory.path().join("damaged"));
+    let settings = TrainSettings { epochs: 2, ..settings() };
+    let kept = Kept { write: Some(file.clone()), ..Kept::default() };
+    course(&TrainSettings { epochs: 1, ..settings.clone() }, 3, &kept, &|| false);
+    let whole = std::fs::read(&file).unwrap();
+    let anew = course(&settings, 3, &Kept::default(), &|| false);
+
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let broken: [(Vec<u8>, &str); 6] = [
+        (Vec::new(), "too short"),
+        (b"something else entirely, and longer than a checksum".to_vec(), "does not begin"),
+        (whole[..whole.len() - 1].to_vec(), "checksum"),
+        (flipped(whole.len() / 2), "checksum"),
+        (flipped(whole.len() - 1), "checksum"),
+        (flipped(30), "checksum"),
+    ];
+    for (bytes, reason) in broken {
+        std::fs::write(&damaged, bytes).unwrap();
+        let kept = Kept { resume: Some(damaged.clone()), ..Kept::default() };
+        let ended = course(&settings, 3, &kept, &|| false);
+        assert_eq!(ended.epochs, [1, 2]);
+        assert!(ended.notes.len() == 1 && ended.notes[0].contains(reason), "{:?}", ended.notes);
+        assert!(ended.weights == anew.weights, "{reason}");
+    }
+    let absent = Kept { resume: Some(directory.path().join("absent")), ..Kept::default() };
+    assert!(course(&settings, 3, &absent, &|| false).notes[0].contains("cannot be read"));
+
+    let from_file = Kept { resume: Some(file), ..Kept::default() };
+    let others = [
+        (TrainSettings { epochs: 1, ..settings.clone() }, 3, "1 of 1 epochs"),
+        (TrainSettings { batch_size: 8, ..settings.clone() }, 3, "its recipe is different"),
+        (settings.clone(), 4, "its seed is different"),
+    ];
+    for (settings, seed, reason) in others {
+        let ended = course(&settings, seed, &from_file, &|| false);
+        assert!(ended.notes.len() == 1 && ended.notes[0].contains(reason), "{:?}", ended.notes);
+        assert_eq!(ended.epochs.first(), Some(&1));
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_written_costs_no_result() {
+    let kept = Kept { write: Some("/no/such/folder/state".into()), ..Kept::default() };
+    let ended = course(&TrainSettings { epochs: 1, ..settings() }, 3, &kept, &|| false);
+    assert!(ended.result.unwrap().is_some());
+    assert!(ended.notes[0].contains("could not be written"), "{:?}", ended.notes);
+}
+
+#[test]
+fn the_average_is_what_is_evaluated() {
+    // A decay so close to 1 hardly moves, once its warm-up is over; with few steps the warm-up rules.
+    let settings = TrainSettings { epochs: 2, ..settings() };
+    let plain = course(&settings, 3, &Kept::default(), &|| false);
+    let averaged = TrainSettings { ema_decay: Some(0.999), ..settings };
+    let averaged = course(&averaged, 3, &Kept::default(), &|| false);
+    assert!(plain.weights != averaged.weights);
+    assert!(averaged.result.unwrap().unwrap().percent() > 20.0);
+}
+
+#[test]
+fn smoothed_labels_have_the_loss_of_the_closed_form() {
+    let logits = [[1.0f64, -0.5, 0.25], [0.0, 2.0, -1.0]];
+    let labels = [2i64, 1];
+    let smoothing = 0.1;
+    let tensor = Tensor::from_slice2(&logits);
+    let found = smoothed_cross_entropy(&tensor, &Tensor::from_slice(&labels), smoothing).unwrap();
+    let expected = logits.iter().zip(labels).map(|(row, label)| {
+        let sum: f64 = row.iter().map(|value| value.exp()).sum();
+        let share = |class: usize| {
+            let own = f64::from(u8::from(class as i64 == label));
+            (1.0 - smoothing) * own + smoothing / row.len() as f64
+        };
+        row.iter().enumerate().map(|(class, value)| -share(class) * (value - sum.ln())).sum::<f64>()
+    });
+    let expected = expected.sum::<f64>() / 2.0;
+    assert!((found.double_value(&[]) - expected).abs() < 1e-12);
+    let plain = mean_cross_entropy(&tensor, &Tensor::from_slice(&labels)).unwrap();
+    assert!((plain.double_value(&[]) - expected).abs() > 1e-3);
 }

@@ -201,14 +201,18 @@ class Measurements(_message.Message):
     def __init__(self, measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("measured", "failed", "elapsed_micros")
+    __slots__ = ("measured", "failed", "elapsed_micros", "checkpoint", "note")
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_MICROS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     measured: Measurements
     failed: Failure
     elapsed_micros: int
-    def __init__(self, measured: _Optional[_Union[Measurements, _Mapping]] = ..., failed: _Optional[_Union[Failure, _Mapping]] = ..., elapsed_micros: _Optional[int] = ...) -> None: ...
+    checkpoint: bytes
+    note: str
+    def __init__(self, measured: _Optional[_Union[Measurements, _Mapping]] = ..., failed: _Optional[_Union[Failure, _Mapping]] = ..., elapsed_micros: _Optional[int] = ..., checkpoint: _Optional[bytes] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Stage(_message.Message):
     __slots__ = ("name", "evaluator", "settings_json", "measures", "dataset", "timeout_micros", "labels")
@@ -244,7 +248,7 @@ class CandidateId(_message.Message):
     def __init__(self, campaign: _Optional[int] = ..., ordinal: _Optional[int] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("task", "attempt", "candidate", "graph", "genotype", "stage", "seed")
+    __slots__ = ("task", "attempt", "candidate", "graph", "genotype", "stage", "seed", "resume", "keep", "resume_path", "checkpoint_path")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +256,10 @@ class Assignment(_message.Message):
     GENOTYPE_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    RESUME_PATH_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_PATH_FIELD_NUMBER: _ClassVar[int]
     task: int
     attempt: int
     candidate: CandidateId
@@ -259,7 +267,11 @@ class Assignment(_message.Message):
     genotype: str
     stage: Stage
     seed: int
-    def __init__(self, task: _Optional[int] = ..., attempt: _Optional[int] = ..., candidate: _Optional[_Union[CandidateId, _Mapping]] = ..., graph: _Optional[_Union[Graph, _Mapping]] = ..., genotype: _Optional[str] = ..., stage: _Optional[_Union[Stage, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+    resume: bytes
+    keep: bool
+    resume_path: str
+    checkpoint_path: str
+    def __init__(self, task: _Optional[int] = ..., attempt: _Optional[int] = ..., candidate: _Optional[_Union[CandidateId, _Mapping]] = ..., graph: _Optional[_Union[Graph, _Mapping]] = ..., genotype: _Optional[str] = ..., stage: _Optional[_Union[Stage, _Mapping]] = ..., seed: _Optional[int] = ..., resume: _Optional[bytes] = ..., keep: bool = ..., resume_path: _Optional[str] = ..., checkpoint_path: _Optional[str] = ...) -> None: ...
 
 class TaskAttempt(_message.Message):
     __slots__ = ("task", "attempt")

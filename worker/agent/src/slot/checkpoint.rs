@@ -1,0 +1,101 @@
+//! The checkpoints of one attempt: the file that it begins with and the file that it leaves.
+//!
+//! Whatever goes wrong with them costs a training from the start later on, and a note, but never a
+//! result. Must not know what the files hold.
+
+use std::path::{Path, PathBuf};
+
+use cambrian_core::artifact::ArtifactId;
+use cambrian_proto::convert::measurement::MAX_NOTE_BYTES;
+use cambrian_proto::v1::{Assignment, Outcome, outcome};
+use tokio::fs;
+
+use crate::artifacts::Artifacts;
+use crate::attempt::AttemptId;
+
+/// See the module. The files go when it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    resume: Option<PathBuf>,
+    written: Option<PathBuf>,
+    notes: Vec<String>,
+}
+
+impl Checkpoints {
+    /// Fetches what the attempt begins with and says in the assignment where the files are.
+    pub(super) async fn prepare(
+        artifacts: &Artifacts,
+        folder: Option<&Path>,
+        assignment: &mut Assignment,
+    ) -> Self {
+        let mut checkpoints = Self::default();
+        if assignment.resume.is_empty() && !assignment.keep {
+            return checkpoints;
+        }
+        let Some(folder) = folder else {
+            checkpoints.notes.push("this worker has no folder for checkpoints".to_owned());
+            return checkpoints;
+        };
+        let AttemptId { task, attempt } = AttemptId::of(assignment);
+        if let Ok(id) = ArtifactId::try_from(assignment.resume.as_slice()) {
+            let path = folder.join(format!("resume-{task}-{attempt}"));
+            match artifacts.fetch(id, &path).await {
+                Ok(()) => {
+                    assignment.resume_path = path.to_string_lossy().into_owned();
+                    checkpoints.resume = Some(path);
+                }
+                Err(error) => checkpoints.notes.push(format!(
+                    "it began anew, because the state of the stage before could not be had: {error}"
+                )),
+            }
+        }
+        if assignment.keep {
+            let path = folder.join(format!("checkpoint-{task}-{attempt}"));
+            assignment.checkpoint_path = path.to_string_lossy().into_owned();
+            checkpoints.written = Some(path);
+        }
+        checkpoints
+    }
+
+    /// Keeps what a successful attempt has left, and says so in its outcome.
+    pub(super) async fn keep(&mut self, artifacts: &Artifacts, ended: &mut Outcome) {
+        if !matches!(ended.outcome, Some(outcome::Outcome::Measured(_))) {
+            return;
+        }
+        let Some(path) = &self.written else { return };
+        if !fs::try_exists(path).await.unwrap_or(false) {
+            self.notes.push("the evaluator left no state for the stage that continues it".into());
+            return;
+        }
+        match artifacts.keep(path).await {
+            Ok(id) => ended.checkpoint = id.as_bytes().to_vec(),
+            Err(error) => self.notes.push(format!(
+                "its state could not be kept for the stage that continues it: {error}"
+            )),
+        }
+    }
+
+    /// Adds what is to be said about the files to the outcome of a successful attempt.
+    pub(super) fn annotate(&self, ended: &mut Outcome) {
+        let written = std::mem::take(&mut ended.note);
+        if !matches!(ended.outcome, Some(outcome::Outcome::Measured(_))) {
+            return;
+        }
+        let notes = std::iter::once(&written).chain(&self.notes).filter(|note| !note.is_empty());
+        let mut note = notes.map(String::as_str).collect::<Vec<_>>().join("; ");
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        ended.note = note;
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        for path in [&self.resume, &self.written].into_iter().flatten() {
+            // Never written, or taken away.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
