@@ -62,20 +62,16 @@ pub(crate) enum Subject {
 
 /// The endpoint at an address; `HOST:PORT` becomes `http://HOST:PORT`.
 fn endpoint(text: &str, credentials: &Credentials) -> Result<Endpoint, CliError> {
-    let url = url(text);
+    let url = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    };
     let endpoint = credentials.endpoint(&url).map_err(|error| undialled(text, &error))?;
     Ok(endpoint
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(CONNECT)
         .keep_alive_while_idle(true))
-}
-
-fn url(text: &str) -> String {
-    match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("http://{text}"),
-    }
 }
 
 /// A connection to the coordinator at an address.
@@ -137,7 +133,7 @@ impl Client {
         addresses: &str,
         credentials: &Credentials,
     ) -> Result<Self, CliError> {
-        let listed: Vec<String> = addresses.split(',').map(|text| url(text.trim())).collect();
+        let listed: Vec<String> = addresses.split(',').map(|text| text.trim().to_owned()).collect();
         for address in &listed {
             endpoint(address, credentials)?;
         }
@@ -277,9 +273,8 @@ impl Client {
     /// All campaigns.
     pub(crate) async fn campaigns(&mut self) -> Result<Vec<Campaign>, CliError> {
         let request = v1::ListCampaignsRequest {};
-        let answer = self
-            .ask(true, async |wires| wires.service.list_campaigns(request.clone()).await)
-            .await?;
+        let answer =
+            self.ask(true, async |wires| wires.service.list_campaigns(request).await).await?;
         Ok(answer.campaigns.into_iter().map(Into::into).collect())
     }
 
@@ -391,8 +386,7 @@ impl Client {
     /// Every token that ever was, without the tokens themselves.
     pub(crate) async fn list_tokens(&mut self) -> Result<Vec<TokenRecord>, CliError> {
         let request = v1::ListTokensRequest {};
-        let answer =
-            self.ask(true, async |wires| wires.tokens.list_tokens(request.clone()).await).await?;
+        let answer = self.ask(true, async |wires| wires.tokens.list_tokens(request).await).await?;
         let now = answer.now_micros;
         Ok(answer.tokens.into_iter().map(|record| TokenRecord::of(record, now)).collect())
     }
@@ -428,7 +422,7 @@ impl Client {
     pub(crate) async fn workers(&mut self) -> Result<Vec<Worker>, CliError> {
         let request = v1::ListWorkersRequest {};
         let answer =
-            self.ask(true, async |wires| wires.service.list_workers(request.clone()).await).await?;
+            self.ask(true, async |wires| wires.service.list_workers(request).await).await?;
         Ok(answer.workers.into_iter().map(Into::into).collect())
     }
 }

@@ -115,10 +115,10 @@ impl Addresses {
 
     /// The leader's address, unless it is less protected than the one that names it.
     fn trusted(&self, refusal: &Standby) -> Option<String> {
-        let scheme = |address: &str| address.split_once("://").map(|(scheme, _)| scheme.to_owned());
+        let encrypted = |address: &str| address.starts_with("https://");
         let listed = self.listed.get(self.at)?;
         let leader = refusal.leader.clone().filter(|leader| leader != listed)?;
-        (scheme(&leader) == scheme(listed)).then_some(leader)
+        (encrypted(&leader) == encrypted(listed)).then_some(leader)
     }
 }
 

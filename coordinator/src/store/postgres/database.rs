@@ -87,8 +87,10 @@ impl From<tokio_postgres::Error> for PostgresError {
         let more = detail.as_ref().map(|detail| format!("; {detail}")).unwrap_or_default();
         let text = format!("{} ({}){more}", found.message(), code.code());
         // Connections, resources, operators and conditions of the system.
-        let is_outage =
-            ["08", "53", "57", "58"].contains(&class) || code == SqlState::T_R_DEADLOCK_DETECTED;
+        // A database that only reads is a former primary: another one takes the writes.
+        let is_outage = ["08", "53", "57", "58"].contains(&class)
+            || code == SqlState::T_R_DEADLOCK_DETECTED
+            || code == SqlState::READ_ONLY_SQL_TRANSACTION;
         Self { text, is_outage, code: Some(code), detail }
     }
 }
