@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "other users need the rest")]
 mod postgres_server;
 
 use std::net::SocketAddr;
