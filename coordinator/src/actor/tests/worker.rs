@@ -61,7 +61,7 @@ impl Connected {
 
     async fn tell(&self, command: Command) {
         // An actor that has ended tells by closing the line.
-        let _ = self.handle.tell(command).await;
+        let _ = self.handle.tell(vec![command]).await;
     }
 
     pub(super) async fn ready(&self, credit: u32) {

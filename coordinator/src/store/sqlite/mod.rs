@@ -7,6 +7,7 @@ mod place;
 mod projection;
 mod rows;
 pub mod schema;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::tokens::Register;
 use super::{Store, StoreError, Stored};
 use projection::Projector;
 pub use rows::{CampaignRow, CandidateRow, MeasurementRow, Row, TaskRow, WorkerRow};
+use tables::Tables;
 
 /// How long a statement waits for a reader that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,6 +119,37 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    fn try_append(
+        &mut self,
+        expected: u64,
+        batch: &[(Timestamp, Event)],
+    ) -> Result<u64, StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = last_sequence(&transaction)?;
+        self.sequence = found;
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found });
+        }
+        let mut sequence = expected;
+        {
+            let mut tables = Tables::new(&transaction);
+            for (at, event) in batch {
+                sequence += 1;
+                let record = encode(sequence, *at, event)?;
+                let row = params![sequence, at.0, record.kind, record.bytes, record.checksum];
+                tables.execute("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
+                self.projector.project(&mut tables, *at, event)?;
+            }
+            self.projector.flush(&mut tables)?;
+        }
+        transaction.commit()?;
+        self.sequence = sequence;
+        Ok(sequence)
+    }
+}
+
 fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1")?
@@ -135,28 +168,11 @@ impl Store for SqliteStore {
     }
 
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let found = last_sequence(&transaction)?;
-        self.sequence = found;
-        if found != expected {
-            return Err(StoreError::Conflict { expected, found });
+        let appended = self.try_append(expected, batch);
+        if appended.is_err() {
+            self.projector.undo();
         }
-        let mut sequence = expected;
-        {
-            let mut insert =
-                transaction.prepare_cached("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for (at, event) in batch {
-                sequence += 1;
-                let record = encode(sequence, *at, event)?;
-                let row = params![sequence, at.0, record.kind, record.bytes, record.checksum];
-                insert.execute(row)?;
-                self.projector.project(&transaction, *at, event)?;
-            }
-        }
-        transaction.commit()?;
-        self.sequence = sequence;
-        Ok(sequence)
+        appended
     }
 
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
