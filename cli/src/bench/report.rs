@@ -73,6 +73,7 @@ pub(super) struct Measured {
     pub(super) coordinator_cpu_us: Option<f64>,
     pub(super) generator_cpu_us: f64,
     pub(super) coordinator_resident_bytes: Option<u64>,
+    /// From a tenth of the evaluations to all of them.
     pub(super) bytes_per_candidate: Option<f64>,
     pub(super) bytes_per_idle_worker: Option<f64>,
     pub(super) heartbeats: u64,
@@ -113,7 +114,6 @@ impl Measured {
         let each = |spent: Duration| spent.as_secs_f64() * 1e6 / durable.max(1) as f64;
         let cpu = samples.last().map_or(Duration::ZERO, |last| last.cpu);
         let resident = samples.last().map_or(0, |last| last.resident);
-        let grown = |(_, idle): (u64, u64)| resident.saturating_sub(idle) as f64;
         let decades: Vec<Decade> = tally::decades(samples)
             .into_iter()
             .map(|found| Decade {
@@ -134,7 +134,7 @@ impl Measured {
             coordinator_cpu_us: memory.map(|_| each(cpu)),
             generator_cpu_us: each(seen.generator),
             coordinator_resident_bytes: memory.map(|_| resident),
-            bytes_per_candidate: memory.map(|memory| grown(memory) / durable.max(1) as f64),
+            bytes_per_candidate: memory.and_then(|_| tally::bytes_per_candidate(samples)),
             bytes_per_idle_worker: memory.map(|(without, idle)| {
                 idle.saturating_sub(without) as f64 / f64::from(workers.max(1))
             }),

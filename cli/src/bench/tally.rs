@@ -111,6 +111,16 @@ pub(super) fn utilisation(samples: &[Sample], slots: u64) -> Option<f64> {
     (all > 0.0).then(|| busy / all)
 }
 
+/// How much the coordinator grew with each evaluation, from a tenth of them on, when buffers have
+/// their size; `None` where there were too few to tell.
+pub(super) fn bytes_per_candidate(samples: &[Sample]) -> Option<f64> {
+    const FEWEST: u64 = 10_000;
+    let last = samples.last().filter(|last| last.durable >= FEWEST)?;
+    let first = samples.iter().find(|sample| sample.durable >= last.durable / 10)?;
+    let grown = last.resident.saturating_sub(first.resident) as f64;
+    (last.durable > first.durable).then(|| grown / (last.durable - first.durable) as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +158,14 @@ mod tests {
         assert!((found[1].rate - 1_500.0 / 0.75).abs() < 1e-9, "{found:?}");
         assert_eq!(decades(&[]), []);
         assert_eq!(decades(&[sample(0, 0, 0)]), [], "nothing has happened");
+    }
+
+    #[test]
+    fn memory_is_what_candidates_add_once_buffers_have_grown() {
+        let at = |durable: u64, resident: u64| Sample { resident, ..sample(durable, durable, 0) };
+        let samples = [at(0, 5_000_000), at(2_000, 30_000_000), at(20_000, 37_200_000)];
+        assert_eq!(bytes_per_candidate(&samples), Some(400.0));
+        assert_eq!(bytes_per_candidate(&samples[..2]), None, "too few to tell");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub use replay::rebuild;
 
 /// How long messages are gathered at most once the first has come.
 const LONGEST_GATHERING: Duration = Duration::from_millis(1);
+/// How often it is looked whether they have.
+const GATHERING_STEP: Duration = Duration::from_micros(50);
 
 /// How the actor works.
 #[derive(Debug, Clone, Copy)]
@@ -180,9 +182,10 @@ impl Owner {
     /// Waits a little for the others where fewer messages have come than the last time: whoever was
     /// answered together tends to speak again together, and an append costs much the same for one.
     fn gather(&mut self, messages: &mut mpsc::Receiver<Message>, waiting: &mut Vec<Message>) {
-        if waiting.len() < self.handled && !self.append_time.is_zero() {
+        let until = Instant::now() + (self.append_time / 2).min(LONGEST_GATHERING);
+        while waiting.len() < self.handled && Instant::now() < until {
             // This thread has nothing else to do, and timers of the runtime are too coarse.
-            std::thread::sleep((self.append_time / 2).min(LONGEST_GATHERING));
+            std::thread::sleep(GATHERING_STEP);
             while waiting.len() < self.settings.batch
                 && let Ok(message) = messages.try_recv()
             {

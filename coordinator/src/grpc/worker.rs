@@ -281,6 +281,6 @@ fn to_message(message: Outbound) -> v1::CoordinatorMessage {
             let message = v1::coordinator_message::Message::Registered(registered);
             v1::CoordinatorMessage { message: Some(message) }
         }
-        Outbound::Effect(effect) => effect.as_ref().into(),
+        Outbound::Effect(effect) => (&effect).into(),
     }
 }
