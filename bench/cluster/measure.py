@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 PEER = str(pathlib.Path(__file__).with_name("peer.py"))
 WORKERS = 8
+PARTS = ["rate", "million", "fleet"]
 
 
 def ours(program, *arguments):
@@ -82,16 +82,23 @@ def short(value, digits=3):
     return f"{value:.{digits}g}"
 
 
-def against_peer(run, peers):
-    cpu = run["coordinator_cpu_us"] + run["generator_cpu_us"]
-    latency = run["assignment"]
-    rows = [["Cambrian, SQLite on disk, `synchronous=FULL`", short(run["durable_per_second"]), "1",
-             f"{short(latency['p50_ms'])} / {short(latency['p99_ms'])}", short(cpu)]]
-    names = {"grpc": "Optuna, `GrpcStorageProxy` over memory", "journal": "Optuna, `JournalStorage` on disk"}
+def against_peer(runs, peers):
+    names = {"8": "Cambrian, 8 workers of 1 slot", "8x8": "Cambrian, 8 workers of 8 slots",
+             "64": "Cambrian, 64 workers of 1 slot",
+             "grpc": "Optuna, `GrpcStorageProxy` over memory, 8 processes",
+             "journal": "Optuna, `JournalStorage` on disk, 8 processes"}
+    best = max(peer["rate"] for peer in peers.values())
+    rows = []
+    for name in ("8", "8x8", "64"):
+        run = runs[name]
+        cpu = run["coordinator_cpu_us"] + run["generator_cpu_us"]
+        asks = run["assignment"]
+        rows.append([names[name], short(run["durable_per_second"]), short(run["durable_per_second"] / best),
+                     f"{short(asks['p50_ms'])} / {short(asks['p99_ms'])}", short(cpu)])
     for kind, peer in peers.items():
-        rows.append([names[kind], short(peer["rate"]), short(run["durable_per_second"] / peer["rate"]),
+        rows.append([names[kind], short(peer["rate"]), short(peer["rate"] / best),
                      f"{short(peer['p50'])} / {short(peer['p99'])}", short(peer["cpu"])])
-    head = [f"{WORKERS} workers", "evaluations/s", "Cambrian : it", "ask p50 / p99, ms", "CPU, us an evaluation"]
+    head = ["", "evaluations/s", "over Optuna's best", "ask p50 / p99, ms", "CPU, us an evaluation"]
     return table(head, rows)
 
 
@@ -140,43 +147,64 @@ def decades(runs, names):
     return table(["evaluations/s (CPU of the coordinator, us)", *names], rows)
 
 
+def measure(given, part):
+    """The rows of one part, in turns with the peer where it has one, each the best of the rounds:
+    whatever else the machine does can only slow a run down."""
+    bench = lambda *arguments: ours(given.cambrian, *arguments)
+    if part == "rate":
+        shapes = {"8": ["--workers", str(WORKERS)], "8x8": ["--workers", str(WORKERS), "--slots", "8"],
+                  "64": ["--workers", "64"], "1000": ["--workers", "1000"]}
+        runs = {name: [] for name in shapes}
+        peers = {"grpc": [], "journal": []}
+        for turn in range(given.rounds):
+            print(f"cluster: round {turn + 1} of {given.rounds}", flush=True)
+            for name, arguments in shapes.items():
+                found = bench(*arguments, "--evaluations", "100000", "--no-restart")
+                machine = found["settings"]["machine"]
+                runs[name] += found["runs"]
+            for kind, rows in peers.items():
+                rows.append(optuna(kind, given.seconds))
+        return {
+            "machine": machine,
+            "runs": {name: max(found, key=lambda run: run["durable_per_second"]) for name, found in runs.items()},
+            "peers": {kind: max(found, key=lambda row: row["rate"]) for kind, found in peers.items()},
+        }
+    if part == "million":
+        long = ["--workers", "64", "--evaluations", "1000000", "--no-limits", "--algorithm"]
+        return {name: bench(*long, name)["runs"][0] for name in ("random", "nsga2")}
+    arguments = ["--workers", "10000", "--evaluations", "60000", "--duration", "5s"]
+    runs = [bench(*arguments, "--no-limits", "--no-restart")["runs"][0] for _ in range(given.rounds)]
+    return min(runs, key=lambda run: run["assignment"]["p99_ms"])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cambrian", required=True)
     parser.add_argument("--template", type=pathlib.Path, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--document", type=pathlib.Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="no document, only the comparison")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS,
+                        help="what to measure; the document takes the others from their last time")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each set-up of the peer")
     given = parser.parse_args()
-
-    rounds = {}
-    first = ours(given.cambrian, "--workers", str(WORKERS), "--evaluations", "100000")
-    peers = {kind: optuna(kind, given.seconds) for kind in ("grpc", "journal")}
-    machine = first["settings"]["machine"]
-    rounds["first"], rounds["peers"] = first, peers
-    print(against_peer(first["runs"][0], peers), flush=True)
-    if not given.quick:
-        rounds["rate"] = ours(given.cambrian, "--workers", "64,1000", "--evaluations", "100000")
-        rounds["slots"] = ours(given.cambrian, "--workers", str(WORKERS), "--slots", "8", "--evaluations", "100000")
-        rounds["million"] = ours(given.cambrian, "--workers", "64", "--evaluations", "1000000")
-        rounds["nsga2"] = ours(given.cambrian, "--workers", "64", "--evaluations", "1000000",
-                               "--algorithm", "nsga2")
-        rounds["fleet"] = ours(given.cambrian, "--workers", "10000", "--evaluations", "60000",
-                               "--duration", "5s", "--no-limits", "--no-restart")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    (given.output / f"{stamp}.json").write_text(json.dumps(rounds, indent=1) + "\n")
-    if given.quick:
-        return
-    one = lambda name: rounds[name]["runs"][0]
+    for part in given.parts:
+        rows = {"date": datetime.date.today().isoformat(), "rows": measure(given, part)}
+        (given.output / f"{part}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    kept = {part: given.output / f"{part}.json" for part in PARTS}
+    missing = [part for part, path in kept.items() if not path.exists()]
+    if missing:
+        sys.exit(f"cluster: no document yet: {', '.join(missing)} not measured")
+    kept = {part: json.loads(path.read_text()) for part, path in kept.items()}
+    rate, million, fleet = (kept[part]["rows"] for part in PARTS)
     fill = {
-        "DATE": datetime.date.today().isoformat(),
-        "MACHINE": machine,
-        "PEER": against_peer(first["runs"][0], peers),
-        "RATE": columns([first["runs"][0], one("slots"), *rounds["rate"]["runs"]],
+        "DATE": max(part["date"] for part in kept.values()),
+        "MACHINE": rate["machine"],
+        "PEER": against_peer(rate["runs"], rate["peers"]),
+        "RATE": columns([rate["runs"][name] for name in ("8", "8x8", "64", "1000")],
                         ["8 workers", "8 workers of 8 slots", "64 workers", "1,000 workers"]),
-        "DECADES": decades([one("million"), one("nsga2")], ["random search", "NSGA-II"]),
-        "FLEET": columns([one("fleet")], ["10,000 workers"]),
+        "DECADES": decades([million["random"], million["nsga2"]], ["random search", "NSGA-II"]),
+        "FLEET": columns([fleet], ["10,000 workers"]),
     }
     text = given.template.read_text()
     for name, value in fill.items():

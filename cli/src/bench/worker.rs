@@ -29,6 +29,8 @@ const HEARTBEATS_PER_LEASE: u32 = 4;
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
 const OUTGOING: usize = 4_096;
 const GOODBYE: Duration = Duration::from_secs(5);
+/// Before a stream is opened again, up to twice that.
+const PAUSE: Duration = Duration::from_millis(200);
 const CONNECT: Duration = Duration::from_secs(30);
 /// Much longer than any run.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -131,12 +133,15 @@ pub(super) struct Worker {
     /// When each announced and unanswered unit of credit was announced; the first ones wait for the
     /// campaign and are not timed.
     credit: VecDeque<Option<Instant>>,
-    heartbeats: u32,
 }
 
 /// How a stream ended.
 enum End {
+    /// By the worker's goodbye.
     Left,
+    /// Before the worker was registered.
+    Unopened,
+    /// Before its time.
     Broken,
 }
 
@@ -150,24 +155,23 @@ impl Worker {
             waiting: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
             credit: VecDeque::new(),
-            heartbeats: 0,
         }
     }
 
     /// Works until it is told to leave.
     pub(super) async fn run(mut self) {
-        let mut first = true;
         loop {
-            if let End::Left = self.session().await {
-                return;
+            match self.session().await {
+                End::Left => return,
+                End::Broken => {
+                    self.fleet.tally.reconnected.fetch_add(1, Relaxed);
+                }
+                End::Unopened => {}
             }
             if *self.fleet.phase.borrow() == Phase::Leave {
                 return;
             }
-            if !std::mem::take(&mut first) || self.fleet.tally.assigned.load(Relaxed) > 0 {
-                self.fleet.tally.reconnected.fetch_add(1, Relaxed);
-            }
-            sleep(Duration::from_millis(200).mul_f64(1.0 + unit(self.name.len() as u64))).await;
+            sleep(PAUSE.mul_f64(1.0 + unit(mixed_name(&self.name)))).await;
         }
     }
 
@@ -178,11 +182,11 @@ impl Worker {
     }
 
     async fn session(&mut self) -> End {
-        let Some((up, mut down)) = self.open().await else { return End::Broken };
+        let Some((up, mut down)) = self.open().await else { return End::Unopened };
         let Ok(Ok(Some(v1::CoordinatorMessage { message: Some(Down::Registered(registered)) }))) =
             timeout(CONNECT, down.message()).await
         else {
-            return End::Broken;
+            return End::Unopened;
         };
         self.fleet.tally.registered.fetch_add(1, Relaxed);
         let end = self.serve(&up, &mut down, registered.lease_micros).await;
@@ -258,7 +262,6 @@ impl Worker {
                 () = &mut heartbeat => {
                     fleet.tally.heartbeat_delay.add(due.elapsed());
                     say(up, Up::Heartbeat(v1::Heartbeat { holding: self.holding() }));
-                    self.heartbeats += 1;
                     due = Instant::now() + interval;
                     heartbeat.as_mut().reset(due);
                 }

@@ -91,7 +91,7 @@ impl Connected {
 
     pub(super) async fn effect(&mut self) -> Effect {
         match self.line.outbound.recv().await {
-            Some(Outbound::Effect(effect)) => *effect,
+            Some(Outbound::Effect(effect)) => effect,
             other => panic!("expected an effect, got {other:?}"),
         }
     }
@@ -196,7 +196,7 @@ impl Member {
         connected.ready(2).await;
         while let Some(message) = connected.line.outbound.recv().await {
             let Outbound::Effect(effect) = message else { continue };
-            match *effect {
+            match effect {
                 Effect::Assign { assignment, .. } => {
                     let key = (assignment.task, assignment.attempt);
                     self.outbox.insert(key, outcome(&assignment));

@@ -23,6 +23,9 @@ use projection::Projector;
 pub use rows::{CampaignRow, CandidateRow, MeasurementRow, Row, TaskRow, WorkerRow};
 use tables::Tables;
 
+/// How long the write-ahead log grows before it is written back, pages of 4 KiB. Appends wait for that,
+/// and a page that changes with every append is written back once.
+const CHECKPOINT_PAGES: u32 = 4096;
 /// How long a statement waits for a reader that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enough for every statement of an append.
@@ -64,6 +67,7 @@ impl SqliteStore {
         let _mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         schema::migrate(&mut connection, version)?;
         Self::on(connection, path, Some(lock))
     }
