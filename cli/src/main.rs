@@ -4,6 +4,7 @@
 //! the embedded cluster of `run` in `run`; everything that is read comes through `client`.
 
 mod arguments;
+mod bench;
 mod campaign_file;
 mod client;
 mod commands;

@@ -22,7 +22,7 @@ pub enum Outbound {
         lease_length: Span,
     },
     /// Something for it to do or to forget.
-    Effect(Box<Effect>),
+    Effect(Effect),
 }
 
 /// Why the coordinator ends a connection.
@@ -89,8 +89,11 @@ impl Connections {
     /// Sends an effect on the connection that it was decided for; on no other.
     pub(crate) fn perform(&mut self, effect: Effect) {
         let (worker, session) = recipient(&effect);
-        if self.is_present(worker, session) {
-            self.send(worker, Outbound::Effect(Box::new(effect)));
+        match self.0.get(&worker) {
+            Some(present) if present.session == session => {
+                self.send(worker, Outbound::Effect(effect));
+            }
+            _ => {}
         }
     }
 

@@ -26,7 +26,7 @@ impl Fitter {
             if let Some(mailbox) = mailbox.upgrade() {
                 let fitted = Command::ModelFitted { campaign, results: job.results };
                 // An engine that has ended needs no model.
-                let _ = mailbox.blocking_send(Message::Tell(Box::new(fitted)));
+                let _ = mailbox.blocking_send(Message::Tell(vec![fitted]));
             }
         };
         if let Err(error) = std::thread::Builder::new().name("fit".into()).spawn(fit) {

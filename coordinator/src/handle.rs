@@ -42,8 +42,8 @@ pub(crate) type Query = Box<dyn FnOnce(&State) + Send>;
 pub(crate) enum Message {
     /// Handle a command; the reply comes after its events are stored.
     Command(Box<Command>, Reply),
-    /// Handle a command of a worker's connection, which is closed if it is rejected.
-    Tell(Box<Command>),
+    /// Handle commands of a worker's connection, which is closed if one is rejected.
+    Tell(Vec<Command>),
     /// Register a worker and file its connection.
     Register(Registration, Connection, Reply),
     /// Read the stored state.
@@ -118,13 +118,13 @@ impl Handle {
         }
     }
 
-    /// Passes on what a worker says. Waits only while the mailbox is full, not for the outcome: a
-    /// rejection, or a failure to store it, ends the worker's connection.
+    /// Passes on what a worker says, in order. Waits only while the mailbox is full, not for the
+    /// outcome: a rejection, or a failure to store it, ends the worker's connection.
     ///
     /// # Errors
     /// [`CallError::ShuttingDown`].
-    pub async fn tell(&self, command: Command) -> Result<(), CallError> {
-        let message = Message::Tell(Box::new(command));
+    pub async fn tell(&self, commands: Vec<Command>) -> Result<(), CallError> {
+        let message = Message::Tell(commands);
         self.mailbox.send(message).await.map_err(|_| CallError::ShuttingDown)
     }
 

@@ -10,6 +10,8 @@ mod rungs;
 mod start;
 #[path = "engine_rules/stop.rs"]
 mod stop;
+#[path = "engine_rules/turns.rs"]
+mod turns;
 
 use std::sync::Arc;
 

@@ -17,11 +17,11 @@ mod validate;
 use cambrian_transport::client::Credentials;
 use clap::CommandFactory;
 
-use crate::arguments::{Arguments, Command, CompletionsArguments, Global};
+use crate::arguments::{Arguments, BenchCommand, Command, CompletionsArguments, Global};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::{run, simulate, watch};
+use crate::{bench, run, simulate, watch};
 
 /// What every command gets.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
         Command::Replay(given) => journal::replay(&context, &given),
         Command::Correlate(given) => correlate::run(&context, &given),
         Command::Workers => list::workers(&context).await,
+        Command::Bench(BenchCommand::Cluster(given)) => bench::cluster(&context, &given).await,
         Command::Token(given) => token::run(&context, &given).await,
         Command::Reference(given) => reference::run(&context, given.table),
         Command::Completions(given) => completions(&context, &given),

@@ -227,15 +227,14 @@ impl Run<'_> {
 
     /// How the workers are to be started.
     fn plan(&self) -> Result<Plan, CliError> {
-        let beside = programs_directory()?;
         let threads = self.given.threads.unwrap_or(1);
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         let evaluator = match &self.given.evaluator {
             Some(program) => program.clone(),
-            None => beside.join(self.fitting_evaluator()?),
+            None => programs_directory()?.join(self.fitting_evaluator()?),
         };
         Ok(Plan {
-            program: existing(beside.join("cambrian-worker"), "it belongs beside `cambrian`")?,
+            program: beside("cambrian-worker")?,
             evaluator: program(evaluator)?,
             evaluator_arguments: self.given.evaluator_arg.clone(),
             threads,
@@ -269,6 +268,14 @@ fn programs_directory() -> Result<PathBuf, CliError> {
     let fail = |reason: String| CliError::Internal(format!("cannot find this program: {reason}"));
     let program = std::env::current_exe().map_err(|error| fail(error.to_string()))?;
     program.parent().map(Path::to_owned).ok_or_else(|| fail("it has no directory".to_owned()))
+}
+
+/// The program `name` that belongs beside this one.
+///
+/// # Errors
+/// [`CliError::NotFound`] if it is not there.
+pub(crate) fn beside(name: &str) -> Result<PathBuf, CliError> {
+    existing(programs_directory()?.join(name), "it belongs beside `cambrian`")
 }
 
 fn existing(path: PathBuf, hint: &str) -> Result<PathBuf, CliError> {

@@ -45,7 +45,11 @@ impl Batch {
     pub(super) fn take(&mut self, engine: &mut Engine, now: Timestamp, message: Message) {
         match message {
             Message::Command(command, reply) => self.command(engine, now, *command, reply),
-            Message::Tell(command) => self.tell(engine, now, *command),
+            Message::Tell(commands) => {
+                for command in commands {
+                    self.tell(engine, now, command);
+                }
+            }
             Message::Register(registration, connection, reply) => {
                 self.register(engine, now, registration, connection, reply);
             }

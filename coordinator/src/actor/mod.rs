@@ -34,6 +34,11 @@ use crate::store::{Store, StoreError};
 use batch::Batch;
 pub use replay::{Follower, rebuild};
 
+/// How long messages are gathered at most once the first has come.
+const LONGEST_GATHERING: Duration = Duration::from_millis(1);
+/// How often it is looked whether they have.
+const GATHERING_STEP: Duration = Duration::from_micros(50);
+
 /// How the actor works.
 #[derive(Debug, Clone, Copy)]
 pub struct ActorSettings {
@@ -129,7 +134,17 @@ impl Actor {
         let ended = CancellationToken::new();
         let engine = follower.engine;
         let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
-        let mut owner = Owner { engine, store, clock, settings, connections, fitter, publish };
+        let mut owner = Owner {
+            engine,
+            store,
+            clock,
+            settings,
+            connections,
+            fitter,
+            publish,
+            handled: 0,
+            append_time: Duration::ZERO,
+        };
         owner.begin()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let guard = ended.clone().drop_guard();
@@ -158,6 +173,10 @@ struct Owner {
     connections: Connections,
     fitter: Fitter,
     publish: watch::Sender<u64>,
+    /// How many messages were handled together last.
+    handled: usize,
+    /// What an append takes of late.
+    append_time: Duration,
 }
 
 impl Owner {
@@ -169,6 +188,7 @@ impl Owner {
                 timeout_at(next_tick, messages.recv_many(&mut waiting, self.settings.batch));
             // Nobody is left to ask for a shutdown if the mailbox has no senders.
             let orphaned = received.await == Ok(0);
+            self.gather(&mut messages, &mut waiting);
             let told = waiting.iter().any(|message| matches!(message, Message::Shutdown));
             let mut batch = Batch::default();
             if Instant::now() >= next_tick + self.tolerated_stall() {
@@ -191,6 +211,22 @@ impl Owner {
     /// How late a tick may be: a lease that its worker renews in time has more than this left.
     fn tolerated_stall(&self) -> Duration {
         Duration::from_micros(self.settings.lease_length.0 / 4)
+    }
+
+    /// Waits a little for the others where fewer messages have come than the last time: whoever was
+    /// answered together tends to speak again together, and an append costs much the same for one.
+    fn gather(&mut self, messages: &mut mpsc::Receiver<Message>, waiting: &mut Vec<Message>) {
+        let until = Instant::now() + (self.append_time / 2).min(LONGEST_GATHERING);
+        while waiting.len() < self.handled && Instant::now() < until {
+            // This thread has nothing else to do, and timers of the runtime are too coarse.
+            std::thread::sleep(GATHERING_STEP);
+            while waiting.len() < self.settings.batch
+                && let Ok(message) = messages.try_recv()
+            {
+                waiting.push(message);
+            }
+        }
+        self.handled = waiting.len();
     }
 
     /// Handles what still waits, then ends all connections.
@@ -240,7 +276,11 @@ impl Owner {
             // Nothing is said, not even an answer to a question, by a store that may be out of date.
             return self.store.standing();
         }
-        self.store.append(self.store.sequence(), batch.events()).map(drop)
+        let began = Instant::now();
+        self.store.append(self.store.sequence(), batch.events())?;
+        // A moving average over some ten appends.
+        self.append_time = (self.append_time * 7 + began.elapsed()) / 8;
+        Ok(())
     }
 
     /// Rebuilds from the journal until that works, or has failed too often.

@@ -1,7 +1,9 @@
-//! The stream of one worker: Register first, then commands in and effects out, each in a task of
-//! its own, so that neither side waits for the other.
+//! The stream of one worker: Register first, then commands in, read by a task, and effects out, taken
+//! from the connection by whoever writes the response; neither side waits for the other.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cambrian_core::engine::Command;
@@ -10,9 +12,9 @@ use cambrian_proto::convert::ConvertError;
 use cambrian_proto::convert::worker::{Registration, command};
 use cambrian_proto::v1;
 use cambrian_proto::v1::worker_service_server::WorkerService;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use futures::{FutureExt, Stream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::caller;
@@ -21,8 +23,8 @@ use crate::access::{Caller, Policy, RECHECK};
 use crate::connection::{Closed, Line, Outbound, connection};
 use crate::handle::Handle;
 
-/// How many messages wait between the writing task and the network.
-const WIRE_QUEUE: usize = 16;
+/// How many messages that have arrived together are handed to the engine together.
+const TOGETHER: usize = 64;
 
 /// What bounds a worker's stream.
 #[derive(Debug, Clone, Copy)]
@@ -46,11 +48,9 @@ impl WorkerServer {
     }
 }
 
-type Wire = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
-
 #[tonic::async_trait]
 impl WorkerService for WorkerServer {
-    type WorkStream = ReceiverStream<Result<v1::CoordinatorMessage, Status>>;
+    type WorkStream = Outgoing;
 
     /// Answers with the stream at once: a client that waits for it before it sends would hang.
     async fn work(
@@ -58,19 +58,23 @@ impl WorkerService for WorkerServer {
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
         let caller = caller(&request)?;
-        let (wire, stream) = mpsc::channel(WIRE_QUEUE);
+        let (opened, opening) = oneshot::channel();
+        let over = CancellationToken::new();
         let session = Session {
             handle: self.handle.clone(),
             settings: self.settings,
             policy: self.policy.clone(),
             caller,
             messages: request.into_inner(),
-            wire,
+            over: over.clone(),
         };
-        tokio::spawn(session.serve());
-        Ok(Response::new(ReceiverStream::new(stream)))
+        tokio::spawn(session.serve(opened));
+        Ok(Response::new(Outgoing { state: Sending::Opening(opening), _over: over.drop_guard() }))
     }
 }
+
+/// What a stream needs once its worker is registered, or why it is not.
+type Opening = Result<Sender, Status>;
 
 struct Session {
     handle: Handle,
@@ -78,39 +82,44 @@ struct Session {
     policy: Arc<Policy>,
     caller: Caller,
     messages: Streaming<v1::WorkerMessage>,
-    wire: Wire,
+    /// Cancelled when nobody writes the response any more.
+    over: CancellationToken,
 }
 
 impl Session {
-    async fn serve(mut self) {
-        let registration = match self.registration().await {
-            Ok(registration) => registration,
-            Err(status) => return end(&self.wire, status).await,
+    async fn serve(mut self, opened: oneshot::Sender<Opening>) {
+        let (registration, worker, line) = match self.open().await {
+            Ok(open) => open,
+            // Without reader the stream just ends; the worker learns the reason on reconnecting.
+            Err(status) => return drop(opened.send(Err(status))),
         };
-        let (name, session) = (registration.name.clone(), registration.session);
-        if let Err(status) = self.policy.claim_worker(&self.caller, &name).await {
-            return end(&self.wire, status).await;
-        }
-        let (connection, line) = connection(session, self.settings.outbound_queue);
-        let worker = match self.handle.register(registration, connection).await {
-            Ok(worker) => worker,
-            Err(error) => return end(&self.wire, of_call(&error)).await,
-        };
+        let Registration { name, session, .. } = registration;
         tracing::info!(%worker, %name, %session, "worker connected");
-        let over = CancellationToken::new();
-        let writer = tokio::spawn(write(line, self.wire.clone(), over.clone()));
-        if let Err(status) = self.read(worker, session, &over).await {
-            tracing::warn!(%worker, %session, status = status.message(), "worker cut off");
-            end(&self.wire, status).await;
+        let Line { outbound, closed } = line;
+        let (end, ending) = oneshot::channel();
+        // A response that is not written any more has cancelled `over`.
+        drop(opened.send(Ok(Sender { outbound, ending })));
+        match self.read(worker, session, closed).await {
+            Ok(None) => drop(end),
+            Ok(Some(why)) => drop(end.send(of_closed(&why))),
+            Err(status) => {
+                tracing::warn!(%worker, %session, status = status.message(), "worker cut off");
+                drop(end.send(status));
+            }
         }
         // A closed stream is no goodbye: the leases run on until they expire.
         let left = Command::WorkerDisconnected { worker, session };
-        if self.handle.tell(left).await.is_ok() {
+        if self.handle.tell(vec![left]).await.is_ok() {
             tracing::info!(%worker, %name, %session, "worker disconnected");
         }
-        over.cancel();
-        // A writer that panicked has nothing more to say.
-        let _ = writer.await;
+    }
+
+    async fn open(&mut self) -> Result<(Registration, WorkerId, Line), Status> {
+        let registration = self.registration().await?;
+        self.policy.claim_worker(&self.caller, &registration.name).await?;
+        let (connection, line) = connection(registration.session, self.settings.outbound_queue);
+        let worker = self.handle.register(registration.clone(), connection).await;
+        Ok((registration, worker.map_err(|error| of_call(&error))?, line))
     }
 
     async fn registration(&mut self) -> Result<Registration, Status> {
@@ -132,80 +141,137 @@ impl Session {
         }
     }
 
-    /// Passes on what the worker says until it ends, is ended, or says what cannot be read.
+    /// Passes on what the worker says until it ends, or is ended by the actor with a reason.
+    ///
+    /// # Errors
+    /// What the worker is told that says what cannot be read.
     async fn read(
         &mut self,
         worker: WorkerId,
         session: SessionId,
-        over: &CancellationToken,
-    ) -> Result<(), Status> {
+        mut closed: oneshot::Receiver<Closed>,
+    ) -> Result<Option<Closed>, Status> {
         let mut recheck = tokio::time::interval(RECHECK);
+        let over = self.over.clone().cancelled_owned();
+        tokio::pin!(over);
         loop {
             let message = tokio::select! {
-                () = over.cancelled() => return Ok(()),
+                biased;
+                // The actor forgets a worker that said goodbye; it is gone without a reason then.
+                why = &mut closed => return Ok(why.ok()),
+                () = &mut over => return Ok(None),
                 _ = recheck.tick() => {
                     self.policy.still(&self.caller)?;
                     continue;
                 }
                 message = self.messages.message() => message,
             };
-            let message = match message {
-                Ok(Some(message)) => message,
-                // Too large, or no message at all: the worker should know.
-                Err(status) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
-                    return Err(Status::invalid_argument(status.message()));
+            let mut commands = Vec::new();
+            let mut next = Some(message);
+            while let Some(message) = next {
+                let message = match message {
+                    Ok(Some(message)) => message,
+                    // Too large, or no message at all: the worker should know.
+                    Err(status) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
+                        self.pass_on(commands).await?;
+                        return Err(Status::invalid_argument(status.message()));
+                    }
+                    // A connection that broke ends like one that was closed.
+                    Ok(None) | Err(_) => {
+                        self.pass_on(commands).await?;
+                        return Ok(None);
+                    }
+                };
+                match command(worker, session, message) {
+                    Ok(command) => commands.push(command),
+                    Err(error) => {
+                        self.pass_on(commands).await?;
+                        return Err(bad_message(&error));
+                    }
                 }
-                // A connection that broke ends like one that was closed.
-                Ok(None) | Err(_) => return Ok(()),
-            };
-            let command = command(worker, session, message).map_err(|error| bad_message(&error))?;
-            self.handle.tell(command).await.map_err(|error| of_call(&error))?;
-        }
-    }
-}
-
-/// Sends what the actor hands out until the connection ends; then cancels `over`.
-async fn write(line: Line, wire: Wire, over: CancellationToken) {
-    let Line { mut outbound, mut closed } = line;
-    let _ended = over.clone().drop_guard();
-    loop {
-        let message = tokio::select! {
-            biased;
-            why = &mut closed => return end_closed(&mut outbound, &wire, why.ok()).await,
-            () = over.cancelled() => return,
-            message = outbound.recv() => message,
-        };
-        let Some(message) = message else { return };
-        tokio::select! {
-            sent = wire.send(Ok(to_message(message))) => {
-                if sent.is_err() {
-                    return;
-                }
+                let more = commands.len() < TOGETHER;
+                next = more.then(|| self.messages.message().now_or_never()).flatten();
             }
-            why = &mut closed => return end_closed(&mut outbound, &wire, why.ok()).await,
+            self.pass_on(commands).await?;
         }
+    }
+
+    async fn pass_on(&self, commands: Vec<Command>) -> Result<(), Status> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.handle.tell(commands).await.map_err(|error| of_call(&error))
     }
 }
 
-/// The connection's end, by the actor's wish. What was handed out before goes first, as far as
-/// there is room: acknowledgements of stored reports spare the worker a repetition.
-async fn end_closed(outbound: &mut mpsc::Receiver<Outbound>, wire: &Wire, why: Option<Closed>) {
-    while let Ok(message) = outbound.try_recv() {
-        if wire.try_send(Ok(to_message(message))).is_err() {
-            break;
-        }
-    }
-    // The actor forgets a worker that said goodbye; it is gone without a reason otherwise.
-    if let Some(why) = why {
-        end(wire, of_closed(&why)).await;
+/// The sending half of a registered worker's stream.
+struct Sender {
+    outbound: mpsc::Receiver<Outbound>,
+    /// The status that the stream ends with; an error means without one.
+    ending: oneshot::Receiver<Status>,
+}
+
+enum Sending {
+    Opening(oneshot::Receiver<Opening>),
+    Open(Sender),
+    /// What was handed out before the end goes first: acknowledgements of stored reports spare the
+    /// worker a repetition.
+    Closing(mpsc::Receiver<Outbound>, Status),
+    Ended,
+}
+
+/// The response: what the actor hands out until the connection ends. Dropped, it ends the reading.
+pub(crate) struct Outgoing {
+    state: Sending,
+    _over: DropGuard,
+}
+
+impl Outgoing {
+    fn end(&mut self, status: Status) -> Poll<Option<Result<v1::CoordinatorMessage, Status>>> {
+        self.state = Sending::Ended;
+        Poll::Ready(Some(Err(status)))
     }
 }
 
-/// Ends the stream with a status, unless the peer has stopped reading.
-async fn end(wire: &Wire, status: Status) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    // Without room or reader the stream just ends; the worker learns the reason on reconnecting.
-    let _ = wire.send_timeout(Err(status), PATIENCE).await;
+impl Stream for Outgoing {
+    type Item = Result<v1::CoordinatorMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match &mut self.state {
+                Sending::Opening(opening) => match std::task::ready!(opening.poll_unpin(context)) {
+                    Ok(Ok(sender)) => self.state = Sending::Open(sender),
+                    Ok(Err(status)) => return self.end(status),
+                    Err(_) => self.state = Sending::Ended,
+                },
+                Sending::Open(sender) => match sender.ending.poll_unpin(context) {
+                    Poll::Ready(Ok(status)) => {
+                        let Sending::Open(sender) =
+                            std::mem::replace(&mut self.state, Sending::Ended)
+                        else {
+                            return Poll::Ready(None);
+                        };
+                        self.state = Sending::Closing(sender.outbound, status);
+                    }
+                    Poll::Ready(Err(_)) => self.state = Sending::Ended,
+                    Poll::Pending => {
+                        // The actor drops its end with a reason, which comes by `ending`.
+                        let message = std::task::ready!(sender.outbound.poll_recv(context));
+                        let Some(message) = message else { return Poll::Pending };
+                        return Poll::Ready(Some(Ok(to_message(message))));
+                    }
+                },
+                Sending::Closing(outbound, status) => match outbound.try_recv() {
+                    Ok(message) => return Poll::Ready(Some(Ok(to_message(message)))),
+                    Err(_) => {
+                        let status = status.clone();
+                        return self.end(status);
+                    }
+                },
+                Sending::Ended => return Poll::Ready(None),
+            }
+        }
+    }
 }
 
 fn to_message(message: Outbound) -> v1::CoordinatorMessage {
@@ -215,6 +281,6 @@ fn to_message(message: Outbound) -> v1::CoordinatorMessage {
             let message = v1::coordinator_message::Message::Registered(registered);
             v1::CoordinatorMessage { message: Some(message) }
         }
-        Outbound::Effect(effect) => effect.as_ref().into(),
+        Outbound::Effect(effect) => (&effect).into(),
     }
 }

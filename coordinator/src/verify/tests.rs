@@ -56,6 +56,31 @@ fn sound_journals_pass_whatever_went_wrong_in_the_cluster() {
     }
 }
 
+/// Rows that are new in an append are written at its end, those of earlier appends at once; a store
+/// that was opened anew or whose append failed knows no task.
+#[test]
+fn tables_do_not_depend_on_which_events_share_an_append() {
+    for (seed, together) in [(0, 1), (1, 2), (2, 7), (3, 50), (4, 100_000)] {
+        let (journal, _) = simulated_journal(seed);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cambrian.db");
+        let mut store = SqliteStore::open(&path).unwrap();
+        for (index, part) in journal.chunks(together).enumerate() {
+            if index % 5 == 4 {
+                drop(store);
+                store = SqliteStore::open(&path).unwrap();
+            }
+            if index % 3 == 2 {
+                store.append(store.sequence() + 1, part).unwrap_err();
+            }
+            store.append(store.sequence(), part).unwrap();
+        }
+        drop(store);
+        let found = report(&path);
+        assert_eq!(found.problems, Vec::<String>::new(), "seed {seed}, {together} together");
+    }
+}
+
 #[test]
 fn every_prefix_between_two_instants_is_sound() {
     let (journal, _) = simulated_journal(4);

@@ -67,6 +67,7 @@ impl State {
             Event::CandidateProposed { candidate, proposal, analytic } => {
                 if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
                     let mut created = Candidate::new(proposal.clone(), at);
+                    created.measurements.reserve_exact(analytic.len());
                     created.measurements.extend(campaign.stored(analytic));
                     campaign.candidates.push(created);
                     campaign.known.0.insert(proposal.key);
@@ -391,6 +392,8 @@ impl Campaign {
     fn store_for(&mut self, id: CandidateId, measurements: &[Measurement]) {
         let stored: Vec<StoredMeasurement> = self.stored(measurements).collect();
         if let Some(candidate) = self.candidate_mut(id) {
+            // A million candidates have no room to spare.
+            candidate.measurements.reserve_exact(stored.len());
             candidate.measurements.extend(stored);
         }
     }

@@ -4,6 +4,7 @@
 //! results there are; before that, those that are among the best of a stage are called up to the
 //! next, from the highest stage down. Among campaigns the one with the fewest running evaluations goes first.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::campaign::{Campaign, CampaignStatus, FinishReason};
@@ -61,20 +62,29 @@ impl Decision<'_> {
     /// Gives work to ready workers, one task each in turn, while there is any.
     pub(super) fn dispatch(&mut self) {
         let mut open: Vec<CampaignId> = self.state.active.iter().copied().collect();
+        let (mut last, mut assigned) = (None, false);
+        // Thousands of workers may be ready while there is nothing to do: none is looked at then.
         loop {
-            let ready: Vec<WorkerId> = self.state.ready.iter().copied().collect();
-            let mut assigned = false;
-            for worker in ready {
-                open.retain(|id| self.may_have_work(*id));
-                if open.is_empty() {
-                    return;
-                }
-                assigned |= self.assign_one(worker, &mut open);
-            }
-            if !assigned {
+            open.retain(|id| self.may_have_work(*id));
+            if open.is_empty() {
                 return;
             }
+            match self.next_ready(last) {
+                Some(worker) => {
+                    assigned |= self.assign_one(worker, &mut open);
+                    last = Some(worker);
+                }
+                // Another round, as long as the one before gave somebody something.
+                None if assigned => (last, assigned) = (None, false),
+                None => return,
+            }
         }
+    }
+
+    /// The ready worker that comes after `last`.
+    fn next_ready(&self, last: Option<WorkerId>) -> Option<WorkerId> {
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.state.ready.range((after, Bound::Unbounded)).next().copied()
     }
 
     fn may_have_work(&self, id: CampaignId) -> bool {

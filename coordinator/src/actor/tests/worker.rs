@@ -61,7 +61,7 @@ impl Connected {
 
     async fn tell(&self, command: Command) {
         // An actor that has ended tells by closing the line.
-        let _ = self.handle.tell(command).await;
+        let _ = self.handle.tell(vec![command]).await;
     }
 
     pub(super) async fn ready(&self, credit: u32) {
@@ -93,7 +93,7 @@ impl Connected {
 
     pub(super) async fn effect(&mut self) -> Effect {
         match self.line.outbound.recv().await {
-            Some(Outbound::Effect(effect)) => *effect,
+            Some(Outbound::Effect(effect)) => effect,
             other => panic!("expected an effect, got {other:?}"),
         }
     }
@@ -198,7 +198,7 @@ impl Member {
         connected.ready(2).await;
         while let Some(message) = connected.line.outbound.recv().await {
             let Outbound::Effect(effect) = message else { continue };
-            match *effect {
+            match effect {
                 Effect::Assign { assignment, .. } => {
                     let key = (assignment.task, assignment.attempt);
                     self.outbox.insert(key, outcome(&assignment));

@@ -6,6 +6,7 @@
 mod place;
 mod projection;
 pub mod schema;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,11 @@ use super::rows::{Columns, Row};
 use super::tokens::Register;
 use super::{Store, StoreError, Stored, Tables};
 use projection::Projector;
+use tables::OpenTables;
 
+/// How long the write-ahead log grows before it is written back, pages of 4 KiB. Appends wait for that,
+/// and a page that changes with every append is written back once.
+const CHECKPOINT_PAGES: u32 = 4096;
 /// How long a statement waits for a reader that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enough for every statement of an append.
@@ -61,6 +66,7 @@ impl SqliteStore {
         let _mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         schema::migrate(&mut connection, version)?;
         Self::on(connection, path, Some(lock))
     }
@@ -137,6 +143,37 @@ impl Columns for rusqlite::Row<'_> {
     }
 }
 
+impl SqliteStore {
+    fn try_append(
+        &mut self,
+        expected: u64,
+        batch: &[(Timestamp, Event)],
+    ) -> Result<u64, StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = last_sequence(&transaction)?;
+        self.sequence = found;
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found });
+        }
+        let mut sequence = expected;
+        {
+            let mut tables = OpenTables::new(&transaction);
+            for (at, event) in batch {
+                sequence += 1;
+                let record = encode(sequence, *at, event)?;
+                let row = params![sequence, at.0, record.kind, record.bytes, record.checksum];
+                tables.execute("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
+                self.projector.project(&mut tables, *at, event)?;
+            }
+            self.projector.flush(&mut tables)?;
+        }
+        transaction.commit()?;
+        self.sequence = sequence;
+        Ok(sequence)
+    }
+}
+
 fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1")?
@@ -155,28 +192,11 @@ impl Store for SqliteStore {
     }
 
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let found = last_sequence(&transaction)?;
-        self.sequence = found;
-        if found != expected {
-            return Err(StoreError::Conflict { expected, found });
+        let appended = self.try_append(expected, batch);
+        if appended.is_err() {
+            self.projector.undo();
         }
-        let mut sequence = expected;
-        {
-            let mut insert =
-                transaction.prepare_cached("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for (at, event) in batch {
-                sequence += 1;
-                let record = encode(sequence, *at, event)?;
-                let row = params![sequence, at.0, record.kind, record.bytes, record.checksum];
-                insert.execute(row)?;
-                self.projector.project(&transaction, *at, event)?;
-            }
-        }
-        transaction.commit()?;
-        self.sequence = sequence;
-        Ok(sequence)
+        appended
     }
 
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {

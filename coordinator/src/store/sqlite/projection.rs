@@ -1,38 +1,75 @@
 //! What each event means for the tables that people query with SQL.
 //!
 //! Written in the transaction of the journal, so a table never shows what the journal does not
-//! hold. It works from events alone, shares no code with the engine, and `verify` compares both.
+//! hold. Rows that come to be and change in the same append are written once, at its end. It works
+//! from events alone, shares no code with the engine, and `verify` compares both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cambrian_core::algorithm::Proposal;
 use cambrian_core::engine::{Capabilities, Event, FinishReason, InfeasibleReason};
-use cambrian_core::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
+use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
-use rusqlite::{Connection, Params, params};
+use rusqlite::params;
 
+use super::tables::OpenTables;
 use crate::store::StoreError;
 
-/// Writes the projections. It remembers the campaigns it has seen, which the notation of genotypes
-/// and the names of stages depend on.
+/// Writes the projections.
 #[derive(Debug, Default)]
 pub(super) struct Projector {
+    /// The campaigns it has seen, which the notation of genotypes and the names of stages depend on.
     campaigns: BTreeMap<CampaignId, Arc<CampaignSpec>>,
+    /// The candidates of live tasks, as far as it has seen them queued.
+    live: HashMap<TaskId, CandidateId>,
+    new_tasks: BTreeMap<TaskId, NewTask>,
+    new_candidates: BTreeMap<CandidateId, NewCandidate>,
+    /// Attempts that delivered and that failed, not yet added.
+    counts: BTreeMap<WorkerId, (u64, u64)>,
+}
+
+/// A row of `tasks` that is not written yet.
+#[derive(Debug)]
+struct NewTask {
+    candidate: CandidateId,
+    stage: u8,
+    status: &'static str,
+    attempts: Attempt,
+    worker: Option<WorkerId>,
+    elapsed: Span,
+}
+
+/// A row of `candidates` that is not written yet.
+#[derive(Debug)]
+struct NewCandidate {
+    genotype: String,
+    proposal: Arc<Proposal>,
+    proposed_at: Timestamp,
+    end: End,
+}
+
+/// How a candidate has ended; it is pending before.
+#[derive(Debug)]
+struct End {
+    status: &'static str,
+    violation: Option<f64>,
+    reason: Box<str>,
+    at: Option<Timestamp>,
 }
 
 impl Projector {
-    /// Adds the event's meaning to the tables.
+    /// Adds the event's meaning; rows may be held back until [`Self::flush`].
     pub(super) fn project(
         &mut self,
-        tables: &Connection,
+        tables: &mut OpenTables<'_>,
         at: Timestamp,
         event: &Event,
     ) -> Result<(), StoreError> {
         match event {
-            Event::Started { .. } => execute(tables, "UPDATE workers SET connected = 0", []),
+            Event::Started { .. } => tables.execute("UPDATE workers SET connected = 0", []),
             Event::CampaignSubmitted { campaign, spec, source, owner, submission: _ } => {
                 self.campaigns.insert(*campaign, spec.clone());
                 submit(tables, *campaign, spec, (source, owner.as_deref().unwrap_or("")), at)
@@ -48,48 +85,170 @@ impl Projector {
             Event::CandidateProposed { candidate, proposal, analytic } => {
                 let spec = self.spec(tables, candidate.campaign)?;
                 let genotype = spec.space.format(&proposal.genotype);
-                propose(tables, *candidate, proposal, &genotype, at)?;
+                let end = End { status: "pending", violation: None, reason: "".into(), at: None };
+                let (proposal, proposed_at) = (proposal.clone(), at);
+                let new = NewCandidate { genotype, proposal, proposed_at, end };
+                self.new_candidates.insert(*candidate, new);
                 analytic.iter().try_for_each(|found| measure(tables, *candidate, found))
             }
             Event::CandidateInfeasible { candidate, reason } => {
                 let (InfeasibleReason::Constraints(text) | InfeasibleReason::NoNetwork(text)) =
                     reason;
-                resolve(tables, *candidate, "infeasible", None, text, at)
+                self.resolve(tables, *candidate, "infeasible", None, text, at)
             }
             Event::CandidateScored { candidate, violation } => {
-                resolve(tables, *candidate, "scored", Some(*violation), "", at)
+                self.resolve(tables, *candidate, "scored", Some(*violation), "", at)
             }
             Event::CandidateScreened { candidate, screening } => {
                 let spec = self.spec(tables, candidate.campaign)?;
                 let stage = spec.stages.get(usize::from(screening.stage));
                 let reason = screening.after(stage.map_or("", |stage| &stage.name));
-                resolve(tables, *candidate, "screened", None, &reason, at)
+                self.resolve(tables, *candidate, "screened", None, &reason, at)
             }
             Event::CandidateFailed { candidate, failure } => {
-                resolve(tables, *candidate, "failed", None, &failure.to_string(), at)
+                self.resolve(tables, *candidate, "failed", None, &failure.to_string(), at)
             }
             Event::WorkerRegistered { worker, name, capabilities, .. } => {
                 register(tables, *worker, name, capabilities, at)
             }
             Event::WorkerLeft { worker, .. } => {
-                execute(tables, "UPDATE workers SET connected = 0 WHERE id = ?1", [worker.0])
+                tables.execute("UPDATE workers SET connected = 0 WHERE id = ?1", [worker.0])
             }
-            task => project_task(tables, task),
+            task => self.project_task(tables, task),
         }
+    }
+
+    fn project_task(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        match event {
+            Event::TaskQueued { task, candidate, stage } => {
+                let (candidate, stage) = (*candidate, *stage);
+                let (attempts, worker, elapsed) = (Attempt(0), None, Span(0));
+                let new = NewTask { candidate, stage, status: "queued", attempts, worker, elapsed };
+                self.live.insert(*task, candidate);
+                self.new_tasks.insert(*task, new);
+                Ok(())
+            }
+            Event::TaskLeased { task, attempt, worker, .. } => {
+                if let Some(new) = self.new_tasks.get_mut(task) {
+                    (new.status, new.attempts, new.worker) = ("leased", *attempt, Some(*worker));
+                    return Ok(());
+                }
+                tables.execute(
+                    "UPDATE tasks SET status = 'leased', attempts = ?2, worker = ?3 WHERE id = ?1",
+                    params![task.0, attempt.0, worker.0],
+                )
+            }
+            Event::LeaseEnded { task, .. } | Event::TaskRequeued(task) => {
+                self.set_task(tables, *task, "queued", Span(0))
+            }
+            Event::TaskFailed { task, .. } => {
+                self.live.remove(task);
+                self.set_task(tables, *task, "failed", Span(0))
+            }
+            Event::AttemptFailed { task, worker, elapsed, .. } => {
+                self.counts.entry(*worker).or_default().1 += 1;
+                self.set_task(tables, *task, "queued", *elapsed)
+            }
+            Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
+                self.counts.entry(*worker).or_default().0 += 1;
+                let candidate = match self.live.remove(task) {
+                    Some(candidate) => candidate,
+                    None => candidate_of(tables, *task)?,
+                };
+                self.set_task(tables, *task, "done", *elapsed)?;
+                measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set_task(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+        status: &'static str,
+        elapsed: Span,
+    ) -> Result<(), StoreError> {
+        if let Some(new) = self.new_tasks.get_mut(&task) {
+            (new.status, new.elapsed) = (status, new.elapsed + elapsed);
+            return Ok(());
+        }
+        tables.execute(
+            "UPDATE tasks SET status = ?2, elapsed_micros = elapsed_micros + ?3 WHERE id = ?1",
+            params![task.0, status, elapsed.0],
+        )
+    }
+
+    fn resolve(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        id: CandidateId,
+        status: &'static str,
+        violation: Option<f64>,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Some(new) = self.new_candidates.get_mut(&id) {
+            new.end = End { status, violation, reason: reason.into(), at: Some(at) };
+            return Ok(());
+        }
+        tables.execute(
+            "UPDATE candidates SET status = ?3, violation = ?4, reason = ?5, resolved_at = ?6 \
+             WHERE campaign = ?1 AND ordinal = ?2",
+            params![id.campaign.0, id.ordinal.0, status, violation, reason, at.0],
+        )
+    }
+
+    /// Writes what was held back.
+    pub(super) fn flush(&mut self, tables: &mut OpenTables<'_>) -> Result<(), StoreError> {
+        while let Some((id, new)) = self.new_candidates.pop_first() {
+            propose(tables, id, &new)?;
+        }
+        while let Some((id, new)) = self.new_tasks.pop_first() {
+            tables.execute(
+                "INSERT INTO tasks (id, campaign, ordinal, stage, status, attempts, worker, \
+                 elapsed_micros) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    id.0,
+                    new.candidate.campaign.0,
+                    new.candidate.ordinal.0,
+                    new.stage,
+                    new.status,
+                    new.attempts.0,
+                    new.worker.map(|worker| worker.0),
+                    new.elapsed.0
+                ],
+            )?;
+        }
+        while let Some((worker, (completed, failed))) = self.counts.pop_first() {
+            tables.execute(
+                "UPDATE workers SET completed = completed + ?2, failed = failed + ?3 WHERE id = ?1",
+                params![worker.0, completed, failed],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what it knows of an append that came to nothing.
+    pub(super) fn undo(&mut self) {
+        *self = Self::default();
     }
 
     /// The campaign's specification.
     fn spec(
         &mut self,
-        tables: &Connection,
+        tables: &mut OpenTables<'_>,
         campaign: CampaignId,
     ) -> Result<Arc<CampaignSpec>, StoreError> {
         if let Some(spec) = self.campaigns.get(&campaign) {
             return Ok(spec.clone());
         }
         let select = "SELECT resolved_yaml FROM campaigns WHERE id = ?1";
-        let yaml: String =
-            tables.prepare_cached(select)?.query_row([campaign.0], |row| row.get(0))?;
+        let yaml: String = tables.statement(select)?.query_row([campaign.0], |row| row.get(0))?;
         let spec = CampaignSpec::parse(&yaml).map_err(|faults| {
             StoreError::Failed(format!("the stored campaign {campaign} is not valid: {faults}"))
         })?;
@@ -99,20 +258,14 @@ impl Projector {
     }
 }
 
-fn execute(tables: &Connection, sql: &str, values: impl Params) -> Result<(), StoreError> {
-    tables.prepare_cached(sql)?.execute(values)?;
-    Ok(())
-}
-
 fn submit(
-    tables: &Connection,
+    tables: &mut OpenTables<'_>,
     campaign: CampaignId,
     spec: &CampaignSpec,
     (source, owner): (&str, &str),
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    execute(
-        tables,
+    tables.execute(
         "INSERT INTO campaigns (id, name, status, space, algorithm, evaluations_budget, \
          submitted_at, resolved_yaml, source_yaml, owner) \
          VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -131,47 +284,52 @@ fn submit(
 }
 
 fn set_campaign(
-    tables: &Connection,
+    tables: &mut OpenTables<'_>,
     id: CampaignId,
     status: &str,
     reason: Option<FinishReason>,
     finished: Option<Timestamp>,
 ) -> Result<(), StoreError> {
     let reason = reason.map(|reason| reason.to_string()).unwrap_or_default();
-    execute(
-        tables,
+    tables.execute(
         "UPDATE campaigns SET status = ?2, reason = ?3, finished_at = ?4 WHERE id = ?1",
         params![id.0, status, reason, finished.map(|at| at.0)],
     )
 }
 
 fn propose(
-    tables: &Connection,
+    tables: &mut OpenTables<'_>,
     id: CandidateId,
-    proposal: &Proposal,
-    genotype: &str,
-    at: Timestamp,
+    new: &NewCandidate,
 ) -> Result<(), StoreError> {
-    execute(
-        tables,
+    let NewCandidate { genotype, proposal, proposed_at, end } = new;
+    tables.execute(
         "INSERT INTO candidates (campaign, ordinal, status, genotype, canonical_hash, origin, \
-         proposed_at) VALUES (?1, ?2, 'pending', ?3, ?4, ?5, ?6)",
+         violation, reason, proposed_at, resolved_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             id.campaign.0,
             id.ordinal.0,
+            end.status,
             genotype,
             proposal.key.to_string(),
             proposal.origin.to_string(),
-            at.0
+            end.violation,
+            end.reason,
+            proposed_at.0,
+            end.at.map(|at| at.0)
         ],
     )
 }
 
 /// The first value of a metric stands, as in the engine.
-fn measure(tables: &Connection, id: CandidateId, found: &Measurement) -> Result<(), StoreError> {
+fn measure(
+    tables: &mut OpenTables<'_>,
+    id: CandidateId,
+    found: &Measurement,
+) -> Result<(), StoreError> {
     let Measurement { metric, provenance, .. } = found;
-    execute(
-        tables,
+    tables.execute(
         "INSERT OR IGNORE INTO measurements VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             id.campaign.0,
@@ -185,31 +343,14 @@ fn measure(tables: &Connection, id: CandidateId, found: &Measurement) -> Result<
     )
 }
 
-fn resolve(
-    tables: &Connection,
-    id: CandidateId,
-    status: &str,
-    violation: Option<f64>,
-    reason: &str,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    execute(
-        tables,
-        "UPDATE candidates SET status = ?3, violation = ?4, reason = ?5, resolved_at = ?6 \
-         WHERE campaign = ?1 AND ordinal = ?2",
-        params![id.campaign.0, id.ordinal.0, status, violation, reason, at.0],
-    )
-}
-
 fn register(
-    tables: &Connection,
+    tables: &mut OpenTables<'_>,
     worker: WorkerId,
     name: &str,
     capabilities: &Capabilities,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    execute(
-        tables,
+    tables.execute(
         "INSERT INTO workers (id, name, connected, device_class, slots, registered_at) \
          VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET connected = 1, \
          device_class = excluded.device_class, slots = excluded.slots, \
@@ -218,63 +359,10 @@ fn register(
     )
 }
 
-fn project_task(tables: &Connection, event: &Event) -> Result<(), StoreError> {
-    match event {
-        Event::TaskQueued { task, candidate, stage } => execute(
-            tables,
-            "INSERT INTO tasks (id, campaign, ordinal, stage, status) \
-             VALUES (?1, ?2, ?3, ?4, 'queued')",
-            params![task.0, candidate.campaign.0, candidate.ordinal.0, stage],
-        ),
-        Event::TaskLeased { task, attempt, worker, .. } => execute(
-            tables,
-            "UPDATE tasks SET status = 'leased', attempts = ?2, worker = ?3 WHERE id = ?1",
-            params![task.0, attempt.0, worker.0],
-        ),
-        Event::LeaseEnded { task, .. } | Event::TaskRequeued(task) => {
-            execute(tables, "UPDATE tasks SET status = 'queued' WHERE id = ?1", [task.0])
-        }
-        Event::TaskFailed { task, .. } => {
-            execute(tables, "UPDATE tasks SET status = 'failed' WHERE id = ?1", [task.0])
-        }
-        Event::AttemptFailed { task, worker, elapsed, .. } => {
-            charge(tables, *task, "queued", *elapsed)?;
-            execute(tables, "UPDATE workers SET failed = failed + 1 WHERE id = ?1", [worker.0])
-        }
-        Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
-            charge(tables, *task, "done", *elapsed)?;
-            deliver(tables, *task, measurements)?;
-            execute(
-                tables,
-                "UPDATE workers SET completed = completed + 1 WHERE id = ?1",
-                [worker.0],
-            )
-        }
-        _ => Ok(()),
-    }
-}
-
-fn charge(
-    tables: &Connection,
-    task: TaskId,
-    status: &str,
-    elapsed: Span,
-) -> Result<(), StoreError> {
-    execute(
-        tables,
-        "UPDATE tasks SET status = ?2, elapsed_micros = elapsed_micros + ?3 WHERE id = ?1",
-        params![task.0, status, elapsed.0],
-    )
-}
-
-fn deliver(
-    tables: &Connection,
-    task: TaskId,
-    measurements: &[Measurement],
-) -> Result<(), StoreError> {
+/// The candidate of a task that was queued before this process began.
+fn candidate_of(tables: &mut OpenTables<'_>, task: TaskId) -> Result<CandidateId, StoreError> {
     let select = "SELECT campaign, ordinal FROM tasks WHERE id = ?1";
-    let candidate = tables.prepare_cached(select)?.query_row([task.0], |row| {
+    Ok(tables.statement(select)?.query_row([task.0], |row| {
         Ok(CandidateId::new(CampaignId(row.get(0)?), Ordinal(row.get(1)?)))
-    })?;
-    measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+    })?)
 }

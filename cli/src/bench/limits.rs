@@ -1,0 +1,173 @@
+//! What the transport and the database can do at most on this machine with the same messages and the
+//! same bytes: the limits that a coordinator is held against.
+//!
+//! Must not know the coordinator.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use cambrian_proto::v1;
+use cambrian_proto::v1::coordinator_message::Message as Down;
+use cambrian_proto::v1::worker_message::Message as Up;
+use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
+use cambrian_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use rusqlite::{Connection, params};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::worker::report;
+use crate::error::CliError;
+
+/// Streams at once, and tasks in flight on each: where tonic is fastest.
+const STREAMS: usize = 8;
+const IN_FLIGHT: usize = 32;
+const LENGTH: Duration = Duration::from_secs(2);
+/// Rows a transaction: as many as the journal writes in one when it is busy.
+const ROWS: usize = 512;
+/// At most so many rows are written.
+const MOST_ROWS: usize = 200_000;
+
+fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> CliError {
+    move |error| CliError::Internal(format!("the limit of {what} cannot be measured: {error}"))
+}
+
+/// Answers every report with its acknowledgement and the next assignment, and keeps nothing.
+struct Echo {
+    assignment: v1::Assignment,
+}
+
+#[tonic::async_trait]
+impl WorkerService for Echo {
+    type WorkStream = ReceiverStream<Result<v1::CoordinatorMessage, Status>>;
+
+    async fn work(
+        &self,
+        request: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        let mut messages = request.into_inner();
+        let (down, stream) = mpsc::channel(4 * IN_FLIGHT);
+        let template = self.assignment.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                let Some(Up::Report(v1::Report { task, attempt, .. })) = message.message else {
+                    continue;
+                };
+                let next = v1::Assignment { task: task + 1, ..template.clone() };
+                let answers = [
+                    Down::Acknowledged(v1::Acknowledged { task, attempt }),
+                    Down::Assign(v1::Assign { assignment: Some(next) }),
+                ];
+                for answer in answers {
+                    let answer = v1::CoordinatorMessage { message: Some(answer) };
+                    if down.send(Ok(answer)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Evaluations a second that a plain bidirectional stream carries: a report and an announcement of
+/// room up, an acknowledgement and an assignment down, nothing done with them.
+///
+/// # Errors
+/// If the loopback interface does not serve.
+pub(super) async fn stream(assignment: v1::Assignment) -> Result<f64, CliError> {
+    let fail = failed("the transport");
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| fail(&error))?;
+    let address = listener.local_addr().map_err(|error| fail(&error))?;
+    let service = WorkerServiceServer::new(Echo { assignment: assignment.clone() });
+    let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service);
+    let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let done = Arc::new(AtomicU64::new(0));
+    let mut clients = Vec::new();
+    for _ in 0..STREAMS {
+        let client = WorkerServiceClient::connect(format!("http://{address}")).await;
+        let client = client.map_err(|error| fail(&error))?;
+        clients.push(tokio::spawn(drive(client, assignment.clone(), done.clone())));
+    }
+    let (began, before) = (Instant::now(), done.load(Relaxed));
+    tokio::time::sleep(LENGTH).await;
+    let rate = (done.load(Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
+    clients.iter().for_each(tokio::task::JoinHandle::abort);
+    server.abort();
+    Ok(rate)
+}
+
+async fn drive(
+    mut client: WorkerServiceClient<tonic::transport::Channel>,
+    assignment: v1::Assignment,
+    done: Arc<AtomicU64>,
+) {
+    let (up, messages) = mpsc::channel(4 * IN_FLIGHT);
+    let say = |message| up.try_send(v1::WorkerMessage { message: Some(message) });
+    for _ in 0..IN_FLIGHT {
+        let _room_for_all = say(Up::Report(report(&assignment, Duration::ZERO)));
+    }
+    let Ok(answer) = client.work(ReceiverStream::new(messages)).await else { return };
+    let mut down = answer.into_inner();
+    while let Ok(Some(v1::CoordinatorMessage { message: Some(message) })) = down.message().await {
+        if let Down::Assign(v1::Assign { assignment: Some(assignment) }) = message {
+            done.fetch_add(1, Relaxed);
+            let said = say(Up::Report(report(&assignment, Duration::ZERO)));
+            if said.and_then(|()| say(Up::Ready(v1::Ready { credit: 1 }))).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Evaluations a second that SQLite stores durably when it does nothing but insert the records of
+/// `journal`, of which an evaluation has `records`, into one table on the same disk.
+///
+/// # Errors
+/// If the journal cannot be read or the copy not be written.
+pub(super) fn insert(journal: &Path, records: f64, folder: &Path) -> Result<f64, CliError> {
+    let fail = failed("the database");
+    let rows = rows(journal).map_err(|error| fail(&error))?;
+    let began = Instant::now();
+    write(&folder.join("plain.sqlite"), &rows).map_err(|error| fail(&error))?;
+    Ok(rows.len() as f64 / began.elapsed().as_secs_f64() / records)
+}
+
+type Row = (i64, i64, String, Vec<u8>, i64);
+
+fn rows(journal: &Path) -> rusqlite::Result<Vec<Row>> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let journal = Connection::open_with_flags(journal, flags)?;
+    let mut select = journal.prepare(
+        "SELECT sequence, at_micros, kind, record, checksum FROM journal ORDER BY sequence LIMIT ?1",
+    )?;
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    };
+    select.query_map([MOST_ROWS as i64], row)?.collect()
+}
+
+fn write(path: &Path, rows: &[Row]) -> rusqlite::Result<()> {
+    let mut plain = Connection::open(path)?;
+    plain.pragma_update(None, "journal_mode", "WAL")?;
+    plain.pragma_update(None, "synchronous", "FULL")?;
+    plain.execute_batch(
+        "CREATE TABLE journal (sequence INTEGER PRIMARY KEY, at_micros INTEGER NOT NULL, \
+         kind TEXT NOT NULL, record BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT",
+    )?;
+    for chunk in rows.chunks(ROWS) {
+        let transaction = plain.transaction()?;
+        {
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (sequence, at, kind, record, checksum) in chunk {
+                insert.execute(params![sequence, at, kind, record, checksum])?;
+            }
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `cambrian bench cluster`: a small run of real processes is sound, and its numbers hang together.
+//!
+//! Needs the program `cambrian-coordinator` beside `cambrian`; skips visibly where it has not been
+//! built.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> Option<Output> {
+    let program = Path::new(env!("CARGO_BIN_EXE_cambrian"));
+    let coordinator = program.with_file_name("cambrian-coordinator");
+    if !coordinator.exists() {
+        eprintln!(
+            "skipped: no {}; `cargo build -p cambrian-coordinator` builds it",
+            coordinator.display()
+        );
+        return None;
+    }
+    let mut command = Command::new(program);
+    command.args(["bench", "cluster", "--no-limits"]).args(arguments).stdin(Stdio::null());
+    Some(command.output().expect("the program runs"))
+}
+
+fn run(arguments: &[&str]) -> Option<Value> {
+    let output = bench(&[arguments, &["--json"]].concat())?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer["runs"].as_array().map(Vec::len), Some(1));
+    Some(answer["runs"][0].clone())
+}
+
+#[test]
+fn every_evaluation_of_a_run_is_counted_once() {
+    let arguments = ["--workers", "5", "--evaluations", "700", "--algorithm", "nsga2"];
+    let Some(run) = run(&arguments) else { return };
+    let verified = &run["verified"];
+    assert_eq!(verified["sound"], true);
+    assert_eq!(verified["completed"], 700);
+    assert_eq!(verified["lost_attempts"], 0);
+    assert_eq!(run["acknowledgement"]["count"], 700);
+    // Two tasks a worker come unasked at the beginning: one for the slot and one to wait.
+    assert_eq!(run["assignment"]["count"], 700 - 2 * 5);
+    assert_eq!(run["restart"]["records"], verified["records"]);
+    assert!(run["durable_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{run}");
+    assert_eq!(run["reconnected"], 0);
+}
+
+#[test]
+fn timed_evaluations_fill_all_slots() {
+    let arguments = ["--workers", "3", "--slots", "2", "--duration", "100ms", "--no-restart"];
+    let Some(run) = run(&[&arguments[..], &["--evaluations", "60"]].concat()) else { return };
+    assert_eq!(run["verified"]["sound"], true);
+    // 60 evaluations of at least 80 ms in 6 slots.
+    assert!(run["elapsed_s"].as_f64().is_some_and(|elapsed| elapsed >= 0.8), "{run}");
+    let share = run["utilisation"].as_f64().expect("all slots were at work at once");
+    assert!(share > 0.0 && share <= 1.0, "{run}");
+    assert_eq!(run["restart"], Value::Null);
+}
+
+#[test]
+fn a_store_serves_one_run() {
+    let Some(output) = bench(&["--workers", "1,2", "--store", "one.sqlite"]) else { return };
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("one store serves one run"));
+}
