@@ -7,6 +7,7 @@
 //! returned as an [`engine::Effect`].
 
 pub mod algorithm;
+pub mod energy;
 pub mod engine;
 pub mod graph;
 pub mod id;

@@ -22,6 +22,16 @@ impl State {
     pub(super) fn apply(&mut self, event: &Event, at: Timestamp) {
         self.now = self.now.max(at);
         self.durable_events += u64::from(event.is_durable());
+        if event.is_durable() {
+            self.shares.renew(at);
+        }
+        self.write(event, at);
+        if let Some(campaign) = self.campaign_of(event) {
+            self.file_share(campaign);
+        }
+    }
+
+    fn write(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::Started { lease_length } => self.start(*lease_length, at),
             Event::CampaignSubmitted { campaign, submission, spec, source, owner } => {
@@ -33,6 +43,9 @@ impl State {
                 }
                 self.submissions.insert(*submission, *campaign);
                 self.active.insert(*campaign);
+                let share = spec.share;
+                let user = owner.as_deref().unwrap_or_default();
+                self.shares.enrol(*campaign, user, share.priority, share.weight);
                 self.campaigns.insert(*campaign, created);
             }
             Event::CampaignPaused(id) => self.set_status(*id, CampaignStatus::Paused),
@@ -156,6 +169,44 @@ impl State {
         }
     }
 
+    /// The campaign whose work an event may have changed.
+    fn campaign_of(&self, event: &Event) -> Option<CampaignId> {
+        match event {
+            Event::CampaignSubmitted { campaign, .. }
+            | Event::CampaignDraining { campaign, .. }
+            | Event::CampaignFinished { campaign, .. } => Some(*campaign),
+            Event::CampaignPaused(id) | Event::CampaignResumed(id) => Some(*id),
+            Event::CandidateProposed { candidate, .. }
+            | Event::CandidateInfeasible { candidate, .. }
+            | Event::TaskQueued { candidate, .. }
+            | Event::CandidateWaiting { candidate, .. }
+            | Event::CandidateScreened { candidate, .. }
+            | Event::CandidateScored { candidate, .. }
+            | Event::CandidateFailed { candidate, .. } => Some(candidate.campaign),
+            Event::TaskLeased { task, .. }
+            | Event::LeaseEnded { task, .. }
+            | Event::TaskCompleted { task, .. }
+            | Event::AttemptFailed { task, .. }
+            | Event::TaskFailed { task, .. }
+            | Event::TaskRequeued(task) => self.candidate_of_task(*task).map(|id| id.campaign),
+            Event::Started { .. }
+            | Event::FitStarted { .. }
+            | Event::ModelAdopted { .. }
+            | Event::LeaseRenewed { .. }
+            | Event::WorkerRegistered { .. }
+            | Event::WorkerLeft { .. }
+            | Event::WorkerSeen(_)
+            | Event::CreditSet { .. }
+            | Event::ProgressMade { .. } => None,
+        }
+    }
+
+    /// Puts a campaign into the order of service if it has work to give, or takes it out.
+    fn file_share(&mut self, id: CampaignId) {
+        let open = self.campaigns.get(&id).is_some_and(Campaign::has_work);
+        self.shares.set_open(id, open, self.now);
+    }
+
     fn start(&mut self, lease_length: Span, at: Timestamp) {
         self.lease_length = lease_length;
         self.ready.clear();
@@ -234,6 +285,7 @@ impl State {
         self.deadlines.insert((deadline, id));
         campaign.queue.remove(&id);
         campaign.leased.insert(id);
+        self.shares.begin(campaign.id, at);
         if is_new && let Some(found) = campaign.candidate_mut(task.candidate) {
             found.attempts += 1;
         }
@@ -271,6 +323,7 @@ impl State {
             return;
         };
         self.deadlines.remove(&(lease.deadline, id));
+        self.shares.end(task.candidate.campaign, lease.since, self.now);
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
         }
@@ -290,6 +343,7 @@ impl State {
         let Some(task) = self.tasks.get(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
         campaign.slot_time = campaign.slot_time + elapsed;
+        self.shares.settle(campaign.id, elapsed, self.now);
         if let Some(tally) = campaign.tallies.get_mut(usize::from(task.stage)) {
             tally.slot_time = tally.slot_time + elapsed;
         }

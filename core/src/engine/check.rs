@@ -4,6 +4,7 @@
 //! primary facts and compares; it must share no code with `apply`.
 
 mod rungs;
+mod shares;
 
 use std::collections::BTreeSet;
 
@@ -41,6 +42,7 @@ impl State {
         let mut findings = Findings(Vec::new());
         self.check_tasks(&mut findings);
         self.check_workers(&mut findings);
+        self.check_shares(&mut findings);
         for campaign in self.campaigns.values() {
             campaign.check(self, &mut findings);
         }

@@ -2,8 +2,9 @@
 //!
 //! Candidates are proposed only when a worker has room for one, so that each is bred from all
 //! results there are; before that, those that are among the best of a stage are called up to the
-//! next, from the highest stage down. Among campaigns the one with the fewest running evaluations goes first.
+//! next, from the highest stage down. Which campaign goes first is in `share`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::campaign::{Campaign, CampaignStatus, FinishReason};
@@ -24,6 +25,17 @@ use crate::space::{Genotype, SpaceError};
 const INFEASIBLE_LIMIT: u32 = 1_000;
 
 impl Campaign {
+    /// Whether the campaign may have a task to give.
+    pub(super) fn has_work(&self) -> bool {
+        match self.status {
+            CampaignStatus::Running => {
+                !self.queue.is_empty() || self.has_promotable() || self.has_budget()
+            }
+            CampaignStatus::Draining(_) => !self.queue.is_empty() || self.has_promotable(),
+            CampaignStatus::Paused | CampaignStatus::Finished(_) => false,
+        }
+    }
+
     /// Why a worker cannot serve a stage of this campaign, `None` if it can.
     #[must_use]
     pub fn unsuited(&self, worker: &Worker, stage: u8) -> Option<String> {
@@ -60,16 +72,12 @@ enum Next {
 impl Decision<'_> {
     /// Gives work to ready workers, one task each in turn, while there is any.
     pub(super) fn dispatch(&mut self) {
-        let mut open: Vec<CampaignId> = self.state.active.iter().copied().collect();
+        let mut dry = BTreeSet::new();
         loop {
             let ready: Vec<WorkerId> = self.state.ready.iter().copied().collect();
             let mut assigned = false;
             for worker in ready {
-                open.retain(|id| self.may_have_work(*id));
-                if open.is_empty() {
-                    return;
-                }
-                assigned |= self.assign_one(worker, &mut open);
+                assigned |= self.assign_one(worker, &mut dry);
             }
             if !assigned {
                 return;
@@ -77,30 +85,19 @@ impl Decision<'_> {
         }
     }
 
-    fn may_have_work(&self, id: CampaignId) -> bool {
-        let campaign = &self.state.campaigns[&id];
-        match campaign.status {
-            CampaignStatus::Running => {
-                !campaign.queue.is_empty() || campaign.has_promotable() || campaign.has_budget()
-            }
-            CampaignStatus::Draining(_) => !campaign.queue.is_empty() || campaign.has_promotable(),
-            CampaignStatus::Paused | CampaignStatus::Finished(_) => false,
-        }
-    }
-
-    fn assign_one(&mut self, worker: WorkerId, open: &mut Vec<CampaignId>) -> bool {
-        let mut order = open.clone();
-        order.sort_by_key(|id| (self.state.campaigns[id].leased.len(), *id));
-        for id in order {
-            match self.next_task(worker, id) {
-                Next::Task(task) => {
-                    if self.lease(task, worker) {
-                        return true;
-                    }
+    /// Offers a worker's room to one campaign after the other, in the order of their shares.
+    fn assign_one(&mut self, worker: WorkerId, dry: &mut BTreeSet<CampaignId>) -> bool {
+        let mut place = self.state.shares.after(None);
+        while let Some(offered) = place {
+            let id = offered.campaign();
+            if !dry.contains(&id) {
+                match self.next_task(worker, id) {
+                    Next::Task(task) if self.lease(task, worker) => return true,
+                    Next::Task(_) | Next::NotHere => {}
+                    Next::Dry => drop(dry.insert(id)),
                 }
-                Next::NotHere => {}
-                Next::Dry => open.retain(|other| *other != id),
             }
+            place = self.state.shares.after(Some(offered));
         }
         false
     }

@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod report;
 mod rung;
+mod share;
 mod state;
 mod stop;
 mod task;

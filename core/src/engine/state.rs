@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::campaign::Campaign;
 use super::candidate::CandidateStatus;
 use super::command::SubmissionId;
+use super::share::Shares;
 use super::task::Task;
 use super::worker::Worker;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
@@ -26,6 +27,8 @@ pub struct State {
     pub(super) worker_names: BTreeMap<Arc<str>, WorkerId>,
     /// Campaigns that are not finished.
     pub(super) active: BTreeSet<CampaignId>,
+    /// Who is served next.
+    pub(super) shares: Shares,
     pub(super) deadlines: BTreeSet<(Timestamp, TaskId)>,
     /// Connected workers with credit.
     pub(super) ready: BTreeSet<WorkerId>,
