@@ -7,13 +7,14 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "cambrian/v1/types.proto",
     "cambrian/v1/worker.proto",
     "cambrian/v1/evaluator.proto",
     "cambrian/v1/campaign.proto",
     "cambrian/v1/journal.proto",
     "cambrian/v1/token.proto",
+    "cambrian/v1/fleet.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

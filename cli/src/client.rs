@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cambrian_proto::v1;
 use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
+use cambrian_proto::v1::fleet_service_client::FleetServiceClient;
 use cambrian_proto::v1::token_service_client::TokenServiceClient;
 use cambrian_transport::client::{Bearer, Credentials, DialError};
 use cambrian_transport::failure;
@@ -31,6 +32,7 @@ pub(crate) const PAGE: u32 = 1000;
 pub(crate) struct Client {
     service: CampaignServiceClient<Wire>,
     tokens: TokenServiceClient<Wire>,
+    fleet: FleetServiceClient<Wire>,
     endpoint: String,
 }
 
@@ -100,9 +102,10 @@ impl Client {
             reason: reason(&error),
         })?;
         let tokens = TokenServiceClient::with_interceptor(channel.clone(), bearer.clone());
+        let fleet = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
         let service = CampaignServiceClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(MAX_MESSAGE);
-        Ok(Self { service, tokens, endpoint: address.to_owned() })
+        Ok(Self { service, tokens, fleet, endpoint: address.to_owned() })
     }
 
     /// A status in words for the user.
@@ -293,6 +296,26 @@ impl Client {
         let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
         let record = answer.record.ok_or_else(|| self.lacking("token"))?;
         Ok(TokenRecord::of(record, 0))
+    }
+
+    /// Lets a worker finish and leave; or leave at once.
+    pub(crate) async fn drain_worker(
+        &mut self,
+        worker: &str,
+        at_once: bool,
+    ) -> Result<Worker, CliError> {
+        let request = v1::DrainWorkerRequest { worker: worker.to_owned(), at_once };
+        let answer = self.fleet.drain_worker(request).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        answer.worker.map(Into::into).ok_or_else(|| self.lacking("worker"))
+    }
+
+    /// Gives a worker work again.
+    pub(crate) async fn release_worker(&mut self, worker: &str) -> Result<Worker, CliError> {
+        let request = v1::ReleaseWorkerRequest { worker: worker.to_owned() };
+        let answer = self.fleet.release_worker(request).await;
+        let answer = answer.map_err(|status| self.failure(&status))?.into_inner();
+        answer.worker.map(Into::into).ok_or_else(|| self.lacking("worker"))
     }
 
     /// Why something is, or is not, running.

@@ -1,6 +1,9 @@
 //! The coordinator's settings: defaults, then a YAML file, then the environment and the command
 //! line, each over the one before.
 
+mod fleet;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use thiserror::Error;
 
 use crate::access::RateLimit;
 use crate::actor::ActorSettings;
+pub use fleet::{Quarantine, User};
 
 /// The address when none is given.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
@@ -34,6 +38,12 @@ pub struct Config {
     /// Whether an address that other machines can reach may be served without encryption or
     /// tokens.
     pub insecure: bool,
+    /// What users may claim of the workers, by the name of their tokens.
+    pub users: BTreeMap<String, User>,
+    /// What holds for everyone else.
+    pub other_users: User,
+    /// When a worker gets no more work because of its failures.
+    pub quarantine: Quarantine,
     /// Bounds on messages and queues.
     pub limits: Limits,
     /// What is logged, and how.
@@ -108,6 +118,9 @@ impl Default for Config {
             tls: None,
             tokens: false,
             insecure: false,
+            users: BTreeMap::new(),
+            other_users: User::default(),
+            quarantine: Quarantine::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -240,6 +253,7 @@ impl Config {
         in_range("limits.streams", f64::from(streams), 1.0, 1e5)?;
         in_range("limits.calls_per_second", calls_per_second, 0.1, 1e6)?;
         in_range("limits.calls_at_once", f64::from(calls_at_once), 1.0, 1e6)?;
+        fleet::check(&self.users, &self.other_users, &self.quarantine)?;
         self.check_address(self.listen)
     }
 
@@ -276,6 +290,7 @@ impl Config {
     pub fn actor(&self) -> ActorSettings {
         ActorSettings {
             lease_length: Span((self.lease_seconds * 1e6) as u64),
+            policy: Arc::new(fleet::policy(&self.users, &self.other_users, &self.quarantine)),
             mailbox: self.limits.mailbox,
             batch: self.limits.batch,
             ..ActorSettings::default()
@@ -346,6 +361,17 @@ mod tests {
             "streams",
             "calls_per_second",
             "calls_at_once",
+            "users",
+            "other_users",
+            "weight",
+            "max_priority",
+            "evaluations",
+            "slot_hours",
+            "energy_kwh",
+            "quarantine",
+            "failures",
+            "of_last",
+            "release_minutes",
             "format",
             "filter",
         ] {
@@ -375,6 +401,11 @@ mod tests {
             ("limits: {streams: 0}", "limits.streams"),
             ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
             ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
+            ("users: {ada: {weight: 0}}", "users: weight"),
+            ("users: {ada: {wieght: 1}}", "wieght"),
+            ("other_users: {slot_hours: -1}", "slot_hours"),
+            ("quarantine: {failures: 6}", "quarantine.failures"),
+            ("quarantine: {of_last: 65}", "quarantine.of_last"),
             ("tls: {certificate: a}", "key"),
             ("log: {format: xml}", "xml"),
             ("listen: [", "line"),
@@ -383,6 +414,22 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         assert!(Config::read(Path::new("absent.yaml")).unwrap_err().to_string().contains("absent"));
+    }
+
+    #[test]
+    fn users_and_quarantine_become_rules() {
+        let text = "users: {ada: {weight: 3, max_priority: 5, slot_hours: 2, energy_kwh: 0.5}}\n\
+                    other_users: {evaluations: 10}\n\
+                    quarantine: {failures: 3, of_last: 10, release_minutes: 30}";
+        let policy = read(text).unwrap().actor().policy;
+        let ada = policy.of_user("ada");
+        assert_eq!((ada.weight, ada.max_priority), (3, Some(5)));
+        assert_eq!(ada.budget.slot_time, Some(Span::from_secs(7_200)));
+        assert_eq!(ada.budget.energy.unwrap().as_joules(), 1.8e6);
+        assert_eq!(policy.of_user("bob").budget.evaluations, Some(10));
+        let rule = policy.quarantine;
+        assert_eq!((rule.failures, rule.of_last), (3, 10));
+        assert_eq!(rule.release_after, Some(Span::from_secs(1_800)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cambrian_proto::DESCRIPTORS;
 use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
+use cambrian_proto::v1::fleet_service_server::FleetServiceServer;
 use cambrian_proto::v1::token_service_server::TokenServiceServer;
 use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
 use thiserror::Error;
@@ -23,7 +24,7 @@ use crate::access::{AccessLayer, LogBound, Policy};
 use crate::actor::{Actor, ActorError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
-use crate::grpc::{CampaignServer, TokenServer, WorkerServer, WorkerSettings};
+use crate::grpc::{CampaignServer, FleetServer, TokenServer, WorkerServer, WorkerSettings};
 use crate::handle::Handle;
 use crate::listener::{self, Gate};
 use crate::store::sqlite::SqliteStore;
@@ -176,10 +177,13 @@ async fn router(
     let campaigns = CampaignServer::new(handle.clone(), stop.clone(), policy.clone());
     let campaigns = CampaignServiceServer::new(campaigns).max_decoding_message_size(limit);
     let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_TOKEN_MESSAGE);
+    let fleet = FleetServer::new(handle.clone());
+    let fleet = FleetServiceServer::new(fleet).max_decoding_message_size(MAX_TOKEN_MESSAGE);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<WorkerServiceServer<WorkerServer>>().await;
     health.set_serving::<CampaignServiceServer<CampaignServer>>().await;
     health.set_serving::<TokenServiceServer<TokenServer>>().await;
+    health.set_serving::<FleetServiceServer<FleetServer>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -194,6 +198,7 @@ async fn router(
         .add_service(workers)
         .add_service(campaigns)
         .add_service(tokens)
+        .add_service(fleet)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

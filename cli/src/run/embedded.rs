@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Mutex;
 
-use cambrian_coordinator::config::Config;
+use cambrian_coordinator::config::{Config, Quarantine};
 use cambrian_coordinator::handle::Handle;
 use cambrian_coordinator::server::{ServeError, Server};
 use tracing_subscriber::EnvFilter;
@@ -34,7 +34,10 @@ impl Embedded {
     pub(super) async fn start(directory: &Directory) -> Result<Self, CliError> {
         start_log(&directory.state("coordinator.log"))?;
         let journal = super::directory::journal(directory.root());
-        let server = cambrian_coordinator::embedded::start(&journal, &Config::default())
+        // The workers of one machine are no evidence against each other.
+        let quarantine = Quarantine { failures: 0, ..Quarantine::default() };
+        let config = Config { quarantine, ..Config::default() };
+        let server = cambrian_coordinator::embedded::start(&journal, &config)
             .await
             .map_err(|error| failed(&error))?;
         let endpoint = format!("http://{}", server.address());

@@ -17,7 +17,7 @@ const SUBMIT: Access = Access::Of(&[Role::Submit, Role::Admin]);
 const ADMIN: Access = Access::Of(&[Role::Admin]);
 
 /// Every method of every service.
-const METHODS: [(&str, Access); 20] = [
+const METHODS: [(&str, Access); 22] = [
     ("/cambrian.v1.WorkerService/Work", WORK),
     ("/cambrian.v1.CampaignService/ValidateCampaign", READ),
     ("/cambrian.v1.CampaignService/SubmitCampaign", SUBMIT),
@@ -31,6 +31,8 @@ const METHODS: [(&str, Access); 20] = [
     ("/cambrian.v1.CampaignService/ListCandidates", READ),
     ("/cambrian.v1.CampaignService/Explain", READ),
     ("/cambrian.v1.CampaignService/ListWorkers", READ),
+    ("/cambrian.v1.FleetService/DrainWorker", ADMIN),
+    ("/cambrian.v1.FleetService/ReleaseWorker", ADMIN),
     ("/cambrian.v1.TokenService/CreateToken", ADMIN),
     ("/cambrian.v1.TokenService/ListTokens", ADMIN),
     ("/cambrian.v1.TokenService/RevokeToken", ADMIN),

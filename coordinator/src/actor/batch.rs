@@ -198,6 +198,7 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
     match command {
         Command::WorkerDisconnected { worker, session }
         | Command::WorkerGoodbye { worker, session }
+        | Command::WorkerDrains { worker, session }
         | Command::Heartbeat { worker, session, .. }
         | Command::Ready { worker, session, .. }
         | Command::Progress { worker, session, .. }
@@ -209,6 +210,9 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
         | Command::CancelCampaign(_)
         | Command::RegisterWorker { .. }
         | Command::ModelFitted { .. }
+        | Command::DrainWorker { .. }
+        | Command::ReleaseWorker(_)
+        | Command::Govern(_)
         | Command::Tick => None,
     }
 }

@@ -4,6 +4,7 @@
 //! engine's business, what a message says is that of the conversions.
 
 mod campaign;
+mod fleet;
 mod hypervolume;
 mod snapshot;
 mod status;
@@ -15,6 +16,7 @@ use tonic::{Request, Status};
 
 use crate::access::Caller;
 pub(crate) use campaign::CampaignServer;
+pub(crate) use fleet::FleetServer;
 pub(crate) use token::TokenServer;
 pub(crate) use worker::{WorkerServer, WorkerSettings};
 

@@ -128,6 +128,7 @@ pub(crate) fn measured(assignment: &v1::Assignment, accuracy: f64) -> v1::Report
             outcome: Some(v1::outcome::Outcome::Measured(measured)),
             elapsed_micros: 1_000,
         }),
+        energy_joules: None,
     }
 }
 

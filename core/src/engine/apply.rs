@@ -1,22 +1,25 @@
-//! The only writer of the state: what each event means, live and on replay alike.
+//! The only writer of the state: what each event means, live and on replay alike. What events mean for
+//! the fleet and its shares is in `fleet`.
 //!
 //! `apply` is total: it accepts any event. An event that refers to something that does not exist
 //! (which a sound journal never holds) changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
-use super::event::{Event, LeaseEnd};
-use super::failure::FailureKind;
+use super::event::Event;
 use super::state::State;
 use super::task::{Lease, Task, TaskProgress, TaskStatus};
-use super::worker::Worker;
+use super::worker::{Quarantine, Worker};
 use crate::algorithm::Outcome;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::Measurement;
 use crate::pareto::front::Insertion;
 use crate::time::{Span, Timestamp};
+
+mod fleet;
 
 impl State {
     pub(super) fn apply(&mut self, event: &Event, at: Timestamp) {
@@ -27,7 +30,7 @@ impl State {
         }
         self.write(event, at);
         if let Some(campaign) = self.campaign_of(event) {
-            self.file_share(campaign);
+            self.file_shares(campaign);
         }
     }
 
@@ -43,9 +46,7 @@ impl State {
                 }
                 self.submissions.insert(*submission, *campaign);
                 self.active.insert(*campaign);
-                let share = spec.share;
-                let user = owner.as_deref().unwrap_or_default();
-                self.shares.enrol(*campaign, user, share.priority, share.weight);
+                self.enrol(&created);
                 self.campaigns.insert(*campaign, created);
             }
             Event::CampaignPaused(id) => self.set_status(*id, CampaignStatus::Paused),
@@ -97,28 +98,13 @@ impl State {
                 self.lease(*task, *attempt, (*worker, *session), *deadline, at);
             }
             Event::LeaseRenewed { task, deadline } => self.renew(*task, *deadline),
-            Event::LeaseEnded { task, end, .. } => {
-                let counts = matches!(end, LeaseEnd::Expired | LeaseEnd::Forgotten);
-                self.release(*task, counts);
-            }
+            Event::LeaseEnded { task, end, .. } => self.end_lease(*task, *end),
+            Event::EnergyUsed { task, energy, .. } => self.use_energy(*task, *energy),
             Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
                 self.complete(*task, *worker, measurements, *elapsed);
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
-                self.release(*task, failure.kind.counts_as_attempt());
-                self.charge(*task, *elapsed);
-                if let Some(found) = self.tasks.get_mut(task) {
-                    found.reported = true;
-                }
-                if let Some(worker) = self.workers.get_mut(worker) {
-                    worker.failed += 1;
-                    if let Some(task) = self.tasks.get(task)
-                        && failure.kind == FailureKind::BadNode
-                    {
-                        let place = (task.candidate.campaign, task.stage);
-                        worker.barred.insert(place, failure.message.clone());
-                    }
-                }
+                self.fail_attempt(*task, *worker, failure, *elapsed);
             }
             Event::TaskRequeued(task) => self.requeue(*task),
             Event::TaskFailed { task, .. } => self.remove_task(*task),
@@ -145,15 +131,29 @@ impl State {
                     barred: BTreeMap::new(),
                     completed: 0,
                     failed: 0,
+                    draining: false,
+                    quarantine: None,
+                    record: VecDeque::new(),
+                    vacated: Vec::new(),
                 });
             }
-            Event::WorkerLeft { worker, .. } => {
+            Event::WorkerLeft { worker, goodbye } => {
+                self.forget_claims(*worker);
                 if let Some(found) = self.workers.get_mut(worker) {
                     found.connected = false;
                     found.credit = 0;
+                    // It has done what it was told to; its next process may work.
+                    found.draining &= !*goodbye;
                 }
                 self.ready.remove(worker);
             }
+            Event::WorkerDraining(worker) => self.drain(*worker),
+            Event::WorkerQuarantined { worker, reason, until } => {
+                let quarantine = Quarantine { since: at, reason: reason.clone(), until: *until };
+                self.quarantine(*worker, quarantine);
+            }
+            Event::WorkerReleased { worker, .. } => self.release_worker(*worker),
+            Event::PolicySet(policy) => self.govern(policy.clone()),
             Event::WorkerSeen(worker) => {
                 if let Some(found) = self.workers.get_mut(worker) {
                     found.last_seen = at;
@@ -185,6 +185,7 @@ impl State {
             | Event::CandidateFailed { candidate, .. } => Some(candidate.campaign),
             Event::TaskLeased { task, .. }
             | Event::LeaseEnded { task, .. }
+            | Event::EnergyUsed { task, .. }
             | Event::TaskCompleted { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::TaskFailed { task, .. }
@@ -195,16 +196,14 @@ impl State {
             | Event::LeaseRenewed { .. }
             | Event::WorkerRegistered { .. }
             | Event::WorkerLeft { .. }
+            | Event::WorkerDraining(_)
+            | Event::WorkerQuarantined { .. }
+            | Event::WorkerReleased { .. }
+            | Event::PolicySet(_)
             | Event::WorkerSeen(_)
             | Event::CreditSet { .. }
             | Event::ProgressMade { .. } => None,
         }
-    }
-
-    /// Puts a campaign into the order of service if it has work to give, or takes it out.
-    fn file_share(&mut self, id: CampaignId) {
-        let open = self.campaigns.get(&id).is_some_and(Campaign::has_work);
-        self.shares.set_open(id, open, self.now);
     }
 
     fn start(&mut self, lease_length: Span, at: Timestamp) {
@@ -212,10 +211,12 @@ impl State {
         self.ready.clear();
         for campaign in self.campaigns.values_mut() {
             campaign.fitting = None;
+            campaign.claims = 0;
         }
         for worker in self.workers.values_mut() {
             worker.connected = false;
             worker.credit = 0;
+            worker.vacated.clear();
         }
         self.deadlines.clear();
         let deadline = at + lease_length;
@@ -249,10 +250,14 @@ impl State {
                 counted: 0,
                 last_worker: None,
                 reported: false,
+                withdrawn: false,
+                failures: Vec::new(),
             },
         );
         campaign.queue.insert(id);
         if stage == 0 {
+            let owner = campaign.owner.clone().unwrap_or_default();
+            self.spent.entry(owner).or_default().evaluations += 1;
             campaign.started += 1;
             campaign.infeasible_in_a_row = 0;
         }
@@ -274,6 +279,7 @@ impl State {
         task.attempt = attempt;
         task.last_worker = Some(worker);
         task.reported = false;
+        task.withdrawn = false;
         task.status = TaskStatus::Leased(Lease {
             worker,
             session,
@@ -286,6 +292,8 @@ impl State {
         campaign.queue.remove(&id);
         campaign.leased.insert(id);
         self.shares.begin(campaign.id, at);
+        let priority = self.shares.priority(campaign.id).unwrap_or_default();
+        self.leases.insert((priority, Reverse(at), id));
         if is_new && let Some(found) = campaign.candidate_mut(task.candidate) {
             found.attempts += 1;
         }
@@ -293,8 +301,9 @@ impl State {
         holder.leases.insert(id);
         campaign.pin_provenance(holder, task.stage);
         if is_new {
-            let credit = holder.credit.saturating_sub(1);
+            let (credit, campaign) = (holder.credit.saturating_sub(1), campaign.id);
             self.set_credit(worker, credit);
+            self.fill_vacancy(worker, campaign);
         }
     }
 
@@ -315,7 +324,7 @@ impl State {
     }
 
     /// Takes the lease away, if there is one; the task waits for what the next event says.
-    fn release(&mut self, id: TaskId, counts: bool) {
+    pub(super) fn release(&mut self, id: TaskId, counts: bool) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.counted += u32::from(counts);
         let TaskStatus::Leased(lease) = std::mem::replace(&mut task.status, TaskStatus::Queued)
@@ -324,6 +333,8 @@ impl State {
         };
         self.deadlines.remove(&(lease.deadline, id));
         self.shares.end(task.candidate.campaign, lease.since, self.now);
+        let priority = self.shares.priority(task.candidate.campaign).unwrap_or_default();
+        self.leases.remove(&(priority, Reverse(lease.since), id));
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
         }
@@ -339,11 +350,14 @@ impl State {
         }
     }
 
-    fn charge(&mut self, id: TaskId, elapsed: Span) {
+    pub(super) fn charge(&mut self, id: TaskId, elapsed: Span) {
         let Some(task) = self.tasks.get(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
         campaign.slot_time = campaign.slot_time + elapsed;
         self.shares.settle(campaign.id, elapsed, self.now);
+        let owner = campaign.owner.clone().unwrap_or_default();
+        let spent = self.spent.entry(owner).or_default();
+        spent.slot_time = spent.slot_time + elapsed;
         if let Some(tally) = campaign.tallies.get_mut(usize::from(task.stage)) {
             tally.slot_time = tally.slot_time + elapsed;
         }
@@ -360,13 +374,16 @@ impl State {
         elapsed: Span,
     ) {
         self.charge(id, elapsed);
-        let Some(candidate) = self.tasks.get(&id).map(|task| task.candidate) else { return };
+        let found = self.tasks.get(&id).map(|task| (task.candidate, task.stage));
+        let Some((candidate, stage)) = found else { return };
         if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
             campaign.store_for(candidate, measurements);
+            campaign.note_served(stage, worker);
         }
         self.remove_task(id);
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.completed += 1;
+            worker.note(None);
         }
     }
 
@@ -395,11 +412,15 @@ impl State {
 
     fn register(&mut self, mut worker: Worker) {
         self.ready.remove(&worker.id);
+        self.forget_claims(worker.id);
         self.worker_names.insert(worker.name.clone(), worker.id);
         if let Some(before) = self.workers.remove(&worker.id) {
             worker.leases = before.leases;
             worker.completed = before.completed;
             worker.failed = before.failed;
+            worker.draining = before.draining;
+            worker.quarantine = before.quarantine;
+            worker.record = before.record;
         }
         for task in &worker.leases {
             if let Some(TaskStatus::Leased(lease)) =
@@ -411,10 +432,10 @@ impl State {
         self.workers.insert(worker.id, worker);
     }
 
-    fn set_credit(&mut self, id: WorkerId, credit: u32) {
+    pub(super) fn set_credit(&mut self, id: WorkerId, credit: u32) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.credit = credit;
-        if worker.connected && credit > 0 {
+        if worker.takes_work() && credit > 0 {
             self.ready.insert(id);
         } else {
             self.ready.remove(&id);
@@ -423,7 +444,7 @@ impl State {
 }
 
 impl Campaign {
-    fn candidate_mut(&mut self, id: CandidateId) -> Option<&mut Candidate> {
+    pub(super) fn candidate_mut(&mut self, id: CandidateId) -> Option<&mut Candidate> {
         self.candidates.get_mut((id.ordinal.0 as usize).checked_sub(1)?)
     }
 

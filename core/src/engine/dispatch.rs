@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::campaign::{Campaign, CampaignStatus, FinishReason};
+use super::campaign::{Campaign, FinishReason};
 use super::decide::Decision;
 use super::effect::{Assignment, Effect};
 use super::event::{Event, InfeasibleReason};
@@ -23,19 +23,11 @@ use crate::space::{Genotype, SpaceError};
 /// After this many proposals in a row that break the analytic constraints, a campaign gives up:
 /// the constraints leave (almost) nothing of the space.
 const INFEASIBLE_LIMIT: u32 = 1_000;
+/// How many candidates of a campaign wait for memory at most before workers with less of it get no
+/// new ones.
+const HELD_BACK: usize = 16;
 
 impl Campaign {
-    /// Whether the campaign may have a task to give.
-    pub(super) fn has_work(&self) -> bool {
-        match self.status {
-            CampaignStatus::Running => {
-                !self.queue.is_empty() || self.has_promotable() || self.has_budget()
-            }
-            CampaignStatus::Draining(_) => !self.queue.is_empty() || self.has_promotable(),
-            CampaignStatus::Paused | CampaignStatus::Finished(_) => false,
-        }
-    }
-
     /// Why a worker cannot serve a stage of this campaign, `None` if it can.
     #[must_use]
     pub fn unsuited(&self, worker: &Worker, stage: u8) -> Option<String> {
@@ -80,9 +72,10 @@ impl Decision<'_> {
                 assigned |= self.assign_one(worker, &mut dry);
             }
             if !assigned {
-                return;
+                break;
             }
         }
+        self.preempt(&dry);
     }
 
     /// Offers a worker's room to one campaign after the other, in the order of their shares.
@@ -106,8 +99,8 @@ impl Decision<'_> {
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
         let suited = |task: &&TaskId| {
-            let stage = self.state.tasks.get(task).map(|task| task.stage);
-            stage.is_some_and(|stage| campaign.unsuited(found, stage).is_none())
+            let task = self.state.tasks.get(task);
+            task.is_some_and(|task| self.state.unfit(task, found).is_none())
         };
         if let Some(task) = campaign.queue.iter().find(suited) {
             return Next::Task(*task);
@@ -117,16 +110,33 @@ impl Decision<'_> {
         }
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
-        if campaign.status != CampaignStatus::Running || !campaign.has_budget() {
+        if !self.state.may_propose(campaign) {
             let dry = campaign.queue.is_empty() && !campaign.has_promotable();
             return if dry { Next::Dry } else { Next::NotHere };
         }
-        if campaign.unsuited(found, 0).is_some() {
+        if campaign.unsuited(found, 0).is_some() || self.is_flooded(campaign, found) {
             return Next::NotHere;
         }
         // A search that has come to its end just now closes the rungs, which may let someone pass.
         let task = self.propose(id).or_else(|| self.call_up(worker, id));
-        task.map_or(Next::Dry, Next::Task)
+        let Some(task) = task else { return Next::Dry };
+        let (task, found) = (&self.state.tasks[&task], &self.state.workers[&worker]);
+        match self.state.unfit(task, found) {
+            None => Next::Task(task.id),
+            Some(_) => Next::NotHere,
+        }
+    }
+
+    /// Whether so many candidates wait for a device with more memory than this worker's that no
+    /// further ones are proposed for it.
+    fn is_flooded(&self, campaign: &Campaign, worker: &Worker) -> bool {
+        let too_large = |task: &&TaskId| {
+            self.state.tasks.get(task).is_some_and(|task| {
+                campaign.too_large(task.candidate.ordinal, task.stage, worker).is_some()
+            })
+        };
+        worker.capabilities.memory_bytes > 0
+            && campaign.queue.iter().filter(too_large).nth(HELD_BACK).is_some()
     }
 
     /// Queues the candidate that goes on to a later stage on this worker, if there is one: the best
@@ -138,7 +148,10 @@ impl Decision<'_> {
         }
         let found = &self.state.workers[&worker];
         let next = campaign.promotable().map(|(candidate, stage)| (candidate, stage + 1));
-        let mut suited = next.filter(|(_, stage)| campaign.unsuited(found, *stage).is_none());
+        let mut suited = next.filter(|(id, stage)| {
+            campaign.unsuited(found, *stage).is_none()
+                && campaign.too_large(id.ordinal, *stage, found).is_none()
+        });
         let (candidate, stage) = suited.next()?;
         drop(suited);
         Some(self.queue_task(candidate, stage))

@@ -267,25 +267,24 @@ impl Shares {
 
     /// A lease began.
     pub(super) fn begin(&mut self, id: CampaignId, now: Timestamp) {
-        self.change(id, now, |group, id| group.begin(id, now), |group, id| group.begin(id, now));
+        self.change(id, |group, id| group.begin(id, now), |group, id| group.begin(id, now));
     }
 
     /// A lease that began at `began` is over.
     pub(super) fn end(&mut self, id: CampaignId, began: Timestamp, now: Timestamp) {
         let by_user = |group: &mut Group<UserId>, id| group.end(id, began, now);
-        self.change(id, now, |group, id| group.end(id, began, now), by_user);
+        self.change(id, |group, id| group.end(id, began, now), by_user);
     }
 
     /// An attempt was reported.
     pub(super) fn settle(&mut self, id: CampaignId, elapsed: Span, now: Timestamp) {
         let by_user = |group: &mut Group<UserId>, id| group.settle(id, elapsed, now);
-        self.change(id, now, |group, id| group.settle(id, elapsed, now), by_user);
+        self.change(id, |group, id| group.settle(id, elapsed, now), by_user);
     }
 
     fn change(
         &mut self,
         id: CampaignId,
-        now: Timestamp,
         change: impl FnOnce(&mut Group<CampaignId>, CampaignId),
         change_user: impl FnOnce(&mut Group<UserId>, UserId),
     ) {

@@ -174,7 +174,7 @@ mod tests {
             Failure { kind: FailureKind::Crash.into(), message: format!("because of {task}") };
         let outcome =
             Outcome { outcome: Some(outcome::Outcome::Failed(failure)), elapsed_micros: 5 };
-        Report { task, attempt, outcome: Some(outcome) }
+        Report { task, attempt, outcome: Some(outcome), energy_joules: Some(2.5) }
     }
 
     fn reopened(directory: &Path) -> Vec<Report> {

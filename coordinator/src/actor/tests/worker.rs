@@ -86,7 +86,9 @@ impl Connected {
 
     async fn deliver(&self, (task, attempt): Key, outcome: ReportedOutcome) {
         let (worker, session, elapsed) = (self.worker, self.session, Span::from_millis(7));
-        self.tell(Command::Report { worker, session, task, attempt, outcome, elapsed }).await;
+        let energy = None;
+        self.tell(Command::Report { worker, session, task, attempt, outcome, elapsed, energy })
+            .await;
     }
 
     pub(super) async fn effect(&mut self) -> Effect {
@@ -203,6 +205,8 @@ impl Member {
                     connected.report(&assignment).await;
                     connected.ready(1).await;
                 }
+                // No test drains this worker.
+                Effect::Drain { .. } => {}
                 Effect::Stop { task, attempt, .. } => {
                     self.outbox.remove(&(task, attempt));
                 }

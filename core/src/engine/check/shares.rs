@@ -72,9 +72,14 @@ impl State {
 
     fn gives(&self, id: CampaignId) -> bool {
         let campaign = &self.campaigns[&id];
+        let owner = campaign.owner.as_deref().unwrap_or_default();
+        let (spent, budget) = (self.spent_by(owner), self.policy.of_user(owner).budget);
         let proposes = campaign.status == CampaignStatus::Running
-            && campaign.started < campaign.spec.budget.evaluations;
-        let held = matches!(campaign.status, CampaignStatus::Paused | CampaignStatus::Finished(_));
+            && campaign.started < campaign.spec.budget.evaluations
+            && budget.evaluations.is_none_or(|limit| spent.evaluations < limit);
+        let held = matches!(campaign.status, CampaignStatus::Paused | CampaignStatus::Finished(_))
+            || budget.slot_time.is_some_and(|limit| spent.slot_time >= limit)
+            || budget.energy.is_some_and(|limit| spent.energy >= limit);
         let queued =
             self.tasks().any(|task| task.candidate().campaign == id && task.lease().is_none());
         !held && (queued || proposes || campaign.has_promotable())
