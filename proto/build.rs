@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "cambrian/v1/types.proto",
     "cambrian/v1/worker.proto",
     "cambrian/v1/evaluator.proto",
@@ -15,6 +15,7 @@ const FILES: [&str; 7] = [
     "cambrian/v1/journal.proto",
     "cambrian/v1/token.proto",
     "cambrian/v1/artifact.proto",
+    "cambrian/v1/fleet.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

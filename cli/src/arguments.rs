@@ -145,6 +145,9 @@ pub(crate) enum Command {
     /// Measure how fast a cluster is.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Drain workers before maintenance, and release those in quarantine.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// Create, list and revoke the tokens by which a coordinator knows people and workers.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -471,6 +474,44 @@ fn two_columns(text: &str) -> Result<(String, String), String> {
 
 fn percent(text: &str) -> Result<f64, String> {
     number_within(text, 0.0, 100.0)
+}
+
+/// What to do with workers; a coordinator that wants tokens wants an administrator's for it.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// List all workers, as `cambrian workers` does.
+    List,
+    /// Let workers finish what they run, take nothing more, and leave.
+    Drain(WorkerDrainArguments),
+    /// Give workers work again: ends their quarantine and their drain.
+    Release(WorkerSelection),
+}
+
+/// Which workers are meant.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkerSelection {
+    /// Names or numbers.
+    #[arg(required_unless_present = "labels", conflicts_with = "labels", value_name = "WORKER")]
+    pub(crate) workers: Vec<String>,
+    /// Those that carry this label; may be repeated: all of them.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+/// Arguments of `worker drain`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkerDrainArguments {
+    #[command(flatten)]
+    pub(crate) selection: WorkerSelection,
+    /// Hand back at once what they run; it begins anew elsewhere and costs no attempt.
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// What to do with tokens; a coordinator that wants tokens wants an administrator's for it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cambrian_proto::v1;
 use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
+use cambrian_proto::v1::fleet_service_client::FleetServiceClient;
 use cambrian_proto::v1::token_service_client::TokenServiceClient;
 use cambrian_transport::client::{Bearer, Credentials, DialError};
 use cambrian_transport::failure;
@@ -46,6 +47,7 @@ pub(crate) struct Client {
 struct Wires {
     service: CampaignServiceClient<Wire>,
     tokens: TokenServiceClient<Wire>,
+    fleet: FleetServiceClient<Wire>,
 }
 
 /// A connection that shows the token with every call.
@@ -84,9 +86,10 @@ async fn dial(address: &str, credentials: &Credentials) -> Result<Wires, CliErro
         reason: reason(&error),
     })?;
     let tokens = TokenServiceClient::with_interceptor(channel.clone(), bearer.clone());
+    let fleet = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
     let service = CampaignServiceClient::with_interceptor(channel, bearer)
         .max_decoding_message_size(MAX_MESSAGE);
-    Ok(Wires { service, tokens })
+    Ok(Wires { service, tokens, fleet })
 }
 
 /// That none of several answers, each with its reason.
@@ -398,6 +401,26 @@ impl Client {
             self.ask(true, async |wires| wires.tokens.revoke_token(request.clone()).await).await?;
         let record = answer.record.ok_or_else(|| self.lacking("token"))?;
         Ok(TokenRecord::of(record, 0))
+    }
+
+    /// Lets a worker finish and leave; or leave at once.
+    pub(crate) async fn drain_worker(
+        &mut self,
+        worker: &str,
+        at_once: bool,
+    ) -> Result<Worker, CliError> {
+        let request = v1::DrainWorkerRequest { worker: worker.to_owned(), at_once };
+        let answer =
+            self.ask(true, async |wires| wires.fleet.drain_worker(request.clone()).await).await?;
+        answer.worker.map(Into::into).ok_or_else(|| self.lacking("worker"))
+    }
+
+    /// Gives a worker work again.
+    pub(crate) async fn release_worker(&mut self, worker: &str) -> Result<Worker, CliError> {
+        let request = v1::ReleaseWorkerRequest { worker: worker.to_owned() };
+        let answer =
+            self.ask(true, async |wires| wires.fleet.release_worker(request.clone()).await).await?;
+        answer.worker.map(Into::into).ok_or_else(|| self.lacking("worker"))
     }
 
     /// Why something is, or is not, running.

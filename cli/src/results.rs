@@ -138,6 +138,18 @@ pub(crate) struct Campaign {
     pub(crate) hypervolume: Option<f64>,
     /// What each stage has done and cost, in order.
     pub(crate) stages: Vec<Stage>,
+    /// Whoever has the higher one is served first.
+    pub(crate) priority: i32,
+    /// Its weight among its owner's campaigns of this priority.
+    pub(crate) weight: u32,
+    /// Whether it takes slots from lower priorities.
+    pub(crate) preempt: bool,
+    /// Time in slots of all reported attempts.
+    pub(crate) slot_seconds: f64,
+    /// Energy of all reported attempts, as far as evaluators report it.
+    pub(crate) energy_joules: f64,
+    /// Why it gets no more work although it runs; empty otherwise.
+    pub(crate) held: String,
 }
 
 /// What a stage has done and cost.
@@ -332,6 +344,31 @@ pub(crate) struct Worker {
     pub(crate) failed: u64,
     /// The stages of unfinished campaigns that it cannot serve.
     pub(crate) unsuited: Vec<UnsuitedStage>,
+    /// Whether it finishes what it has and leaves.
+    pub(crate) draining: bool,
+    /// Why it gets no work, if it is not trusted.
+    pub(crate) quarantine: Option<Quarantine>,
+}
+
+/// Why a worker is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Quarantine {
+    pub(crate) reason: String,
+    pub(crate) since: Option<Instant>,
+    /// When it ends by itself, if it does.
+    pub(crate) until: Option<Instant>,
+}
+
+impl Worker {
+    /// Its state in a word.
+    pub(crate) fn state(&self) -> &'static str {
+        match (&self.quarantine, self.connected) {
+            (Some(_), _) => "quarantine",
+            (None, false) => "away",
+            (None, true) if self.draining => "draining",
+            (None, true) => "connected",
+        }
+    }
 }
 
 /// A stage that a worker cannot serve, and why.
@@ -407,6 +444,12 @@ impl From<v1::Campaign> for Campaign {
             hypervolume: (!message.reference_point.is_empty()).then_some(message.hypervolume),
             reference_point: message.reference_point,
             stages: message.stages.into_iter().map(Into::into).collect(),
+            priority: message.priority,
+            weight: message.weight,
+            preempt: message.preempt,
+            slot_seconds: message.slot_micros as f64 / 1e6,
+            energy_joules: message.energy_joules,
+            held: message.held,
         }
     }
 }
@@ -529,6 +572,12 @@ impl From<v1::Worker> for Worker {
             completed: message.completed,
             failed: message.failed,
             unsuited: message.unsuited.into_iter().map(Into::into).collect(),
+            draining: message.draining,
+            quarantine: message.quarantine.map(|found| Quarantine {
+                reason: found.reason,
+                since: Instant::known(found.since_micros),
+                until: Instant::known(found.until_micros),
+            }),
         }
     }
 }

@@ -316,3 +316,58 @@ fn workers_killed_twenty_times_lose_only_what_was_in_their_hands() {
     // A killed worker had at most two evaluations that it had finished and not yet noted.
     assert!(again <= 2 * KILLS as usize, "{again} evaluations were done again");
 }
+
+impl Cluster {
+    fn worker_state(&self, name: &str) -> String {
+        let workers = self.json(&["--json", "workers"]);
+        let found = workers["workers"].as_array().expect("workers").iter().cloned();
+        let worker = found.into_iter().find(|worker| worker["name"] == name).expect("it is listed");
+        match (worker["draining"].as_bool(), worker["connected"].as_bool()) {
+            (Some(true), _) => "draining".into(),
+            (_, Some(true)) => "connected".into(),
+            _ => "away".into(),
+        }
+    }
+
+    /// Waits until the process has ended by itself.
+    fn wait_for_worker(&mut self, index: usize) {
+        let mut child = self.workers[index].take().expect("it runs");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("its state") {
+                assert!(status.success(), "worker {index} ended with {status}\n{}", self.logs());
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "worker {index} does not leave\n{}", self.logs());
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn workers_are_drained_and_restarted_one_after_the_other_and_nothing_is_done_twice() {
+    let Some(programs) = programs() else { return };
+    let mut cluster = Cluster::start(programs, 3);
+    let evaluations = 150;
+    cluster.submit(evaluations);
+    for index in 0..3 {
+        sleep(Duration::from_millis(700));
+        let name = format!("worker-{index}");
+        let answer = cluster.json(&["--json", "worker", "drain", &name]);
+        assert_eq!(answer["workers"][0]["draining"], true);
+        cluster.wait_for_worker(index);
+        assert_eq!(cluster.worker_state(&name), "away");
+        cluster.start_worker(index);
+    }
+    // At once, by label: none carries it.
+    let none = cluster.cambrian(&["worker", "drain", "--label", "rack=3", "--now"]);
+    assert!(!none.status.success());
+    sleep(Duration::from_millis(500));
+    cluster.json(&["--json", "worker", "drain", "worker-0", "--now"]);
+    cluster.wait_for_worker(0);
+    cluster.start_worker(0);
+    cluster.wait_until_finished();
+    let finished = cluster.account(evaluations);
+    let again = finished.len() - evaluations as usize;
+    assert!(again <= 2, "{again} evaluations were done again: only the drain at once may cost any");
+}

@@ -1,6 +1,9 @@
 //! The coordinator's settings: defaults, then a YAML file, then the environment and the command
 //! line, each over the one before.
 
+mod fleet;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use crate::actor::ActorSettings;
 use crate::artifacts::Artifacts;
 use crate::store::place::Place;
 use crate::store::postgres::Candidate;
+pub use fleet::{Quarantine, User};
 
 /// The address when none is given.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
@@ -42,6 +46,12 @@ pub struct Config {
     pub leadership: Leadership,
     /// Checkpoints and other files beside the store.
     pub artifacts: ArtifactSettings,
+    /// What users may claim of the workers, by the name of their tokens.
+    pub users: BTreeMap<String, User>,
+    /// What holds for everyone else.
+    pub other_users: User,
+    /// When a worker gets no more work because of its failures.
+    pub quarantine: Quarantine,
     /// Bounds on messages and queues.
     pub limits: Limits,
     /// What is logged, and how.
@@ -153,6 +163,9 @@ impl Default for Config {
             insecure: false,
             leadership: Leadership::default(),
             artifacts: ArtifactSettings::default(),
+            users: BTreeMap::new(),
+            other_users: User::default(),
+            quarantine: Quarantine::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -311,6 +324,7 @@ impl Config {
         in_range("artifacts.max_mib", max_mib as f64, 1.0, f64::from(1 << 20))?;
         in_range("artifacts.sweep_seconds", sweep_seconds, 1.0, 86_400.0)?;
         in_range("artifacts.keep_seconds", keep_seconds, 0.0, 365.0 * 86_400.0)?;
+        fleet::check(&self.users, &self.other_users, &self.quarantine)?;
         self.check_address(self.listen)
     }
 
@@ -395,6 +409,7 @@ impl Config {
     pub fn actor(&self) -> ActorSettings {
         ActorSettings {
             lease_length: Span((self.lease_seconds * 1e6) as u64),
+            policy: Arc::new(fleet::policy(&self.users, &self.other_users, &self.quarantine)),
             mailbox: self.limits.mailbox,
             batch: self.limits.batch,
             ..ActorSettings::default()
@@ -472,6 +487,17 @@ mod tests {
             "streams",
             "calls_per_second",
             "calls_at_once",
+            "users",
+            "other_users",
+            "weight",
+            "max_priority",
+            "evaluations",
+            "slot_hours",
+            "energy_kwh",
+            "quarantine",
+            "failures",
+            "of_last",
+            "release_minutes",
             "format",
             "filter",
         ] {
@@ -508,6 +534,11 @@ mod tests {
             ("artifacts: {url: s3}", "url"),
             ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
             ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
+            ("users: {ada: {weight: 0}}", "users: weight"),
+            ("users: {ada: {wieght: 1}}", "wieght"),
+            ("other_users: {slot_hours: -1}", "slot_hours"),
+            ("quarantine: {failures: 6}", "quarantine.failures"),
+            ("quarantine: {of_last: 65}", "quarantine.of_last"),
             ("tls: {certificate: a}", "key"),
             ("log: {format: xml}", "xml"),
             ("listen: [", "line"),
@@ -516,6 +547,22 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         assert!(Config::read(Path::new("absent.yaml")).unwrap_err().to_string().contains("absent"));
+    }
+
+    #[test]
+    fn users_and_quarantine_become_rules() {
+        let text = "users: {ada: {weight: 3, max_priority: 5, slot_hours: 2, energy_kwh: 0.5}}\n\
+                    other_users: {evaluations: 10}\n\
+                    quarantine: {failures: 3, of_last: 10, release_minutes: 30}";
+        let policy = read(text).unwrap().actor().policy;
+        let ada = policy.of_user("ada");
+        assert_eq!((ada.weight, ada.max_priority), (3, Some(5)));
+        assert_eq!(ada.budget.slot_time, Some(Span::from_secs(7_200)));
+        assert_eq!(ada.budget.energy.unwrap().as_joules(), 1.8e6);
+        assert_eq!(policy.of_user("bob").budget.evaluations, Some(10));
+        let rule = policy.quarantine;
+        assert_eq!((rule.failures, rule.of_last), (3, 10));
+        assert_eq!(rule.release_after, Some(Span::from_secs(1_800)));
     }
 
     #[test]

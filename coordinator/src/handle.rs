@@ -102,6 +102,22 @@ impl Handle {
         self.command(Command::CancelCampaign(campaign)).await.map(drop)
     }
 
+    /// A worker takes nothing more and leaves when it has finished, or at once.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn drain_worker(&self, worker: WorkerId, at_once: bool) -> Result<(), CallError> {
+        self.command(Command::DrainWorker { worker, at_once }).await.map(drop)
+    }
+
+    /// A worker gets work again.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn release_worker(&self, worker: WorkerId) -> Result<(), CallError> {
+        self.command(Command::ReleaseWorker(worker)).await.map(drop)
+    }
+
     /// Registers a worker; from then on its effects go to `connection`.
     ///
     /// # Errors

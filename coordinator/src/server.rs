@@ -10,6 +10,7 @@ use cambrian_proto::DESCRIPTORS;
 use cambrian_proto::convert::artifact::CHUNK_BYTES;
 use cambrian_proto::v1::artifact_service_server::ArtifactServiceServer;
 use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
+use cambrian_proto::v1::fleet_service_server::FleetServiceServer;
 use cambrian_proto::v1::token_service_server::TokenServiceServer;
 use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
 use thiserror::Error;
@@ -27,7 +28,9 @@ use crate::artifacts::keep_sweeping;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
 use crate::config::{Config, ConfigError};
-use crate::grpc::{ArtifactServer, CampaignServer, TokenServer, WorkerServer, WorkerSettings};
+use crate::grpc::{
+    ArtifactServer, CampaignServer, FleetServer, TokenServer, WorkerServer, WorkerSettings,
+};
 use crate::handle::Handle;
 use crate::listener::{self, Gate};
 use crate::store::place::Place;
@@ -252,11 +255,14 @@ async fn router(
     let artifacts = ArtifactServiceServer::new(ArtifactServer::new(config.artifacts()))
         .max_decoding_message_size(2 * CHUNK_BYTES);
     let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_TOKEN_MESSAGE);
+    let fleet = FleetServer::new(handle.clone());
+    let fleet = FleetServiceServer::new(fleet).max_decoding_message_size(MAX_TOKEN_MESSAGE);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<WorkerServiceServer<WorkerServer>>().await;
     health.set_serving::<CampaignServiceServer<CampaignServer>>().await;
     health.set_serving::<ArtifactServiceServer<ArtifactServer>>().await;
     health.set_serving::<TokenServiceServer<TokenServer>>().await;
+    health.set_serving::<FleetServiceServer<FleetServer>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -268,6 +274,7 @@ async fn router(
         .add_service(campaigns)
         .add_service(artifacts)
         .add_service(tokens)
+        .add_service(fleet)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

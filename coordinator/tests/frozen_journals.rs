@@ -33,9 +33,10 @@ const FROZEN: [Frozen; 1] = [Frozen {
 fn thawed(file: &str, folder: &Path) -> SqliteStore {
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen").join(file);
     let mut bytes = Vec::new();
-    GzDecoder::new(std::fs::File::open(frozen).unwrap()).read_to_end(&mut bytes).unwrap();
+    let compressed = std::fs::File::open(frozen).expect("it is in the repository");
+    GzDecoder::new(compressed).read_to_end(&mut bytes).expect("it is whole");
     let path = folder.join("store.db");
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, bytes).expect("a file");
     SqliteStore::open(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 

@@ -208,7 +208,9 @@ async fn a_malformed_message_ends_its_stream_and_changes_nothing() {
                 "report.outcome.measured.measurements[0].metric"
             }
             2 => {
-                worker.say(Up::Report(v1::Report { task: 1, attempt: 1, outcome: None })).await;
+                worker
+                    .say(Up::Report(v1::Report { task: 1, attempt: 1, ..Default::default() }))
+                    .await;
                 "report.outcome"
             }
             3 => {

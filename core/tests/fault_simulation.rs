@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cambrian_core::engine::{
-    Assignment, CampaignStatus, Failure, FailureKind, FinishReason, ReportedOutcome,
+    Assignment, CampaignStatus, Event, Failure, FailureKind, FinishReason, FleetPolicy, LeaseEnd,
+    QuarantineRule, ReportedOutcome,
 };
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{
@@ -68,7 +69,13 @@ const RUNGS: &str = "
   - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
 ";
 
-fn spec(seed: u64, algorithm: &str, stages: u32, evaluations: u32) -> Arc<CampaignSpec> {
+fn spec(
+    seed: u64,
+    algorithm: &str,
+    stages: u32,
+    evaluations: u32,
+    share: &str,
+) -> Arc<CampaignSpec> {
     let stages = match stages {
         1 => "  - {name: all, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}\n",
         3 => RUNGS,
@@ -86,7 +93,7 @@ fn spec(seed: u64, algorithm: &str, stages: u32, evaluations: u32) -> Arc<Campai
          algorithm: {algorithm}\n\
          stages:\n{stages}\
          budget: {{evaluations: {evaluations}}}\n\
-         failures: {{attempts: 4}}\n"
+         failures: {{attempts: 4}}\nshare: {share}\n"
     ))
 }
 
@@ -99,7 +106,15 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
     ];
     let algorithm = algorithms[seed as usize % algorithms.len()];
     let stages = 1 + (seed / 4 % 3) as u32;
-    let campaigns = [spec(seed, algorithm, stages, 24), spec(seed + 1, "random", 1, 5)];
+    let urgent = if seed % 2 == 1 { "{priority: 1, preempt: true}" } else { "{weight: 3}" };
+    let campaigns = [
+        (Some("ada".into()), spec(seed, algorithm, stages, 24, "{}")),
+        (None, spec(seed + 1, "random", 1, 5, urgent)),
+    ];
+    // Workers that never come back would leave tasks without anybody to do them.
+    let release_after = Some(Span::from_secs(600));
+    let quarantine = QuarantineRule { failures: 2, of_last: 8, release_after };
+    let policy = FleetPolicy { quarantine, ..FleetPolicy::default() };
     let settings = SimulationSettings {
         fit_duration: Span(0),
         joins_over: Span(0),
@@ -116,7 +131,7 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
     let evaluator = Flaky { failure_rate: if faults == FaultRates::NONE { 0.0 } else { 0.15 } };
     let capabilities = support::capabilities(&["synthetic", "custom/trainer"], &MEASURED);
     Simulation::new(settings, capabilities, &evaluator)
-        .run(&campaigns)
+        .run_for(&campaigns, policy)
         .unwrap_or_else(|breach| panic!("seed {seed}: {breach}"))
 }
 
@@ -127,16 +142,36 @@ fn seeds() -> u64 {
         .unwrap_or(2_000)
 }
 
+/// What happens to workers and slots beyond faults.
+fn fleet_event(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::WorkerDraining(_) => "drained",
+        Event::WorkerQuarantined { .. } => "quarantined",
+        Event::WorkerReleased { .. } => "released",
+        Event::LeaseEnded { end: LeaseEnd::Preempted { .. }, .. } => "preempted",
+        Event::LeaseEnded { end: LeaseEnd::Drained, .. } => "left at once",
+        _ => return None,
+    })
+}
+
 #[test]
 fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     let mut injected: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut fleet: BTreeMap<&'static str, u64> = BTreeMap::new();
     for seed in 0..seeds() {
         let outcome = simulate(seed, FaultRates::HARSH);
         for campaign in outcome.engine.state().campaigns() {
             let finished = CampaignStatus::Finished(FinishReason::BudgetSpent);
             assert_eq!(campaign.status(), finished, "seed {seed}");
-            let ended = campaign.scored() + campaign.failed() + campaign.screened();
-            assert_eq!(ended, campaign.spec().budget.evaluations, "seed {seed}");
+            assert_eq!(campaign.unresolved(), 0, "seed {seed}");
+            let entered = campaign.candidates().iter().filter(|found| found.stages_entered() > 0);
+            let evaluations = campaign.spec().budget.evaluations as usize;
+            assert_eq!(entered.count(), evaluations, "seed {seed}");
+        }
+        for (_, event) in &outcome.journal {
+            if let Some(kind) = fleet_event(event) {
+                *fleet.entry(kind).or_default() += 1;
+            }
         }
         assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
         for (fault, times) in outcome.injected {
@@ -144,7 +179,9 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
         }
     }
     eprintln!("injected over {} seeds: {injected:?}", seeds());
-    assert_eq!(injected.len(), 6, "a kind of fault never happened: {injected:?}");
+    assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
+    eprintln!("in the fleet: {fleet:?}");
+    assert_eq!(fleet.len(), 5, "something never happened in the fleet: {fleet:?}");
 }
 
 #[test]

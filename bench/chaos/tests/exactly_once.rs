@@ -14,7 +14,7 @@ fn chaos(arguments: &[&str]) -> Option<String> {
         eprintln!("skipped: {missing:?} are not built; run `cargo build --workspace --bins` first");
         return None;
     }
-    let output = Command::new(program).args(arguments).output().unwrap();
+    let output = Command::new(program).args(arguments).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{errors}");

@@ -59,9 +59,9 @@ pub(crate) fn workers() -> Vec<Vec<u8>> {
         session: 7,
         capabilities: Some(capabilities()),
         holding: vec![v1::TaskAttempt { task: 1, attempt: 1 }],
-        ..v1::Register::default()
     };
-    let report = v1::Report { task: 1, attempt: 1, outcome: Some(measured()) };
+    let report =
+        v1::Report { task: 1, attempt: 1, outcome: Some(measured()), energy_joules: Some(2.5) };
     let progress = v1::Progress {
         task: 1,
         attempt: 1,
@@ -182,7 +182,7 @@ pub(crate) fn streams() -> Vec<Vec<u8>> {
         steps: 2,
         metrics: [("accuracy".to_owned(), 50.0)].into(),
     };
-    let ended = v1::EvaluationEnded { attempt, outcome: Some(measured()) };
+    let ended = v1::EvaluationEnded { attempt, outcome: Some(measured()), energy_joules: None };
     let messages = [Message::Hello(hello), Message::Progress(progress), Message::Ended(ended)];
     let mut bytes = Vec::new();
     for message in messages {

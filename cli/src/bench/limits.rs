@@ -106,7 +106,7 @@ async fn drive(
     done: Arc<AtomicU64>,
 ) {
     let (up, messages) = mpsc::channel(4 * IN_FLIGHT);
-    let say = |message| up.try_send(v1::WorkerMessage { message: Some(message) });
+    let say = |message| up.try_send(v1::WorkerMessage { message: Some(message) }).is_ok();
     for _ in 0..IN_FLIGHT {
         let _room_for_all = say(Up::Report(report(&assignment, Duration::ZERO)));
     }
@@ -116,7 +116,7 @@ async fn drive(
         if let Down::Assign(v1::Assign { assignment: Some(assignment) }) = message {
             done.fetch_add(1, Relaxed);
             let said = say(Up::Report(report(&assignment, Duration::ZERO)));
-            if said.and_then(|()| say(Up::Ready(v1::Ready { credit: 1 }))).is_err() {
+            if !(said && say(Up::Ready(v1::Ready { credit: 1 }))) {
                 return;
             }
         }

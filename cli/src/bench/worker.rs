@@ -115,7 +115,9 @@ pub(super) fn report(assignment: &v1::Assignment, elapsed: Duration) -> v1::Repo
         outcome: Some(v1::Outcome {
             outcome: Some(v1::outcome::Outcome::Measured(measured)),
             elapsed_micros: elapsed.as_micros() as u64,
+            ..v1::Outcome::default()
         }),
+        ..v1::Report::default()
     }
 }
 

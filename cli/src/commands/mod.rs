@@ -13,6 +13,7 @@ mod steer;
 mod submit;
 mod token;
 mod validate;
+mod worker;
 
 use cambrian_transport::client::Credentials;
 use clap::CommandFactory;
@@ -74,6 +75,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
         Command::Correlate(given) => correlate::run(&context, &given),
         Command::Workers => list::workers(&context).await,
         Command::Bench(BenchCommand::Cluster(given)) => bench::cluster(&context, &given).await,
+        Command::Worker(given) => worker::run(&context, &given).await,
         Command::Token(given) => token::run(&context, &given).await,
         Command::Reference(given) => reference::run(&context, given.table),
         Command::Completions(given) => completions(&context, &given),

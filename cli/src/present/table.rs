@@ -288,6 +288,7 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
     let mut table = look.table(headings.map(str::to_owned));
     for campaign in campaigns {
         let status = match campaign.reason.as_str() {
+            "" if !campaign.held.is_empty() => format!("{}, held", campaign.status.name()),
             "" => campaign.status.name().to_owned(),
             reason => format!("{}: {reason}", campaign.status.name()),
         };
@@ -307,7 +308,11 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
         ]);
     }
     align_right(&mut table, [0, 3, 4, 5, 6, 7, 8]);
-    text(table)
+    let mut out = text(table);
+    for campaign in campaigns.iter().filter(|campaign| !campaign.held.is_empty()) {
+        out += &format!("campaign {} is held: {}\n", campaign.id, campaign.held);
+    }
+    out
 }
 
 /// All workers, one a line, and below what they lack.
@@ -334,7 +339,7 @@ pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
         table.add_row([
             worker.id.to_string(),
             worker.name.clone(),
-            if worker.connected { "connected" } else { "away" }.to_owned(),
+            worker.state().to_owned(),
             worker.device_class.clone(),
             number::bytes(worker.memory_bytes),
             worker.slots.to_string(),
@@ -348,6 +353,10 @@ pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
     align_right(&mut table, [0, 4, 5, 7, 8]);
     let mut out = text(table);
     for worker in workers {
+        if let Some(quarantine) = &worker.quarantine {
+            let (name, reason) = (&worker.name, &quarantine.reason);
+            out += &format!("{name} is in quarantine: {reason}\n");
+        }
         for (what, why) in &worker.unavailable {
             out += &format!("{} lacks {what}: {why}\n", worker.name);
         }

@@ -105,6 +105,12 @@ pub(crate) fn campaign(metrics: Vec<Metric>) -> Campaign {
         reference_point: Vec::new(),
         hypervolume: None,
         stages: vec![stage("train", 42)],
+        priority: 0,
+        weight: 1,
+        preempt: false,
+        slot_seconds: 63.0,
+        energy_joules: 0.0,
+        held: String::new(),
     }
 }
 

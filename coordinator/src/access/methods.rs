@@ -18,7 +18,7 @@ const SUBMIT: Access = Access::Of(&[Role::Submit, Role::Admin]);
 const ADMIN: Access = Access::Of(&[Role::Admin]);
 
 /// Every method of every service.
-const METHODS: [(&str, Access); 22] = [
+const METHODS: [(&str, Access); 24] = [
     ("/cambrian.v1.WorkerService/Work", WORK),
     ("/cambrian.v1.CampaignService/ValidateCampaign", READ),
     ("/cambrian.v1.CampaignService/SubmitCampaign", SUBMIT),
@@ -34,6 +34,8 @@ const METHODS: [(&str, Access); 22] = [
     ("/cambrian.v1.CampaignService/ListWorkers", READ),
     ("/cambrian.v1.ArtifactService/PutArtifact", WORK),
     ("/cambrian.v1.ArtifactService/GetArtifact", FETCH),
+    ("/cambrian.v1.FleetService/DrainWorker", ADMIN),
+    ("/cambrian.v1.FleetService/ReleaseWorker", ADMIN),
     ("/cambrian.v1.TokenService/CreateToken", ADMIN),
     ("/cambrian.v1.TokenService/ListTokens", ADMIN),
     ("/cambrian.v1.TokenService/RevokeToken", ADMIN),

@@ -202,6 +202,7 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
     match command {
         Command::WorkerDisconnected { worker, session }
         | Command::WorkerGoodbye { worker, session }
+        | Command::WorkerDrains { worker, session }
         | Command::Heartbeat { worker, session, .. }
         | Command::Ready { worker, session, .. }
         | Command::Progress { worker, session, .. }
@@ -214,6 +215,9 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
         | Command::CancelCampaign(_)
         | Command::RegisterWorker { .. }
         | Command::ModelFitted { .. }
+        | Command::DrainWorker { .. }
+        | Command::ReleaseWorker(_)
+        | Command::Govern(_)
         | Command::Tick => None,
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cambrian_core::engine::{Command, Engine, EngineSettings, Inconsistency};
+use cambrian_core::engine::{Command, Engine, EngineSettings, FleetPolicy, Inconsistency};
 use cambrian_core::time::Span;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -40,10 +40,12 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(1);
 const GATHERING_STEP: Duration = Duration::from_micros(50);
 
 /// How the actor works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ActorSettings {
     /// How long a lease lasts without a sign of life of its holder.
     pub lease_length: Span,
+    /// The operator's rules for users and workers.
+    pub policy: Arc<FleetPolicy>,
     /// How many messages wait at most; more make their senders wait.
     pub mailbox: usize,
     /// How many messages share a transaction at most.
@@ -60,6 +62,7 @@ impl Default for ActorSettings {
     fn default() -> Self {
         Self {
             lease_length: Span::from_secs(30),
+            policy: Arc::default(),
             mailbox: 4096,
             batch: 512,
             tick: Duration::from_millis(200),
@@ -320,6 +323,8 @@ impl Owner {
         self.engine.state().check().map_err(inconsistent)?;
         let mut batch = Batch::default();
         batch.step(&mut self.engine, self.clock.now(), Command::Start);
+        let policy = Command::Govern(self.settings.policy.clone());
+        batch.step(&mut self.engine, self.clock.now(), policy);
         self.append(&batch)?;
         let (state, lease_length) = (self.engine.state(), self.settings.lease_length);
         batch.release(state, &mut self.connections, &self.fitter, lease_length);

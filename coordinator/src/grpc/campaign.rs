@@ -150,9 +150,10 @@ impl CampaignService for CampaignServer {
         &self,
         _request: Request<v1::ListCampaignsRequest>,
     ) -> Result<Response<v1::ListCampaignsResponse>, Status> {
-        let read = self
-            .handle
-            .query(|state| state.campaigns().map(CampaignSnapshot::of).collect::<Vec<_>>());
+        let read = self.handle.query(|state| {
+            let snapshot = |campaign| CampaignSnapshot::of(state, campaign);
+            state.campaigns().map(snapshot).collect::<Vec<_>>()
+        });
         let snapshots = read.await.map_err(|error| of_call(&error))?;
         let mut campaigns = Vec::with_capacity(snapshots.len());
         for snapshot in snapshots {
@@ -165,8 +166,8 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::GetCampaignRequest>,
     ) -> Result<Response<v1::GetCampaignResponse>, Status> {
-        let read = self.read(request.into_inner().campaign, |_, campaign| {
-            let snapshot = CampaignSnapshot::of(campaign);
+        let read = self.read(request.into_inner().campaign, |state, campaign| {
+            let snapshot = CampaignSnapshot::of(state, campaign);
             (snapshot, campaign.spec().clone(), campaign.source().clone())
         });
         let (snapshot, spec, source) = read.await?;
@@ -233,8 +234,7 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::GetFrontRequest>,
     ) -> Result<Response<v1::GetFrontResponse>, Status> {
-        let read =
-            self.read(request.into_inner().campaign, |_, campaign| CampaignSnapshot::of(campaign));
+        let read = self.read(request.into_inner().campaign, CampaignSnapshot::of);
         let snapshot = read.await?;
         let (_, hypervolume) = snapshot.message(&self.cache).await;
         let front = Some(view::front(&snapshot.front, hypervolume));

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod campaign;
+mod fleet;
 mod hypervolume;
 mod snapshot;
 mod status;
@@ -17,6 +18,7 @@ use tonic::{Request, Status};
 use crate::access::Caller;
 pub(crate) use artifact::ArtifactServer;
 pub(crate) use campaign::CampaignServer;
+pub(crate) use fleet::FleetServer;
 pub(crate) use token::TokenServer;
 pub(crate) use worker::{WorkerServer, WorkerSettings};
 

@@ -17,8 +17,8 @@ pub(super) struct CampaignSnapshot {
 }
 
 impl CampaignSnapshot {
-    pub(super) fn of(campaign: &Campaign) -> Self {
-        Self { campaign: campaign.view(), front: Arc::new(campaign.front_view()) }
+    pub(super) fn of(state: &State, campaign: &Campaign) -> Self {
+        Self { campaign: state.campaign_view(campaign), front: Arc::new(campaign.front_view()) }
     }
 
     /// The campaign's message, and its hypervolume.
@@ -42,7 +42,7 @@ pub(super) struct WatchSnapshot {
 impl WatchSnapshot {
     pub(super) fn of(state: &State, campaign: &Campaign) -> Self {
         Self {
-            campaign: CampaignSnapshot::of(campaign),
+            campaign: CampaignSnapshot::of(state, campaign),
             in_work: state.in_work(campaign),
             workers_connected: state.connected_workers(),
             now: state.now(),

@@ -24,8 +24,8 @@ pub(super) fn of_call(error: &CallError) -> Status {
 pub(super) fn of_rejection(rejected: &Rejected) -> Status {
     let text = rejected.to_string();
     match rejected {
-        Rejected::UnknownCampaign(_) => Status::not_found(text),
-        Rejected::WrongStatus { .. } => Status::failed_precondition(text),
+        Rejected::UnknownCampaign(_) | Rejected::NoSuchWorker(_) => Status::not_found(text),
+        Rejected::WrongStatus { .. } | Rejected::NotHeld(_) => Status::failed_precondition(text),
         Rejected::UnknownWorker(_) => Status::failed_precondition(text),
         Rejected::StaleSession { .. } => Status::aborted(text),
     }
@@ -75,6 +75,8 @@ mod tests {
             Rejected::WrongStatus { campaign: CampaignId(1), status: "finished", wish: "paused" };
         let cases = [
             (Rejected::UnknownCampaign(CampaignId(9)), Code::NotFound),
+            (Rejected::NoSuchWorker(WorkerId(9)), Code::NotFound),
+            (Rejected::NotHeld("gpu-1".into()), Code::FailedPrecondition),
             (wrong, Code::FailedPrecondition),
             (Rejected::UnknownWorker(WorkerId(1)), Code::FailedPrecondition),
             (stale, Code::Aborted),

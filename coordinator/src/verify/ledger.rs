@@ -33,6 +33,8 @@ pub(super) struct TaskAccount {
     pub(super) elapsed: Span,
     /// The latest attempt that was ended by a report.
     reported: Attempt,
+    /// The latest attempt whose energy was counted.
+    energy_of: Attempt,
 }
 
 /// What became of a candidate.
@@ -111,6 +113,10 @@ impl Ledger {
             Event::TaskCompleted { task, attempt, worker, elapsed, .. } => {
                 self.complete(*task, *attempt, *worker, *elapsed)
             }
+            Event::EnergyUsed { task, attempt, .. } => self.use_energy(*task, *attempt),
+            Event::WorkerQuarantined { worker, .. } => self.known_worker(*worker),
+            Event::WorkerDraining(worker) => self.known_worker(*worker),
+            Event::WorkerReleased { worker, .. } => self.known_worker(*worker),
             Event::AttemptFailed { task, attempt, worker, elapsed, .. } => {
                 self.fail_attempt(*task, *attempt, *worker, *elapsed)
             }
@@ -220,6 +226,7 @@ impl Ledger {
                 end: None,
                 elapsed: Span(0),
                 reported: Attempt(0),
+                energy_of: Attempt(0),
             },
         );
         if stage == 0 {
@@ -271,6 +278,21 @@ impl Ledger {
             return Err(format!("attempt {attempt} of task {task} ends without a lease"));
         }
         Ok(())
+    }
+
+    /// The energy of an attempt counts once, before its end.
+    fn use_energy(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
+        let account = self.live(task)?;
+        let twice = std::mem::replace(&mut account.energy_of, attempt) == attempt;
+        if account.attempt != attempt || account.reported == attempt || twice {
+            return Err(format!("energy of attempt {attempt} of task {task} counts out of turn"));
+        }
+        Ok(())
+    }
+
+    fn known_worker(&self, worker: WorkerId) -> Result<(), String> {
+        let known = self.workers.values().any(|known| *known == worker);
+        if known { Ok(()) } else { Err(format!("there is no worker {worker}")) }
     }
 
     fn complete(

@@ -129,6 +129,7 @@ pub(crate) fn measured(assignment: &v1::Assignment, accuracy: f64) -> v1::Report
             elapsed_micros: 1_000,
             ..v1::Outcome::default()
         }),
+        energy_joules: None,
     }
 }
 

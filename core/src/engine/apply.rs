@@ -1,28 +1,41 @@
-//! The only writer of the state: what each event means, live and on replay alike.
+//! The only writer of the state: what each event means, live and on replay alike. What events mean for
+//! the fleet and its shares is in `fleet`.
 //!
 //! `apply` is total: it accepts any event. An event that refers to something that does not exist
 //! (which a sound journal never holds) changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
 use super::checkpoint::Attached;
-use super::event::{Event, LeaseEnd};
-use super::failure::FailureKind;
+use super::event::Event;
 use super::state::State;
 use super::task::{Lease, Task, TaskProgress, TaskStatus};
-use super::worker::Worker;
+use super::worker::{Quarantine, Worker};
 use crate::algorithm::Outcome;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::Measurement;
 use crate::pareto::front::Insertion;
 use crate::time::{Span, Timestamp};
 
+mod fleet;
+
 impl State {
     pub(super) fn apply(&mut self, event: &Event, at: Timestamp) {
         self.now = self.now.max(at);
         self.durable_events += u64::from(event.is_durable());
+        if event.is_durable() {
+            self.shares.renew(at);
+        }
+        self.write(event, at);
+        if let Some(campaign) = self.campaign_of(event) {
+            self.file_shares(campaign);
+        }
+    }
+
+    fn write(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::Started { lease_length } => self.start(*lease_length, at),
             Event::CampaignSubmitted { campaign, submission, spec, source, owner } => {
@@ -34,6 +47,7 @@ impl State {
                 }
                 self.submissions.insert(*submission, *campaign);
                 self.active.insert(*campaign);
+                self.enrol(&created);
                 self.campaigns.insert(*campaign, created);
             }
             Event::CampaignPaused(id) => self.set_status(*id, CampaignStatus::Paused),
@@ -87,28 +101,13 @@ impl State {
                 self.lease(*task, *attempt, (*worker, *session), *deadline, at);
             }
             Event::LeaseRenewed { task, deadline } => self.renew(*task, *deadline),
-            Event::LeaseEnded { task, end, .. } => {
-                let counts = matches!(end, LeaseEnd::Expired | LeaseEnd::Forgotten);
-                self.release(*task, counts);
-            }
+            Event::LeaseEnded { task, end, .. } => self.end_lease(*task, *end),
+            Event::EnergyUsed { task, energy, .. } => self.use_energy(*task, *energy),
             Event::TaskCompleted { task, worker, measurements, attached, elapsed, .. } => {
                 self.complete(*task, *worker, (measurements, attached), *elapsed);
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
-                self.release(*task, failure.kind.counts_as_attempt());
-                self.charge(*task, *elapsed);
-                if let Some(found) = self.tasks.get_mut(task) {
-                    found.reported = true;
-                }
-                if let Some(worker) = self.workers.get_mut(worker) {
-                    worker.failed += 1;
-                    if let Some(task) = self.tasks.get(task)
-                        && failure.kind == FailureKind::BadNode
-                    {
-                        let place = (task.candidate.campaign, task.stage);
-                        worker.barred.insert(place, failure.message.clone());
-                    }
-                }
+                self.fail_attempt(*task, *worker, failure, *elapsed);
             }
             Event::TaskRequeued(task) => self.requeue(*task),
             Event::TaskFailed { task, .. } => self.remove_task(*task),
@@ -135,15 +134,29 @@ impl State {
                     barred: BTreeMap::new(),
                     completed: 0,
                     failed: 0,
+                    draining: false,
+                    quarantine: None,
+                    record: VecDeque::new(),
+                    vacated: Vec::new(),
                 });
             }
-            Event::WorkerLeft { worker, .. } => {
+            Event::WorkerLeft { worker, goodbye } => {
+                self.forget_claims(*worker);
                 if let Some(found) = self.workers.get_mut(worker) {
                     found.connected = false;
                     found.credit = 0;
+                    // It has done what it was told to; its next process may work.
+                    found.draining &= !*goodbye;
                 }
                 self.ready.remove(worker);
             }
+            Event::WorkerDraining(worker) => self.drain(*worker),
+            Event::WorkerQuarantined { worker, reason, until } => {
+                let quarantine = Quarantine { since: at, reason: reason.clone(), until: *until };
+                self.quarantine(*worker, quarantine);
+            }
+            Event::WorkerReleased { worker, .. } => self.release_worker(*worker),
+            Event::PolicySet(policy) => self.govern(policy.clone()),
             Event::WorkerSeen(worker) => {
                 if let Some(found) = self.workers.get_mut(worker) {
                     found.last_seen = at;
@@ -159,15 +172,54 @@ impl State {
         }
     }
 
+    /// The campaign whose work an event may have changed.
+    fn campaign_of(&self, event: &Event) -> Option<CampaignId> {
+        match event {
+            Event::CampaignSubmitted { campaign, .. }
+            | Event::CampaignDraining { campaign, .. }
+            | Event::CampaignFinished { campaign, .. } => Some(*campaign),
+            Event::CampaignPaused(id) | Event::CampaignResumed(id) => Some(*id),
+            Event::CandidateProposed { candidate, .. }
+            | Event::CandidateInfeasible { candidate, .. }
+            | Event::TaskQueued { candidate, .. }
+            | Event::CandidateWaiting { candidate, .. }
+            | Event::CandidateScreened { candidate, .. }
+            | Event::CandidateScored { candidate, .. }
+            | Event::CandidateFailed { candidate, .. } => Some(candidate.campaign),
+            Event::TaskLeased { task, .. }
+            | Event::LeaseEnded { task, .. }
+            | Event::EnergyUsed { task, .. }
+            | Event::TaskCompleted { task, .. }
+            | Event::AttemptFailed { task, .. }
+            | Event::TaskFailed { task, .. }
+            | Event::TaskRequeued(task) => self.candidate_of_task(*task).map(|id| id.campaign),
+            Event::Started { .. }
+            | Event::FitStarted { .. }
+            | Event::ModelAdopted { .. }
+            | Event::LeaseRenewed { .. }
+            | Event::WorkerRegistered { .. }
+            | Event::WorkerLeft { .. }
+            | Event::WorkerDraining(_)
+            | Event::WorkerQuarantined { .. }
+            | Event::WorkerReleased { .. }
+            | Event::PolicySet(_)
+            | Event::WorkerSeen(_)
+            | Event::CreditSet { .. }
+            | Event::ProgressMade { .. } => None,
+        }
+    }
+
     fn start(&mut self, lease_length: Span, at: Timestamp) {
         self.lease_length = lease_length;
         self.ready.clear();
         for campaign in self.campaigns.values_mut() {
             campaign.fitting = None;
+            campaign.claims = 0;
         }
         for worker in self.workers.values_mut() {
             worker.connected = false;
             worker.credit = 0;
+            worker.vacated.clear();
         }
         self.deadlines.clear();
         let deadline = at + lease_length;
@@ -201,10 +253,14 @@ impl State {
                 counted: 0,
                 last_worker: None,
                 reported: false,
+                withdrawn: false,
+                failures: Vec::new(),
             },
         );
         campaign.queue.insert(id);
         if stage == 0 {
+            let owner = campaign.owner.clone().unwrap_or_default();
+            self.spent.entry(owner).or_default().evaluations += 1;
             campaign.started += 1;
             campaign.infeasible_in_a_row = 0;
         }
@@ -226,6 +282,7 @@ impl State {
         task.attempt = attempt;
         task.last_worker = Some(worker);
         task.reported = false;
+        task.withdrawn = false;
         task.status = TaskStatus::Leased(Lease {
             worker,
             session,
@@ -237,6 +294,9 @@ impl State {
         self.deadlines.insert((deadline, id));
         campaign.queue.remove(&id);
         campaign.leased.insert(id);
+        self.shares.begin(campaign.id, at);
+        let priority = self.shares.priority(campaign.id).unwrap_or_default();
+        self.leases.insert((priority, Reverse(at), id));
         if is_new && let Some(found) = campaign.candidate_mut(task.candidate) {
             found.attempts += 1;
         }
@@ -244,8 +304,9 @@ impl State {
         holder.leases.insert(id);
         campaign.pin_provenance(holder, task.stage);
         if is_new {
-            let credit = holder.credit.saturating_sub(1);
+            let (credit, campaign) = (holder.credit.saturating_sub(1), campaign.id);
             self.set_credit(worker, credit);
+            self.fill_vacancy(worker, campaign);
         }
     }
 
@@ -266,7 +327,7 @@ impl State {
     }
 
     /// Takes the lease away, if there is one; the task waits for what the next event says.
-    fn release(&mut self, id: TaskId, counts: bool) {
+    pub(super) fn release(&mut self, id: TaskId, counts: bool) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.counted += u32::from(counts);
         let TaskStatus::Leased(lease) = std::mem::replace(&mut task.status, TaskStatus::Queued)
@@ -274,6 +335,9 @@ impl State {
             return;
         };
         self.deadlines.remove(&(lease.deadline, id));
+        self.shares.end(task.candidate.campaign, lease.since, self.now);
+        let priority = self.shares.priority(task.candidate.campaign).unwrap_or_default();
+        self.leases.remove(&(priority, Reverse(lease.since), id));
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
         }
@@ -289,10 +353,14 @@ impl State {
         }
     }
 
-    fn charge(&mut self, id: TaskId, elapsed: Span) {
+    pub(super) fn charge(&mut self, id: TaskId, elapsed: Span) {
         let Some(task) = self.tasks.get(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
         campaign.slot_time = campaign.slot_time + elapsed;
+        self.shares.settle(campaign.id, elapsed, self.now);
+        let owner = campaign.owner.clone().unwrap_or_default();
+        let spent = self.spent.entry(owner).or_default();
+        spent.slot_time = spent.slot_time + elapsed;
         if let Some(tally) = campaign.tallies.get_mut(usize::from(task.stage)) {
             tally.slot_time = tally.slot_time + elapsed;
         }
@@ -314,10 +382,12 @@ impl State {
         if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
             campaign.store_for(candidate, measurements);
             campaign.attach(candidate, stage, attached);
+            campaign.note_served(stage, worker);
         }
         self.remove_task(id);
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.completed += 1;
+            worker.note(None);
         }
     }
 
@@ -346,11 +416,15 @@ impl State {
 
     fn register(&mut self, mut worker: Worker) {
         self.ready.remove(&worker.id);
+        self.forget_claims(worker.id);
         self.worker_names.insert(worker.name.clone(), worker.id);
         if let Some(before) = self.workers.remove(&worker.id) {
             worker.leases = before.leases;
             worker.completed = before.completed;
             worker.failed = before.failed;
+            worker.draining = before.draining;
+            worker.quarantine = before.quarantine;
+            worker.record = before.record;
         }
         for task in &worker.leases {
             if let Some(TaskStatus::Leased(lease)) =
@@ -362,10 +436,10 @@ impl State {
         self.workers.insert(worker.id, worker);
     }
 
-    fn set_credit(&mut self, id: WorkerId, credit: u32) {
+    pub(super) fn set_credit(&mut self, id: WorkerId, credit: u32) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.credit = credit;
-        if worker.connected && credit > 0 {
+        if worker.takes_work() && credit > 0 {
             self.ready.insert(id);
         } else {
             self.ready.remove(&id);
@@ -374,7 +448,7 @@ impl State {
 }
 
 impl Campaign {
-    fn candidate_mut(&mut self, id: CandidateId) -> Option<&mut Candidate> {
+    pub(super) fn candidate_mut(&mut self, id: CandidateId) -> Option<&mut Candidate> {
         self.candidates.get_mut((id.ordinal.0 as usize).checked_sub(1)?)
     }
 

@@ -5,7 +5,7 @@
 //!    |          |
 //!    +--> Draining(why) --> Finished(why)      cancel: straight to Finished
 //! ```
-//! Must not know workers beyond the provenance that its values are pinned to.
+//! Must not know workers beyond their ids and the provenance that its values are pinned to.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -17,8 +17,9 @@ use super::rung::{Rung, StageTally};
 use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
 use crate::artifact::ArtifactId;
+use crate::energy::Energy;
 use crate::graph::CanonicalHash;
-use crate::id::{CampaignId, CandidateId, Ordinal, TaskId};
+use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::objective::{Constraint, MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
 use crate::spec::{CampaignSpec, Stage};
@@ -33,6 +34,8 @@ pub enum FinishReason {
     TimeUp,
     /// The budget's time in slots is spent.
     SlotTimeSpent,
+    /// The budget's energy is spent.
+    EnergySpent,
     /// The target of its stop rules is reached.
     TargetReached,
     /// Its front has stopped growing.
@@ -51,6 +54,7 @@ impl fmt::Display for FinishReason {
             FinishReason::BudgetSpent => "budget spent",
             FinishReason::TimeUp => "time is up",
             FinishReason::SlotTimeSpent => "time in slots spent",
+            FinishReason::EnergySpent => "energy spent",
             FinishReason::TargetReached => "target reached",
             FinishReason::Stagnated => "no more progress",
             FinishReason::SpaceExhausted => "search space exhausted",
@@ -93,6 +97,7 @@ impl CampaignStatus {
             reason,
             FinishReason::TimeUp
                 | FinishReason::SlotTimeSpent
+                | FinishReason::EnergySpent
                 | FinishReason::TargetReached
                 | FinishReason::Stagnated
         )
@@ -150,6 +155,12 @@ pub struct Campaign {
     pub(super) reference: Option<Box<[f64]>>,
     /// Time in slots of all attempts that have been reported.
     pub(super) slot_time: Span,
+    /// Energy of all attempts whose evaluators reported it.
+    pub(super) energy: Energy,
+    /// Slots that it took from lower priorities and has not got yet; volatile.
+    pub(super) claims: u32,
+    /// The first two workers that completed each stage.
+    pub(super) served: Box<[BTreeSet<WorkerId>]>,
     /// What each stage has done and cost.
     pub(super) tallies: Box<[StageTally]>,
     /// The stages of which only the best go on.
@@ -175,6 +186,7 @@ impl Campaign {
         let front = NonDominatedFront::new(spec.objectives.len());
         let columns = columns(&spec);
         let tallies = spec.stages.iter().map(|_| StageTally::default()).collect();
+        let served = spec.stages.iter().map(|_| BTreeSet::new()).collect();
         let rungs = (0u8..).zip(&spec.passes).filter(|(_, pass)| pass.top.is_some());
         let rungs = rungs.map(|(stage, _)| (stage, Rung::default())).collect();
         Self {
@@ -204,6 +216,9 @@ impl Campaign {
             front_version: 0,
             reference: None,
             slot_time: Span(0),
+            energy: Energy(0),
+            claims: 0,
+            served,
             tallies,
             rungs,
             checkpoints: BTreeMap::new(),
@@ -322,6 +337,24 @@ impl Campaign {
         let resolved = (self.scored + self.infeasible + self.failed + self.screened) as usize;
         // More are counted than exist only on a corrupt journal, which must stay verifiable.
         self.candidates.len().saturating_sub(resolved)
+    }
+
+    /// Time in slots of all attempts that have been reported.
+    #[must_use]
+    pub fn slot_time(&self) -> Span {
+        self.slot_time
+    }
+
+    /// Energy of all attempts whose evaluators reported it.
+    #[must_use]
+    pub fn energy(&self) -> Energy {
+        self.energy
+    }
+
+    /// Whether a stage is known to work elsewhere than on this worker.
+    pub(super) fn works_without(&self, worker: WorkerId, stage: u8) -> bool {
+        let served = self.served.get(usize::from(stage));
+        served.is_some_and(|served| served.iter().any(|other| *other != worker))
     }
 
     pub(super) fn next_candidate(&self) -> CandidateId {

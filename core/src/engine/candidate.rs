@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::event::{InfeasibleReason, Screening};
 use super::failure::Failure;
 use crate::algorithm::Proposal;
+use crate::energy::Energy;
 use crate::id::TaskId;
 use crate::time::{Span, Timestamp};
 
@@ -65,6 +66,7 @@ pub struct Candidate {
     pub(super) proposed_at: Timestamp,
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) elapsed: Span,
+    pub(super) energy: Energy,
     pub(super) attempts: u32,
     /// How many stages it has entered.
     pub(super) entered: u8,
@@ -79,6 +81,7 @@ impl Candidate {
             proposed_at: at,
             resolved_at: None,
             elapsed: Span(0),
+            energy: Energy(0),
             attempts: 0,
             entered: 0,
         }
@@ -135,6 +138,12 @@ impl Candidate {
     #[must_use]
     pub fn elapsed(&self) -> Span {
         self.elapsed
+    }
+
+    /// Energy over all its attempts, as far as evaluators reported it.
+    #[must_use]
+    pub fn energy(&self) -> Energy {
+        self.energy
     }
 
     /// How many stages it has entered, including the one that it is in.

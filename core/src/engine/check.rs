@@ -3,7 +3,9 @@
 //! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the
 //! primary facts and compares; it must share no code with `apply`.
 
+mod fleet;
 mod rungs;
+mod shares;
 
 use std::collections::BTreeSet;
 
@@ -41,6 +43,8 @@ impl State {
         let mut findings = Findings(Vec::new());
         self.check_tasks(&mut findings);
         self.check_workers(&mut findings);
+        self.check_shares(&mut findings);
+        self.check_fleet(&mut findings);
         for campaign in self.campaigns.values() {
             campaign.check(self, &mut findings);
         }
@@ -88,7 +92,8 @@ impl State {
     fn check_workers(&self, findings: &mut Findings) {
         let mut ready = BTreeSet::new();
         for (id, worker) in &self.workers {
-            if worker.connected && worker.credit > 0 {
+            let trusted = worker.quarantine.is_none() && !worker.draining;
+            if worker.connected && worker.credit > 0 && trusted {
                 ready.insert(*id);
             }
             findings.require(self.worker_names.get(&worker.name) == Some(id), || {

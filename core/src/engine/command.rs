@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use super::checkpoint::Attached;
 use super::failure::Failure;
+use super::policy::FleetPolicy;
 use super::worker::Capabilities;
+use crate::energy::Energy;
 use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
 use crate::objective::{Measurement, MetricName};
 use crate::spec::CampaignSpec;
@@ -130,6 +132,8 @@ pub enum Command {
         attached: Attached,
         /// How long the attempt kept its slot.
         elapsed: Span,
+        /// The energy that it used, if the evaluator knows.
+        energy: Option<Energy>,
     },
     /// The model that a campaign's algorithm wanted has been fitted.
     ModelFitted {
@@ -138,6 +142,24 @@ pub enum Command {
         /// The number of results that it was fitted on.
         results: u32,
     },
+    /// A worker takes nothing more, finishes what it runs and leaves.
+    DrainWorker {
+        /// The worker.
+        worker: WorkerId,
+        /// Whether it hands back what it runs instead.
+        at_once: bool,
+    },
+    /// A worker says that it drains: somebody on its machine told it to.
+    WorkerDrains {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+    },
+    /// A worker gets work again: ends its quarantine and its drain.
+    ReleaseWorker(WorkerId),
+    /// The operator's rules are these.
+    Govern(Arc<FleetPolicy>),
     /// Time has passed: leases and budgets may have run out.
     Tick,
 }
@@ -161,6 +183,12 @@ pub enum Rejected {
     /// There is no such worker.
     #[error("worker {0} is not registered; it has to register before anything else")]
     UnknownWorker(WorkerId),
+    /// There is no worker of this number to steer.
+    #[error("there is no worker {0}; `cambrian workers` shows those that exist")]
+    NoSuchWorker(WorkerId),
+    /// A worker that gets work already cannot be released.
+    #[error("worker {0} is neither in quarantine nor draining, so there is nothing to release")]
+    NotHeld(Arc<str>),
     /// A newer connection of the same worker has replaced this one.
     #[error(
         "session {session} of worker {worker} is not its latest ({latest}); another process may \

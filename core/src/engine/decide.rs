@@ -13,6 +13,7 @@ use super::command::{Command, Rejected, SubmissionId};
 use super::effect::{Effect, Fit, StopReason};
 use super::event::{Event, LeaseEnd, ScreenReason, Screening};
 use super::failure::{Failure, FailureKind};
+use super::policy::FleetPolicy;
 use super::state::State;
 use super::task::TaskStatus;
 use super::worker::Capabilities;
@@ -135,10 +136,29 @@ impl Decision<'_> {
                 self.require_session(worker, session)?;
                 self.progress(worker, session, (task, attempt), (step, steps), metrics);
             }
-            Command::Report { worker, session, task, attempt, outcome, attached, elapsed } => {
+            Command::Report {
+                worker,
+                session,
+                task,
+                attempt,
+                outcome,
+                attached,
+                elapsed,
+                energy,
+            } => {
                 self.require_session(worker, session)?;
-                self.report(worker, session, (task, attempt), (outcome, attached), elapsed);
+                self.report(
+                    worker,
+                    session,
+                    (task, attempt),
+                    (outcome, attached),
+                    (elapsed, energy),
+                );
             }
+            Command::DrainWorker { worker, at_once } => self.drain_worker(worker, at_once)?,
+            Command::WorkerDrains { worker, session } => self.worker_drains(worker, session)?,
+            Command::ReleaseWorker(worker) => self.release_worker(worker)?,
+            Command::Govern(policy) => self.govern(policy),
             Command::ModelFitted { campaign, results } => self.model_fitted(campaign, results),
             Command::Tick => self.tick(),
         }
@@ -179,6 +199,13 @@ impl Decision<'_> {
         let leased: Vec<TaskId> = self.state.deadlines.iter().map(|(_, task)| *task).collect();
         for task in leased {
             self.emit(Event::LeaseRenewed { task, deadline });
+        }
+    }
+
+    fn govern(&mut self, policy: Arc<FleetPolicy>) {
+        if self.state.policy != policy {
+            self.emit(Event::PolicySet(policy));
+            self.dispatch();
         }
     }
 
@@ -248,6 +275,16 @@ impl Decision<'_> {
         Ok(())
     }
 
+    /// Takes a lease away and queues the task again.
+    pub(super) fn withdraw(&mut self, task: TaskId, reason: StopReason, end: LeaseEnd) {
+        let lease =
+            self.state.tasks.get(&task).and_then(|found| Some((found.lease()?, found.attempt)));
+        let Some((lease, attempt)) = lease else { return };
+        let (worker, session) = (lease.worker, lease.session);
+        self.effect(Effect::Stop { worker, session, task, attempt, reason });
+        self.end_lease(task, end);
+    }
+
     fn stop_lease(&mut self, task: TaskId, reason: StopReason, end: LeaseEnd) {
         let Some(found) = self.state.tasks.get(&task) else { return };
         let Some(lease) = found.lease() else { return };
@@ -277,6 +314,9 @@ impl Decision<'_> {
         let held: BTreeSet<(TaskId, Attempt)> = holding.iter().copied().collect();
         self.end_leases_not_held(worker, &held);
         self.adopt_or_stop(worker, session, &held);
+        if self.state.workers[&worker].draining {
+            self.effect(Effect::Drain { worker, session });
+        }
         self.dispatch();
         Ok(())
     }
@@ -303,13 +343,14 @@ impl Decision<'_> {
     ) {
         let deadline = self.deadline();
         for &(task, attempt) in held {
+            let withdrawn = self.state.tasks.get(&task).is_some_and(|found| found.withdrawn);
             let live = self.state.tasks.get(&task);
             let live = live.filter(|found| found.attempt == attempt && !found.reported);
             match live.map(|found| (&found.status, found.last_worker)) {
                 Some((TaskStatus::Leased(lease), _)) if lease.worker == worker => {
                     self.emit(Event::LeaseRenewed { task, deadline });
                 }
-                Some((TaskStatus::Queued, Some(last))) if last == worker => {
+                Some((TaskStatus::Queued, Some(last))) if last == worker && !withdrawn => {
                     self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
                 }
                 _ => self.effect(Effect::Stop {
@@ -323,7 +364,11 @@ impl Decision<'_> {
         }
     }
 
-    fn require_session(&self, worker: WorkerId, session: SessionId) -> Result<(), Rejected> {
+    pub(super) fn require_session(
+        &self,
+        worker: WorkerId,
+        session: SessionId,
+    ) -> Result<(), Rejected> {
         let found = self.state.workers.get(&worker).ok_or(Rejected::UnknownWorker(worker))?;
         if found.session == session {
             return Ok(());
@@ -396,6 +441,7 @@ impl Decision<'_> {
             }
             self.end_lease(task, LeaseEnd::Expired);
         }
+        self.release_in_time();
         for id in self.state.active.clone() {
             self.end_if_stopped(id);
         }

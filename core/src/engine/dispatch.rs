@@ -2,12 +2,13 @@
 //!
 //! Candidates are proposed only when a worker has room for one, so that each is bred from all
 //! results there are; before that, those that are among the best of a stage are called up to the
-//! next, from the highest stage down. Among campaigns the one with the fewest running evaluations goes first.
+//! next, from the highest stage down. Which campaign goes first is in `share`.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::campaign::{Campaign, CampaignStatus, FinishReason};
+use super::campaign::{Campaign, FinishReason};
 use super::decide::Decision;
 use super::effect::{Assignment, Effect};
 use super::event::{Event, InfeasibleReason};
@@ -23,6 +24,9 @@ use crate::space::{Genotype, SpaceError};
 /// After this many proposals in a row that break the analytic constraints, a campaign gives up:
 /// the constraints leave (almost) nothing of the space.
 const INFEASIBLE_LIMIT: u32 = 1_000;
+/// How many candidates of a campaign wait for memory at most before workers with less of it get no
+/// new ones.
+const HELD_BACK: usize = 16;
 
 impl Campaign {
     /// Why a worker cannot serve a stage of this campaign, `None` if it can.
@@ -61,24 +65,32 @@ enum Next {
 impl Decision<'_> {
     /// Gives work to ready workers, one task each in turn, while there is any.
     pub(super) fn dispatch(&mut self) {
-        let mut open: Vec<CampaignId> = self.state.active.iter().copied().collect();
+        let mut dry = BTreeSet::new();
         let (mut last, mut assigned) = (None, false);
         // Thousands of workers may be ready while there is nothing to do: none is looked at then.
         loop {
-            open.retain(|id| self.may_have_work(*id));
-            if open.is_empty() {
-                return;
+            if !self.has_open(&dry) {
+                break;
             }
             match self.next_ready(last) {
                 Some(worker) => {
-                    assigned |= self.assign_one(worker, &mut open);
+                    assigned |= self.assign_one(worker, &mut dry);
                     last = Some(worker);
                 }
                 // Another round, as long as the one before gave somebody something.
                 None if assigned => (last, assigned) = (None, false),
-                None => return,
+                None => break,
             }
         }
+        self.preempt(&dry);
+    }
+
+    /// Whether a campaign may have something for somebody.
+    fn has_open(&self, dry: &BTreeSet<CampaignId>) -> bool {
+        let places = std::iter::successors(self.state.shares.after(None), |place| {
+            self.state.shares.after(Some(*place))
+        });
+        places.map(|place| place.campaign()).any(|id| !dry.contains(&id))
     }
 
     /// The ready worker that comes after `last`.
@@ -87,30 +99,19 @@ impl Decision<'_> {
         self.state.ready.range((after, Bound::Unbounded)).next().copied()
     }
 
-    fn may_have_work(&self, id: CampaignId) -> bool {
-        let campaign = &self.state.campaigns[&id];
-        match campaign.status {
-            CampaignStatus::Running => {
-                !campaign.queue.is_empty() || campaign.has_promotable() || campaign.has_budget()
-            }
-            CampaignStatus::Draining(_) => !campaign.queue.is_empty() || campaign.has_promotable(),
-            CampaignStatus::Paused | CampaignStatus::Finished(_) => false,
-        }
-    }
-
-    fn assign_one(&mut self, worker: WorkerId, open: &mut Vec<CampaignId>) -> bool {
-        let mut order = open.clone();
-        order.sort_by_key(|id| (self.state.campaigns[id].leased.len(), *id));
-        for id in order {
-            match self.next_task(worker, id) {
-                Next::Task(task) => {
-                    if self.lease(task, worker) {
-                        return true;
-                    }
+    /// Offers a worker's room to one campaign after the other, in the order of their shares.
+    fn assign_one(&mut self, worker: WorkerId, dry: &mut BTreeSet<CampaignId>) -> bool {
+        let mut place = self.state.shares.after(None);
+        while let Some(offered) = place {
+            let id = offered.campaign();
+            if !dry.contains(&id) {
+                match self.next_task(worker, id) {
+                    Next::Task(task) if self.lease(task, worker) => return true,
+                    Next::Task(_) | Next::NotHere => {}
+                    Next::Dry => drop(dry.insert(id)),
                 }
-                Next::NotHere => {}
-                Next::Dry => open.retain(|other| *other != id),
             }
+            place = self.state.shares.after(Some(offered));
         }
         false
     }
@@ -119,8 +120,8 @@ impl Decision<'_> {
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
         let suited = |task: &&TaskId| {
-            let stage = self.state.tasks.get(task).map(|task| task.stage);
-            stage.is_some_and(|stage| campaign.unsuited(found, stage).is_none())
+            let task = self.state.tasks.get(task);
+            task.is_some_and(|task| self.state.unfit(task, found).is_none())
         };
         if let Some(task) = campaign.queue.iter().find(suited) {
             return Next::Task(*task);
@@ -130,16 +131,33 @@ impl Decision<'_> {
         }
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
-        if campaign.status != CampaignStatus::Running || !campaign.has_budget() {
+        if !self.state.may_propose(campaign) {
             let dry = campaign.queue.is_empty() && !campaign.has_promotable();
             return if dry { Next::Dry } else { Next::NotHere };
         }
-        if campaign.unsuited(found, 0).is_some() {
+        if campaign.unsuited(found, 0).is_some() || self.is_flooded(campaign, found) {
             return Next::NotHere;
         }
         // A search that has come to its end just now closes the rungs, which may let someone pass.
         let task = self.propose(id).or_else(|| self.call_up(worker, id));
-        task.map_or(Next::Dry, Next::Task)
+        let Some(task) = task else { return Next::Dry };
+        let (task, found) = (&self.state.tasks[&task], &self.state.workers[&worker]);
+        match self.state.unfit(task, found) {
+            None => Next::Task(task.id),
+            Some(_) => Next::NotHere,
+        }
+    }
+
+    /// Whether so many candidates wait for a device with more memory than this worker's that no
+    /// further ones are proposed for it.
+    fn is_flooded(&self, campaign: &Campaign, worker: &Worker) -> bool {
+        let too_large = |task: &&TaskId| {
+            self.state.tasks.get(task).is_some_and(|task| {
+                campaign.too_large(task.candidate.ordinal, task.stage, worker).is_some()
+            })
+        };
+        worker.capabilities.memory_bytes > 0
+            && campaign.queue.iter().filter(too_large).nth(HELD_BACK).is_some()
     }
 
     /// Queues the candidate that goes on to a later stage on this worker, if there is one: the best
@@ -151,7 +169,10 @@ impl Decision<'_> {
         }
         let found = &self.state.workers[&worker];
         let next = campaign.promotable().map(|(candidate, stage)| (candidate, stage + 1));
-        let mut suited = next.filter(|(_, stage)| campaign.unsuited(found, *stage).is_none());
+        let mut suited = next.filter(|(id, stage)| {
+            campaign.unsuited(found, *stage).is_none()
+                && campaign.too_large(id.ordinal, *stage, found).is_none()
+        });
         let (candidate, stage) = suited.next()?;
         drop(suited);
         Some(self.queue_task(candidate, stage))

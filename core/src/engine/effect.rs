@@ -41,6 +41,8 @@ pub enum StopReason {
     Cancelled,
     /// The attempt is not the task's latest, or the task is done.
     Superseded,
+    /// The slot is needed for something else, or the worker has to go: the task is queued again.
+    Preempted,
 }
 
 /// A model to fit; whoever does so says it by [`super::Command::ModelFitted`] and keeps the work
@@ -77,6 +79,13 @@ pub enum Effect {
         attempt: Attempt,
         /// Why.
         reason: StopReason,
+    },
+    /// Tell a worker to finish what it runs, take nothing more and leave.
+    Drain {
+        /// The worker.
+        worker: WorkerId,
+        /// Its connection.
+        session: SessionId,
     },
     /// Tell a worker that its report is stored, or is not needed: it can forget it.
     Acknowledge {

@@ -11,8 +11,10 @@ use super::campaign::FinishReason;
 use super::checkpoint::Attached;
 use super::command::SubmissionId;
 use super::failure::Failure;
+use super::policy::FleetPolicy;
 use super::worker::Capabilities;
 use crate::algorithm::Proposal;
+use crate::energy::Energy;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::{Measurement, MetricName};
 use crate::spec::CampaignSpec;
@@ -25,6 +27,8 @@ pub enum InfeasibleReason {
     Constraints(Box<str>),
     /// The genotype has no network.
     NoNetwork(Box<str>),
+    /// An evaluation failed in a way that counts as infeasible, in words.
+    Evaluation(Box<str>),
 }
 
 /// Why a candidate was found not worth its later stages.
@@ -75,6 +79,22 @@ pub enum LeaseEnd {
     Undelivered,
     /// The campaign was cancelled.
     Cancelled,
+    /// A campaign of a higher priority took the slot.
+    Preempted {
+        /// That campaign.
+        by: CampaignId,
+    },
+    /// The worker was told to leave at once.
+    Drained,
+}
+
+/// Who gave a worker work again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Somebody who may.
+    Operator,
+    /// The quarantine's time was over.
+    Time,
 }
 
 /// A fact. Every event happens at an instant that travels with it.
@@ -186,6 +206,15 @@ pub enum Event {
         /// How.
         end: LeaseEnd,
     },
+    /// A reported attempt used so much energy; its end follows.
+    EnergyUsed {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// How much.
+        energy: Energy,
+    },
     /// An attempt delivered its metrics: the task is done.
     TaskCompleted {
         /// The task.
@@ -270,6 +299,26 @@ pub enum Event {
         /// Whether it said goodbye.
         goodbye: bool,
     },
+    /// A worker finishes what it has and leaves; it gets nothing more.
+    WorkerDraining(WorkerId),
+    /// A worker gets nothing more because of its failures.
+    WorkerQuarantined {
+        /// The worker.
+        worker: WorkerId,
+        /// What happened, in words.
+        reason: Box<str>,
+        /// When it ends by itself, if it does.
+        until: Option<Timestamp>,
+    },
+    /// A worker gets work again: it is neither in quarantine nor draining.
+    WorkerReleased {
+        /// The worker.
+        worker: WorkerId,
+        /// Who said so.
+        by: Release,
+    },
+    /// The operator's rules are these from now on.
+    PolicySet(Arc<FleetPolicy>),
     /// Volatile: a worker gave a sign of life.
     WorkerSeen(WorkerId),
     /// Volatile: a worker can take this many tasks in all.

@@ -142,13 +142,16 @@ impl State {
                     lease.deadline.since(self.now)
                 ));
             }
-            None => details.extend(self.fit(campaign, task.stage)),
+            None => {
+                details.extend(self.held_back(campaign));
+                details.extend(self.fit(|worker| self.unfit(task, worker)));
+            }
         }
         details
     }
 
-    /// For each worker, why it does not serve a stage.
-    fn fit(&self, campaign: &Campaign, stage: u8) -> Vec<String> {
+    /// For each worker, why it gets nothing of what it could `lack` something for.
+    fn fit(&self, lack: impl Fn(&Worker) -> Option<String>) -> Vec<String> {
         if self.workers.is_empty() {
             return vec!["no worker has ever registered".into()];
         }
@@ -160,7 +163,13 @@ impl State {
                     self.now.since(worker.last_seen)
                 );
             }
-            match campaign.unsuited(worker, stage) {
+            if let Some(quarantine) = &worker.quarantine {
+                return format!("{name} is in quarantine: {}", quarantine.reason);
+            }
+            if worker.draining {
+                return format!("{name} drains and takes nothing more");
+            }
+            match lack(worker) {
                 Some(lack) => format!("{name} cannot: {lack}"),
                 None if worker.credit == 0 => format!("{name} could, but is full"),
                 None => format!("{name} can and has room"),
@@ -181,11 +190,18 @@ impl State {
         details.extend(view.stages.iter().map(ToString::to_string));
         let idle = view.running == 0 && view.finished_at.is_none();
         if idle {
-            details.extend(self.fit(campaign, 0));
+            details.extend(self.fit(|worker| campaign.unsuited(worker, 0)));
         }
+        details.push(self.share_of(campaign));
+        details.extend(campaign.budget_lines());
+        let held = self.held_back(campaign);
         let headline = match campaign.status {
             CampaignStatus::Paused => {
                 format!("campaign {} is paused; `cambrian resume {0}` lets it go on", campaign.id)
+            }
+            CampaignStatus::Running | CampaignStatus::Draining(_) if held.is_some() => {
+                let held = held.unwrap_or_default();
+                format!("campaign {} gets no more work: {held}", campaign.id)
             }
             CampaignStatus::Running if idle => {
                 format!("campaign {} is running, but no worker serves it", campaign.id)
@@ -216,7 +232,24 @@ impl State {
             let reason = unsuited.reason;
             details.push(format!("cannot serve stage {stage} of campaign {campaign}: {reason}"));
         }
-        let headline = if !worker.connected {
+        if worker.draining && worker.connected {
+            details.push(format!(
+                "it drains: it finishes its tasks and leaves; `cambrian worker release {}` undoes it",
+                worker.name
+            ));
+        }
+        let headline = if let Some(quarantine) = &worker.quarantine {
+            let since = self.now.since(quarantine.since);
+            details.push(match quarantine.until {
+                Some(until) => format!("released in {}", until.since(self.now)),
+                None => "it gets no work until it is released".into(),
+            });
+            details.push(format!("`cambrian worker release {}` releases it at once", worker.name));
+            let (name, reason) = (&worker.name, &quarantine.reason);
+            format!("worker {name} is in quarantine since {since}: {reason}")
+        } else if worker.draining && worker.connected {
+            format!("worker {} drains: {} tasks are left", worker.name, worker.leases.len())
+        } else if !worker.connected {
             let ago = self.now.since(worker.last_seen);
             format!("worker {} is away, last seen {ago} ago", worker.name)
         } else if worker.leases.is_empty() {
@@ -228,7 +261,35 @@ impl State {
     }
 }
 
+impl State {
+    /// What a campaign claims and has, in a line.
+    fn share_of(&self, campaign: &Campaign) -> String {
+        let owner = Self::owner(campaign);
+        let (share, policy) = (campaign.spec.share, self.policy.of_user(owner));
+        let priority = self.shares.priority(campaign.id).unwrap_or(share.priority);
+        let whose = if owner.is_empty() { "no user".into() } else { format!("user {owner}") };
+        let user = self.shares.of_user(owner).map_or(0, |usage| usage.leases);
+        format!(
+            "share: priority {priority}, weight {} among the campaigns of {whose}, who has weight {} \
+             and {user} evaluations in work",
+            share.weight, policy.weight
+        )
+    }
+}
+
 impl Campaign {
+    /// What is used of each budget that is limited.
+    fn budget_lines(&self) -> Vec<String> {
+        let budget = &self.spec.budget;
+        let slots =
+            budget.slot_time.map(|limit| format!("{} of {limit} in slots used", self.slot_time));
+        let energy = budget.energy.map(|limit| match self.energy.0 {
+            0 => format!("no energy of {limit} used, as far as evaluators report it"),
+            _ => format!("{} of {limit} used", self.energy),
+        });
+        slots.into_iter().chain(energy).collect()
+    }
+
     /// Why a candidate waits after a stage: a sentence, and what it rests on.
     fn explain_waiting(&self, id: CandidateId, stage: u8) -> (String, Vec<String>) {
         let name = self.stages.get(usize::from(stage)).map_or("?", |stage| &*stage.name);

@@ -1,4 +1,4 @@
-//! The kinds of failure, each with its rule.
+//! The kinds of failure; what follows from each is a rule of the campaign (`spec::FailurePolicy`).
 //!
 //! Must not know how a failure is detected; workers classify, the engine applies the rule.
 
@@ -45,19 +45,11 @@ impl FailureKind {
         FailureKind::LeaseExpired,
     ];
 
-    /// Whether another attempt could end differently. The others are properties of the candidate
-    /// under its settings, so repeating them wastes a slot.
+    /// Whether such failures of different candidates speak against the worker. The others are of
+    /// the candidate's own making, or say nothing about the evaluator.
     #[must_use]
-    pub fn is_retried(self) -> bool {
-        match self {
-            FailureKind::Timeout
-            | FailureKind::Crash
-            | FailureKind::Preempted
-            | FailureKind::BadNode
-            | FailureKind::Incomparable
-            | FailureKind::LeaseExpired => true,
-            FailureKind::OutOfMemory | FailureKind::NonFinite | FailureKind::Invalid => false,
-        }
+    pub fn speaks_against_worker(self) -> bool {
+        matches!(self, FailureKind::Timeout | FailureKind::Crash | FailureKind::BadNode)
     }
 
     /// Whether the attempt counts against the bound on attempts. A preempted one does not, nor one

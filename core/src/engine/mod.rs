@@ -6,6 +6,7 @@
 //! than from (seed, ordinal).
 
 mod apply;
+mod budget;
 mod campaign;
 mod candidate;
 mod check;
@@ -17,8 +18,13 @@ mod effect;
 mod event;
 mod explain;
 mod failure;
+mod fit;
+mod fleet;
+mod policy;
+mod preempt;
 mod report;
 mod rung;
+mod share;
 mod state;
 mod stop;
 mod task;
@@ -32,9 +38,10 @@ pub use checkpoint::Attached;
 pub use command::{Command, Rejected, ReportedOutcome, SubmissionId};
 pub use decide::{Engine, EngineSettings, Step};
 pub use effect::{Assignment, Effect, Fit, StopReason};
-pub use event::{Event, InfeasibleReason, LeaseEnd, ScreenReason, Screening};
+pub use event::{Event, InfeasibleReason, LeaseEnd, Release, ScreenReason, Screening};
 pub use explain::Subject;
 pub use failure::{Failure, FailureKind};
+pub use policy::{FleetPolicy, QuarantineRule, UserBudget, UserPolicy};
 pub use rung::StageTally;
 pub use state::State;
 pub use task::{Lease, Task, TaskProgress, TaskStatus};
@@ -42,4 +49,4 @@ pub use view::{
     CampaignView, CandidateView, EvaluationProgress, Explanation, FrontMember, FrontView,
     MetricView, StageView, UnsuitedStage, WorkerView,
 };
-pub use worker::{Capabilities, EvaluatorOffer, Worker};
+pub use worker::{Capabilities, EvaluatorOffer, Quarantine, Worker};

@@ -10,13 +10,17 @@ use super::decide::Decision;
 use super::effect::Effect;
 use super::event::{Event, InfeasibleReason, LeaseEnd, ScreenReason, Screening};
 use super::failure::{Failure, FailureKind};
+use crate::energy::Energy;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::Measurement;
+use crate::spec::FailureRule;
 use crate::time::Span;
 
 /// Attempts that do not count (preempted, undelivered) are bounded too, by this multiple of the
 /// campaign's bound, so that no fault of the fleet can lease a task for ever.
 const UNCOUNTED_FACTOR: u32 = 20;
+/// A candidate that crashed on so many workers is at fault itself, and gets no further one.
+const POISON: usize = 2;
 
 impl Decision<'_> {
     pub(super) fn report(
@@ -25,7 +29,7 @@ impl Decision<'_> {
         session: SessionId,
         (task, attempt): (TaskId, Attempt),
         (outcome, attached): (ReportedOutcome, Attached),
-        elapsed: Span,
+        (elapsed, energy): (Span, Option<Energy>),
     ) {
         self.emit(Event::WorkerSeen(worker));
         self.effect(Effect::Acknowledge { worker, session, task, attempt });
@@ -38,6 +42,10 @@ impl Decision<'_> {
             ReportedOutcome::Measured(measurements) => self.admissible(task, measurements),
             ReportedOutcome::Failed(failure) => Err(failure),
         };
+        let counts = still_leased || checked.is_ok();
+        if let Some(energy) = energy.filter(|_| counts) {
+            self.emit(Event::EnergyUsed { task, attempt, energy });
+        }
         match checked {
             Ok(measurements) => {
                 self.complete((task, attempt), worker, (measurements, attached), elapsed);
@@ -55,6 +63,7 @@ impl Decision<'_> {
                 let campaign = self.state.tasks[&task].candidate.campaign;
                 self.emit(event);
                 self.retry_or_fail(task, failure);
+                self.judge(worker);
                 self.end_if_stopped(campaign);
             }
         }
@@ -166,6 +175,12 @@ impl Decision<'_> {
             LeaseEnd::Undelivered => {
                 (FailureKind::Preempted, format!("the assignment never reached {holder}"))
             }
+            LeaseEnd::Drained => {
+                (FailureKind::Preempted, format!("{holder} was told to leave at once"))
+            }
+            LeaseEnd::Preempted { by } => {
+                (FailureKind::Preempted, format!("campaign {by} took its slot on {holder}"))
+            }
             LeaseEnd::HandedBack => (FailureKind::Preempted, format!("{holder} handed it back")),
             LeaseEnd::Cancelled => {
                 (FailureKind::Preempted, "the campaign was cancelled".to_owned())
@@ -178,15 +193,32 @@ impl Decision<'_> {
     fn retry_or_fail(&mut self, task: TaskId, failure: Failure) {
         let found = &self.state.tasks[&task];
         let campaign = &self.state.campaigns[&found.candidate.campaign];
-        let bound = campaign.spec.failures.attempts;
-        let attempts_left =
-            found.counted < bound && found.attempt.0 < bound.saturating_mul(UNCOUNTED_FACTOR);
+        let policy = &campaign.spec.failures;
+        let rule = policy.rule(failure.kind);
+        let retried = rule.is_none_or(|rule| found.failed_as(failure.kind) <= rule.retries());
+        let attempts_left = found.counted < policy.attempts
+            && found.attempt.0 < policy.attempts.saturating_mul(UNCOUNTED_FACTOR);
+        let poison = failure.kind == FailureKind::Crash && found.crashed_on().len() >= POISON;
         let ends_early = campaign.status.ends_early();
-        if failure.kind.is_retried() && attempts_left && !ends_early {
+        if retried && attempts_left && !poison && !ends_early {
             self.emit(Event::TaskRequeued(task));
+        } else if rule == Some(FailureRule::Infeasible) && !ends_early {
+            self.reject_task(task, failure);
+        } else if poison {
+            let message = format!("{}; it crashed on {POISON} workers", failure.message).into();
+            self.fail_task(task, Failure { message, ..failure });
         } else {
             self.fail_task(task, failure);
         }
+    }
+
+    /// A task failed in a way that makes its candidate infeasible.
+    fn reject_task(&mut self, task: TaskId, failure: Failure) {
+        let candidate = self.state.tasks[&task].candidate;
+        let reason = InfeasibleReason::Evaluation(failure.to_string().into());
+        self.emit(Event::TaskFailed { task, failure });
+        self.emit(Event::CandidateInfeasible { candidate, reason });
+        self.settle(candidate.campaign);
     }
 
     pub(super) fn fail_task(&mut self, task: TaskId, failure: Failure) {

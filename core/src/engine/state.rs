@@ -3,12 +3,16 @@
 //! Written by `apply` alone. Indices (`deadlines`, `ready`, a campaign's `queue` and `leased`) are
 //! redundant on purpose, so that no command scans everything; `check` verifies them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::budget::Spent;
 use super::campaign::Campaign;
 use super::candidate::CandidateStatus;
 use super::command::SubmissionId;
+use super::policy::FleetPolicy;
+use super::share::Shares;
 use super::task::Task;
 use super::worker::Worker;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
@@ -26,8 +30,22 @@ pub struct State {
     pub(super) worker_names: BTreeMap<Arc<str>, WorkerId>,
     /// Campaigns that are not finished.
     pub(super) active: BTreeSet<CampaignId>,
+    /// Who is served next.
+    pub(super) shares: Shares,
+    /// Campaigns with work to give that take slots from lower priorities.
+    pub(super) preempting: BTreeSet<CampaignId>,
+    /// All leases: the lowest priority first, then the youngest.
+    pub(super) leases: BTreeSet<(i32, Reverse<Timestamp>, TaskId)>,
+    /// What each user has used.
+    pub(super) spent: BTreeMap<Arc<str>, Spent>,
+    /// Of each user, whether a budget forbids leases, and whether one forbids proposals.
+    pub(super) limits_reached: BTreeMap<Arc<str>, (bool, bool)>,
+    /// The operator's rules.
+    pub(super) policy: Arc<FleetPolicy>,
+    /// When quarantines end.
+    pub(super) releases: BTreeSet<(Timestamp, WorkerId)>,
     pub(super) deadlines: BTreeSet<(Timestamp, TaskId)>,
-    /// Connected workers with credit.
+    /// Workers with credit that take work.
     pub(super) ready: BTreeSet<WorkerId>,
     pub(super) lease_length: Span,
     pub(super) durable_events: u64,

@@ -1,4 +1,4 @@
-//! When a campaign ends before its evaluations are spent: time, time in slots, a target, or a front
+//! When a campaign ends before its evaluations are spent: time, time in slots, energy, a target, or a front
 //! that has stopped growing. Must not know what happens then.
 
 use super::campaign::{Campaign, FinishReason};
@@ -27,6 +27,7 @@ impl Campaign {
             self.spec.budget.duration.is_some_and(|limit| now.since(self.submitted_at) >= limit);
         let slot_time_is_spent =
             self.spec.budget.slot_time.is_some_and(|limit| self.slot_time >= limit);
+        let energy_is_spent = self.spec.budget.energy.is_some_and(|limit| self.energy >= limit);
         let Progress { target_met, hypervolume, last, .. } = self.progress;
         let volume_is_reached =
             rules.hypervolume.zip(hypervolume).is_some_and(|(wanted, found)| found >= wanted);
@@ -36,6 +37,7 @@ impl Campaign {
         let reasons = [
             (time_is_up, FinishReason::TimeUp),
             (slot_time_is_spent, FinishReason::SlotTimeSpent),
+            (energy_is_spent, FinishReason::EnergySpent),
             (target_met || volume_is_reached, FinishReason::TargetReached),
             (stands_still, FinishReason::Stagnated),
         ];

@@ -8,8 +8,9 @@
 //! Only live tasks are kept; whatever is said about a task that is not live any more is
 //! acknowledged and dropped, so delivery may repeat safely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::failure::FailureKind;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
 use crate::time::Timestamp;
@@ -66,9 +67,24 @@ pub struct Task {
     pub(super) last_worker: Option<WorkerId>,
     /// Whether the latest attempt was reported as failed, so that nothing more counts of it.
     pub(super) reported: bool,
+    /// Whether the latest lease was taken away, so that its holder cannot have it back.
+    pub(super) withdrawn: bool,
+    /// How its counted attempts failed, and on whom.
+    pub(super) failures: Vec<(FailureKind, WorkerId)>,
 }
 
 impl Task {
+    /// How many of its attempts failed in this way.
+    pub(super) fn failed_as(&self, kind: FailureKind) -> u32 {
+        self.failures.iter().filter(|(found, _)| *found == kind).count() as u32
+    }
+
+    /// The workers that it crashed on, each once.
+    pub(super) fn crashed_on(&self) -> BTreeSet<WorkerId> {
+        let crashes = self.failures.iter().filter(|(kind, _)| *kind == FailureKind::Crash);
+        crashes.map(|(_, worker)| *worker).collect()
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> TaskId {

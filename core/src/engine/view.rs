@@ -12,13 +12,15 @@ use super::candidate::{Candidate, CandidateStatus};
 use super::event::InfeasibleReason;
 use super::rung::StageTally;
 use super::state::State;
-use super::worker::{Capabilities, Worker};
+use super::worker::{Capabilities, Quarantine, Worker};
 use crate::algorithm::Origin;
+use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::objective::{Goal, Measurement, MetricName, Provenance};
 use crate::pareto::hypervolume::hypervolume;
 use crate::pareto::points::Points;
+use crate::spec::Share;
 use crate::time::{Span, Timestamp};
 
 /// A metric that a campaign's candidates carry.
@@ -81,6 +83,14 @@ pub struct CampaignView {
     pub algorithm: &'static str,
     /// The name of the search space.
     pub space: &'static str,
+    /// Its claim on the fleet.
+    pub share: Share,
+    /// Time in slots of all attempts that have been reported.
+    pub slot_time: Span,
+    /// Energy of all attempts whose evaluators reported it.
+    pub energy: Energy,
+    /// Why it gets no more work although it runs.
+    pub held: Option<String>,
 }
 
 /// What a stage has done and cost.
@@ -187,7 +197,9 @@ impl CandidateView {
         match &self.status {
             CandidateStatus::Failed(failure) => failure.to_string(),
             CandidateStatus::Infeasible(
-                InfeasibleReason::Constraints(reason) | InfeasibleReason::NoNetwork(reason),
+                InfeasibleReason::Constraints(reason)
+                | InfeasibleReason::NoNetwork(reason)
+                | InfeasibleReason::Evaluation(reason),
             ) => reason.to_string(),
             CandidateStatus::Screened(screening) => {
                 screening.after(self.held_after.as_deref().unwrap_or_default())
@@ -260,6 +272,10 @@ pub struct WorkerView {
     pub failed: u64,
     /// The stages of unfinished campaigns that it cannot serve.
     pub unsuited: Vec<UnsuitedStage>,
+    /// Whether it finishes what it has and leaves.
+    pub draining: bool,
+    /// Why it gets no work, if it is not trusted.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// A stage that a worker cannot serve.
@@ -303,7 +319,7 @@ impl Campaign {
         self.columns.iter().enumerate().map(view).collect()
     }
 
-    /// The campaign in numbers.
+    /// The campaign in numbers, as far as it knows them itself.
     #[must_use]
     pub fn view(&self) -> CampaignView {
         CampaignView {
@@ -328,6 +344,10 @@ impl Campaign {
             metrics: self.metric_views(),
             algorithm: self.algorithm.name(),
             space: self.spec.space.name(),
+            share: self.spec.share,
+            slot_time: self.slot_time,
+            energy: self.energy,
+            held: None,
         }
     }
 
@@ -426,6 +446,12 @@ impl State {
         campaign.leased.iter().filter_map(view).collect()
     }
 
+    /// A campaign in numbers.
+    #[must_use]
+    pub fn campaign_view(&self, campaign: &Campaign) -> CampaignView {
+        CampaignView { held: self.held_back(campaign), ..campaign.view() }
+    }
+
     /// How many workers are connected.
     #[must_use]
     pub fn connected_workers(&self) -> usize {
@@ -446,6 +472,8 @@ impl State {
             completed: worker.completed,
             failed: worker.failed,
             unsuited: self.unsuited_stages(worker),
+            draining: worker.draining,
+            quarantine: worker.quarantine.clone(),
         }
     }
 

@@ -4,15 +4,18 @@
 //! (unknown) --register--> Connected --disconnect--> Away --register--> Connected
 //!                            |  goodbye -> Away            (leases handed back)
 //! ```
+//! A connected worker gets work unless it drains (it finishes what it has and says goodbye) or is in
+//! quarantine (too many failures, until it is released). Both outlive a connection.
 //! A worker that reports `bad_node` for a stage is barred from it until it registers anew.
 //! Must not know streams or processes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CampaignId, SessionId, TaskId, WorkerId};
+use super::policy::QuarantineRule;
+use crate::id::{CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::{MetricName, Provenance};
 use crate::spec::Stage;
 use crate::time::Timestamp;
@@ -98,9 +101,53 @@ pub struct Worker {
     pub(super) barred: BTreeMap<(CampaignId, u8), Box<str>>,
     pub(super) completed: u64,
     pub(super) failed: u64,
+    /// Whether it finishes what it has and leaves.
+    pub(super) draining: bool,
+    /// Why it gets no work, if it is not trusted.
+    pub(super) quarantine: Option<Quarantine>,
+    /// Its latest attempts: the candidate of each that speaks against it, `None` for a success.
+    pub(super) record: VecDeque<Option<CandidateId>>,
+    /// The campaigns that have taken a slot of it and not got it yet.
+    pub(super) vacated: Vec<CampaignId>,
+}
+
+/// Why a worker is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Since when.
+    pub since: Timestamp,
+    /// What happened, in words.
+    pub reason: Box<str>,
+    /// When it ends by itself, if it does.
+    pub until: Option<Timestamp>,
 }
 
 impl Worker {
+    /// Whether it gets work when it has room.
+    pub(super) fn takes_work(&self) -> bool {
+        self.connected && !self.draining && self.quarantine.is_none()
+    }
+
+    /// Notes how an attempt ended.
+    pub(super) fn note(&mut self, failed: Option<CandidateId>) {
+        if self.record.len() >= QuarantineRule::MOST as usize {
+            self.record.pop_front();
+        }
+        self.record.push_back(failed);
+    }
+
+    /// Whether it finishes what it has and leaves.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Why it gets no work, if it is not trusted.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<&Quarantine> {
+        self.quarantine.as_ref()
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> WorkerId {

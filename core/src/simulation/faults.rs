@@ -15,6 +15,8 @@ pub struct FaultRates {
     pub worker_crash: f64,
     /// A worker loses its connection at a heartbeat.
     pub disconnect: f64,
+    /// An operator drains a worker, in half of the cases at once, or releases one, at each tick.
+    pub operator: f64,
     /// The coordinator dies after deciding and before storing, at each command.
     pub crash_before_append: f64,
     /// The coordinator dies after storing and before sending, at each command.
@@ -29,6 +31,7 @@ impl FaultRates {
         delay: Span(0),
         worker_crash: 0.0,
         disconnect: 0.0,
+        operator: 0.0,
         crash_before_append: 0.0,
         crash_after_append: 0.0,
     };
@@ -40,6 +43,7 @@ impl FaultRates {
         delay: Span::from_millis(4_000),
         worker_crash: 0.08,
         disconnect: 0.05,
+        operator: 0.05,
         crash_before_append: 0.01,
         crash_after_append: 0.01,
     };

@@ -24,8 +24,8 @@ use rand::RngExt;
 
 use self::worker::{SimulatedWorker, ToWorker};
 use crate::engine::{
-    CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, Rejected,
-    Step, SubmissionId,
+    CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, FleetPolicy,
+    Rejected, Step, SubmissionId,
 };
 use crate::id::{CampaignId, WorkerId};
 use crate::rng::{self, Purpose, Stream};
@@ -158,20 +158,34 @@ impl<'e> Simulation<'e> {
         }
     }
 
-    /// Runs campaigns until all are finished.
+    /// Runs campaigns of nobody in particular until all are finished.
     ///
     /// # Errors
     /// [`Breach`] if an invariant is broken, or the horizon passes first.
-    pub fn run(mut self, campaigns: &[Arc<CampaignSpec>]) -> Result<SimulationOutcome, Breach> {
+    pub fn run(self, campaigns: &[Arc<CampaignSpec>]) -> Result<SimulationOutcome, Breach> {
+        let campaigns: Vec<_> = campaigns.iter().map(|spec| (None, spec.clone())).collect();
+        self.run_for(&campaigns, FleetPolicy::default())
+    }
+
+    /// Runs campaigns with their owners under an operator's rules until all are finished.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_for(
+        mut self,
+        campaigns: &[(Option<Arc<str>>, Arc<CampaignSpec>)],
+        policy: FleetPolicy,
+    ) -> Result<SimulationOutcome, Breach> {
         self.deliver_reliably(Command::Start)?;
-        for (index, spec) in campaigns.iter().enumerate() {
+        self.deliver_reliably(Command::Govern(Arc::new(policy)))?;
+        for (index, (owner, spec)) in campaigns.iter().enumerate() {
             let submission = SubmissionId(index as u128);
             let source = spec.name.clone();
             self.deliver_reliably(Command::SubmitCampaign {
                 submission,
                 spec: spec.clone(),
                 source,
-                owner: None,
+                owner: owner.clone(),
             })?;
         }
         for worker in 0..self.workers.len() {
@@ -236,6 +250,11 @@ impl<'e> Simulation<'e> {
                         self.disconnect(worker);
                     }
                     let patience = Span(self.settings.lease_length.0 * 3);
+                    if let Some(farewell) = self.workers[worker].farewell() {
+                        self.send(worker, farewell);
+                        self.crash_worker(worker);
+                        return Ok(());
+                    }
                     let sent = self.workers[worker].heartbeat(self.clock, patience);
                     self.after_worker(worker, sent);
                     let pause = Span(self.settings.lease_length.0 / 4);
@@ -253,9 +272,28 @@ impl<'e> Simulation<'e> {
             }
             Happening::Tick => {
                 self.at(self.tick_interval(), Happening::Tick);
+                self.operate()?;
                 self.step(Command::Tick).map(|_| ())
             }
         }
+    }
+
+    /// Somebody steers a worker.
+    fn operate(&mut self) -> Result<(), Breach> {
+        if !self.coin(self.settings.faults.operator, "operator") {
+            return Ok(());
+        }
+        let known: Vec<WorkerId> = self.indices.keys().copied().collect();
+        let Some(worker) = known.get(self.rng.random_range(0..known.len().max(1))).copied() else {
+            return Ok(());
+        };
+        let command = match self.rng.random_range(0..4) {
+            0 | 1 => Command::ReleaseWorker(worker),
+            2 => Command::DrainWorker { worker, at_once: false },
+            _ => Command::DrainWorker { worker, at_once: true },
+        };
+        // A worker that gets work already is not released.
+        self.step(command).map(drop)
     }
 
     fn crash_worker(&mut self, worker: usize) {
@@ -433,6 +471,7 @@ impl<'e> Simulation<'e> {
             Effect::Stop { worker, session, task, attempt, .. } => {
                 (worker, session, ToWorker::Stop { session, key: (task, attempt) })
             }
+            Effect::Drain { worker, session } => (worker, session, ToWorker::Drain { session }),
             Effect::Acknowledge { worker, session, task, attempt } => {
                 ledger::check_acknowledged(&self.engine, &self.journal, task, attempt)?;
                 (worker, session, ToWorker::Acknowledged { session, key: (task, attempt) })

@@ -7,9 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::artifact::ArtifactId;
-use crate::engine::{Assignment, Attached, Capabilities, Command, ReportedOutcome};
+use crate::energy::Energy;
+use crate::engine::{
+    Assignment, Attached, Capabilities, Command, Failure, FailureKind, ReportedOutcome,
+};
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::time::{Span, Timestamp};
+
+/// What a simulated evaluation uses: a hundred watts.
+const MICROJOULES_PER_MICROSECOND: u64 = 100;
 
 /// A task and its attempt.
 pub(super) type Key = (TaskId, Attempt);
@@ -42,6 +48,7 @@ pub(super) enum ToWorker {
     Assign { session: SessionId, assignment: Box<Assignment> },
     Stop { session: SessionId, key: Key },
     Acknowledged { session: SessionId, key: Key },
+    Drain { session: SessionId },
     Closed,
 }
 
@@ -68,6 +75,8 @@ pub(super) struct SimulatedWorker {
     /// Finished and not acknowledged; on disk.
     outbox: BTreeMap<Key, (ReportedOutcome, Attached, Span)>,
     last_work: Timestamp,
+    /// Whether it takes nothing more and leaves when it has finished.
+    draining: bool,
 }
 
 impl SimulatedWorker {
@@ -91,6 +100,7 @@ impl SimulatedWorker {
             running: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_work: Timestamp(0),
+            draining: false,
         }
     }
 
@@ -99,6 +109,7 @@ impl SimulatedWorker {
         self.epoch += 1;
         self.registered = None;
         self.credit_announced = 0;
+        self.draining = false;
         self.waiting.clear();
         self.running.clear();
     }
@@ -152,12 +163,13 @@ impl SimulatedWorker {
             outcome: held.0.clone(),
             attached: held.1.clone(),
             elapsed: held.2,
+            energy: Some(Energy(held.2.0 * MICROJOULES_PER_MICROSECOND)),
         };
         self.outbox.iter().map(report).collect()
     }
 
     fn announce_credit(&mut self) -> Option<Command> {
-        let worker = self.registered?;
+        let worker = self.registered.filter(|_| !self.draining)?;
         let taken = self.waiting.len() + self.running.len();
         let room = (self.slots + self.prefetch).saturating_sub(taken as u32);
         let credit = room.saturating_sub(self.credit_announced);
@@ -181,7 +193,7 @@ impl SimulatedWorker {
                     self.credit_announced = self.credit_announced.saturating_sub(1);
                     self.waiting.push_back(assignment);
                 }
-                Vec::new()
+                self.hand_back_if_draining()
             }
             ToWorker::Stop { session, key } if session == self.session => {
                 self.waiting.retain(|found| (found.task, found.attempt) != key);
@@ -193,12 +205,36 @@ impl SimulatedWorker {
                 self.outbox.remove(&key);
                 Vec::new()
             }
+            ToWorker::Drain { session } if session == self.session => {
+                self.draining = true;
+                self.hand_back_if_draining()
+            }
             ToWorker::Closed => {
                 self.disconnect();
                 vec![self.register()]
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What waits while it drains goes back.
+    fn hand_back_if_draining(&mut self) -> Vec<Command> {
+        let Some(worker) = self.registered.filter(|_| self.draining) else { return Vec::new() };
+        for assignment in std::mem::take(&mut self.waiting) {
+            let message = "the worker takes nothing more".into();
+            let failure = Failure { kind: FailureKind::Preempted, message };
+            let key = (assignment.task, assignment.attempt);
+            self.outbox
+                .insert(key, (ReportedOutcome::Failed(failure), Attached::default(), Span(0)));
+        }
+        self.reports(worker)
+    }
+
+    /// Its farewell, once it drains and has finished everything.
+    pub(super) fn farewell(&self) -> Option<Command> {
+        let idle = self.waiting.is_empty() && self.running.is_empty() && self.outbox.is_empty();
+        let worker = self.registered.filter(|_| self.draining && idle)?;
+        Some(Command::WorkerGoodbye { worker, session: self.session })
     }
 
     /// Moves waiting assignments into free slots.

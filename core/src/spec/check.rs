@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::amount::Amount;
 use super::document::{Place, shortened};
 use super::duration::{self, Duration};
 use super::evaluator::{custom_name, dataset_facts};
-use super::raw::{RawBudget, RawCampaign, RawFailures, RawStagnation, RawStop};
+use super::raw::{RawBudget, RawCampaign, RawStagnation, RawStop};
 use super::section::Item;
 use super::start::ReadStartFile;
 use super::{
-    Budget, CampaignSpec, FailurePolicy, Faults, Section, Stage, Stagnation, StopRules, spelling,
+    Budget, CampaignSpec, Faults, Section, Stage, Stagnation, StopRules, failures, share, spelling,
 };
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
 use crate::objective::{Constraint, Goal};
@@ -35,9 +36,6 @@ const MAX_NAME: usize = 64;
 /// The largest budget: more than a cluster of 10,000 workers evaluates in a year of short
 /// trainings, and few enough for every id to fit.
 const MAX_EVALUATIONS: u32 = 100_000_000;
-/// The most leases of one task.
-const MAX_ATTEMPTS: u32 = 100;
-const DEFAULT_ATTEMPTS: u32 = 3;
 
 /// Reads and checks a campaign; see [`CampaignSpec::parse_with_files`]. The text is `None` if the
 /// campaign names no files.
@@ -87,7 +85,8 @@ pub(super) fn parse(
             maximized: objectives.iter().map(|goal| goal.goal == Goal::Maximize).collect(),
         },
     );
-    let failures = check_failures(&root);
+    let failures = failures::check(&root);
+    let share = share::check(&root);
     let evaluations = budget.as_ref().map(|budget| budget.evaluations);
     let start = space
         .as_ref()
@@ -120,6 +119,7 @@ pub(super) fn parse(
                 budget,
                 stop,
                 failures,
+                share,
             };
             let written = start.with_files.map(|list| start::written_out(text, &spec, list));
             Ok((spec, written.transpose()?))
@@ -257,7 +257,11 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
     };
     let duration = limit("duration", raw.duration);
     let slot_time = limit("slot_time", raw.slot_time);
-    Some(Budget { evaluations: raw.evaluations?, duration, slot_time })
+    let energy = raw.energy.map(|Amount(energy)| energy);
+    if energy.is_some_and(|energy| energy.0 == 0) {
+        section.fault("energy", "is nothing", "write at least `1 J`, or leave the key out");
+    }
+    Some(Budget { evaluations: raw.evaluations?, duration, slot_time, energy })
 }
 
 /// Reads `stop`, of which the target is read already.
@@ -287,23 +291,6 @@ fn check_stagnation(section: &Section<'_>) -> Option<Stagnation> {
         section.fault("evaluations", "is out of range", "write a number of at least 1");
     }
     Some(Stagnation { evaluations: raw.evaluations?, improvement })
-}
-
-fn check_failures(root: &Section<'_>) -> Option<FailurePolicy> {
-    if !root.contains("failures") {
-        return Some(FailurePolicy { attempts: DEFAULT_ATTEMPTS });
-    }
-    let section = root.child("failures")?;
-    let raw: RawFailures = section.read();
-    let attempts = raw.attempts.unwrap_or(DEFAULT_ATTEMPTS);
-    if !(1..=MAX_ATTEMPTS).contains(&attempts) {
-        section.fault(
-            "attempts",
-            format!("{attempts} is out of range"),
-            format!("write a number from 1 (never try again) to {MAX_ATTEMPTS}"),
-        );
-    }
-    Some(FailurePolicy { attempts })
 }
 
 /// A population that is never complete would make the algorithm a random search unnoticed.

@@ -4,15 +4,18 @@
 //! Two steps: `raw` mirrors the file, `check` resolves it. It must not know files (it takes text)
 //! nor what a setting does once it is valid.
 
+mod amount;
 mod check;
 mod document;
 mod duration;
 mod evaluator;
+mod failures;
 mod fault;
 mod pass;
 mod raw;
 mod resolve;
 mod section;
+mod share;
 mod single;
 mod spelling;
 mod start;
@@ -24,10 +27,12 @@ pub use evaluator::{
     ScheduleKind, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings, custom_name,
     is_dataset_name,
 };
+pub use failures::{FailurePolicy, FailureRule};
 pub use fault::{Fault, Faults};
 pub use pass::{Criterion, Pass, TopShare};
 pub(crate) use section::Item;
 pub use section::Section;
+pub use share::Share;
 pub use single::SingleError;
 pub use start::{ReadStartFile, StartFile, StartFileError, StartRow};
 
@@ -35,6 +40,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::algorithm::Algorithm;
+use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::objective::{Constraint, MetricName, Metrics, Objective};
 use crate::space::{Genotype, SearchSpace};
@@ -72,6 +78,8 @@ pub struct CampaignSpec {
     pub stop: StopRules,
     /// What happens to failed evaluations.
     pub failures: FailurePolicy,
+    /// What it claims of a fleet that it is not alone on.
+    pub share: Share,
 }
 
 /// One step of a candidate's evaluation: what is measured, by which evaluator, and where.
@@ -127,6 +135,9 @@ pub struct Budget {
     /// The time that evaluations may spend in slots in all, failed attempts included, if limited:
     /// GPU hours where a slot is a GPU. What is in work when it is spent is finished.
     pub slot_time: Option<Span>,
+    /// The energy that evaluations may use in all, as far as their evaluators report it, failed
+    /// attempts included, if limited. What is in work when it is spent is finished.
+    pub energy: Option<Energy>,
 }
 
 /// When a campaign ends before its budget is spent; any of these suffices.
@@ -148,13 +159,6 @@ pub struct Stagnation {
     pub evaluations: u32,
     /// The growth that counts as progress, relative to the hypervolume, 0 to 1.
     pub improvement: f64,
-}
-
-/// What happens to failed evaluations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailurePolicy {
-    /// How often one task is leased at most, at least 1.
-    pub attempts: u32,
 }
 
 impl CampaignSpec {

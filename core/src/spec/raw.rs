@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::amount::Amount;
 use super::duration::Duration;
 use crate::objective::Goal;
 
@@ -36,6 +37,8 @@ pub(super) struct RawCampaign {
     _stop: Option<IgnoredAny>,
     #[serde(rename = "failures")]
     _failures: Option<IgnoredAny>,
+    #[serde(rename = "share")]
+    _share: Option<IgnoredAny>,
 }
 
 /// A metric of the campaign's own.
@@ -120,6 +123,7 @@ pub(super) struct RawBudget {
     pub(super) evaluations: Option<u32>,
     pub(super) duration: Option<Duration>,
     pub(super) slot_time: Option<Duration>,
+    pub(super) energy: Option<Amount>,
 }
 
 /// A file of architectures to begin with.
@@ -147,11 +151,4 @@ pub(super) struct RawStop {
 pub(super) struct RawStagnation {
     pub(super) evaluations: Option<u32>,
     pub(super) improvement: Option<f64>,
-}
-
-/// The failure policy.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawFailures {
-    pub(super) attempts: Option<u32>,
 }

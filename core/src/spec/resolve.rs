@@ -7,7 +7,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
 use super::{
-    CampaignSpec, Criterion, Pass, Stage, Stagnation, StopRules, TopShare, custom_name, duration,
+    CampaignSpec, Criterion, Pass, Stage, Stagnation, StopRules, TopShare, amount, custom_name,
+    duration,
 };
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, MetricName, Objective};
 
@@ -42,6 +43,9 @@ fn campaign(spec: &CampaignSpec) -> Mapping {
     if let Some(span) = spec.budget.slot_time {
         budget.insert("slot_time".into(), duration::format(span).into());
     }
+    if let Some(energy) = spec.budget.energy {
+        budget.insert("energy".into(), amount::format(energy).into());
+    }
     mapping([
         ("version", FORMAT_VERSION.into()),
         ("name", spec.name.as_ref().into()),
@@ -70,7 +74,8 @@ fn campaign(spec: &CampaignSpec) -> Mapping {
         ),
         ("budget", budget.into()),
         ("stop", stop(&spec.stop)),
-        ("failures", mapping([("attempts", spec.failures.attempts.into())]).into()),
+        ("failures", spec.failures.to_yaml()),
+        ("share", spec.share.to_yaml()),
     ])
 }
 

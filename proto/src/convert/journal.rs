@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use cambrian_core::algorithm::{Origin, Proposal};
+use cambrian_core::energy::Energy;
 use cambrian_core::engine::{
-    Capabilities, Event, Failure, FinishReason, InfeasibleReason, LeaseEnd, ScreenReason, Screening,
+    Capabilities, Event, Failure, FinishReason, FleetPolicy, InfeasibleReason, LeaseEnd, Release,
+    ScreenReason, Screening,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
@@ -20,8 +22,8 @@ use super::artifact::bytes_of;
 use super::campaign::{submission, submission_bytes};
 use super::measurement::{attached, measurement_messages, measurements};
 use super::{
-    ConvertError, MAX_NAME_BYTES, Within, instant, list, name, number, positive, required, span,
-    text,
+    ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number, positive,
+    required, span, text,
 };
 use crate::v1;
 use crate::v1::journal_record::Event as Message;
@@ -98,6 +100,21 @@ fn message(event: &Event) -> Option<Message> {
                 capabilities: Some(capabilities.as_ref().into()),
             })
         }
+        Event::PolicySet(policy) => Message::PolicySet(policy.as_ref().into()),
+        Event::WorkerDraining(worker) => {
+            Message::WorkerDraining(v1::WorkerDraining { worker: worker.0 })
+        }
+        Event::WorkerQuarantined { worker, reason, until } => {
+            Message::WorkerQuarantined(v1::WorkerQuarantined {
+                worker: worker.0,
+                reason: reason.to_string(),
+                until_micros: until.map_or(0, |at| at.0),
+            })
+        }
+        Event::WorkerReleased { worker, by } => Message::WorkerReleased(v1::WorkerReleased {
+            worker: worker.0,
+            in_time: *by == Release::Time,
+        }),
         Event::WorkerLeft { worker, goodbye } => {
             Message::WorkerLeft(v1::WorkerLeft { worker: worker.0, goodbye: *goodbye })
         }
@@ -125,6 +142,15 @@ fn task_message(event: &Event) -> Option<Message> {
             task: task.0,
             attempt: attempt.0,
             end: v1::LeaseEnd::from(*end).into(),
+            by_campaign: match end {
+                LeaseEnd::Preempted { by } => by.0,
+                _ => 0,
+            },
+        }),
+        Event::EnergyUsed { task, attempt, energy } => Message::EnergyUsed(v1::EnergyUsed {
+            task: task.0,
+            attempt: attempt.0,
+            microjoules: energy.0,
         }),
         Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed } => {
             Message::TaskCompleted(v1::TaskCompleted {
@@ -178,6 +204,7 @@ fn infeasible(candidate: CandidateId, reason: &InfeasibleReason) -> v1::Candidat
     let reason = match reason {
         InfeasibleReason::Constraints(text) => Reason::Constraints(text.to_string()),
         InfeasibleReason::NoNetwork(text) => Reason::NoNetwork(text.to_string()),
+        InfeasibleReason::Evaluation(text) => Reason::Evaluation(text.to_string()),
     };
     v1::CandidateInfeasible { candidate: Some(candidate.into()), reason: Some(reason) }
 }
@@ -201,6 +228,7 @@ impl From<FinishReason> for v1::FinishReason {
             FinishReason::BudgetSpent => Self::BudgetSpent,
             FinishReason::TimeUp => Self::TimeUp,
             FinishReason::SlotTimeSpent => Self::SlotTimeSpent,
+            FinishReason::EnergySpent => Self::EnergySpent,
             FinishReason::TargetReached => Self::TargetReached,
             FinishReason::Stagnated => Self::Stagnated,
             FinishReason::SpaceExhausted => Self::SpaceExhausted,
@@ -218,6 +246,8 @@ impl From<LeaseEnd> for v1::LeaseEnd {
             LeaseEnd::Forgotten => Self::Forgotten,
             LeaseEnd::Undelivered => Self::Undelivered,
             LeaseEnd::Cancelled => Self::Cancelled,
+            LeaseEnd::Preempted { .. } => Self::Preempted,
+            LeaseEnd::Drained => Self::Drained,
         }
     }
 }
@@ -227,6 +257,7 @@ fn finish_reason(code: i32) -> Result<FinishReason, ConvertError> {
         Ok(v1::FinishReason::BudgetSpent) => FinishReason::BudgetSpent,
         Ok(v1::FinishReason::TimeUp) => FinishReason::TimeUp,
         Ok(v1::FinishReason::SlotTimeSpent) => FinishReason::SlotTimeSpent,
+        Ok(v1::FinishReason::EnergySpent) => FinishReason::EnergySpent,
         Ok(v1::FinishReason::TargetReached) => FinishReason::TargetReached,
         Ok(v1::FinishReason::Stagnated) => FinishReason::Stagnated,
         Ok(v1::FinishReason::SpaceExhausted) => FinishReason::SpaceExhausted,
@@ -238,13 +269,17 @@ fn finish_reason(code: i32) -> Result<FinishReason, ConvertError> {
     })
 }
 
-fn lease_end(code: i32) -> Result<LeaseEnd, ConvertError> {
+fn lease_end(code: i32, by: u32) -> Result<LeaseEnd, ConvertError> {
     Ok(match v1::LeaseEnd::try_from(code) {
         Ok(v1::LeaseEnd::Expired) => LeaseEnd::Expired,
         Ok(v1::LeaseEnd::HandedBack) => LeaseEnd::HandedBack,
         Ok(v1::LeaseEnd::Forgotten) => LeaseEnd::Forgotten,
         Ok(v1::LeaseEnd::Undelivered) => LeaseEnd::Undelivered,
         Ok(v1::LeaseEnd::Cancelled) => LeaseEnd::Cancelled,
+        Ok(v1::LeaseEnd::Preempted) => {
+            LeaseEnd::Preempted { by: positive("by_campaign", by).map(CampaignId)? }
+        }
+        Ok(v1::LeaseEnd::Drained) => LeaseEnd::Drained,
         Ok(v1::LeaseEnd::Unspecified) | Err(_) => {
             return Err(ConvertError::new("end", format!("{code} is no end of a lease")));
         }
@@ -308,9 +343,10 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         }
         Message::TaskQueued(message) => task_queued(message).within("task_queued"),
         Message::TaskLeased(message) => task_leased(message).within("task_leased"),
-        Message::LeaseEnded(v1::LeaseEnded { task, attempt, end }) => {
+        Message::LeaseEnded(v1::LeaseEnded { task, attempt, end, by_campaign }) => {
             let (task, attempt) = task_attempt(task, attempt).within("lease_ended")?;
-            Ok(Event::LeaseEnded { task, attempt, end: lease_end(end).within("lease_ended")? })
+            let end = lease_end(end, by_campaign).within("lease_ended")?;
+            Ok(Event::LeaseEnded { task, attempt, end })
         }
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
@@ -323,6 +359,24 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         }
         Message::WorkerRegistered(message) => {
             worker_registered(message).within("worker_registered")
+        }
+        Message::WorkerDraining(message) => {
+            worker(message.worker).map(Event::WorkerDraining).within("worker_draining")
+        }
+        Message::WorkerQuarantined(message) => {
+            worker_quarantined(message).within("worker_quarantined")
+        }
+        Message::WorkerReleased(v1::WorkerReleased { worker: id, in_time }) => {
+            let by = if in_time { Release::Time } else { Release::Operator };
+            Ok(Event::WorkerReleased { worker: worker(id).within("worker_released")?, by })
+        }
+        Message::PolicySet(message) => {
+            let policy = FleetPolicy::try_from(message).within("policy_set")?;
+            Ok(Event::PolicySet(Arc::new(policy)))
+        }
+        Message::EnergyUsed(v1::EnergyUsed { task, attempt, microjoules }) => {
+            let (task, attempt) = task_attempt(task, attempt).within("energy_used")?;
+            Ok(Event::EnergyUsed { task, attempt, energy: Energy(microjoules) })
         }
         Message::WorkerLeft(v1::WorkerLeft { worker: id, goodbye }) => {
             Ok(Event::WorkerLeft { worker: worker(id).within("worker_left")?, goodbye })
@@ -417,6 +471,7 @@ fn candidate_infeasible(message: v1::CandidateInfeasible) -> Result<Event, Conve
     let reason = match required("reason", message.reason)? {
         Reason::Constraints(text) => InfeasibleReason::Constraints(text.into()),
         Reason::NoNetwork(text) => InfeasibleReason::NoNetwork(text.into()),
+        Reason::Evaluation(text) => InfeasibleReason::Evaluation(text.into()),
     };
     Ok(Event::CandidateInfeasible { candidate, reason })
 }
@@ -503,6 +558,16 @@ fn worker_registered(message: v1::WorkerRegistered) -> Result<Event, ConvertErro
         name: message.name.into(),
         session: SessionId(message.session),
         capabilities: Arc::new(Capabilities::try_from(capabilities).within("capabilities")?),
+    })
+}
+
+fn worker_quarantined(message: v1::WorkerQuarantined) -> Result<Event, ConvertError> {
+    text("reason", &message.reason, MAX_TEXT_BYTES)?;
+    let until = instant("until_micros", message.until_micros)?;
+    Ok(Event::WorkerQuarantined {
+        worker: worker(message.worker)?,
+        reason: message.reason.into(),
+        until: (until.0 > 0).then_some(until),
     })
 }
 

@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod graph;
 pub mod journal;
 pub mod measurement;
+mod policy;
 pub mod stage;
 pub mod view;
 pub mod worker;

@@ -66,6 +66,12 @@ pub fn campaign(view: &CampaignView, reference_point: Vec<f64>, hypervolume: f64
         waiting: view.waiting,
         stages: view.stages.iter().map(Into::into).collect(),
         owner: view.owner.as_deref().unwrap_or_default().to_owned(),
+        slot_micros: view.slot_time.0,
+        energy_joules: view.energy.as_joules(),
+        priority: view.share.priority,
+        weight: view.share.weight,
+        preempt: view.share.preempt,
+        held: view.held.clone().unwrap_or_default(),
     }
 }
 
@@ -158,6 +164,12 @@ impl From<&WorkerView> for v1::Worker {
             completed: view.completed,
             failed: view.failed,
             unsuited: view.unsuited.iter().map(Into::into).collect(),
+            draining: view.draining,
+            quarantine: view.quarantine.as_ref().map(|found| v1::Quarantine {
+                reason: found.reason.to_string(),
+                since_micros: found.since.0,
+                until_micros: found.until.map_or(0, |at| at.0),
+            }),
         }
     }
 }

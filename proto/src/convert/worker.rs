@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cambrian_core::energy::Energy;
 use cambrian_core::engine::{Capabilities, Command, Effect, StopReason};
 use cambrian_core::id::{Attempt, SessionId, TaskId, WorkerId};
 
@@ -87,6 +88,7 @@ pub fn command(
         Message::Ready(v1::Ready { credit }) => Ok(Command::Ready { worker, session, credit }),
         Message::Progress(message) => progress(worker, session, message).within("progress"),
         Message::Report(message) => report(worker, session, message).within("report"),
+        Message::Draining(v1::Draining {}) => Ok(Command::WorkerDrains { worker, session }),
         Message::Goodbye(v1::Goodbye {}) => Ok(Command::WorkerGoodbye { worker, session }),
     }
 }
@@ -107,10 +109,18 @@ fn report(
     session: SessionId,
     message: v1::Report,
 ) -> Result<Command, ConvertError> {
-    let v1::Report { task, attempt, outcome: ended } = message;
+    let v1::Report { task, attempt, outcome: ended, energy_joules } = message;
     let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
     let (outcome, attached, elapsed) = outcome(required("outcome", ended)?).within("outcome")?;
-    Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed })
+    let energy = energy_joules.map(energy).transpose()?;
+    Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed, energy })
+}
+
+fn energy(joules: f64) -> Result<Energy, ConvertError> {
+    Energy::from_joules(joules).ok_or_else(|| {
+        let reason = format!("is {joules}, expected a finite number of at least 0");
+        ConvertError::new("energy_joules", reason)
+    })
 }
 
 /// Where an effect goes: the worker and the connection that alone may receive it.
@@ -119,6 +129,7 @@ pub fn recipient(effect: &Effect) -> (WorkerId, SessionId) {
     match effect {
         Effect::Assign { worker, session, .. }
         | Effect::Stop { worker, session, .. }
+        | Effect::Drain { worker, session }
         | Effect::Acknowledge { worker, session, .. } => (*worker, *session),
     }
 }
@@ -128,6 +139,7 @@ impl From<StopReason> for v1::StopReason {
         match reason {
             StopReason::Cancelled => Self::Cancelled,
             StopReason::Superseded => Self::Superseded,
+            StopReason::Preempted => Self::Preempted,
         }
     }
 }
@@ -144,6 +156,7 @@ impl From<&Effect> for v1::CoordinatorMessage {
                 attempt: attempt.0,
                 reason: v1::StopReason::from(*reason).into(),
             }),
+            Effect::Drain { .. } => Message::Drain(v1::Drain {}),
             Effect::Acknowledge { task, attempt, .. } => {
                 Message::Acknowledged(v1::Acknowledged { task: task.0, attempt: attempt.0 })
             }
@@ -223,18 +236,36 @@ mod tests {
         );
         assert_eq!(bad(Message::Progress(v1::Progress::default())), "progress.task");
         assert_eq!(bad(Message::Report(v1::Report::default())), "report.task");
-        let blank = v1::Report { task: 1, attempt: 1, outcome: None };
+        let blank = v1::Report { task: 1, attempt: 1, ..v1::Report::default() };
         assert_eq!(bad(Message::Report(blank)), "report.outcome");
-        let blank = v1::Report { task: 1, attempt: 1, outcome: Some(v1::Outcome::default()) };
+        let outcome = Some(v1::Outcome::default());
+        let blank = v1::Report { task: 1, attempt: 1, outcome, ..v1::Report::default() };
         assert_eq!(bad(Message::Report(blank)), "report.outcome.outcome");
         let attached = [
             v1::Outcome { checkpoint: vec![1; 31], ..v1::Outcome::default() },
             v1::Outcome { note: "x".repeat(MAX_NOTE_BYTES + 1), ..v1::Outcome::default() },
         ];
         let fields = attached.map(|outcome| {
-            bad(Message::Report(v1::Report { task: 1, attempt: 1, outcome: Some(outcome) }))
+            let outcome = Some(outcome);
+            bad(Message::Report(v1::Report {
+                task: 1,
+                attempt: 1,
+                outcome,
+                ..v1::Report::default()
+            }))
         });
         assert_eq!(fields, ["report.outcome.checkpoint", "report.outcome.note"]);
+        let failed = v1::Failure { kind: v1::FailureKind::Crash.into(), message: "gone".into() };
+        let outcome = v1::Outcome {
+            outcome: Some(v1::outcome::Outcome::Failed(failed)),
+            elapsed_micros: 9,
+            ..v1::Outcome::default()
+        };
+        for joules in [-1.0, f64::NAN, f64::INFINITY] {
+            let (outcome, energy_joules) = (Some(outcome.clone()), Some(joules));
+            let report = v1::Report { task: 1, attempt: 1, outcome, energy_joules };
+            assert_eq!(bad(Message::Report(report)), "report.energy_joules");
+        }
     }
 
     #[test]
@@ -244,14 +275,24 @@ mod tests {
         let checkpoint = ArtifactId::of(b"state").as_bytes().to_vec();
         let note = "anew".to_owned();
         let outcome = v1::Outcome { outcome: Some(failed), elapsed_micros: 9, checkpoint, note };
-        let report = v1::Report { task: 5, attempt: 2, outcome: Some(outcome) };
-        let Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed }) =
-            read(Message::Report(report))
+        let energy_joules = Some(2.5);
+        let report = v1::Report { task: 5, attempt: 2, outcome: Some(outcome), energy_joules };
+        let Ok(Command::Report {
+            worker,
+            session,
+            task,
+            attempt,
+            outcome,
+            attached,
+            elapsed,
+            energy,
+        }) = read(Message::Report(report))
         else {
             panic!("no report")
         };
         assert_eq!((worker, session), (WorkerId(1), SessionId(2)));
         assert_eq!((task, attempt, elapsed.0), (TaskId(5), Attempt(2), 9));
+        assert_eq!(energy, Energy::from_joules(2.5));
         assert!(matches!(outcome, ReportedOutcome::Failed(failure) if &*failure.message == "gone"));
         assert_eq!(attached.checkpoint, Some(ArtifactId::of(b"state")));
         assert_eq!(attached.note.as_deref(), Some("anew"));

@@ -64,6 +64,16 @@ class Evaluating(unittest.TestCase):
             with self.assertRaises(ValueError):
                 evaluation.progress(step, steps)
 
+    def test_energy_adds_up_and_is_unknown_until_it_is_stated(self) -> None:
+        evaluation = Evaluation(assignment("{}"))
+        self.assertIsNone(evaluation.energy_joules)
+        evaluation.used_energy(1.5)
+        evaluation.used_energy(2)
+        self.assertEqual(evaluation.energy_joules, 3.5)
+        for amount in (-1, float("nan"), float("inf")):
+            with self.assertRaises(ValueError):
+                evaluation.used_energy(amount)
+
     def test_a_stop_is_no_error_that_a_training_loop_would_catch(self) -> None:
         evaluation = Evaluation(assignment("{}"), is_stopped=lambda: True)
         self.assertTrue(evaluation.stopped)

@@ -177,7 +177,7 @@ mod tests {
             elapsed_micros: 5,
             ..Outcome::default()
         };
-        Report { task, attempt, outcome: Some(outcome) }
+        Report { task, attempt, outcome: Some(outcome), energy_joules: Some(2.5) }
     }
 
     fn reopened(directory: &Path) -> Vec<Report> {

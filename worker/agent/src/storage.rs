@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn report(task: u64) -> Box<Report> {
-        Box::new(Report { task, attempt: 1, outcome: None })
+        Box::new(Report { task, attempt: 1, ..Report::default() })
     }
 
     async fn applied(outbox: Outbox, changes: Vec<Change>) -> Vec<AttemptId> {

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cambrian_proto::v1::{
-    Assignment, Capabilities, Drain, Failure, FailureKind, Goodbye, Heartbeat, Outcome, Progress,
-    Ready, Register, Registered, Report, Stop, TaskAttempt, WorkerMessage, coordinator_message,
-    outcome, worker_message,
+    Assignment, Capabilities, Drain, Draining, Failure, FailureKind, Goodbye, Heartbeat, Outcome,
+    Progress, Ready, Register, Registered, Report, Stop, TaskAttempt, WorkerMessage,
+    coordinator_message, outcome, worker_message,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -209,6 +209,14 @@ impl Supervisor {
         self.queue.close();
         self.phase = Phase::Draining { until };
         self.hand_back_waiting(FailureKind::Preempted, "the worker takes nothing more");
+        self.say_draining();
+    }
+
+    /// The coordinator lists it so, and counts on it no more.
+    fn say_draining(&mut self) {
+        if self.is_registered() && matches!(self.phase, Phase::Draining { .. }) {
+            self.send(worker_message::Message::Draining(Draining {}));
+        }
     }
 
     fn settle(&mut self) {
@@ -243,7 +251,8 @@ impl Supervisor {
         let outcome =
             Outcome { outcome: Some(outcome::Outcome::Failed(failure)), ..Outcome::default() };
         let Assignment { task, attempt, .. } = *assignment;
-        self.keep(Box::new(Report { task, attempt, outcome: Some(outcome) }));
+        let report = Report { task, attempt, outcome: Some(outcome), energy_joules: None };
+        self.keep(Box::new(report));
     }
 
     /// Takes charge of a report: to the disk first.
@@ -386,6 +395,7 @@ impl Supervisor {
             connection.heartbeat = Some(interval);
             self.next_heartbeat = Some(Instant::now() + interval);
         }
+        self.say_draining();
         let unacknowledged: Vec<AttemptId> = self.reports.keys().copied().collect();
         for id in unacknowledged {
             self.send_report(id);

@@ -188,8 +188,8 @@ fn work<W: Write>(
         if let Some(error) = broken {
             return Err(error);
         }
-        let ended =
-            EvaluationEnded { attempt: Some(address), outcome: Some(to_outcome(result, &notes)) };
+        let (attempt, outcome) = (Some(address), Some(to_outcome(result, &notes)));
+        let ended = EvaluationEnded { attempt, outcome, energy_joules: None };
         send(output, evaluator_message::Message::Ended(ended))?;
     }
     Ok(())

@@ -30,13 +30,13 @@ fn changed(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(content).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(content).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
 }
 
 fn with_file(bytes: &[u8], read: impl FnOnce(&Path, &str)) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("data"), bytes).unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("data"), bytes).expect("a file");
     read(folder.path(), "data");
 }
 

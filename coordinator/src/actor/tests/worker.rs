@@ -86,9 +86,18 @@ impl Connected {
 
     async fn deliver(&self, (task, attempt): Key, outcome: ReportedOutcome) {
         let (worker, session, elapsed) = (self.worker, self.session, Span::from_millis(7));
-        let attached = Attached::default();
-        let report = Command::Report { worker, session, task, attempt, outcome, attached, elapsed };
-        self.tell(report).await;
+        let (attached, energy) = (Attached::default(), None);
+        self.tell(Command::Report {
+            worker,
+            session,
+            task,
+            attempt,
+            outcome,
+            attached,
+            elapsed,
+            energy,
+        })
+        .await;
     }
 
     pub(super) async fn effect(&mut self) -> Effect {
@@ -205,6 +214,8 @@ impl Member {
                     connected.report(&assignment).await;
                     connected.ready(1).await;
                 }
+                // No test drains this worker.
+                Effect::Drain { .. } => {}
                 Effect::Stop { task, attempt, .. } => {
                     self.outbox.remove(&(task, attempt));
                 }

@@ -269,8 +269,9 @@ impl Fold {
                 analytic.iter().for_each(|found| changes.analytic.add(*candidate, found));
             }
             Event::CandidateInfeasible { candidate, reason } => {
-                let (InfeasibleReason::Constraints(text) | InfeasibleReason::NoNetwork(text)) =
-                    reason;
+                let (InfeasibleReason::Constraints(text)
+                | InfeasibleReason::NoNetwork(text)
+                | InfeasibleReason::Evaluation(text)) = reason;
                 changes.candidate_ends.add(*candidate, "infeasible", None, text, at);
             }
             Event::CandidateScored { candidate, violation } => {

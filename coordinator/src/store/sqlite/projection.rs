@@ -92,8 +92,9 @@ impl Projector {
                 analytic.iter().try_for_each(|found| measure(tables, *candidate, found))
             }
             Event::CandidateInfeasible { candidate, reason } => {
-                let (InfeasibleReason::Constraints(text) | InfeasibleReason::NoNetwork(text)) =
-                    reason;
+                let (InfeasibleReason::Constraints(text)
+                | InfeasibleReason::NoNetwork(text)
+                | InfeasibleReason::Evaluation(text)) = reason;
                 self.resolve(tables, *candidate, "infeasible", None, text, at)
             }
             Event::CandidateScored { candidate, violation } => {

@@ -5,7 +5,7 @@ use super::super::measurement::tests::{any_failure, any_measurements};
 use super::super::tests::bad_field;
 use super::*;
 use cambrian_core::artifact::ArtifactId;
-use cambrian_core::engine::Attached;
+use cambrian_core::engine::{Attached, QuarantineRule, UserBudget, UserPolicy};
 use cambrian_core::time::Span;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -43,6 +43,7 @@ fn any_finish() -> impl Strategy<Value = FinishReason> {
         FinishReason::BudgetSpent,
         FinishReason::TimeUp,
         FinishReason::SlotTimeSpent,
+        FinishReason::EnergySpent,
         FinishReason::TargetReached,
         FinishReason::Stagnated,
         FinishReason::SpaceExhausted,
@@ -67,6 +68,8 @@ fn any_lease_end() -> impl Strategy<Value = LeaseEnd> {
         LeaseEnd::Forgotten,
         LeaseEnd::Undelivered,
         LeaseEnd::Cancelled,
+        LeaseEnd::Preempted { by: CampaignId(3) },
+        LeaseEnd::Drained,
     ])
 }
 
@@ -120,10 +123,55 @@ fn any_task_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn any_user() -> impl Strategy<Value = UserPolicy> {
+    let limit = || proptest::option::of(0..=super::super::MAX_NUMBER);
+    (1u32.., proptest::option::of(any::<i32>()), limit(), limit(), limit()).prop_map(
+        |(weight, max_priority, evaluations, slots, energy)| UserPolicy {
+            weight,
+            max_priority,
+            budget: UserBudget {
+                evaluations,
+                slot_time: slots.map(Span),
+                energy: energy.map(Energy),
+            },
+        },
+    )
+}
+
+fn any_fleet_event() -> impl Strategy<Value = Event> {
+    let worker = || (1u32..).prop_map(WorkerId);
+    let span = || proptest::option::of(1..=super::super::MAX_NUMBER);
+    let users = proptest::collection::btree_map("[a-z]{1,9}", any_user(), 0..4);
+    prop_oneof![
+        worker().prop_map(Event::WorkerDraining),
+        (worker(), ".{0,30}", span()).prop_map(|(worker, reason, until)| {
+            let (reason, until) = (reason.into(), until.map(Timestamp));
+            Event::WorkerQuarantined { worker, reason, until }
+        }),
+        (worker(), any::<bool>()).prop_map(|(worker, in_time)| {
+            let by = if in_time { Release::Time } else { Release::Operator };
+            Event::WorkerReleased { worker, by }
+        }),
+        (1..=super::super::MAX_NUMBER, 1u32.., any::<u64>()).prop_map(|(task, attempt, energy)| {
+            let (task, attempt) = (TaskId(task), Attempt(attempt));
+            Event::EnergyUsed { task, attempt, energy: Energy(energy) }
+        }),
+        (users, any_user(), any::<u32>(), any::<u32>(), span()).prop_map(
+            |(users, others, failures, of_last, release)| {
+                let release_after = release.map(Span);
+                let quarantine = QuarantineRule { failures, of_last, release_after };
+                let users = users.into_iter().map(|(name, user)| (name.into(), user)).collect();
+                Event::PolicySet(Arc::new(FleetPolicy { users, others, quarantine }))
+            }
+        ),
+    ]
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let campaign = (1u32..).prop_map(CampaignId);
     prop_oneof![
         any_task_event(),
+        any_fleet_event(),
         any_proposed(),
         (0..1u64 << 50).prop_map(|micros| Event::Started { lease_length: Span(micros) }),
         campaign.clone().prop_map(Event::CampaignPaused),
@@ -134,11 +182,11 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|(campaign, reason)| Event::CampaignDraining { campaign, reason }),
         (campaign, any_finish())
             .prop_map(|(campaign, reason)| Event::CampaignFinished { campaign, reason }),
-        (any_candidate(), ".{0,30}", any::<bool>()).prop_map(|(candidate, text, network)| {
-            let reason = if network {
-                InfeasibleReason::NoNetwork(text.into())
-            } else {
-                InfeasibleReason::Constraints(text.into())
+        (any_candidate(), ".{0,30}", 0..3).prop_map(|(candidate, text, kind)| {
+            let reason = match kind {
+                0 => InfeasibleReason::NoNetwork(text.into()),
+                1 => InfeasibleReason::Evaluation(text.into()),
+                _ => InfeasibleReason::Constraints(text.into()),
             };
             Event::CandidateInfeasible { candidate, reason }
         }),
@@ -276,8 +324,17 @@ fn bad_tasks_and_workers_name_their_field() {
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");
-    let ended = v1::LeaseEnded { task: 1, attempt: 1, end: 0 };
+    let ended = v1::LeaseEnded { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::LeaseEnded(ended)), "lease_ended.end");
+    let ended = v1::LeaseEnded { end: v1::LeaseEnd::Preempted.into(), ..ended };
+    assert_eq!(bad(Message::LeaseEnded(ended)), "lease_ended.by_campaign");
+    assert_eq!(bad(Message::WorkerDraining(Default::default())), "worker_draining.worker");
+    assert_eq!(bad(Message::WorkerQuarantined(Default::default())), "worker_quarantined.worker");
+    assert_eq!(bad(Message::WorkerReleased(Default::default())), "worker_released.worker");
+    assert_eq!(bad(Message::EnergyUsed(Default::default())), "energy_used.task");
+    assert_eq!(bad(Message::PolicySet(Default::default())), "policy_set.others");
+    let weightless = v1::PolicySet { others: Some(Default::default()), ..Default::default() };
+    assert_eq!(bad(Message::PolicySet(weightless)), "policy_set.quarantine");
     let completed = v1::TaskCompleted { task: 1, attempt: 1, worker: 0, ..Default::default() };
     assert_eq!(bad(Message::TaskCompleted(completed)), "task_completed.worker");
     let attempt = v1::AttemptFailed { task: 1, attempt: 1, worker: 1, ..Default::default() };

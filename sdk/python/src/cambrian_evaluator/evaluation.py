@@ -41,6 +41,7 @@ class Evaluation:
         self._report = report
         self._is_stopped = is_stopped
         self._notes: list[str] = []
+        self._energy_joules: float | None = None
         self.slot = slot or Slot()
         """Device, threads and directories."""
 
@@ -175,6 +176,20 @@ class Evaluation:
         values = {name: float(value) for name, value in metrics.items()}
         self._report(step, steps, {k: v for k, v in values.items() if math.isfinite(v)})
 
+    def used_energy(self, joules: SupportsFloat) -> None:
+        """Adds energy that the evaluation has used; budgets of energy count it.
+
+        Without it the evaluation counts as nothing there. Failed evaluations count too.
+        """
+        amount = float(joules)
+        if not (math.isfinite(amount) and amount >= 0):
+            raise ValueError(f"{amount} J is no amount of energy")
+        self._energy_joules = (self._energy_joules or 0.0) + amount
+
+    @property
+    def energy_joules(self) -> float | None:
+        """The energy used so far; None if nothing is known of it."""
+        return self._energy_joules
 
 def _path(text: str) -> Path | None:
     return Path(text) if text else None

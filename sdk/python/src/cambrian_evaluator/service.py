@@ -162,16 +162,20 @@ class Service:
 
     def _answer(self, assignment: types_pb2.Assignment) -> None:
         key = _key(assignment)
-        outcome = self._evaluate(assignment, key)
+        outcome, energy = self._evaluate(assignment, key)
         with self._lock:
             self._stopped.pop(key, None)
         if self._ended.is_set():
             return
         attempt = types_pb2.TaskAttempt(task=assignment.task, attempt=assignment.attempt)
-        ended = evaluator_pb2.EvaluationEnded(attempt=attempt, outcome=outcome)
+        ended = evaluator_pb2.EvaluationEnded(
+            attempt=attempt, outcome=outcome, energy_joules=energy
+        )
         self._send(evaluator_pb2.EvaluatorMessage(ended=ended))
 
-    def _evaluate(self, assignment: types_pb2.Assignment, key: tuple[int, int]) -> types_pb2.Outcome:
+    def _evaluate(
+        self, assignment: types_pb2.Assignment, key: tuple[int, int]
+    ) -> tuple[types_pb2.Outcome, float | None]:
         def report(step: int, steps: int, metrics: dict[str, float]) -> None:
             progress = evaluator_pb2.EvaluationProgress(
                 attempt=types_pb2.TaskAttempt(task=key[0], attempt=key[1]),
@@ -193,11 +197,11 @@ class Service:
             seed_everything(assignment.seed)
             measured = evaluator.measure(evaluation, self._capabilities.device_class)
             note = "; ".join(evaluation.notes).encode()[:_MAX_NOTE].decode(errors="ignore")
-            return types_pb2.Outcome(measured=measured, note=note)
+            return types_pb2.Outcome(measured=measured, note=note), evaluation.energy_joules
         except (Exception, Stopped) as error:
             if not isinstance(error, Stopped):
                 traceback.print_exc()
-            return types_pb2.Outcome(failed=message_of(error))
+            return types_pb2.Outcome(failed=message_of(error)), evaluation.energy_joules
 
     def _evaluator(self, stage: types_pb2.Stage) -> Evaluator:
         evaluator = self._evaluators.get(stage.evaluator)

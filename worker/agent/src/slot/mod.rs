@@ -127,14 +127,26 @@ impl Slot {
         self.say(SlotEvent::Health { slot: self.index, health, reason: reason.to_owned() });
     }
 
-    fn finish(&self, id: AttemptId, outcome: outcome::Outcome, elapsed: Duration) {
-        self.finish_with(id, ended(outcome), elapsed);
+    fn finish(
+        &self,
+        id: AttemptId,
+        outcome: outcome::Outcome,
+        elapsed: Duration,
+        energy_joules: Option<f64>,
+    ) {
+        self.finish_with(id, ended(outcome), elapsed, energy_joules);
     }
 
-    fn finish_with(&self, id: AttemptId, outcome: Outcome, elapsed: Duration) {
+    fn finish_with(
+        &self,
+        id: AttemptId,
+        outcome: Outcome,
+        elapsed: Duration,
+        energy_joules: Option<f64>,
+    ) {
         let elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(MAX_NUMBER);
-        let outcome = Outcome { elapsed_micros, ..outcome };
-        let report = Report { task: id.task.0, attempt: id.attempt.0, outcome: Some(outcome) };
+        let outcome = Some(Outcome { elapsed_micros, ..outcome });
+        let report = Report { task: id.task.0, attempt: id.attempt.0, outcome, energy_joules };
         self.say(SlotEvent::Finished { slot: self.index, report: Box::new(report) });
     }
 
@@ -194,7 +206,7 @@ impl Slot {
         if bad && let Some(assignment) = waiting.take() {
             let message = format!("the evaluator of this worker does not start: {error}");
             let outcome = verdict::failure(FailureKind::BadNode, message);
-            self.finish(AttemptId::of(&assignment), outcome, Duration::ZERO);
+            self.finish(AttemptId::of(&assignment), outcome, Duration::ZERO, None);
         }
     }
 
@@ -270,7 +282,7 @@ impl Slot {
         let Some(stage) = stage else {
             let message = "the assignment has no stage or a stage without a timeout";
             let outcome = verdict::failure(FailureKind::Invalid, message);
-            self.finish(id, outcome, started.elapsed());
+            self.finish(id, outcome, started.elapsed(), None);
             return After::Keep;
         };
         let (artifacts, folder) = (self.artifacts.clone(), self.launch.folder.clone());
@@ -280,21 +292,22 @@ impl Slot {
             Err(After::Leave) => return After::Leave,
             Err(after) => {
                 let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
-                self.finish(id, outcome, started.elapsed());
+                self.finish(id, outcome, started.elapsed(), None);
                 return after;
             }
         };
         debug!(slot = %self.index, %id, "evaluation begins");
         process.begin_evaluation();
         process.send(supervisor_message::Message::Evaluate(*assignment));
-        let evaluation = Evaluation {
+        let mut evaluation = Evaluation {
             id,
             stage: &stage,
             stopping: Stopping::No,
             deadline: deadline(Instant::now(), stage.timeout_micros),
             progress: Throttle::new(self.timing.progress_interval),
+            energy_joules: None,
         };
-        let (mut outcome, after) = self.attend(process, evaluation).await;
+        let (mut outcome, after) = self.attend(process, &mut evaluation).await;
         match after {
             After::Keep => self.backoff.reset(),
             // The health goes first: the next task must not be sent to a process that is gone.
@@ -302,16 +315,15 @@ impl Slot {
             After::Leave => return After::Leave,
         }
         let keeping = checkpoints.keep(&artifacts, &mut outcome);
-        match self.unless_stopped(id, keeping).await {
-            Err(After::Leave) => return After::Leave,
-            // A stopped attempt needs no checkpoint.
-            Ok(()) | Err(_) => {}
+        // An attempt that was stopped needs no checkpoint.
+        if let Err(After::Leave) = self.unless_stopped(id, keeping).await {
+            return After::Leave;
         }
         checkpoints.annotate(&mut outcome);
         if !outcome.note.is_empty() {
             warn!(slot = %self.index, %id, "{}", outcome.note);
         }
-        self.finish_with(id, outcome, started.elapsed());
+        self.finish_with(id, outcome, started.elapsed(), evaluation.energy_joules);
         after
     }
 
@@ -340,14 +352,14 @@ impl Slot {
     async fn attend(
         &mut self,
         process: &mut EvaluatorProcess,
-        mut evaluation: Evaluation<'_>,
+        evaluation: &mut Evaluation<'_>,
     ) -> (Outcome, After) {
         loop {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(SlotCommand::Stop(id)) if id == evaluation.id => {
-                        self.ask_to_stop(process, &mut evaluation, Stopping::Unwanted);
+                        self.ask_to_stop(process, evaluation, Stopping::Unwanted);
                     }
                     Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
                     Some(SlotCommand::Leave) | None => {
@@ -356,13 +368,13 @@ impl Slot {
                     }
                 },
                 output = process.output() => {
-                    if let Some(end) = self.on_output(process, &mut evaluation, output).await {
+                    if let Some(end) = self.on_output(process, evaluation, output).await {
                         return end;
                     }
                 }
                 () = sleep_until(evaluation.deadline) => {
                     if evaluation.stopping == Stopping::No {
-                        self.ask_to_stop(process, &mut evaluation, Stopping::TimedOut);
+                        self.ask_to_stop(process, evaluation, Stopping::TimedOut);
                     } else {
                         process.kill().await;
                         return (ended(evaluation.stopped()), After::Replace);
@@ -409,7 +421,12 @@ impl Slot {
             Output::Message(evaluator_message::Message::Ended(EvaluationEnded {
                 attempt,
                 outcome,
+                energy_joules,
             })) if evaluation.is(attempt.as_ref()) => {
+                evaluation.energy_joules = verdict::energy(energy_joules);
+                if evaluation.energy_joules != energy_joules {
+                    warn!(?energy_joules, "the evaluator states no possible energy: not counted");
+                }
                 return Some((evaluation.answered(outcome), After::Keep));
             }
             Output::Message(message) => {
@@ -451,7 +468,8 @@ async fn leave_or_closed(
                     let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
                     let outcome = Some(ended(outcome));
                     let Assignment { task, attempt, .. } = *assignment;
-                    let report = Box::new(Report { task, attempt, outcome });
+                    let report = Report { task, attempt, outcome, energy_joules: None };
+                    let report = Box::new(report);
                     let _ = events.send(SlotEvent::Finished { slot, report });
                 }
             }
@@ -468,6 +486,8 @@ struct Evaluation<'a> {
     /// When it has to end, or, if it is stopping, when it is killed.
     deadline: Instant,
     progress: Throttle,
+    /// What the evaluator says that it used.
+    energy_joules: Option<f64>,
 }
 
 impl Evaluation<'_> {

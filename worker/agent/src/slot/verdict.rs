@@ -34,6 +34,9 @@ impl Death {
     }
 }
 
+/// More than any attempt uses: a gigawatt hour.
+const MOST_JOULES: f64 = 3.6e12;
+
 const SIGKILL: i32 = 9;
 
 /// What evaluators and their libraries write when memory is short, in lower case.
@@ -76,6 +79,11 @@ pub(super) fn of_answer(stage: &Stage, answer: Option<Outcome>) -> outcome::Outc
             measured(stage, found.measurements).unwrap_or_else(|failed| failed)
         }
     }
+}
+
+/// The energy that an answer states, if it can be an amount of energy.
+pub(super) fn energy(joules: Option<f64>) -> Option<f64> {
+    joules.filter(|joules| (0.0..=MOST_JOULES).contains(joules))
 }
 
 fn broken(message: impl Into<String>) -> outcome::Outcome {
@@ -207,6 +215,16 @@ mod tests {
         match outcome {
             outcome::Outcome::Failed(failure) => (failure.kind(), &failure.message),
             outcome::Outcome::Measured(found) => panic!("measured {found:?}"),
+        }
+    }
+
+    #[test]
+    fn only_possible_energies_are_passed_on() {
+        assert_eq!(energy(None), None);
+        assert_eq!(energy(Some(0.0)), Some(0.0));
+        assert_eq!(energy(Some(812.5)), Some(812.5));
+        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e20] {
+            assert_eq!(energy(Some(bad)), None, "{bad}");
         }
     }
 

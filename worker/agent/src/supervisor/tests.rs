@@ -37,7 +37,7 @@ impl Peer {
 
 fn report(task: u64) -> Report {
     let outcome = Outcome { outcome: None, elapsed_micros: 7, ..Outcome::default() };
-    Report { task, attempt: 1, outcome: Some(outcome) }
+    Report { task, attempt: 1, outcome: Some(outcome), energy_joules: None }
 }
 
 fn rig_with(slots: usize, stored: &[u64]) -> Rig {
@@ -317,6 +317,7 @@ async fn a_drain_finishes_what_runs_hands_back_the_rest_and_says_goodbye() {
     peer.heard();
     rig.supervisor.on_drain();
     rig.supervisor.go_on();
+    assert_eq!(peer.heard(), [worker_message::Message::Draining(Draining {})]);
     rig.sendable(2);
     assert_eq!(failed_kind(&peer.heard()[0]), (2, FailureKind::Preempted));
     rig.assign(3);

@@ -153,7 +153,8 @@ impl Evaluator {
 fn answer(id: AttemptId, outcome: outcome::Outcome) -> anyhow::Result<()> {
     let outcome = Some(Outcome { outcome: Some(outcome), elapsed_micros: 0, ..Outcome::default() });
     let attempt = Some(TaskAttempt::from(id));
-    send(evaluator_message::Message::Ended(EvaluationEnded { attempt, outcome }))
+    let energy_joules = None;
+    send(evaluator_message::Message::Ended(EvaluationEnded { attempt, outcome, energy_joules }))
 }
 
 /// An evaluation that is decided before it begins.

@@ -49,12 +49,14 @@ class EvaluationProgress(_message.Message):
     def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class EvaluationEnded(_message.Message):
-    __slots__ = ("attempt", "outcome")
+    __slots__ = ("attempt", "outcome", "energy_joules")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_JOULES_FIELD_NUMBER: _ClassVar[int]
     attempt: _types_pb2.TaskAttempt
     outcome: _types_pb2.Outcome
-    def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., outcome: _Optional[_Union[_types_pb2.Outcome, _Mapping]] = ...) -> None: ...
+    energy_joules: float
+    def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., outcome: _Optional[_Union[_types_pb2.Outcome, _Mapping]] = ..., energy_joules: _Optional[float] = ...) -> None: ...
 
 class EvaluatorMessage(_message.Message):
     __slots__ = ("hello", "progress", "ended")

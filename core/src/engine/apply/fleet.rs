@@ -1,0 +1,216 @@
+//! What events mean for workers' standing, shares, claims and what users have used.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crate::energy::Energy;
+use crate::engine::campaign::Campaign;
+use crate::engine::event::LeaseEnd;
+use crate::engine::failure::{Failure, FailureKind};
+use crate::engine::policy::FleetPolicy;
+use crate::engine::state::State;
+use crate::engine::task::TaskStatus;
+use crate::engine::worker::Quarantine;
+use crate::id::{CampaignId, TaskId, WorkerId};
+use crate::time::Span;
+
+/// So many workers that complete a stage are remembered: enough to know of each whether there is
+/// another.
+const SERVED: usize = 2;
+
+impl State {
+    /// Gives a new campaign its place among the shares.
+    pub(super) fn enrol(&mut self, campaign: &Campaign) {
+        let owner = Self::owner(campaign);
+        let share = campaign.spec.share;
+        let user = self.policy.of_user(owner);
+        let priority = user.max_priority.map_or(share.priority, |most| share.priority.min(most));
+        self.shares.enrol(campaign.id, owner, priority, share.weight);
+        self.shares.set_user_weight(owner, user.weight, self.now);
+    }
+
+    /// Files a campaign whose work may have changed; all of its owner, if a budget of the owner begins
+    /// to hold them.
+    pub(super) fn file_shares(&mut self, id: CampaignId) {
+        self.file_share(id);
+        let Some(owner) = self.campaigns.get(&id).map(|campaign| campaign.owner.clone()) else {
+            return;
+        };
+        let owner = owner.unwrap_or_default();
+        if self.note_limits(&owner) {
+            for campaign in self.shares.campaigns_of(&owner) {
+                self.file_share(campaign);
+            }
+        }
+    }
+
+    /// Whether it has changed which limits of a user are reached.
+    fn note_limits(&mut self, owner: &Arc<str>) -> bool {
+        let (spent, budget) = (self.spent_by(owner), self.policy.of_user(owner).budget);
+        let reached = (spent.holds(&budget).is_some(), spent.stops_proposals(&budget).is_some());
+        let before = self.limits_reached.get(owner).copied().unwrap_or_default();
+        if reached != before {
+            self.limits_reached.insert(owner.clone(), reached);
+        }
+        reached != before
+    }
+
+    /// Puts a campaign into the order of service if it has work to give, or takes it out.
+    fn file_share(&mut self, id: CampaignId) {
+        let Some(campaign) = self.campaigns.get(&id) else { return };
+        let open = self.has_work(campaign);
+        if open && campaign.spec.share.preempt {
+            self.preempting.insert(id);
+        } else {
+            self.preempting.remove(&id);
+        }
+        self.shares.set_open(id, open, self.now);
+    }
+
+    pub(super) fn govern(&mut self, policy: Arc<FleetPolicy>) {
+        self.policy = policy;
+        let users: Vec<Arc<str>> = self.shares.users().cloned().collect();
+        for user in users {
+            let weight = self.policy.of_user(&user).weight;
+            self.shares.set_user_weight(&user, weight, self.now);
+            self.note_limits(&user);
+        }
+        for campaign in self.campaigns.values() {
+            let wanted = campaign.spec.share.priority;
+            let most = self.policy.of_user(Self::owner(campaign)).max_priority;
+            self.shares.set_priority(campaign.id, most.map_or(wanted, |most| wanted.min(most)));
+        }
+        let leases = self.tasks.values().filter_map(|task| {
+            let priority = self.shares.priority(task.candidate.campaign)?;
+            Some((priority, Reverse(task.lease()?.since), task.id))
+        });
+        self.leases = leases.collect();
+        for id in self.active.clone() {
+            self.file_share(id);
+        }
+    }
+
+    pub(super) fn end_lease(&mut self, id: TaskId, end: LeaseEnd) {
+        let lost = matches!(end, LeaseEnd::Expired | LeaseEnd::Forgotten);
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.withdrawn = matches!(end, LeaseEnd::Preempted { .. } | LeaseEnd::Drained);
+        let holder = match &task.status {
+            TaskStatus::Leased(lease) => Some(lease.worker),
+            TaskStatus::Queued => None,
+        };
+        if let Some(worker) = holder.filter(|_| lost) {
+            task.failures.push((FailureKind::LeaseExpired, worker));
+        }
+        self.release(id, lost);
+        if let (LeaseEnd::Preempted { by }, Some(worker)) = (end, holder) {
+            self.claim(by, worker);
+        }
+    }
+
+    /// A slot of this worker was taken for this campaign.
+    fn claim(&mut self, id: CampaignId, worker: WorkerId) {
+        let found = self.workers.get_mut(&worker).zip(self.campaigns.get_mut(&id));
+        if let Some((worker, campaign)) = found.filter(|(worker, _)| worker.connected) {
+            worker.vacated.push(id);
+            campaign.claims += 1;
+        }
+    }
+
+    /// A slot of this worker went to this campaign: a claim on it is met, or lost to another.
+    pub(super) fn fill_vacancy(&mut self, worker: WorkerId, by: CampaignId) {
+        let Some(worker) = self.workers.get_mut(&worker) else { return };
+        let own = worker.vacated.iter().position(|id| *id == by);
+        let Some(at) = own.or(worker.vacated.len().checked_sub(1)) else { return };
+        let id = worker.vacated.remove(at);
+        if let Some(campaign) = self.campaigns.get_mut(&id) {
+            campaign.claims = campaign.claims.saturating_sub(1);
+        }
+    }
+
+    /// The worker's slots begin anew.
+    pub(super) fn forget_claims(&mut self, worker: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&worker) else { return };
+        for id in std::mem::take(&mut worker.vacated) {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.claims = campaign.claims.saturating_sub(1);
+            }
+        }
+    }
+
+    pub(super) fn fail_attempt(
+        &mut self,
+        id: TaskId,
+        worker: WorkerId,
+        failure: &Failure,
+        elapsed: Span,
+    ) {
+        let counts = failure.kind.counts_as_attempt();
+        self.release(id, counts);
+        self.charge(id, elapsed);
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.reported = true;
+        if counts {
+            task.failures.push((failure.kind, worker));
+        }
+        let (candidate, stage) = (task.candidate, task.stage);
+        let Some(found) = self.workers.get_mut(&worker) else { return };
+        found.failed += 1;
+        if failure.kind == FailureKind::BadNode {
+            found.barred.insert((candidate.campaign, stage), failure.message.clone());
+        }
+        let campaign = self.campaigns.get(&candidate.campaign);
+        let elsewhere = campaign.is_some_and(|campaign| campaign.works_without(worker, stage));
+        if failure.kind.speaks_against_worker() && elsewhere {
+            found.note(Some(candidate));
+        }
+    }
+
+    pub(super) fn use_energy(&mut self, id: TaskId, energy: Energy) {
+        let Some(candidate) = self.candidate_of_task(id) else { return };
+        let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) else { return };
+        campaign.energy = campaign.energy + energy;
+        let owner = campaign.owner.clone().unwrap_or_default();
+        if let Some(candidate) = campaign.candidate_mut(candidate) {
+            candidate.energy = candidate.energy + energy;
+        }
+        let spent = self.spent.entry(owner).or_default();
+        spent.energy = spent.energy + energy;
+    }
+
+    pub(super) fn drain(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.draining = true;
+            self.ready.remove(&id);
+        }
+    }
+
+    pub(super) fn quarantine(&mut self, id: WorkerId, quarantine: Quarantine) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        self.releases.extend(quarantine.until.map(|until| (until, id)));
+        worker.quarantine = Some(quarantine);
+        self.ready.remove(&id);
+    }
+
+    pub(super) fn release_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let until = worker.quarantine.take().and_then(|quarantine| quarantine.until);
+        worker.draining = false;
+        worker.record.clear();
+        let credit = worker.credit;
+        if let Some(until) = until {
+            self.releases.remove(&(until, id));
+        }
+        self.set_credit(id, credit);
+    }
+}
+
+impl Campaign {
+    /// A worker completed a stage.
+    pub(super) fn note_served(&mut self, stage: u8, worker: WorkerId) {
+        if let Some(served) = self.served.get_mut(usize::from(stage))
+            && served.len() < SERVED
+        {
+            served.insert(worker);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Slots for campaigns that do not wait: leases of lower priorities end, the lowest priority first,
+//! then the youngest lease, and their tasks are queued again without costing an attempt.
+//!
+//! A campaign takes at most one slot more than it has in use, less those that it took and has not got
+//! yet: so it reaches what it can use in a few rounds, and takes little that it cannot.
+
+use std::collections::BTreeSet;
+
+use super::decide::Decision;
+use super::effect::StopReason;
+use super::event::LeaseEnd;
+use crate::id::{CampaignId, TaskId};
+
+/// How many leases are looked at in one go.
+const LOOKED_AT: usize = 256;
+
+impl Decision<'_> {
+    /// Takes slots for campaigns that have work and found no room; `dry` have none after all.
+    pub(super) fn preempt(&mut self, dry: &BTreeSet<CampaignId>) {
+        if self.state.preempting.is_empty() {
+            return;
+        }
+        let mut place = self.state.shares.after(None);
+        let mut left = self.state.preempting.len();
+        while let Some(found) = place.filter(|_| left > 0) {
+            if self.state.preempting.contains(&found.campaign()) {
+                left -= 1;
+                if !dry.contains(&found.campaign()) {
+                    self.take_slots(found.campaign(), found.priority());
+                }
+            }
+            place = self.state.shares.after(Some(found));
+        }
+    }
+
+    fn take_slots(&mut self, id: CampaignId, priority: i32) {
+        let campaign = &self.state.campaigns[&id];
+        let (used, taken) = (campaign.leased.len(), campaign.claims as usize);
+        let wanted = self.state.wanted_slots(campaign).min(used + 1).saturating_sub(taken);
+        let lower = self.state.leases.iter().take_while(|(other, ..)| *other < priority);
+        let useful = lower.take(LOOKED_AT).filter(|(_, _, task)| self.state.could_use(id, *task));
+        let victims: Vec<TaskId> = useful.take(wanted).map(|(_, _, task)| *task).collect();
+        for task in victims {
+            self.withdraw(task, StopReason::Preempted, LeaseEnd::Preempted { by: id });
+        }
+    }
+}
+
+impl super::state::State {
+    /// How many slots a campaign could use at most.
+    fn wanted_slots(&self, campaign: &super::campaign::Campaign) -> usize {
+        let budget = campaign.spec.budget.evaluations.saturating_sub(campaign.started);
+        let proposals = if self.may_propose(campaign) { budget as usize } else { 0 };
+        campaign.queue.len() + campaign.waiting() + proposals
+    }
+
+    /// Whether a campaign could use the slot of a lease.
+    fn could_use(&self, id: CampaignId, task: TaskId) -> bool {
+        let campaign = &self.campaigns[&id];
+        let lease = self.tasks.get(&task).and_then(|task| task.lease());
+        let Some(worker) = lease.and_then(|lease| self.workers.get(&lease.worker)) else {
+            return false;
+        };
+        let queued =
+            || campaign.queue.iter().filter_map(|task| self.tasks.get(task)).take(LOOKED_AT);
+        let proposes = self.may_propose(campaign) && campaign.unsuited(worker, 0).is_none();
+        let promotes = || {
+            campaign.promotable().any(|(_, stage)| campaign.unsuited(worker, stage + 1).is_none())
+        };
+        worker.takes_work()
+            && (proposes || promotes() || queued().any(|task| self.unfit(task, worker).is_none()))
+    }
+}
