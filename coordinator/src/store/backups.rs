@@ -3,6 +3,9 @@
 
 use std::process::Output;
 
+use cambrian_core::engine::Event;
+use cambrian_core::time::Timestamp;
+
 use super::contract::{lead, started};
 use super::place::{Place, Url};
 use super::postgres::PostgresStore;
@@ -21,13 +24,21 @@ fn goes_on(mut restored: impl Tables, records: usize) {
     assert_eq!(restored.append(report.records, &[started(later)]).unwrap(), report.records + 1);
 }
 
+/// Two parts of about one length, each of whole steps: all events of a step carry one instant and are
+/// appended together.
+fn halves(journal: &[(Timestamp, Event)]) -> (&[(Timestamp, Event)], &[(Timestamp, Event)]) {
+    let begins = |at: &usize| journal[*at - 1].0 != journal[*at].0;
+    let middle = (journal.len() / 2..journal.len()).find(begins).unwrap();
+    journal.split_at(middle)
+}
+
 #[test]
 fn a_file_is_copied_while_it_is_written() {
     let (journal, _) = simulated_journal(2);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cambrian.db");
     let copy = directory.path().join("copy.db");
-    let (before, after) = journal.split_at(journal.len() / 2);
+    let (before, after) = halves(&journal);
     let mut store = SqliteStore::open(&path).unwrap();
     store.append(0, before).unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
@@ -52,13 +63,13 @@ fn url(text: &str) -> Url {
 fn a_database_is_dumped_while_it_is_written() {
     let Some(server) = PostgresServer::start() else { return };
     let (journal, _) = simulated_journal(2);
-    let (before, after) = journal.split_at(journal.len() / 2);
+    let (before, after) = halves(&journal);
     let mut store = lead(&url(&server.database("dumped")));
     store.append(0, before).unwrap();
     let (token, _) = store
         .register()
         .unwrap()
-        .create(crate::access::Role::View, "ada", None, cambrian_core::time::Timestamp(1))
+        .create(crate::access::Role::View, "ada", None, Timestamp(1))
         .unwrap();
     let dump = server
         .client("pg_dump")

@@ -3,6 +3,8 @@
 
 use std::fmt::Debug;
 
+use cambrian_core::spec::CampaignSpec;
+
 use super::StoreError;
 
 /// The columns of a row that a database has returned, by position.
@@ -92,6 +94,12 @@ pub trait Row: Sized + PartialEq + Debug {
     /// # Errors
     /// [`StoreError`] for a value of the wrong type.
     fn read(row: &impl Columns) -> Result<Self, StoreError>;
+
+    /// The row as this release would have written it, where an earlier one wrote the same in other
+    /// words.
+    fn in_present_words(self) -> Self {
+        self
+    }
 }
 
 /// A row of `campaigns`.
@@ -132,6 +140,14 @@ impl Row for CampaignRow {
 
     fn key(&self) -> u32 {
         self.id
+    }
+
+    /// Later releases know more settings, and write their defaults down.
+    fn in_present_words(self) -> Self {
+        match CampaignSpec::parse(&self.resolved_yaml) {
+            Ok(spec) => Self { resolved_yaml: spec.to_yaml(), ..self },
+            Err(_) => self,
+        }
     }
 
     fn read(row: &impl Columns) -> Result<Self, StoreError> {

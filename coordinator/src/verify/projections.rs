@@ -53,9 +53,13 @@ impl<S: Tables> Comparison<'_, S> {
                 problems.add(format!("table {}: row {:?} is missing", R::TABLE, missing.key()));
             }
             match expected.next_if(|next| next.key() == row.key()) {
-                Some(wanted) => problems.require(wanted == row, || {
-                    format!("table {}: {row:?} should be {wanted:?}", R::TABLE)
-                }),
+                Some(wanted) if wanted == row => {}
+                Some(wanted) => {
+                    let row = row.in_present_words();
+                    problems.require(wanted == row, || {
+                        format!("table {}: {row:?} should be {wanted:?}", R::TABLE)
+                    });
+                }
                 None => {
                     problems.add(format!("table {}: row {:?} is unexpected", R::TABLE, row.key()));
                 }

@@ -8,6 +8,10 @@
 //! remembers its two neighbours in the staircase of those at least as high, so walking down the
 //! boxes rebuilds each staircase by setting four links a box; whatever lies between two neighbours
 //! is passed over.
+//!
+//! That needs sides that differ. Of equal ones that of the earlier box counts as the longer, in every comparison and
+//! in the order by height: a strict order that leaves every volume as it is. Without it a box between
+//! equal ones may be passed over in one walk and be a neighbour in the next, and a walk runs in circles.
 
 use super::union::Union;
 
@@ -43,6 +47,12 @@ impl Box3 {
         let (walk_right, walk_left, lower, higher) = (right, left, left, left);
         Self { x, y, z, right, left, walk_right, walk_left, lower, higher }
     }
+}
+
+/// Whether a side of a box is longer than one of another, each given with its box: of equal ones that of the
+/// earlier box is.
+fn longer((side, of): (f64, usize), (other, of_other): (f64, usize)) -> bool {
+    side > other || (side == other && of < of_other)
 }
 
 /// A union of boxes, none inside another, in a list by height.
@@ -91,10 +101,10 @@ impl LinkedUnion {
                 if y >= new.y {
                     return false;
                 }
-                if y >= depth {
+                if longer((y, at), (depth, new.right as usize)) {
                     (depth, new.right) = (y, at as u32);
                 }
-            } else if y >= new.y && x >= width {
+            } else if y >= new.y && longer((x, at), (width, new.left as usize)) {
                 (width, new.left) = (x, at as u32);
             }
             boxes[at].walk_right = right;
@@ -115,7 +125,7 @@ impl LinkedUnion {
         let (right, left) = (right as usize, left as usize);
         let mut depth = boxes[right].y;
         let mut covered = x * depth;
-        boxes[RIGHT_EDGE] = Box3::new(x, depth, 0.0);
+        boxes[RIGHT_EDGE] = Box3 { right: right as u32, ..Box3::new(x, depth, 0.0) };
         let (mut last, mut at) = (RIGHT_EDGE, boxes[right].walk_left as usize);
         while at != left {
             covered += boxes[at].x * (boxes[at].y - depth);
@@ -126,7 +136,7 @@ impl LinkedUnion {
         }
         let width = boxes[left].x;
         covered += width * (y - depth);
-        boxes[LEFT_EDGE] = Box3::new(width, y, 0.0);
+        boxes[LEFT_EDGE] = Box3 { left: left as u32, ..Box3::new(width, y, 0.0) };
         boxes[LEFT_EDGE].walk_right = last as u32;
         boxes[last].walk_left = LEFT_EDGE as u32;
         covered
@@ -147,13 +157,13 @@ impl LinkedUnion {
                     if self.boxes[other.left as usize].x < x {
                         self.boxes[at].left = new as u32;
                     }
-                    self.cover_from_right(other.y)
+                    self.cover_from_right(at)
                 }
                 (false, true) => {
                     if self.boxes[other.right as usize].y < y {
                         self.boxes[at].right = new as u32;
                     }
-                    self.cover_from_left(other.x)
+                    self.cover_from_left(at)
                 }
                 (false, false) => {
                     self.boxes[other.higher as usize].lower = other.lower;
@@ -168,35 +178,38 @@ impl LinkedUnion {
         volume
     }
 
-    /// Covers the whole width up to `depth`; the area that was free.
-    fn cover_from_right(&mut self, depth: f64) -> f64 {
-        if depth <= self.boxes[RIGHT_EDGE].y {
+    /// Covers the whole width as deep as `other`; the area that was free. The edge's `right` is the box
+    /// that made it as deep as it is.
+    fn cover_from_right(&mut self, other: usize) -> f64 {
+        let (depth, edge) = (self.boxes[other].y, self.boxes[RIGHT_EDGE]);
+        if !longer((depth, other), (edge.y, edge.right as usize)) {
             return 0.0;
         }
-        let (free, stop) = self.free_under(self.boxes[RIGHT_EDGE].x, depth, RIGHT_EDGE);
+        let (free, stop) = self.free_under(edge.x, (depth, other), RIGHT_EDGE);
         let edge = &mut self.boxes[RIGHT_EDGE];
-        edge.y = depth;
+        (edge.y, edge.right) = (depth, other as u32);
         edge.walk_left = stop as u32;
         self.boxes[stop].walk_right = RIGHT_EDGE as u32;
         free
     }
 
-    /// Covers the whole depth up to `width`; the area that was free.
-    fn cover_from_left(&mut self, width: f64) -> f64 {
+    /// Covers the whole depth as wide as `other`; the area that was free. The edge's `left` is the box that
+    /// made it as wide as it is.
+    fn cover_from_left(&mut self, other: usize) -> f64 {
         let boxes = &mut self.boxes;
-        let edge = boxes[LEFT_EDGE];
-        if width <= edge.x {
+        let (width, edge) = (boxes[other].x, boxes[LEFT_EDGE]);
+        if !longer((width, other), (edge.x, edge.left as usize)) {
             return 0.0;
         }
         let (mut free, mut covered, mut depth) = (0.0, edge.x, edge.y);
         let mut at = edge.walk_right as usize;
-        while boxes[at].x <= width && at != RIGHT_EDGE {
+        while at != RIGHT_EDGE && !longer((boxes[at].x, at), (width, other)) {
             free += (depth - boxes[at].y) * (width - covered);
             (covered, depth) = (boxes[at].x, boxes[at].y);
             at = boxes[at].walk_right as usize;
         }
         free += (depth - boxes[at].y) * (width - covered);
-        boxes[LEFT_EDGE].x = width;
+        (boxes[LEFT_EDGE].x, boxes[LEFT_EDGE].left) = (width, other as u32);
         boxes[LEFT_EDGE].walk_right = at as u32;
         boxes[at].walk_left = LEFT_EDGE as u32;
         free
@@ -206,7 +219,7 @@ impl LinkedUnion {
     fn cover_inside(&mut self, corner: usize, x: f64) -> f64 {
         let Box3 { x: width, y: depth, right, .. } = self.boxes[corner];
         let right = if self.boxes[right as usize].x >= x { RIGHT_EDGE } else { right as usize };
-        let (free, stop) = self.free_under(width, depth, right);
+        let (free, stop) = self.free_under(width, (depth, corner), right);
         let boxes = &mut self.boxes;
         boxes[corner].walk_right = right as u32;
         boxes[corner].walk_left = stop as u32;
@@ -215,14 +228,14 @@ impl LinkedUnion {
         free
     }
 
-    /// The free area under a corner whose right neighbour is `right`, and its left neighbour: the
-    /// first deeper corner.
-    fn free_under(&self, mut width: f64, depth: f64, right: usize) -> (f64, usize) {
+    /// The free area under a corner, `depth` deep as that of the box `of`, whose right neighbour is
+    /// `right`; and its left neighbour: the first deeper corner.
+    fn free_under(&self, mut width: f64, (depth, of): (f64, usize), right: usize) -> (f64, usize) {
         let boxes = &self.boxes;
         let mut free = 0.0;
         let mut reached = boxes[right].y;
         let mut at = boxes[right].walk_left as usize;
-        while boxes[at].y <= depth && at != LEFT_EDGE {
+        while at != LEFT_EDGE && !longer((boxes[at].y, at), (depth, of)) {
             free += (width - boxes[at].x) * (depth - reached);
             (width, reached) = (boxes[at].x, boxes[at].y);
             at = boxes[at].walk_left as usize;

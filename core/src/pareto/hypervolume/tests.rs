@@ -181,6 +181,23 @@ fn refuses_bad_references_and_overflow() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    /// Few values make boxes that share sides, whose neighbours are told apart by ties alone.
+    #[test]
+    fn ties_in_every_objective_are_borne(
+        m in 3usize..=5,
+        values in prop::collection::vec(0u8..4, 30..=90),
+    ) {
+        let rows: Vec<Vec<f64>> =
+            values.chunks_exact(m).map(|row| row.iter().map(|value| f64::from(*value)).collect()).collect();
+        let reference = vec![4.0; m];
+        let expected = naive(&rows, &reference);
+        assert_close(volume(&rows, &reference), expected, expected);
+    }
+}
+
+proptest! {
     #[test]
     fn agrees_with_the_grid_of_cells(rows in any_rows(1..=7), bound in -1.0f64..10.0) {
         let reference = vec![bound; rows[0].len()];
