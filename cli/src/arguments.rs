@@ -610,16 +610,6 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time_have_units() {
-        assert_eq!(length("5s"), Ok(Duration::from_secs(5)));
-        assert_eq!(length("1.5ms"), Ok(Duration::from_micros(1_500)));
-        assert_eq!(length("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["5", "s", "-1s", "5 days", "25h", "NaNs"] {
-            assert!(length(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn the_document_names_every_command() {
         let document = include_str!("../../docs/cli.md");
         for command in Arguments::command().get_subcommands() {

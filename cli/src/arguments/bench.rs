@@ -95,3 +95,18 @@ fn length(text: &str) -> Result<Duration, String> {
     }
     Ok(Duration::from_secs_f64(number * seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        assert_eq!(length("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(length("1.5ms"), Ok(Duration::from_micros(1_500)));
+        assert_eq!(length("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["5", "s", "-1s", "5 days", "25h", "NaNs"] {
+            assert!(length(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -3,7 +3,6 @@
 
 use std::process::Output;
 
-use cambrian_core::engine::Event;
 use cambrian_core::time::Timestamp;
 
 use super::contract::{lead, started};
@@ -26,10 +25,10 @@ fn goes_on(mut restored: impl Tables, records: usize) {
 
 /// Two parts of about one length, each of whole steps: all events of a step carry one instant and are
 /// appended together.
-fn halves(journal: &[(Timestamp, Event)]) -> (&[(Timestamp, Event)], &[(Timestamp, Event)]) {
+fn halves<E>(journal: &[(Timestamp, E)]) -> [&[(Timestamp, E)]; 2] {
     let begins = |at: &usize| journal[*at - 1].0 != journal[*at].0;
     let middle = (journal.len() / 2..journal.len()).find(begins).unwrap();
-    journal.split_at(middle)
+    [&journal[..middle], &journal[middle..]]
 }
 
 #[test]
@@ -38,7 +37,7 @@ fn a_file_is_copied_while_it_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cambrian.db");
     let copy = directory.path().join("copy.db");
-    let (before, after) = halves(&journal);
+    let [before, after] = halves(&journal);
     let mut store = SqliteStore::open(&path).unwrap();
     store.append(0, before).unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
@@ -63,7 +62,7 @@ fn url(text: &str) -> Url {
 fn a_database_is_dumped_while_it_is_written() {
     let Some(server) = PostgresServer::start() else { return };
     let (journal, _) = simulated_journal(2);
-    let (before, after) = halves(&journal);
+    let [before, after] = halves(&journal);
     let mut store = lead(&url(&server.database("dumped")));
     store.append(0, before).unwrap();
     let (token, _) = store
