@@ -125,7 +125,7 @@ prove-chaos: ## Inject a hundred faults of each kind into real processes and che
 	$(TARGET_DIR)/debug/cambrian-chaos
 
 .PHONY: prove-readers
-prove-readers: libtorch ## Feed ten million inputs to every reader of outside input
+prove-readers: ## Feed ten million inputs to every reader of outside input
 	bench/fuzz/run
 
 ##@ Other

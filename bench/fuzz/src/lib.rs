@@ -1,7 +1,7 @@
 //! Readers of what comes from outside as functions of bytes: none may panic, hang or take memory
 //! without bound, whatever the bytes are.
 //!
-//! A new reader is one entry of [`TARGETS`]; readers of data sets, which need libtorch beside them, are in
+//! A new reader is one entry of [`TARGETS`]; readers of data sets are in
 //! `libfuzzer/src/files.rs`. The tests feed each with mutations of valid inputs;
 //! `libfuzzer` beside this package feeds them millions, guided by coverage. Must not check what a
 //! reader makes of its input beyond what every input must hold.

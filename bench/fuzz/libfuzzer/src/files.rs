@@ -3,10 +3,17 @@
 use std::hint::black_box;
 use std::io::Write;
 
-use cambrian_evaluator::data::{cifar, idx};
 use cambrian_fuzz::{Target, with_file};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+// By their files, since the package that they belong to needs libtorch, which they do not.
+#[allow(dead_code)]
+#[path = "../../../../worker/evaluator/src/data/cifar.rs"]
+mod cifar;
+#[allow(dead_code)]
+#[path = "../../../../worker/evaluator/src/data/idx.rs"]
+mod idx;
 
 /// Readers of files of data sets.
 pub const TARGETS: [Target; 3] = [
