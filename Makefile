@@ -116,7 +116,7 @@ check-without-libtorch: ## Prove that everything but the evaluator builds and pa
 ##@ Prove, in hours instead of minutes
 
 .PHONY: prove-simulation
-prove-simulation: ## Simulate the engine under faults for a million seeds (about a day on two cores)
+prove-simulation: ## Simulate the engine under faults for a million seeds
 	CAMBRIAN_SIMULATION_SEEDS=1000000 cargo test --release --package cambrian-core --test fault_simulation
 
 .PHONY: prove-chaos

@@ -8,10 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 // By their files, since the package that they belong to needs libtorch, which they do not.
-#[allow(dead_code)]
 #[path = "../../../../worker/evaluator/src/data/cifar.rs"]
 mod cifar;
-#[allow(dead_code)]
 #[path = "../../../../worker/evaluator/src/data/idx.rs"]
 mod idx;
 
