@@ -1,4 +1,4 @@
-"""Runs `cambrian bench cluster` and Optuna's distributed set-ups in turns and writes the document."""
+"""Runs `cambrian bench cluster` and peers in turns and writes the document."""
 
 import argparse
 import datetime
@@ -13,6 +13,8 @@ import tempfile
 PEER = str(pathlib.Path(__file__).with_name("peer.py"))
 WORKERS = 8
 PARTS = ["rate", "million", "fleet"]
+# Evaluations handed to peers that work in batches of their own.
+BATCHES = {"hyperqueue": 5000, "ray": 2000, "ray-tune": 30}
 
 
 def ours(program, *arguments):
@@ -68,6 +70,14 @@ def optuna(kind, seconds):
     }
 
 
+def batch(kind, count):
+    print(f"cluster: {kind}, {count} evaluations", flush=True)
+    command = [sys.executable, PEER, "batch", kind, str(count)]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    row = json.loads(result.stdout.splitlines()[-1])
+    return {"rate": row["trials"] / row["elapsed"], "p50": None, "p99": None, "cpu": None}
+
+
 def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
@@ -86,8 +96,11 @@ def against_peer(runs, peers):
     names = {"8": "Cambrian, 8 workers of 1 slot", "8x8": "Cambrian, 8 workers of 8 slots",
              "64": "Cambrian, 64 workers of 1 slot",
              "grpc": "Optuna, `GrpcStorageProxy` over memory, 8 processes",
-             "journal": "Optuna, `JournalStorage` on disk, 8 processes"}
-    best = max(peer["rate"] for peer in peers.values())
+             "journal": "Optuna, `JournalStorage` on disk, 8 processes",
+             "hyperqueue": "HyperQueue, processes of `/bin/true`",
+             "ray": "Ray, tasks without Tune",
+             "ray-tune": "Ray Tune, random search, actors used again"}
+    best = max(peers[kind]["rate"] for kind in ("grpc", "journal"))
     rows = []
     for name in ("8", "8x8", "64"):
         run = runs[name]
@@ -96,8 +109,8 @@ def against_peer(runs, peers):
         rows.append([names[name], short(run["durable_per_second"]), short(run["durable_per_second"] / best),
                      f"{short(asks['p50_ms'])} / {short(asks['p99_ms'])}", short(cpu)])
     for kind, peer in peers.items():
-        rows.append([names[kind], short(peer["rate"]), short(peer["rate"] / best),
-                     f"{short(peer['p50'])} / {short(peer['p99'])}", short(peer["cpu"])])
+        asks = f"{short(peer['p50'])} / {short(peer['p99'])}" if peer["p50"] else "-"
+        rows.append([names[kind], short(peer["rate"]), short(peer["rate"] / best), asks, short(peer["cpu"])])
     head = ["", "evaluations/s", "over Optuna's best", "ask p50 / p99, ms", "CPU, us an evaluation"]
     return table(head, rows)
 
@@ -112,8 +125,9 @@ LINES = [
     ("memory of the coordinator, MiB", lambda run: run["coordinator_resident_bytes"] / 2**20),
     ("memory an idle worker, KiB", lambda run: run["bytes_per_idle_worker"] / 2**10),
     ("plain stream, evaluations/s", lambda run: run["limits"] and run["limits"]["stream_per_second"]),
+    ("plain stream, 8 with 32 in flight", lambda run: run["limits"] and run["limits"]["pipelined_stream_per_second"]),
     ("plain insert, evaluations/s", lambda run: run["limits"] and run["limits"]["insert_per_second"]),
-    ("rate over the tighter of both", lambda run: run["limits"] and run["limits"]["ratio"]),
+    ("rate over the tighter of stream and insert", lambda run: run["limits"] and run["limits"]["ratio"]),
     ("utilisation of slots, %", lambda run: run["utilisation"] and 100 * run["utilisation"]),
     ("latest heartbeat, ms after its time", lambda run: run["heartbeat_delay_ms"]),
     ("lost leases", lambda run: float(run["verified"]["lost_attempts"])),
@@ -155,7 +169,7 @@ def measure(given, part):
         shapes = {"8": ["--workers", str(WORKERS)], "8x8": ["--workers", str(WORKERS), "--slots", "8"],
                   "64": ["--workers", "64"], "1000": ["--workers", "1000"]}
         runs = {name: [] for name in shapes}
-        peers = {"grpc": [], "journal": []}
+        peers = {kind: [] for kind in ("grpc", "journal", *BATCHES)}
         for turn in range(given.rounds):
             print(f"cluster: round {turn + 1} of {given.rounds}", flush=True)
             for name, arguments in shapes.items():
@@ -163,7 +177,7 @@ def measure(given, part):
                 machine = found["settings"]["machine"]
                 runs[name] += found["runs"]
             for kind, rows in peers.items():
-                rows.append(optuna(kind, given.seconds))
+                rows.append(batch(kind, BATCHES[kind]) if kind in BATCHES else optuna(kind, given.seconds))
         return {
             "machine": machine,
             "runs": {name: max(found, key=lambda run: run["durable_per_second"]) for name, found in runs.items()},

@@ -22,11 +22,17 @@ use tonic::{Request, Response, Status, Streaming};
 use super::worker::report;
 use crate::error::CliError;
 
-/// Streams at once, and tasks in flight on each: where tonic is fastest.
-const STREAMS: usize = 8;
-const IN_FLIGHT: usize = 32;
+/// Streams at once, and tasks in flight on each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) streams: usize,
+    pub(super) in_flight: usize,
+}
+
+/// Where tonic is fastest.
+pub(super) const PIPELINED: Shape = Shape { streams: 8, in_flight: 32 };
 const LENGTH: Duration = Duration::from_secs(2);
-/// Rows a transaction: as many as the journal writes in one when it is busy.
+/// Rows a transaction at most: as many as the journal writes in one when it is busy.
 const ROWS: usize = 512;
 /// At most so many rows are written.
 const MOST_ROWS: usize = 200_000;
@@ -38,6 +44,7 @@ fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> CliError {
 /// Answers every report with its acknowledgement and the next assignment, and keeps nothing.
 struct Echo {
     assignment: v1::Assignment,
+    in_flight: usize,
 }
 
 #[tonic::async_trait]
@@ -49,7 +56,7 @@ impl WorkerService for Echo {
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
         let mut messages = request.into_inner();
-        let (down, stream) = mpsc::channel(4 * IN_FLIGHT);
+        let (down, stream) = mpsc::channel(4 * self.in_flight);
         let template = self.assignment.clone();
         tokio::spawn(async move {
             while let Ok(Some(message)) = messages.message().await {
@@ -78,19 +85,19 @@ impl WorkerService for Echo {
 ///
 /// # Errors
 /// If the loopback interface does not serve.
-pub(super) async fn stream(assignment: v1::Assignment) -> Result<f64, CliError> {
+pub(super) async fn stream(assignment: v1::Assignment, shape: Shape) -> Result<f64, CliError> {
     let fail = failed("the transport");
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| fail(&error))?;
     let address = listener.local_addr().map_err(|error| fail(&error))?;
-    let service = WorkerServiceServer::new(Echo { assignment: assignment.clone() });
+    let service = WorkerServiceServer::new(Echo { assignment: assignment.clone(), in_flight: shape.in_flight });
     let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service);
     let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let done = Arc::new(AtomicU64::new(0));
     let mut clients = Vec::new();
-    for _ in 0..STREAMS {
+    for _ in 0..shape.streams {
         let client = WorkerServiceClient::connect(format!("http://{address}")).await;
         let client = client.map_err(|error| fail(&error))?;
-        clients.push(tokio::spawn(drive(client, assignment.clone(), done.clone())));
+        clients.push(tokio::spawn(drive(client, assignment.clone(), shape.in_flight, done.clone())));
     }
     let (began, before) = (Instant::now(), done.load(Relaxed));
     tokio::time::sleep(LENGTH).await;
@@ -103,11 +110,12 @@ pub(super) async fn stream(assignment: v1::Assignment) -> Result<f64, CliError> 
 async fn drive(
     mut client: WorkerServiceClient<tonic::transport::Channel>,
     assignment: v1::Assignment,
+    in_flight: usize,
     done: Arc<AtomicU64>,
 ) {
-    let (up, messages) = mpsc::channel(4 * IN_FLIGHT);
+    let (up, messages) = mpsc::channel(4 * in_flight);
     let say = |message| up.try_send(v1::WorkerMessage { message: Some(message) }).is_ok();
-    for _ in 0..IN_FLIGHT {
+    for _ in 0..in_flight {
         let _room_for_all = say(Up::Report(report(&assignment, Duration::ZERO)));
     }
     let Ok(answer) = client.work(ReceiverStream::new(messages)).await else { return };
@@ -124,15 +132,22 @@ async fn drive(
 }
 
 /// Evaluations a second that SQLite stores durably when it does nothing but insert the records of
-/// `journal`, of which an evaluation has `records`, into one table on the same disk.
+/// `journal`, of which an evaluation has `records`, into one table on the same disk, those of
+/// `in_flight` evaluations a transaction.
 ///
 /// # Errors
 /// If the journal cannot be read or the copy not be written.
-pub(super) fn insert(journal: &Path, records: f64, folder: &Path) -> Result<f64, CliError> {
+pub(super) fn insert(
+    journal: &Path,
+    records: f64,
+    in_flight: usize,
+    folder: &Path,
+) -> Result<f64, CliError> {
     let fail = failed("the database");
     let rows = rows(journal).map_err(|error| fail(&error))?;
+    let together = ((in_flight as f64 * records) as usize).clamp(1, ROWS);
     let began = Instant::now();
-    write(&folder.join("plain.sqlite"), &rows).map_err(|error| fail(&error))?;
+    write(&folder.join("plain.sqlite"), &rows, together).map_err(|error| fail(&error))?;
     Ok(rows.len() as f64 / began.elapsed().as_secs_f64() / records)
 }
 
@@ -150,7 +165,7 @@ fn rows(journal: &Path) -> rusqlite::Result<Vec<Row>> {
     select.query_map([MOST_ROWS as i64], row)?.collect()
 }
 
-fn write(path: &Path, rows: &[Row]) -> rusqlite::Result<()> {
+fn write(path: &Path, rows: &[Row], together: usize) -> rusqlite::Result<()> {
     let mut plain = Connection::open(path)?;
     plain.pragma_update(None, "journal_mode", "WAL")?;
     plain.pragma_update(None, "synchronous", "FULL")?;
@@ -158,7 +173,7 @@ fn write(path: &Path, rows: &[Row]) -> rusqlite::Result<()> {
         "CREATE TABLE journal (sequence INTEGER PRIMARY KEY, at_micros INTEGER NOT NULL, \
          kind TEXT NOT NULL, record BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT",
     )?;
-    for chunk in rows.chunks(ROWS) {
+    for chunk in rows.chunks(together) {
         let transaction = plain.transaction()?;
         {
             let mut insert =

@@ -149,15 +149,25 @@ async fn one(
             }
             if !given.no_limits {
                 context.output.hint("measuring the limits of the transport and the database");
-                let stream = match example {
-                    Some(example) => limits::stream(example).await?,
-                    None => 0.0,
+                let shape = limits::Shape {
+                    streams: workers as usize,
+                    in_flight: (settings.slots + settings.prefetch) as usize,
+                };
+                let (stream, pipelined) = match example {
+                    Some(example) => (
+                        limits::stream(example.clone(), shape).await?,
+                        limits::stream(example, limits::PIPELINED).await?,
+                    ),
+                    None => (0.0, 0.0),
                 };
                 let records = found.records as f64 / found.completed.max(1) as f64;
                 let folder = folder.path().to_owned();
                 let journal = journal.to_owned();
-                let insert = blocking(move || limits::insert(&journal, records, &folder)).await??;
-                limits = Some(Limits::new(stream, insert, measured.rate));
+                let in_flight = shape.streams * shape.in_flight;
+                let insert =
+                    blocking(move || limits::insert(&journal, records, in_flight, &folder));
+                let insert = insert.await??;
+                limits = Some(Limits::new((stream, pipelined), insert, measured.rate));
             }
             verified = Some(found);
         }
