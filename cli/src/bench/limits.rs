@@ -89,7 +89,10 @@ pub(super) async fn stream(assignment: v1::Assignment, shape: Shape) -> Result<f
     let fail = failed("the transport");
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| fail(&error))?;
     let address = listener.local_addr().map_err(|error| fail(&error))?;
-    let service = WorkerServiceServer::new(Echo { assignment: assignment.clone(), in_flight: shape.in_flight });
+    let service = WorkerServiceServer::new(Echo {
+        assignment: assignment.clone(),
+        in_flight: shape.in_flight,
+    });
     let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service);
     let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let done = Arc::new(AtomicU64::new(0));
@@ -97,7 +100,12 @@ pub(super) async fn stream(assignment: v1::Assignment, shape: Shape) -> Result<f
     for _ in 0..shape.streams {
         let client = WorkerServiceClient::connect(format!("http://{address}")).await;
         let client = client.map_err(|error| fail(&error))?;
-        clients.push(tokio::spawn(drive(client, assignment.clone(), shape.in_flight, done.clone())));
+        clients.push(tokio::spawn(drive(
+            client,
+            assignment.clone(),
+            shape.in_flight,
+            done.clone(),
+        )));
     }
     let (began, before) = (Instant::now(), done.load(Relaxed));
     tokio::time::sleep(LENGTH).await;
