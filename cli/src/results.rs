@@ -3,12 +3,15 @@
 //! The only place where the wire's messages become values of this program; the JSON that commands
 //! print and write is these values, so a field here is a promise to scripts (`docs/cli.md`).
 
+pub(crate) mod cached;
 pub(crate) mod token;
 
 use std::collections::BTreeMap;
 
 use cambrian_proto::v1;
 use serde::{Serialize, Serializer};
+
+use cached::CachedResult;
 
 /// A point in time, microseconds since the Unix epoch; written as RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +174,8 @@ pub(crate) struct Stage {
     pub(crate) live: u32,
     /// Time in slots of all its reported attempts.
     pub(crate) slot_seconds: f64,
+    /// Its tasks that took a known result instead of an evaluation.
+    pub(crate) cached: u32,
 }
 
 impl Campaign {
@@ -244,6 +249,9 @@ pub(crate) struct Candidate {
     /// Time in slots over all attempts.
     pub(crate) elapsed_seconds: f64,
     pub(crate) attempts: u32,
+    /// The stages at which it took a known result instead of being evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cached: Vec<CachedResult>,
 }
 
 impl Candidate {
@@ -466,6 +474,7 @@ impl From<v1::StageSummary> for Stage {
             failed: message.failed,
             live: message.live,
             slot_seconds: message.slot_micros as f64 / 1e6,
+            cached: message.taken,
         }
     }
 }
@@ -508,6 +517,7 @@ impl From<v1::Candidate> for Candidate {
             resolved_at: Instant::known(message.resolved_at_micros),
             elapsed_seconds: message.elapsed_micros as f64 / 1e6,
             attempts: message.attempts,
+            cached: message.taken.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -145,6 +145,22 @@ impl Cluster {
         std::fs::write(self.path(name), output.stdout).unwrap();
     }
 
+    /// A campaign once it is finished.
+    fn finished(&self, id: u64) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let campaigns = self.json("vera", &["list"])["campaigns"].clone();
+            let found = campaigns.as_array().unwrap().iter().find(|found| found["id"] == id);
+            let campaign = found.unwrap_or_else(|| panic!("no campaign {id}: {campaigns}"));
+            if campaign["status"] == "finished" {
+                return campaign.clone();
+            }
+            let log = std::fs::read_to_string(self.path("worker.log")).unwrap();
+            assert!(Instant::now() < deadline, "{campaign}\n{log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     fn start_worker(&mut self, holder: &str) {
         let child = without_settings(&self.programs.join("cambrian-worker"))
             .args(["--coordinator", &self.endpoint, "--threads", "1", "--tls-ca"])
@@ -161,6 +177,34 @@ impl Cluster {
             .unwrap();
         self.children.push(child);
     }
+}
+
+/// The same campaign again, of its owner and of somebody else, and with other settings.
+fn known_results_are_taken_from_campaigns_of_the_same_user(cluster: &Cluster) {
+    let second = format!("{}cache: on\n", CAMPAIGN.replace("guarded", "second"));
+    std::fs::write(cluster.path("second.yaml"), &second).unwrap();
+    let other = second.replace("seconds: 0.01", "seconds: 0.02");
+    std::fs::write(cluster.path("other.yaml"), other).unwrap();
+    let cases = [("sam", "second.yaml", 6), ("eve", "second.yaml", 0), ("sam", "other.yaml", 0)];
+    for ((holder, file, cached), id) in cases.into_iter().zip(2..) {
+        let file = cluster.path(file).display().to_string();
+        assert_eq!(cluster.json(holder, &["submit", &file])["campaign"], id);
+        let campaign = cluster.finished(id);
+        assert_eq!(campaign["stages"][0]["cached"], cached, "{campaign}");
+        assert_eq!((&campaign["scored"], &campaign["evaluations_started"]), (&6.into(), &6.into()));
+        assert_eq!(campaign["slot_seconds"] == 0.0, cached == 6, "{campaign}");
+    }
+    let candidates = |id: &str| cluster.json("vera", &["candidates", id])["candidates"].clone();
+    let (first, second) = (candidates("1"), candidates("2"));
+    for (one, other) in first.as_array().unwrap().iter().zip(second.as_array().unwrap()) {
+        assert_eq!(one["metrics"], other["metrics"]);
+        assert_eq!(other["cached"][0]["from"], one["id"]);
+        assert!(one.get("cached").is_none(), "{one}");
+    }
+    let explained = cluster.ask("vera", &["explain", "candidate", "2/3"]);
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    let expected = "stage synthetic: from the cache: campaign 1, candidate 3 (attempt 1 on ";
+    assert!(explained.contains(expected), "{explained}");
 }
 
 fn refused(output: &Output, code: i32, words: &str) {
@@ -197,18 +241,9 @@ fn a_cluster_over_tls_knows_its_people_and_workers_by_their_tokens() {
     assert_eq!(cluster.json("sam", &["submit", &file])["campaign"], 1);
     refused(&cluster.ask("eve", &["cancel", "1"]), 10, "belongs to `sam`");
     cluster.start_worker("site");
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let campaign = cluster.json("vera", &["list"])["campaigns"][0].clone();
-        assert_eq!(campaign["owner"], "sam");
-        if campaign["status"] == "finished" {
-            assert_eq!(campaign["scored"], 6);
-            break;
-        }
-        let log = std::fs::read_to_string(cluster.path("worker.log")).unwrap();
-        assert!(Instant::now() < deadline, "{campaign}\n{log}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let campaign = cluster.finished(1);
+    assert_eq!((&campaign["owner"], &campaign["scored"]), (&"sam".into(), &6.into()));
+    known_results_are_taken_from_campaigns_of_the_same_user(&cluster);
 
     let tokens = cluster.json("ada", &["token", "list"])["tokens"].clone();
     let vera = tokens.as_array().unwrap().iter().find(|token| token["name"] == "vera").unwrap();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cambrian_core::engine::FleetPolicy;
 use cambrian_core::time::Span;
 use cambrian_transport::TlsError;
 use cambrian_transport::client::Credentials;
@@ -52,6 +53,8 @@ pub struct Config {
     pub other_users: User,
     /// When a worker gets no more work because of its failures.
     pub quarantine: Quarantine,
+    /// Whether campaigns with `cache: on` or `read` take results of other users' campaigns as well.
+    pub shared_results: bool,
     /// Bounds on messages and queues.
     pub limits: Limits,
     /// What is logged, and how.
@@ -166,6 +169,7 @@ impl Default for Config {
             users: BTreeMap::new(),
             other_users: User::default(),
             quarantine: Quarantine::default(),
+            shared_results: false,
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -409,11 +413,15 @@ impl Config {
     pub fn actor(&self) -> ActorSettings {
         ActorSettings {
             lease_length: Span((self.lease_seconds * 1e6) as u64),
-            policy: Arc::new(fleet::policy(&self.users, &self.other_users, &self.quarantine)),
+            policy: Arc::new(self.policy()),
             mailbox: self.limits.mailbox,
             batch: self.limits.batch,
             ..ActorSettings::default()
         }
+    }
+
+    fn policy(&self) -> FleetPolicy {
+        fleet::policy(&self.users, &self.other_users, &self.quarantine, self.shared_results)
     }
 
     pub(crate) fn call_rate(&self) -> RateLimit {
@@ -498,6 +506,7 @@ mod tests {
             "failures",
             "of_last",
             "release_minutes",
+            "shared_results",
             "format",
             "filter",
         ] {
@@ -553,8 +562,9 @@ mod tests {
     fn users_and_quarantine_become_rules() {
         let text = "users: {ada: {weight: 3, max_priority: 5, slot_hours: 2, energy_kwh: 0.5}}\n\
                     other_users: {evaluations: 10}\n\
-                    quarantine: {failures: 3, of_last: 10, release_minutes: 30}";
+                    quarantine: {failures: 3, of_last: 10, release_minutes: 30}\nshared_results: true";
         let policy = read(text).unwrap().actor().policy;
+        assert!(policy.shared_results && !read("").unwrap().actor().policy.shared_results);
         let ada = policy.of_user("ada");
         assert_eq!((ada.weight, ada.max_priority), (3, Some(5)));
         assert_eq!(ada.budget.slot_time, Some(Span::from_secs(7_200)));

@@ -67,6 +67,16 @@ impl Evaluate for MadeUp {
 
 /// The journal of a campaign on a cluster where much goes wrong, and the engine at its end.
 pub(crate) fn simulated_journal(seed: u64) -> (Vec<(Timestamp, Event)>, Engine) {
+    simulated(seed, &[CAMPAIGN.to_owned()])
+}
+
+/// The same with a second campaign after it, which begins in the same way and takes what is known.
+pub(crate) fn journal_with_known_results(seed: u64) -> (Vec<(Timestamp, Event)>, Engine) {
+    let second = format!("{CAMPAIGN}share: {{priority: -1}}\ncache: on\n");
+    simulated(seed, &[CAMPAIGN.to_owned(), second.replace("name: small", "name: second")])
+}
+
+fn simulated(seed: u64, campaigns: &[String]) -> (Vec<(Timestamp, Event)>, Engine) {
     let settings = SimulationSettings {
         seed,
         workers: 3,
@@ -76,7 +86,8 @@ pub(crate) fn simulated_journal(seed: u64) -> (Vec<(Timestamp, Event)>, Engine) 
         faults: FaultRates { delay: Span::from_millis(400), ..FaultRates::HARSH },
         ..SimulationSettings::default()
     };
-    let spec = Arc::new(CampaignSpec::parse(CAMPAIGN).unwrap());
-    let outcome = Simulation::new(settings, capabilities(2), &MadeUp).run(&[spec]).unwrap();
+    let specs: Vec<_> =
+        campaigns.iter().map(|text| Arc::new(CampaignSpec::parse(text).unwrap())).collect();
+    let outcome = Simulation::new(settings, capabilities(2), &MadeUp).run(&specs).unwrap();
     (outcome.journal, outcome.engine)
 }

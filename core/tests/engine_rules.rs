@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "engine_rules/cache.rs"]
+mod cache;
 #[path = "engine_rules/checkpoints.rs"]
 mod checkpoints;
 #[path = "engine_rules/fleet.rs"]

@@ -5,13 +5,14 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cambrian_core::engine::{
     Assignment, CampaignStatus, Event, Failure, FailureKind, FinishReason, FleetPolicy, LeaseEnd,
     QuarantineRule, ReportedOutcome,
 };
+use cambrian_core::id::CampaignId;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{
     Evaluate, Evaluation, FaultRates, Simulation, SimulationOutcome, SimulationSettings, state_of,
@@ -110,6 +111,8 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
     let campaigns = [
         (Some("ada".into()), spec(seed, algorithm, stages, 24, "{}")),
         (None, spec(seed + 1, "random", 1, 5, urgent)),
+        // Begins like the first one and comes after it, so that much of it is known by then.
+        (Some("ada".into()), spec(seed, algorithm, stages, 8, "{priority: -1}\ncache: on")),
     ];
     // Workers that never come back would leave tasks without anybody to do them.
     let release_after = Some(Span::from_secs(600));
@@ -158,6 +161,7 @@ fn fleet_event(event: &Event) -> Option<&'static str> {
 fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     let mut injected: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut fleet: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for seed in 0..seeds() {
         let outcome = simulate(seed, FaultRates::HARSH);
         for campaign in outcome.engine.state().campaigns() {
@@ -172,6 +176,10 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
             if let Some(kind) = fleet_event(event) {
                 *fleet.entry(kind).or_default() += 1;
             }
+            if let Event::ResultTaken { measurements, origin, .. } = event {
+                known.insert(measurements.len());
+                assert_eq!(origin.candidate.campaign, CampaignId(1), "seed {seed}");
+            }
         }
         assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
         for (fault, times) in outcome.injected {
@@ -182,6 +190,7 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
     eprintln!("in the fleet: {fleet:?}");
     assert_eq!(fleet.len(), 5, "something never happened in the fleet: {fleet:?}");
+    assert_eq!(known, BTreeSet::from([1, 2]), "stages of one metric and of two were known");
 }
 
 #[test]
@@ -196,11 +205,16 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn without_faults_nothing_fails_and_no_slot_idles() {
+    let mut known = 0;
     for seed in 0..40 {
         let outcome = simulate(seed, FaultRates::NONE);
         assert!(outcome.injected.is_empty());
         for campaign in outcome.engine.state().campaigns() {
             assert_eq!(campaign.failed(), 0, "seed {seed}");
+            let taken = campaign.view().stages.iter().map(|stage| stage.tally.taken).sum::<u32>();
+            assert!(taken == 0 || campaign.id() == CampaignId(3), "seed {seed}");
+            known += taken;
         }
     }
+    assert!(known > 0, "nothing was known");
 }

@@ -41,8 +41,10 @@ pub(crate) fn steps(campaign: &Campaign, candidates: &[Candidate]) -> Vec<Step> 
     };
     let reference = minimized(&campaign.reference_point);
     // Rejected before any evaluation: such a candidate cost nothing.
-    let evaluated =
-        |candidate: &&Candidate| candidate.attempts > 0 && candidate.resolved_at.is_some();
+    let evaluated = |candidate: &&Candidate| {
+        let entered = candidate.attempts > 0 || !candidate.cached.is_empty();
+        entered && candidate.resolved_at.is_some()
+    };
     let mut resolved: Vec<_> = candidates.iter().filter(evaluated).collect();
     resolved.sort_by_key(|candidate| (candidate.resolved_at, candidate.ordinal));
 

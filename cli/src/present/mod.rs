@@ -2,6 +2,7 @@
 //!
 //! Pure functions from values to text. Must not know files, terminals or the coordinator.
 
+pub(crate) mod confidence;
 pub(crate) mod csv;
 pub(crate) mod heading;
 pub(crate) mod number;

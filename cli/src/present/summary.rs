@@ -23,6 +23,8 @@ pub(crate) struct Totals {
     pub(crate) failures_by_kind: BTreeMap<String, u32>,
     /// Attempts beyond the first of each candidate.
     pub(crate) repeated_attempts: u32,
+    /// Results that were known and taken instead of evaluations, over all stages.
+    pub(crate) cached: u32,
     /// Time in slots over all attempts of all candidates.
     pub(crate) slot_seconds: f64,
     /// From submission to the end, or to the last resolved candidate.
@@ -49,6 +51,7 @@ impl Totals {
                 .iter()
                 .map(|candidate| candidate.attempts.saturating_sub(1))
                 .sum(),
+            cached: campaign.stages.iter().map(|stage| stage.cached).sum(),
             slot_seconds: candidates.iter().map(|candidate| candidate.elapsed_seconds).sum(),
             elapsed_seconds: end.seconds_since(campaign.submitted_at),
         }
@@ -78,6 +81,9 @@ impl Totals {
         }
         if self.repeated_attempts > 0 {
             text += &format!("; {} attempts repeated", self.repeated_attempts);
+        }
+        if self.cached > 0 {
+            text += &format!("; {} results from the cache", number::count(self.cached.into()));
         }
         text + "\n"
     }
@@ -209,6 +215,14 @@ mod tests {
         let short = Stage { waiting: 7, screened: 1_200, ..stage("short", 1_500) };
         campaign.stages.insert(0, short);
         insta::assert_snapshot!(stages(&campaign, Look::plain()));
+    }
+
+    #[test]
+    fn results_from_the_cache_count_where_there_are_some() {
+        let mut campaign = campaign(metrics());
+        campaign.stages.insert(0, Stage { cached: 1_200, ..stage("short", 1_500) });
+        let lines = Totals::of(&campaign, &[]).lines();
+        assert!(lines.ends_with("; 1,200 results from the cache\n"), "{lines}");
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
         resolved_at: Instant::known(1_795_262_401_000_000 + u64::from(ordinal)),
         elapsed_seconds: 1.5,
         attempts: 1,
+        cached: Vec::new(),
     }
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn stage(name: &str, entered: u32) -> Stage {
         failed: 4,
         live: 2,
         slot_seconds: 63.0,
+        cached: 0,
     }
 }
 

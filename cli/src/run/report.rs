@@ -12,6 +12,7 @@ use crate::error::CliError;
 use crate::figure;
 use crate::files;
 use crate::output::Output;
+use crate::present::confidence::Confidence;
 use crate::present::summary::{self, Totals};
 use crate::present::{csv, table};
 use crate::results::{Campaign, Candidate, Front, Metric};
@@ -66,6 +67,10 @@ impl Results {
         Ok(paths)
     }
 
+    fn confidence(&self) -> Option<Confidence> {
+        Confidence::of_best(&self.front, self.campaign.scored)
+    }
+
     /// The content of `front.json`.
     fn front_json(&self) -> serde_json::Value {
         json!({
@@ -73,6 +78,7 @@ impl Results {
             "campaign": self.campaign,
             "totals": self.totals,
             "front": self.front,
+            "confidence": self.confidence(),
             "hypervolume_history": figure::hypervolume::steps(&self.campaign, &self.candidates),
         })
     }
@@ -91,12 +97,14 @@ impl Results {
                 "campaign": self.campaign,
                 "totals": self.totals,
                 "front": self.front,
+                "confidence": self.confidence(),
                 "files": files,
             }));
         }
         let mut text = format!("{}\n", output.style.strong(&summary::headline(&self.campaign)));
         text += &table::front(&self.front, table::Columns::default(), output.look());
         text += &format!("{}\n", summary::hypervolume(&self.campaign));
+        text += &self.confidence().map_or_else(String::new, |found| found.line());
         text += &self.totals.lines();
         text += &summary::stages(&self.campaign, output.look());
         if let Some(root) = files.values().next().and_then(|path| path.parent()) {

@@ -142,6 +142,7 @@ fn capabilities(spec: &CampaignSpec, source: &Source) -> Arc<Capabilities> {
             metrics,
         }],
         datasets: BTreeSet::new(),
+        fingerprints: BTreeMap::new(),
         unavailable: BTreeMap::new(),
         labels,
     })

@@ -92,6 +92,7 @@ pub(super) fn policy(
     users: &BTreeMap<String, User>,
     others: &User,
     quarantine: &Quarantine,
+    shared_results: bool,
 ) -> FleetPolicy {
     let release = |minutes: f64| Span((minutes * MICROSECONDS_PER_MINUTE) as u64);
     let named = users.iter().map(|(name, user)| (Arc::from(name.as_str()), user.policy()));
@@ -103,6 +104,7 @@ pub(super) fn policy(
             of_last: quarantine.of_last,
             release_after: quarantine.release_minutes.map(release),
         },
+        shared_results,
     }
 }
 

@@ -281,12 +281,18 @@ pub struct TaskRow {
     pub worker: Option<u32>,
     /// Slot time of all reported attempts, microseconds.
     pub elapsed_micros: u64,
+    /// The key under which its result is kept for other campaigns, 32 hexadecimal digits.
+    pub result_key: Option<String>,
+    /// The campaign of the candidate whose result it took.
+    pub cached_campaign: Option<u32>,
+    /// That candidate's position in it.
+    pub cached_ordinal: Option<u32>,
 }
 
 impl Row for TaskRow {
     const TABLE: &'static str = "tasks";
     const SELECT: &'static str = "SELECT id, campaign, ordinal, stage, status, attempts, worker, \
-        elapsed_micros FROM tasks ORDER BY id";
+        elapsed_micros, result_key, cached_campaign, cached_ordinal FROM tasks ORDER BY id";
     type Key = u64;
 
     fn key(&self) -> u64 {
@@ -303,6 +309,9 @@ impl Row for TaskRow {
             attempts: value(row, 5)?,
             worker: optional(row, 6)?,
             elapsed_micros: value(row, 7)?,
+            result_key: optional(row, 8)?,
+            cached_campaign: optional(row, 9)?,
+            cached_ordinal: optional(row, 10)?,
         })
     }
 }

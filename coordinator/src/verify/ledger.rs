@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, State};
+use cambrian_core::engine::{Event, ResultKey, ResultOrigin, State};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
+use cambrian_core::objective::Measurement;
 use cambrian_core::time::Span;
 
 use super::{CampaignLedger, Problems};
@@ -31,6 +32,10 @@ pub(super) struct TaskAccount {
     pub(super) leased: bool,
     pub(super) end: Option<TaskEnd>,
     pub(super) elapsed: Span,
+    /// The key under which its result is kept.
+    pub(super) key: Option<ResultKey>,
+    /// The candidate whose result it took.
+    pub(super) taken_from: Option<CandidateId>,
     /// The latest attempt that was ended by a report.
     reported: Attempt,
     /// The latest attempt whose energy was counted.
@@ -54,6 +59,8 @@ struct CandidateAccount {
     fate: Option<Fate>,
     attempts: u32,
     elapsed: Span,
+    /// Who delivered each stage whose result is kept under a key.
+    delivered: BTreeMap<u8, (Attempt, WorkerId)>,
 }
 
 #[derive(Debug)]
@@ -110,8 +117,11 @@ impl Ledger {
             Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
             Event::TaskLeased { task, attempt, worker, .. } => self.lease(*task, *attempt, *worker),
             Event::LeaseEnded { task, attempt, .. } => self.end_lease(*task, *attempt),
-            Event::TaskCompleted { task, attempt, worker, elapsed, .. } => {
-                self.complete(*task, *attempt, *worker, *elapsed)
+            Event::TaskCompleted { task, attempt, worker, elapsed, key, .. } => {
+                self.complete(*task, *attempt, *worker, (*elapsed, *key))
+            }
+            Event::ResultTaken { task, origin, measurements } => {
+                self.take(*task, origin, measurements)
             }
             Event::EnergyUsed { task, attempt, .. } => self.use_energy(*task, *attempt),
             Event::WorkerQuarantined { worker, .. } => self.known_worker(*worker),
@@ -225,6 +235,8 @@ impl Ledger {
                 leased: false,
                 end: None,
                 elapsed: Span(0),
+                key: None,
+                taken_from: None,
                 reported: Attempt(0),
                 energy_of: Attempt(0),
             },
@@ -300,15 +312,45 @@ impl Ledger {
         task: TaskId,
         attempt: Attempt,
         worker: WorkerId,
-        elapsed: Span,
+        (elapsed, key): (Span, Option<ResultKey>),
     ) -> Result<(), String> {
         self.completed += 1;
         let account = self.reported(task, attempt, worker, elapsed)?;
-        account.end = Some(TaskEnd::Done);
+        (account.end, account.key) = (Some(TaskEnd::Done), key);
         let (id, stage) = (account.candidate, usize::from(account.stage));
         let candidate = self.candidate(id)?;
-        candidate.live_task = None;
         candidate.elapsed = candidate.elapsed + elapsed;
+        if key.is_some() {
+            candidate.delivered.insert(stage as u8, (attempt, worker));
+        }
+        self.finish_stage(id, stage)
+    }
+
+    /// What is taken must have been delivered, on a key, by that attempt of another candidate.
+    fn take(
+        &mut self,
+        task: TaskId,
+        origin: &ResultOrigin,
+        measurements: &[Measurement],
+    ) -> Result<(), String> {
+        let account = self.live(task)?;
+        let was_leased = account.leased;
+        (account.end, account.taken_from) = (Some(TaskEnd::Done), Some(origin.candidate));
+        let (id, stage) = (account.candidate, usize::from(account.stage));
+        self.finish_stage(id, stage)?;
+        if was_leased || measurements.is_empty() {
+            return Err(format!("task {task} takes a result while leased, or nothing at all"));
+        }
+        let delivered = self.candidate(origin.candidate)?.delivered.get(&origin.stage).copied();
+        if delivered != Some((origin.attempt, origin.worker)) {
+            return Err(format!("task {task} takes what candidate {} has not", origin.candidate));
+        }
+        Ok(())
+    }
+
+    fn finish_stage(&mut self, id: CandidateId, stage: usize) -> Result<(), String> {
+        let candidate = self.candidate(id)?;
+        candidate.live_task = None;
         if candidate.completions.len() <= stage {
             candidate.completions.resize(stage + 1, 0);
         }

@@ -147,6 +147,9 @@ fn task_row(id: TaskId, account: &TaskAccount) -> TaskRow {
         attempts: account.attempt.0,
         worker: account.worker.map(|worker| worker.0),
         elapsed_micros: account.elapsed.0,
+        result_key: account.key.map(|key| key.to_string()),
+        cached_campaign: account.taken_from.map(|origin| origin.campaign.0),
+        cached_ordinal: account.taken_from.map(|origin| origin.ordinal.0),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cambrian_core::engine::Event;
+use cambrian_core::engine::{Event, ResultOrigin};
 use cambrian_core::time::Timestamp;
 use rusqlite::params;
 
@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::record::encode;
 use crate::store::sqlite::SqliteStore;
-use crate::testing::simulated_journal;
+use crate::testing::{journal_with_known_results, simulated_journal};
 
 struct Written {
     _directory: tempfile::TempDir,
@@ -120,6 +120,47 @@ fn a_changed_or_added_row_is_found() {
     ] {
         let report = after_damage(&written(&journal), sql);
         assert_eq!(report.problems.len(), 1, "{sql}: {:?}", report.problems);
+    }
+}
+
+#[test]
+fn results_that_were_taken_are_accounted_for() {
+    let (journal, engine) = journal_with_known_results(3);
+    let is_taken = |event: &Event| matches!(event, Event::ResultTaken { .. });
+    assert!(journal.iter().filter(|(_, event)| is_taken(event)).count() > 0);
+    let report = report(&written(&journal).path);
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(report.digest, engine.state().digest());
+    for sql in [
+        "UPDATE tasks SET cached_ordinal = cached_ordinal + 1 WHERE id = \
+         (SELECT max(id) FROM tasks WHERE cached_campaign IS NOT NULL)",
+        "UPDATE tasks SET result_key = NULL WHERE id = \
+         (SELECT max(id) FROM tasks WHERE result_key IS NOT NULL)",
+    ] {
+        let report = after_damage(&written(&journal), sql);
+        assert_eq!(report.problems.len(), 1, "{sql}: {:?}", report.problems);
+    }
+    // One that nobody delivered, and one that came from elsewhere.
+    let at = journal.iter().position(|(_, event)| is_taken(event)).unwrap();
+    type Change = fn(&mut ResultOrigin);
+    let changed = |change: Change| {
+        let mut journal = journal.clone();
+        if let Event::ResultTaken { origin, .. } = &mut journal[at].1 {
+            change(origin);
+        }
+        let mut store = MemoryStore::default();
+        store.append(0, &journal).unwrap();
+        verify_journal(&store).unwrap()
+    };
+    assert!(changed(|_| {}).is_sound());
+    let changes: [Change; 3] = [
+        |origin| origin.attempt = origin.attempt.next(),
+        |origin| origin.candidate.ordinal.0 += 1_000,
+        |origin| origin.stage += 1,
+    ];
+    for change in changes {
+        let report = changed(change);
+        assert!(!report.is_sound(), "{:?}", report.problems);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::objective::Measurement;
 use crate::pareto::front::Insertion;
 use crate::time::{Span, Timestamp};
 
+mod cache;
 mod fleet;
 
 impl State {
@@ -103,8 +104,20 @@ impl State {
             Event::LeaseRenewed { task, deadline } => self.renew(*task, *deadline),
             Event::LeaseEnded { task, end, .. } => self.end_lease(*task, *end),
             Event::EnergyUsed { task, energy, .. } => self.use_energy(*task, *energy),
-            Event::TaskCompleted { task, worker, measurements, attached, elapsed, .. } => {
+            Event::TaskCompleted {
+                task,
+                attempt,
+                worker,
+                measurements,
+                attached,
+                elapsed,
+                key,
+            } => {
+                self.keep(*task, *attempt, *worker, *key);
                 self.complete(*task, *worker, (measurements, attached), *elapsed);
+            }
+            Event::ResultTaken { task, origin, measurements } => {
+                self.take_result(*task, origin, measurements);
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
                 self.fail_attempt(*task, *worker, failure, *elapsed);
@@ -190,6 +203,7 @@ impl State {
             | Event::LeaseEnded { task, .. }
             | Event::EnergyUsed { task, .. }
             | Event::TaskCompleted { task, .. }
+            | Event::ResultTaken { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::TaskFailed { task, .. }
             | Event::TaskRequeued(task) => self.candidate_of_task(*task).map(|id| id.campaign),
@@ -254,6 +268,7 @@ impl State {
                 last_worker: None,
                 reported: false,
                 withdrawn: false,
+                key: None,
                 failures: Vec::new(),
             },
         );
@@ -276,9 +291,12 @@ impl State {
         at: Timestamp,
     ) {
         self.release(id, false);
+        let key = self.key_to_keep(id, worker);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
         let is_new = attempt != task.attempt;
+        // Whoever comes back with an attempt may have another version by now.
+        task.key = if is_new { key } else { task.key };
         task.attempt = attempt;
         task.last_worker = Some(worker);
         task.reported = false;
@@ -530,7 +548,7 @@ impl Campaign {
         let Some(candidate) = self.candidate_mut(id) else { return };
         candidate.status = status.clone();
         candidate.resolved_at = Some(at);
-        let was_dispatched = candidate.attempts > 0;
+        let was_dispatched = candidate.entered > 0;
         let entered = candidate.entered;
         self.book(entered, &status);
         self.forget_checkpoints(id.ordinal);

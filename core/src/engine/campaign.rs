@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::cache::{ResultOrigin, recipes};
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
 use super::rung::{Rung, StageTally};
@@ -132,6 +133,10 @@ pub struct Campaign {
     pub(super) source: Arc<str>,
     pub(super) owner: Option<Arc<str>>,
     pub(super) stages: Box<[Arc<Stage>]>,
+    /// What each stage does, as far as keys of results depend on it.
+    pub(super) recipes: Box<[CanonicalHash]>,
+    /// The results that candidates took at a stage instead of being evaluated.
+    pub(super) taken: BTreeMap<(Ordinal, u8), ResultOrigin>,
     /// The metrics that candidates may carry; stored measurements refer to positions here.
     pub(super) columns: Box<[MetricName]>,
     pub(super) status: CampaignStatus,
@@ -184,7 +189,7 @@ impl Campaign {
         let algorithm = spec.algorithm.clone();
         let stages = spec.stages.iter().cloned().map(Arc::new).collect();
         let front = NonDominatedFront::new(spec.objectives.len());
-        let columns = columns(&spec);
+        let (columns, recipes) = (columns(&spec), recipes(&spec));
         let tallies = spec.stages.iter().map(|_| StageTally::default()).collect();
         let served = spec.stages.iter().map(|_| BTreeSet::new()).collect();
         let rungs = (0u8..).zip(&spec.passes).filter(|(_, pass)| pass.top.is_some());
@@ -196,6 +201,8 @@ impl Campaign {
             source,
             owner: None,
             stages,
+            recipes,
+            taken: BTreeMap::new(),
             columns,
             status: CampaignStatus::Running,
             submitted_at: at,

@@ -3,6 +3,7 @@
 //! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the
 //! primary facts and compares; it must share no code with `apply`.
 
+mod cache;
 mod fleet;
 mod rungs;
 mod shares;
@@ -45,6 +46,7 @@ impl State {
         self.check_workers(&mut findings);
         self.check_shares(&mut findings);
         self.check_fleet(&mut findings);
+        self.check_results(&mut findings);
         for campaign in self.campaigns.values() {
             campaign.check(self, &mut findings);
         }

@@ -81,6 +81,7 @@ impl Engine {
             events: Vec::new(),
             effects: Vec::new(),
             fits: Vec::new(),
+            taken: 0,
         };
         decision.handle(command)?;
         decision.request_fits();
@@ -97,6 +98,8 @@ pub(super) struct Decision<'e> {
     events: Vec<Event>,
     effects: Vec<Effect>,
     fits: Vec<Fit>,
+    /// Tasks that were answered from known results in this step.
+    pub(super) taken: u32,
 }
 
 impl Decision<'_> {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::cache::MOST_IN_A_STEP;
 use super::campaign::{Campaign, FinishReason};
 use super::decide::Decision;
 use super::effect::{Assignment, Effect};
@@ -62,6 +63,18 @@ enum Next {
     Dry,
 }
 
+/// What came of a task and a worker with room for it.
+enum Given {
+    /// The worker has it.
+    Lease,
+    /// The task was answered from what is known; the worker still has room.
+    Result,
+    /// It will be answered from what is known, but not in this step.
+    Later,
+    /// The task cannot be evaluated.
+    Nothing,
+}
+
 impl Decision<'_> {
     /// Gives work to ready workers, one task each in turn, while there is any.
     pub(super) fn dispatch(&mut self) {
@@ -106,8 +119,13 @@ impl Decision<'_> {
             let id = offered.campaign();
             if !dry.contains(&id) {
                 match self.next_task(worker, id) {
-                    Next::Task(task) if self.lease(task, worker) => return true,
-                    Next::Task(_) | Next::NotHere => {}
+                    Next::Task(task) => match self.give(task, worker) {
+                        Given::Lease => return true,
+                        Given::Result => continue,
+                        Given::Later => drop(dry.insert(id)),
+                        Given::Nothing => {}
+                    },
+                    Next::NotHere => {}
                     Next::Dry => drop(dry.insert(id)),
                 }
             }
@@ -241,6 +259,21 @@ impl Decision<'_> {
         let task = TaskId(self.state.task_candidates.len() as u64 + 1);
         self.emit(Event::TaskQueued { task, candidate, stage });
         task
+    }
+
+    /// Answers the task with what is known already, if the campaign takes that, else leases it.
+    fn give(&mut self, task: TaskId, worker: WorkerId) -> Given {
+        let (found, holder) = (&self.state.tasks[&task], &self.state.workers[&worker]);
+        if let Some(origin) = self.state.known_result(found, holder) {
+            if self.taken == MOST_IN_A_STEP {
+                return Given::Later;
+            }
+            if self.take_known(task, worker, origin) {
+                self.taken += 1;
+                return Given::Result;
+            }
+        }
+        if self.lease(task, worker) { Given::Lease } else { Given::Nothing }
     }
 
     fn lease(&mut self, task: TaskId, worker: WorkerId) -> bool {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cache::{ResultKey, ResultOrigin};
 use super::campaign::FinishReason;
 use super::checkpoint::Attached;
 use super::command::SubmissionId;
@@ -229,6 +230,17 @@ pub enum Event {
         attached: Attached,
         /// How long the attempt kept its slot.
         elapsed: Span,
+        /// The key under which the result is kept for others, if it is.
+        key: Option<ResultKey>,
+    },
+    /// A task is done without an attempt: what it would deliver is known from another candidate.
+    ResultTaken {
+        /// The task.
+        task: TaskId,
+        /// Where the result comes from.
+        origin: ResultOrigin,
+        /// What was measured there, by this campaign's names.
+        measurements: Vec<Measurement>,
     },
     /// An attempt failed; the task is queued again or fails (a separate event).
     AttemptFailed {

@@ -2,6 +2,9 @@
 //!
 //! Reads the state and never changes it.
 
+use std::sync::Arc;
+
+use super::cache::ResultOrigin;
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::CandidateStatus;
 use super::state::State;
@@ -9,6 +12,7 @@ use super::task::{Task, TaskStatus};
 use super::view::Explanation;
 use super::worker::Worker;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
+use crate::spec::Stage;
 
 /// What can be asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,10 @@ impl State {
         ];
         let derived = campaign.spec.space.schema().derived_values(&candidate.proposal().genotype);
         details.extend(campaign.notes_about(id.ordinal));
+        details.extend(campaign.taken_by(id.ordinal).map(|(stage, origin)| {
+            let name = campaign.stages.get(usize::from(stage)).map_or("?", |stage| &stage.name);
+            format!("stage {name}: {}", self.origin_of_result(&campaign.stages, stage, origin))
+        }));
         details.splice(1..1, derived.into_iter().map(|(name, value)| format!("{name}: {value}")));
         let headline = match candidate.status() {
             CandidateStatus::Proposed => format!("candidate {id} was just proposed"),
@@ -85,6 +93,19 @@ impl State {
             }
         };
         Some(Explanation { headline, details })
+    }
+
+    /// Where a result that was taken comes from, in words.
+    fn origin_of_result(&self, stages: &[Arc<Stage>], stage: u8, origin: &ResultOrigin) -> String {
+        let ResultOrigin { candidate: CandidateId { campaign, ordinal }, attempt, .. } = origin;
+        let evaluator = stages.get(usize::from(stage)).map_or("?", |stage| &stage.evaluator);
+        let worker =
+            self.workers.get(&origin.worker).map_or("an unknown worker", |found| &found.name);
+        let version = &origin.version;
+        format!(
+            "from the cache: campaign {campaign}, candidate {ordinal} (attempt {attempt} on {worker}, \
+             {evaluator} {version})"
+        )
     }
 
     fn explain_task(&self, id: TaskId) -> Option<Explanation> {
@@ -193,6 +214,7 @@ impl State {
             details.extend(self.fit(|worker| campaign.unsuited(worker, 0)));
         }
         details.push(self.share_of(campaign));
+        details.push(campaign.cache_line());
         details.extend(campaign.budget_lines());
         let held = self.held_back(campaign);
         let headline = match campaign.status {
@@ -278,6 +300,17 @@ impl State {
 }
 
 impl Campaign {
+    /// What it makes of known results, in a line.
+    fn cache_line(&self) -> String {
+        let mode = self.spec.cache;
+        let takes = match (mode.reads(), self.taken.len()) {
+            (false, _) => "it takes no known results".to_owned(),
+            (true, taken) => format!("it took {taken} known results"),
+        };
+        let gives = if mode.writes() { "its own are" } else { "its own are not" };
+        format!("cache {mode}: {takes}, and {gives} there for others")
+    }
+
     /// What is used of each budget that is limited.
     fn budget_lines(&self) -> Vec<String> {
         let budget = &self.spec.budget;

@@ -7,6 +7,7 @@
 
 mod apply;
 mod budget;
+mod cache;
 mod campaign;
 mod candidate;
 mod check;
@@ -31,6 +32,7 @@ mod task;
 mod view;
 mod worker;
 
+pub use cache::{ResultKey, ResultOrigin};
 pub use campaign::{Campaign, CampaignStatus, FinishReason};
 pub use candidate::{Candidate, CandidateStatus, StoredMeasurement};
 pub use check::Inconsistency;
@@ -47,6 +49,6 @@ pub use state::State;
 pub use task::{Lease, Task, TaskProgress, TaskStatus};
 pub use view::{
     CampaignView, CandidateView, EvaluationProgress, Explanation, FrontMember, FrontView,
-    MetricView, StageView, UnsuitedStage, WorkerView,
+    MetricView, StageView, TakenView, UnsuitedStage, WorkerView,
 };
 pub use worker::{Capabilities, EvaluatorOffer, Quarantine, Worker};

@@ -18,6 +18,8 @@ pub struct FleetPolicy {
     pub others: UserPolicy,
     /// When a worker gets no more work because of its failures.
     pub quarantine: QuarantineRule,
+    /// Whether campaigns take known results of other users' campaigns as well.
+    pub shared_results: bool,
 }
 
 impl FleetPolicy {

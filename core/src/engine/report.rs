@@ -115,12 +115,22 @@ impl Decision<'_> {
         (measurements, attached): (Vec<Measurement>, Attached),
         elapsed: Span,
     ) {
-        let (candidate, stage) = {
-            let found = &self.state.tasks[&task];
-            (found.candidate, found.stage)
-        };
-        let done = Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed };
-        self.emit(done);
+        let found = &self.state.tasks[&task];
+        let (candidate, stage, key) = (found.candidate, found.stage, found.key);
+        self.emit(Event::TaskCompleted {
+            task,
+            attempt,
+            worker,
+            measurements,
+            attached,
+            elapsed,
+            key,
+        });
+        self.after_result(candidate, stage);
+    }
+
+    /// What follows from the result of a stage.
+    pub(super) fn after_result(&mut self, candidate: CandidateId, stage: u8) {
         self.advance(candidate, stage);
         self.end_if_stopped(candidate.campaign);
         self.settle(candidate.campaign);

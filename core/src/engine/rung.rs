@@ -77,6 +77,8 @@ pub struct StageTally {
     pub live: u32,
     /// Time in slots of all its attempts that have been reported.
     pub slot_time: Span,
+    /// Its tasks that took a known result instead of an evaluation.
+    pub taken: u32,
 }
 
 impl StageTally {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::budget::Spent;
+use super::cache::KnownResults;
 use super::campaign::Campaign;
 use super::candidate::CandidateStatus;
 use super::command::SubmissionId;
@@ -42,6 +43,8 @@ pub struct State {
     pub(super) limits_reached: BTreeMap<Arc<str>, (bool, bool)>,
     /// The operator's rules.
     pub(super) policy: Arc<FleetPolicy>,
+    /// The results that campaigns may take instead of evaluating.
+    pub(super) results: KnownResults,
     /// When quarantines end.
     pub(super) releases: BTreeSet<(Timestamp, WorkerId)>,
     pub(super) deadlines: BTreeSet<(Timestamp, TaskId)>,
@@ -177,11 +180,21 @@ impl State {
             for value in campaign.reference.iter().flatten() {
                 number(value.to_bits());
             }
+            for ((ordinal, stage), origin) in &campaign.taken {
+                number(u64::from(ordinal.0) << 8 | u64::from(*stage));
+                number(u64::from(origin.candidate.campaign.0));
+                number(u64::from(origin.candidate.ordinal.0) << 8 | u64::from(origin.stage));
+            }
             for ((ordinal, stage), checkpoint) in &campaign.checkpoints {
                 number(u64::from(ordinal.0));
                 number(u64::from(*stage));
                 checkpoint.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
             }
+        }
+        for ((key, campaign), known) in &self.results {
+            key.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
+            number(u64::from(campaign.0));
+            number(u64::from(known.ordinal.0) << 8 | u64::from(known.stage));
         }
         hasher.finalize()
     }

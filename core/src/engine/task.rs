@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cache::ResultKey;
 use super::failure::FailureKind;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
@@ -69,6 +70,8 @@ pub struct Task {
     pub(super) reported: bool,
     /// Whether the latest lease was taken away, so that its holder cannot have it back.
     pub(super) withdrawn: bool,
+    /// The key under which the result of its latest attempt will be kept, if it will.
+    pub(super) key: Option<ResultKey>,
     /// How its counted attempts failed, and on whom.
     pub(super) failures: Vec<(FailureKind, WorkerId)>,
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cache::ResultOrigin;
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus};
 use super::event::InfeasibleReason;
@@ -113,8 +114,21 @@ impl std::fmt::Display for StageView {
             "stage {}: {entered} entered, {passed} passed, {} waiting, {screened} screened, \
              {infeasible} infeasible, {failed} failed; {slot_time} in slots",
             self.name, self.waiting
-        )
+        )?;
+        match self.tally.taken {
+            0 => Ok(()),
+            taken => write!(f, "; {taken} from the cache"),
+        }
     }
+}
+
+/// A known result that a candidate took at a stage instead of being evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenView {
+    /// The stage's name.
+    pub stage: Arc<str>,
+    /// Where the result comes from.
+    pub origin: ResultOrigin,
 }
 
 /// A member of a front.
@@ -177,6 +191,8 @@ pub struct CandidateView {
     pub elapsed: Span,
     /// How often it was leased.
     pub attempts: u32,
+    /// The stages at which it took a known result instead of being evaluated.
+    pub taken: Vec<TakenView>,
     /// Whether it is on the front.
     pub on_front: bool,
 }
@@ -402,8 +418,17 @@ impl Campaign {
             held_after: held_after.map(|stage| stage.name.clone()),
             elapsed: candidate.elapsed,
             attempts: candidate.attempts,
+            taken: self.taken_views(ordinal),
             on_front: self.front.contains(ordinal),
         })
+    }
+
+    fn taken_views(&self, ordinal: Ordinal) -> Vec<TakenView> {
+        let view = |(stage, origin): (u8, &ResultOrigin)| {
+            let stage = self.stages.get(usize::from(stage))?.name.clone();
+            Some(TakenView { stage, origin: origin.clone() })
+        };
+        self.taken_by(ordinal).filter_map(view).collect()
     }
 
     /// A candidate's values with names and provenance.

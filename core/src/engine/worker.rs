@@ -44,6 +44,9 @@ pub struct Capabilities {
     pub evaluators: Vec<EvaluatorOffer>,
     /// Data sets that are present and well formed.
     pub datasets: BTreeSet<Arc<str>>,
+    /// Of data sets, what names their content, as far as the evaluators say; without it no result on
+    /// them is kept.
+    pub fingerprints: BTreeMap<Arc<str>, Arc<str>>,
     /// What the worker lacks and why, for people: name, reason.
     pub unavailable: BTreeMap<Arc<str>, Arc<str>>,
     /// Free labels for placement.

@@ -109,6 +109,17 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                     format!("task {task} is completed by attempt {attempt}, which nobody had")
                 })?;
             }
+            Event::ResultTaken { task, origin, .. } => {
+                tasks.entry(*task).or_default().completed += 1;
+                let known = tasks.values().any(|entry| {
+                    entry.candidate == Some(origin.candidate)
+                        && entry.completed > 0
+                        && entry.leased.contains(&origin.attempt)
+                });
+                require(known, || {
+                    format!("task {task} took what candidate {} has not", origin.candidate)
+                })?;
+            }
             Event::AttemptFailed { task, attempt, .. } => {
                 *tasks.entry(*task).or_default().ended.entry(*attempt).or_default() += 1;
             }

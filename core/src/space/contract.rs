@@ -1,7 +1,7 @@
 //! What every search space promises, checked on any of them; written once, run for every line of
 //! [`SPACES`](super::SPACES).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use num_bigint::BigUint;
@@ -35,6 +35,7 @@ pub(crate) fn check(space: &dyn SearchSpace) {
         is_deterministic(space, &genotype, &other, round);
     }
     numbers_genotypes(space);
+    names_networks(space);
     reaches_every_value(space, &mut rng);
     refuses_foreign_genotypes(space);
     refuses_foreign_text(space);
@@ -93,6 +94,21 @@ fn is_deterministic(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, ordinal
         (sampled, mutated, space.schema().cross(a, b, &mut rng))
     };
     assert_eq!(draw(), draw());
+}
+
+/// Neighbours in the numbering differ little, so that some have one hash where any two have.
+fn names_networks(space: &dyn SearchSpace) {
+    if !space.hash_names_network() || !space.has_networks() {
+        return;
+    }
+    let mut networks = BTreeMap::new();
+    for rank in 0..256u32 {
+        let Some(genotype) = space.schema().unrank(&rank.into()) else { break };
+        let hash = space.canonical_hash(&genotype).expect("a genotype of the space has a hash");
+        let network = space.lower(&genotype).ok().map(|graph| graph.canonical_hash());
+        let first = networks.entry(hash).or_insert(network);
+        assert_eq!(*first, network, "{} shares its hash", space.format(&genotype));
+    }
 }
 
 fn numbers_genotypes(space: &dyn SearchSpace) {

@@ -79,6 +79,13 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
     /// [`SpaceError::Foreign`] if the genotype is not of this space.
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError>;
 
+    /// Whether genotypes of one [`Self::canonical_hash`] build one network, so that whatever is measured
+    /// of one holds for the other; not where a published rule leaves operations out that cost time and
+    /// memory.
+    fn hash_names_network(&self) -> bool {
+        true
+    }
+
     /// A genotype of the space that computes the same function and is the same for as many
     /// equivalent genotypes as is cheap to find; models learn from this spelling.
     fn simplified(&self, genotype: &Genotype) -> Genotype {

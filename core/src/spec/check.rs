@@ -120,6 +120,7 @@ pub(super) fn parse(
                 stop,
                 failures,
                 share,
+                cache: raw.cache.unwrap_or_default(),
             };
             let written = start.with_files.map(|list| start::written_out(text, &spec, list));
             Ok((spec, written.transpose()?))

@@ -5,6 +5,7 @@
 //! nor what a setting does once it is valid.
 
 mod amount;
+mod cache;
 mod check;
 mod document;
 mod duration;
@@ -20,6 +21,7 @@ mod single;
 mod spelling;
 mod start;
 
+pub use cache::CacheUse;
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, Discontinuity, EVALUATORS,
     EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
@@ -80,6 +82,8 @@ pub struct CampaignSpec {
     pub failures: FailurePolicy,
     /// What it claims of a fleet that it is not alone on.
     pub share: Share,
+    /// What it makes of results that are known already.
+    pub cache: CacheUse,
 }
 
 /// One step of a candidate's evaluation: what is measured, by which evaluator, and where.

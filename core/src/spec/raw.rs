@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::amount::Amount;
+use super::cache::CacheUse;
 use super::duration::Duration;
 use crate::objective::Goal;
 
@@ -39,6 +40,7 @@ pub(super) struct RawCampaign {
     _failures: Option<IgnoredAny>,
     #[serde(rename = "share")]
     _share: Option<IgnoredAny>,
+    pub(super) cache: Option<CacheUse>,
 }
 
 /// A metric of the campaign's own.

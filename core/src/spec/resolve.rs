@@ -76,6 +76,7 @@ fn campaign(spec: &CampaignSpec) -> Mapping {
         ("stop", stop(&spec.stop)),
         ("failures", spec.failures.to_yaml()),
         ("share", spec.share.to_yaml()),
+        ("cache", spec.cache.name().into()),
     ])
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn capabilities(evaluators: &[&str], metrics: &[&str]) -> Arc<Capabil
         slots: 1,
         evaluators: evaluators.iter().map(offer).collect(),
         datasets: BTreeSet::new(),
+        fingerprints: BTreeMap::new(),
         unavailable: BTreeMap::new(),
         labels: BTreeMap::new(),
     })

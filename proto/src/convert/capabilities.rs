@@ -56,6 +56,7 @@ impl From<&Capabilities> for v1::Capabilities {
             datasets: capabilities.datasets.iter().map(ToString::to_string).collect(),
             unavailable: string_map(&capabilities.unavailable),
             labels: string_map(&capabilities.labels),
+            dataset_offers: capabilities.fingerprints.iter().map(dataset_offer).collect(),
         }
     }
 }
@@ -78,6 +79,7 @@ impl TryFrom<v1::Capabilities> for Capabilities {
             datasets: datasets(&message.datasets)?,
             unavailable: text_map("unavailable", message.unavailable)?,
             labels: text_map("labels", message.labels)?,
+            fingerprints: fingerprints(message.dataset_offers)?,
         })
     }
 }
@@ -104,6 +106,26 @@ fn datasets(names: &[String]) -> Result<BTreeSet<Arc<str>>, ConvertError> {
     names.iter().enumerate().map(read).collect()
 }
 
+fn dataset_offer((name, fingerprint): (&Arc<str>, &Arc<str>)) -> v1::DatasetOffer {
+    v1::DatasetOffer { name: name.to_string(), fingerprint: fingerprint.to_string() }
+}
+
+fn fingerprints(
+    offers: Vec<v1::DatasetOffer>,
+) -> Result<BTreeMap<Arc<str>, Arc<str>>, ConvertError> {
+    list("dataset_offers", offers.len(), MAX_OFFERS)?;
+    let mut read = BTreeMap::new();
+    for (index, offer) in offers.into_iter().enumerate() {
+        let v1::DatasetOffer { name: dataset, fingerprint } = offer;
+        name("name", &dataset).within_entry("dataset_offers", index)?;
+        text("fingerprint", &fingerprint, MAX_NAME_BYTES).within_entry("dataset_offers", index)?;
+        if !fingerprint.is_empty() {
+            read.insert(dataset.into(), fingerprint.into());
+        }
+    }
+    Ok(read)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::measurement::tests::any_provenance;
@@ -126,6 +148,7 @@ pub(crate) mod tests {
             device_class in ".{0,20}", memory_bytes in 0..1u64 << 50, slots in 0..=MAX_SLOTS,
             offers in proptest::collection::btree_map("[a-z]{1,8}", any_offer(), 0..3),
             datasets in proptest::collection::btree_set("[a-z]{1,8}", 0..3),
+            fingerprints in proptest::collection::btree_map("[a-z]{1,8}", "[0-9a-f]{1,9}", 0..3),
             unavailable in proptest::collection::btree_map("[a-z]{1,8}", ".{0,30}", 0..3),
             labels in proptest::collection::btree_map("[a-z]{1,8}", ".{0,30}", 0..3),
         ) -> Capabilities {
@@ -139,6 +162,7 @@ pub(crate) mod tests {
                 slots,
                 evaluators,
                 datasets: datasets.into_iter().map(Into::into).collect(),
+                fingerprints: fingerprints.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
                 unavailable: unavailable.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
                 labels: labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
             }
@@ -183,6 +207,9 @@ pub(crate) mod tests {
         );
         let unnamed = v1::Capabilities { datasets: vec![String::new()], ..none.clone() };
         assert_eq!(bad(unnamed), "datasets[0]");
+        let offers = vec![v1::DatasetOffer::default()];
+        let unnamed = v1::Capabilities { dataset_offers: offers, ..none.clone() };
+        assert_eq!(bad(unnamed), "dataset_offers[0].name");
         let labels = BTreeMap::from([("\n".to_owned(), String::new())]);
         assert_eq!(bad(v1::Capabilities { labels: labels.clone(), ..none.clone() }), "labels.key");
         assert_eq!(bad(v1::Capabilities { unavailable: labels, ..none }), "unavailable.key");

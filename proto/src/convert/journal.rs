@@ -9,7 +9,7 @@ use cambrian_core::algorithm::{Origin, Proposal};
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{
     Capabilities, Event, Failure, FinishReason, FleetPolicy, InfeasibleReason, LeaseEnd, Release,
-    ScreenReason, Screening,
+    ResultKey, ResultOrigin, ScreenReason, Screening,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
@@ -152,7 +152,7 @@ fn task_message(event: &Event) -> Option<Message> {
             attempt: attempt.0,
             microjoules: energy.0,
         }),
-        Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed } => {
+        Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed, key } => {
             Message::TaskCompleted(v1::TaskCompleted {
                 task: task.0,
                 attempt: attempt.0,
@@ -161,6 +161,18 @@ fn task_message(event: &Event) -> Option<Message> {
                 elapsed_micros: elapsed.0,
                 checkpoint: bytes_of(attached.checkpoint),
                 note: attached.note.as_deref().unwrap_or_default().to_owned(),
+                result_key: key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
+            })
+        }
+        Event::ResultTaken { task, origin, measurements } => {
+            Message::ResultTaken(v1::ResultTaken {
+                task: task.0,
+                candidate: Some(origin.candidate.into()),
+                stage: u32::from(origin.stage),
+                attempt: origin.attempt.0,
+                worker: origin.worker.0,
+                version: origin.version.to_string(),
+                measurements: measurement_messages(measurements),
             })
         }
         Event::AttemptFailed { task, attempt, worker, failure, elapsed } => {
@@ -349,6 +361,7 @@ fn event(message: Message) -> Result<Event, ConvertError> {
             Ok(Event::LeaseEnded { task, attempt, end })
         }
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
+        Message::ResultTaken(message) => result_taken(message).within("result_taken"),
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
         Message::TaskRequeued(message) => {
             task(message.task).map(Event::TaskRequeued).within("task_requeued")
@@ -536,6 +549,33 @@ fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
         measurements: measurements("measurements", message.measurements)?,
         attached: attached(&message.checkpoint, message.note)?,
         elapsed: span("elapsed_micros", message.elapsed_micros)?,
+        key: result_key(&message.result_key)?,
+    })
+}
+
+fn result_key(bytes: &[u8]) -> Result<Option<ResultKey>, ConvertError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let key: [u8; 16] = bytes.try_into().map_err(|_| {
+        let reason = format!("has {} bytes, expected 16 or none", bytes.len());
+        ConvertError::new("result_key", reason)
+    })?;
+    Ok(Some(ResultKey::from_bytes(key)))
+}
+
+fn result_taken(message: v1::ResultTaken) -> Result<Event, ConvertError> {
+    text("version", &message.version, MAX_NAME_BYTES)?;
+    Ok(Event::ResultTaken {
+        task: task(message.task)?,
+        origin: ResultOrigin {
+            candidate: candidate(message.candidate)?,
+            stage: stage(message.stage)?,
+            attempt: positive("attempt", message.attempt).map(Attempt)?,
+            worker: worker(message.worker)?,
+            version: message.version.into(),
+        },
+        measurements: measurements("measurements", message.measurements)?,
     })
 }
 

@@ -20,6 +20,7 @@ impl From<&FleetPolicy> for v1::PolicySet {
                 of_last: rule.of_last,
                 release_after_micros: rule.release_after.map_or(0, |span| span.0),
             }),
+            shared_results: policy.shared_results,
         }
     }
 }
@@ -54,7 +55,8 @@ impl TryFrom<v1::PolicySet> for FleetPolicy {
             of_last: rule.of_last,
             release_after: (release.0 > 0).then_some(release),
         };
-        Ok(Self { users, others: user(&others).within("others")?, quarantine })
+        let others = user(&others).within("others")?;
+        Ok(Self { users, others, quarantine, shared_results: message.shared_results })
     }
 }
 

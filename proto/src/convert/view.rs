@@ -2,7 +2,7 @@
 
 use cambrian_core::engine::{
     CampaignStatus, CampaignView, CandidateStatus, CandidateView, EvaluationProgress, Explanation,
-    FrontView, MetricView, StageView, UnsuitedStage, WorkerView,
+    FrontView, MetricView, StageView, TakenView, UnsuitedStage, WorkerView,
 };
 use cambrian_core::objective::Goal;
 
@@ -87,6 +87,7 @@ impl From<&StageView> for v1::StageSummary {
             failed: view.tally.failed,
             live: view.tally.live,
             slot_micros: view.tally.slot_time.0,
+            taken: view.tally.taken,
         }
     }
 }
@@ -121,6 +122,19 @@ impl From<&CandidateView> for v1::Candidate {
             elapsed_micros: view.elapsed.0,
             attempts: view.attempts,
             on_front: view.on_front,
+            taken: view.taken.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&TakenView> for v1::TakenResult {
+    fn from(view: &TakenView) -> Self {
+        Self {
+            stage: view.stage.to_string(),
+            candidate: Some(view.origin.candidate.into()),
+            attempt: view.origin.attempt.0,
+            worker: view.origin.worker.0,
+            version: view.origin.version.to_string(),
         }
     }
 }
@@ -216,6 +230,7 @@ mod tests {
             elapsed: Span(9),
             attempts: 3,
             on_front: false,
+            taken: vec![],
         }
     }
 

@@ -23,6 +23,9 @@ pub(crate) fn difference(announced: &Capabilities, offered: &Capabilities) -> Op
             offered.datasets, announced.datasets
         ));
     }
+    if announced.dataset_offers != offered.dataset_offers {
+        return Some("other content in its data sets; restart the worker".to_owned());
+    }
     None
 }
 
@@ -43,7 +46,7 @@ pub(crate) fn announced(
 
 #[cfg(test)]
 mod tests {
-    use cambrian_proto::v1::EvaluatorOffer;
+    use cambrian_proto::v1::{DatasetOffer, EvaluatorOffer};
 
     use super::*;
 
@@ -63,10 +66,12 @@ mod tests {
         let reason = BTreeMap::from([("energy".to_owned(), "no meter".to_owned())]);
         let same = Capabilities { memory_bytes: 5, unavailable: reason, ..offer() };
         assert_eq!(difference(&offer(), &same), None);
+        let other_content = DatasetOffer { name: "fashion-mnist".into(), fingerprint: "1".into() };
         let cases = [
             (Capabilities { device_class: "cuda:A".to_owned(), ..offer() }, "device class cuda:A"),
             (Capabilities { evaluators: vec![], ..offer() }, "evaluators"),
             (Capabilities { datasets: vec![], ..offer() }, "fashion-mnist"),
+            (Capabilities { dataset_offers: vec![other_content], ..offer() }, "other content"),
         ];
         for (other, expected) in cases {
             let found = difference(&offer(), &other).unwrap();

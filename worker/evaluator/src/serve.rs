@@ -34,7 +34,8 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// The longest text of a failure, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// What this process can do on `machine`. Datasets are checked by their headers; why energy is not
+/// What this process can do on `machine`. Datasets are checked by their
+/// headers and named by their content; why energy is not
 /// measured is told as `energy_unmetered`.
 #[must_use]
 pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabilities {
@@ -46,9 +47,14 @@ pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabi
     };
     let directories = machine.library.directories();
     for name in names(directories) {
-        match dataset(&name, directories).and_then(|entry| entry.check(directories)) {
-            Ok(()) => {
-                capabilities.datasets.insert(name.into());
+        let found = dataset(&name, directories).and_then(|entry| {
+            entry.check(directories)?;
+            entry.fingerprint(directories)
+        });
+        match found {
+            Ok(fingerprint) => {
+                capabilities.datasets.insert(name.as_str().into());
+                capabilities.fingerprints.insert(name.into(), fingerprint.into());
             }
             Err(error) => {
                 capabilities.unavailable.insert(name.into(), error.to_string().into());

@@ -98,10 +98,14 @@ columns!(NewTasks,
 
 columns!(TaskStates,
     "UPDATE tasks SET status = u.status, attempts = coalesce(u.attempts, tasks.attempts), \
-     worker = coalesce(u.worker, tasks.worker), elapsed_micros = tasks.elapsed_micros + u.elapsed \
-     FROM UNNEST ($1::BIGINT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[]) \
-     AS u (id, status, attempts, worker, elapsed) WHERE tasks.id = u.id",
-    { id: i64, status: &'static str, attempts: Option<i64>, worker: Option<i64>, elapsed: i64 });
+     worker = coalesce(u.worker, tasks.worker), elapsed_micros = tasks.elapsed_micros + u.elapsed, \
+     result_key = u.result_key, cached_campaign = u.cached_campaign, \
+     cached_ordinal = u.cached_ordinal \
+     FROM UNNEST ($1::BIGINT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::TEXT[], \
+     $7::BIGINT[], $8::BIGINT[]) AS u (id, status, attempts, worker, elapsed, result_key, \
+     cached_campaign, cached_ordinal) WHERE tasks.id = u.id",
+    { id: i64, status: &'static str, attempts: Option<i64>, worker: Option<i64>, elapsed: i64,
+      result_key: Option<String>, cached_campaign: Option<i64>, cached_ordinal: Option<i64> });
 
 columns!(Registrations,
     "INSERT INTO workers (id, name, connected, device_class, slots, registered_at) \
@@ -143,6 +147,8 @@ struct TaskState {
     attempts: Option<i64>,
     worker: Option<i64>,
     elapsed: i64,
+    result_key: Option<String>,
+    taken_from: Option<CandidateId>,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -334,10 +340,15 @@ impl Fold {
                 self.state(*task, "queued", *elapsed);
                 self.workers.entry(*worker).or_default().failed += 1;
             }
-            Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
-                self.state(*task, "done", *elapsed);
+            Event::TaskCompleted { task, worker, measurements, elapsed, key, .. } => {
+                let state = self.state(*task, "done", *elapsed);
+                state.result_key = key.map(|key| key.to_string());
                 measurements.iter().for_each(|found| self.changes.delivered.add(*task, found));
                 self.workers.entry(*worker).or_default().completed += 1;
+            }
+            Event::ResultTaken { task, origin, measurements } => {
+                self.state(*task, "done", Span(0)).taken_from = Some(origin.candidate);
+                measurements.iter().for_each(|found| self.changes.delivered.add(*task, found));
             }
             _ => {}
         }
@@ -356,8 +367,18 @@ impl Fold {
         for (id, (status, reason, finished)) in self.campaigns {
             changes.campaign_states.push((id.0.into(), status, reason, finished));
         }
-        for (id, TaskState { status, attempts, worker, elapsed }) in self.tasks {
-            changes.task_states.push((big(id.0), status, attempts, worker, elapsed));
+        for (id, state) in self.tasks {
+            let TaskState { status, attempts, worker, elapsed, result_key, taken_from } = state;
+            changes.task_states.push((
+                big(id.0),
+                status,
+                attempts,
+                worker,
+                elapsed,
+                result_key,
+                taken_from.map(|origin| origin.campaign.0.into()),
+                taken_from.map(|origin| origin.ordinal.0.into()),
+            ));
         }
         for (id, (name, class, slots, at)) in self.registrations {
             changes.registrations.push((id.0.into(), name, class, slots, at));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cambrian_core::algorithm::Proposal;
-use cambrian_core::engine::{Capabilities, Event, FinishReason, InfeasibleReason};
+use cambrian_core::engine::{Capabilities, Event, FinishReason, InfeasibleReason, ResultKey};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::spec::CampaignSpec;
@@ -40,6 +40,8 @@ struct NewTask {
     attempts: Attempt,
     worker: Option<WorkerId>,
     elapsed: Span,
+    key: Option<ResultKey>,
+    taken_from: Option<CandidateId>,
 }
 
 /// A row of `candidates` that is not written yet.
@@ -128,7 +130,16 @@ impl Projector {
             Event::TaskQueued { task, candidate, stage } => {
                 let (candidate, stage) = (*candidate, *stage);
                 let (attempts, worker, elapsed) = (Attempt(0), None, Span(0));
-                let new = NewTask { candidate, stage, status: "queued", attempts, worker, elapsed };
+                let new = NewTask {
+                    candidate,
+                    stage,
+                    status: "queued",
+                    attempts,
+                    worker,
+                    elapsed,
+                    key: None,
+                    taken_from: None,
+                };
                 self.live.insert(*task, candidate);
                 self.new_tasks.insert(*task, new);
                 Ok(())
@@ -154,17 +165,62 @@ impl Projector {
                 self.counts.entry(*worker).or_default().1 += 1;
                 self.set_task(tables, *task, "queued", *elapsed)
             }
-            Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
+            Event::TaskCompleted { task, worker, measurements, elapsed, key, .. } => {
                 self.counts.entry(*worker).or_default().0 += 1;
-                let candidate = match self.live.remove(task) {
-                    Some(candidate) => candidate,
-                    None => candidate_of(tables, *task)?,
-                };
+                let candidate = self.end(tables, *task)?;
                 self.set_task(tables, *task, "done", *elapsed)?;
+                if let Some(key) = key {
+                    self.set_key(tables, *task, *key)?;
+                }
+                measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+            }
+            Event::ResultTaken { task, origin, measurements } => {
+                let candidate = self.end(tables, *task)?;
+                self.set_task(tables, *task, "done", Span(0))?;
+                self.set_origin(tables, *task, origin.candidate)?;
                 measurements.iter().try_for_each(|found| measure(tables, candidate, found))
             }
             _ => Ok(()),
         }
+    }
+
+    /// The candidate of a task that is over.
+    fn end(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+    ) -> Result<CandidateId, StoreError> {
+        self.live.remove(&task).map_or_else(|| candidate_of(tables, task), Ok)
+    }
+
+    fn set_key(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+        key: ResultKey,
+    ) -> Result<(), StoreError> {
+        if let Some(new) = self.new_tasks.get_mut(&task) {
+            new.key = Some(key);
+            return Ok(());
+        }
+        let update = "UPDATE tasks SET result_key = ?2 WHERE id = ?1";
+        tables.execute(update, params![task.0, key.to_string()])
+    }
+
+    fn set_origin(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+        origin: CandidateId,
+    ) -> Result<(), StoreError> {
+        if let Some(new) = self.new_tasks.get_mut(&task) {
+            new.taken_from = Some(origin);
+            return Ok(());
+        }
+        tables.execute(
+            "UPDATE tasks SET cached_campaign = ?2, cached_ordinal = ?3 WHERE id = ?1",
+            params![task.0, origin.campaign.0, origin.ordinal.0],
+        )
     }
 
     fn set_task(
@@ -212,7 +268,8 @@ impl Projector {
         while let Some((id, new)) = self.new_tasks.pop_first() {
             tables.execute(
                 "INSERT INTO tasks (id, campaign, ordinal, stage, status, attempts, worker, \
-                 elapsed_micros) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 elapsed_micros, result_key, cached_campaign, cached_ordinal) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     id.0,
                     new.candidate.campaign.0,
@@ -221,7 +278,10 @@ impl Projector {
                     new.status,
                     new.attempts.0,
                     new.worker.map(|worker| worker.0),
-                    new.elapsed.0
+                    new.elapsed.0,
+                    new.key.map(|key| key.to_string()),
+                    new.taken_from.map(|origin| origin.campaign.0),
+                    new.taken_from.map(|origin| origin.ordinal.0)
                 ],
             )?;
         }

@@ -12,7 +12,8 @@ use crate::store::StoreError;
 pub(super) const APPLICATION_ID: i64 = 0x434d_4252;
 
 /// One step per version: step 1 makes an empty database version 1.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("access.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("access.sql"), include_str!("cache.sql")];
 
 /// The version that this release writes.
 pub const SCHEMA_VERSION: i64 = STEPS.len() as i64;

@@ -68,6 +68,11 @@ impl SearchSpace for Declared {
         Ok(hash_of_slots("cambrian declared space v1", &self.simplified(genotype)))
     }
 
+    /// What differs in the numbering of nodes alone may build another network by expressions over it.
+    fn hash_names_network(&self) -> bool {
+        self.same != Same::Isomorphic
+    }
+
     fn simplified(&self, genotype: &Genotype) -> Genotype {
         match self.same {
             Same::Spelling | Same::Network => genotype.clone(),

@@ -142,6 +142,10 @@ impl SearchSpace for NasBench201 {
         Ok(CanonicalHash::of(domain, [sizes.as_slice(), text.as_bytes()]))
     }
 
+    fn hash_names_network(&self) -> bool {
+        self.parameters.same != Same::Function
+    }
+
     /// The cell without operations that nobody reads or that read nothing.
     fn simplified(&self, genotype: &Genotype) -> Genotype {
         let simplified = self.cell(genotype).map(|cell| self.genotype(cell.simplified()));

@@ -80,6 +80,18 @@ fn any_screen_reason() -> impl Strategy<Value = ScreenReason> {
     ]
 }
 
+fn any_result_origin() -> impl Strategy<Value = ResultOrigin> {
+    (any_candidate(), any::<u8>(), 1u32.., 1u32.., ".{0,8}").prop_map(
+        |(candidate, stage, attempt, worker, version)| ResultOrigin {
+            candidate,
+            stage,
+            attempt: Attempt(attempt),
+            worker: WorkerId(worker),
+            version: version.into(),
+        },
+    )
+}
+
 fn any_task_event() -> impl Strategy<Value = Event> {
     let task = (1..=super::super::MAX_NUMBER).prop_map(TaskId);
     let attempt = (1u32..).prop_map(Attempt);
@@ -104,11 +116,15 @@ fn any_task_event() -> impl Strategy<Value = Event> {
             worker.clone(),
             any_measurements(),
             any_attached(),
-            span.clone()
+            span.clone(),
+            proptest::option::of(any::<[u8; 16]>().prop_map(ResultKey::from_bytes)),
         )
-            .prop_map(|((task, attempt), worker, measurements, attached, elapsed)| {
-                Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed }
+            .prop_map(|((task, attempt), worker, measurements, attached, elapsed, key)| {
+                Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed, key }
             }),
+        (task.clone(), any_result_origin(), any_measurements()).prop_map(
+            |(task, origin, measurements)| Event::ResultTaken { task, origin, measurements }
+        ),
         (task.clone(), attempt, worker, any_failure(), span).prop_map(
             |(task, attempt, worker, failure, elapsed)| Event::AttemptFailed {
                 task,
@@ -156,12 +172,13 @@ fn any_fleet_event() -> impl Strategy<Value = Event> {
             let (task, attempt) = (TaskId(task), Attempt(attempt));
             Event::EnergyUsed { task, attempt, energy: Energy(energy) }
         }),
-        (users, any_user(), any::<u32>(), any::<u32>(), span()).prop_map(
-            |(users, others, failures, of_last, release)| {
+        (users, any_user(), any::<u32>(), any::<u32>(), span(), any::<bool>()).prop_map(
+            |(users, others, failures, of_last, release, shared_results)| {
                 let release_after = release.map(Span);
                 let quarantine = QuarantineRule { failures, of_last, release_after };
                 let users = users.into_iter().map(|(name, user)| (name.into(), user)).collect();
-                Event::PolicySet(Arc::new(FleetPolicy { users, others, quarantine }))
+                let policy = FleetPolicy { users, others, quarantine, shared_results };
+                Event::PolicySet(Arc::new(policy))
             }
         ),
     ]
@@ -336,7 +353,14 @@ fn bad_tasks_and_workers_name_their_field() {
     let weightless = v1::PolicySet { others: Some(Default::default()), ..Default::default() };
     assert_eq!(bad(Message::PolicySet(weightless)), "policy_set.quarantine");
     let completed = v1::TaskCompleted { task: 1, attempt: 1, worker: 0, ..Default::default() };
-    assert_eq!(bad(Message::TaskCompleted(completed)), "task_completed.worker");
+    assert_eq!(bad(Message::TaskCompleted(completed.clone())), "task_completed.worker");
+    let half = v1::TaskCompleted { worker: 1, result_key: vec![1; 8], ..completed };
+    assert_eq!(bad(Message::TaskCompleted(half)), "task_completed.result_key");
+    let taken = v1::ResultTaken { task: 1, attempt: 1, ..Default::default() };
+    assert_eq!(bad(Message::ResultTaken(taken.clone())), "result_taken.candidate");
+    let id = Some(v1::CandidateId { campaign: 1, ordinal: 1 });
+    let taken = v1::ResultTaken { candidate: id, ..taken };
+    assert_eq!(bad(Message::ResultTaken(taken)), "result_taken.worker");
     let attempt = v1::AttemptFailed { task: 1, attempt: 1, worker: 1, ..Default::default() };
     assert_eq!(bad(Message::AttemptFailed(attempt)), "attempt_failed.failure");
     assert_eq!(bad(Message::TaskRequeued(Default::default())), "task_requeued.task");

@@ -33,14 +33,16 @@ _MAX_NOTE = 1024
 
 def serve(
     *evaluators: Evaluator,
-    datasets: Iterable[str] = (),
+    datasets: Iterable[str] | Mapping[str, str] = (),
     unavailable: Mapping[str, str] | None = None,
     device: str | None = None,
 ) -> None:
     """Serves the worker that started this process, until it closes standard input.
 
-    `datasets` are the data sets that are there, for stages that ask for one; `unavailable` says of what
-    is missing why. `device` is the class of device that times are comparable on; by default it is found.
+    `datasets` are the data sets that are there, for stages that ask for one; a mapping gives each a text
+    that names its content, such as a hash, without which no result on it is kept for other campaigns.
+    `unavailable` says of what is missing why. `device` is the class of device that times are comparable on;
+    by default it is found.
     From here on whatever is printed goes to standard error, which the worker logs. Print to standard error
     before: standard output belongs to the messages.
     """
@@ -53,6 +55,7 @@ def serve(
         device_class=device,
         evaluators=[evaluator.offer(device) for evaluator in evaluators],
         datasets=sorted(set(datasets)),
+        dataset_offers=_named_contents(datasets),
         unavailable=dict(unavailable or {}),
     )
     if check_is_asked():
@@ -70,6 +73,15 @@ def serve(
     except (FramingError, BrokenPipeError) as error:
         print(f"cambrian_evaluator: {error}", file=sys.stderr)
         sys.exit(_BROKEN_PIPE)
+
+
+def _named_contents(datasets: Iterable[str] | Mapping[str, str]) -> list[types_pb2.DatasetOffer]:
+    if not isinstance(datasets, Mapping):
+        return []
+    return [
+        types_pb2.DatasetOffer(name=name, fingerprint=fingerprint)
+        for name, fingerprint in sorted(datasets.items())
+    ]
 
 
 def _private_streams() -> tuple[BinaryIO, int]:

@@ -13,18 +13,12 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::format::RawSplit;
+use super::own::{Form, MAX_BYTES, MAX_CLASSES, class_of, classes_in, images_of};
 
 /// The files of training and test.
 pub(super) const FILES: [&str; 2] = ["train.safetensors", "test.safetensors"];
 /// The longest header that is read, bytes.
 const MAX_HEADER: u64 = 1 << 20;
-/// The largest file that is read, bytes: its images stay in memory.
-const MAX_BYTES: u64 = 1 << 34;
-/// The most channels and the longest side of an image.
-const MAX_CHANNELS: u64 = 1024;
-const MAX_SIDE: u64 = 4096;
-/// The most classes.
-const MAX_CLASSES: u32 = 256;
 
 /// A file that holds no images and classes.
 #[derive(Debug, Error)]
@@ -63,15 +57,6 @@ pub enum ArraysError {
     },
 }
 
-/// What the images of a data set look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Form {
-    /// Channels, height and width.
-    pub(super) input: [u32; 3],
-    /// One more than the largest class of the training images.
-    pub(super) classes: u32,
-}
-
 /// An array as the header describes it.
 #[derive(Debug, Deserialize)]
 struct Described {
@@ -95,10 +80,7 @@ struct Arrays {
 pub(super) fn form(directory: &Path) -> Result<Form, ArraysError> {
     let mut train = Arrays::open(directory.join(FILES[0]))?;
     let labels = train.labels(MAX_CLASSES)?;
-    let classes = u32::from(labels.iter().copied().max().unwrap_or(0)) + 1;
-    if classes < 2 {
-        return Err(train.content("all images are of one class"));
-    }
+    let classes = classes_in(&labels).map_err(|reason| train.content(reason))?;
     let test = Arrays::open(directory.join(FILES[1]))?;
     if test.input != train.input {
         let (found, expected) = (test.input, train.input);
@@ -161,11 +143,7 @@ impl Arrays {
         let bytes = self.bytes(self.labels.data_offsets)?;
         let width = label_width(&self.labels.dtype).unwrap_or(1);
         let class = |(index, bytes): (usize, &[u8])| {
-            let value = match *bytes {
-                [byte] => i64::from(byte),
-                [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
-                _ => bytes.try_into().map_or(-1, i64::from_le_bytes),
-            };
+            let value = class_of(bytes);
             let known = u8::try_from(value).ok().filter(|class| u32::from(*class) < classes);
             let path = self.path.clone();
             known.ok_or(ArraysError::Label { path, index, value, classes })
@@ -194,24 +172,11 @@ fn check(images: &Described, labels: &Described, size: u64) -> Result<[u32; 3], 
             images.dtype
         ));
     }
-    let (count, [channels, height, width]) = match *images.shape.as_slice() {
-        [count, height, width] => (count, [1, height, width]),
-        [count, channels, height, width] => (count, [channels, height, width]),
-        _ => return Err(format!("`x` has the shape {:?}", images.shape)),
-    };
-    let sound = (1..=MAX_CHANNELS).contains(&channels)
-        && (1..=MAX_SIDE).contains(&height)
-        && (1..=MAX_SIDE).contains(&width);
-    if !sound || count == 0 {
-        return Err(format!("`x` has the shape {:?}", images.shape));
-    }
-    if labels.shape != [count] {
-        return Err(format!("`y` has the shape {:?}, and there are {count} images", labels.shape));
-    }
+    let (count, input) = images_of(&images.shape, &labels.shape)?;
     let Some(label) = label_width(&labels.dtype) else {
         return Err(format!("`y` holds {}, and classes are I64, I32 or U8", labels.dtype));
     };
-    let pixels = count.checked_mul(channels * height * width);
+    let pixels = count.checked_mul(input.iter().product());
     for (name, array, expected) in [("x", images, pixels), ("y", labels, count.checked_mul(label))]
     {
         let [from, to] = array.data_offsets;
@@ -219,7 +184,7 @@ fn check(images: &Described, labels: &Described, size: u64) -> Result<[u32; 3], 
             return Err(format!("the numbers of `{name}` are not all there"));
         }
     }
-    Ok([channels, height, width].map(|side| side as u32))
+    Ok(input.map(|side| side as u32))
 }
 
 /// Bytes of one class.

@@ -3,13 +3,21 @@
 //!
 //! A new format is one variant here. It must not know which datasets there are nor libtorch.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::arrays::{self, ArraysError};
+use super::arrays::ArraysError;
 use super::cifar::{self, CifarError, Record, Records};
+use super::folders::FoldersError;
 use super::idx::{self, IdxError};
+use super::npz::NpzError;
+use super::own::{AmbiguousError, Form, OwnFormat};
+
+/// The length of a fingerprint: 128 bits.
+const FINGERPRINT_DIGITS: usize = 32;
 
 /// A file that is absent or malformed.
 #[derive(Debug, Error)]
@@ -20,9 +28,26 @@ pub enum FormatError {
     /// In the format of CIFAR.
     #[error(transparent)]
     Cifar(#[from] CifarError),
-    /// Arrays of a user.
+    /// Arrays of a user as safetensors.
     #[error(transparent)]
     Arrays(#[from] ArraysError),
+    /// Arrays of a user as NumPy writes them.
+    #[error(transparent)]
+    Npz(#[from] NpzError),
+    /// Images of a user in folders.
+    #[error(transparent)]
+    Folders(#[from] FoldersError),
+    /// A folder of a user in more than one form.
+    #[error(transparent)]
+    Ambiguous(#[from] AmbiguousError),
+    /// A file that cannot be read to name its content.
+    #[error("{path} cannot be read: {source}", path = .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// How the files of a dataset are read.
@@ -30,8 +55,8 @@ pub enum FormatError {
 pub(super) enum Format {
     /// Four gzipped IDX files under MNIST's names; one channel.
     Idx,
-    /// Files of arrays.
-    Arrays,
+    /// A folder of a user.
+    Own(OwnFormat),
     /// Files of CIFAR records, each plain or gzipped.
     Cifar {
         /// The training files, in order.
@@ -72,7 +97,7 @@ impl Format {
                     check_labels(&labels, &count, dimensions[0])?;
                 }
             }
-            Self::Arrays => drop(arrays::form(directory)?),
+            Self::Own(own) => drop(own.form(directory)?),
             Self::Cifar { train, test, .. } => {
                 for name in train.iter().chain([test]) {
                     cifar::find(directory, name)?;
@@ -93,9 +118,9 @@ impl Format {
                 let [train, test] = idx_pairs(directory);
                 Ok([read_idx(&train, samples)?, read_idx(&test, samples)?])
             }
-            Self::Arrays => {
+            Self::Own(own) => {
                 let Samples { input, classes } = samples;
-                Ok(arrays::read(directory, arrays::Form { input, classes })?)
+                own.read(directory, Form { input, classes })
             }
             Self::Cifar { train, test, labels } => {
                 let image = samples.input.iter().product::<u32>() as usize;
@@ -110,6 +135,31 @@ impl Format {
                 Ok([read(train)?, read(&[test])?])
             }
         }
+    }
+}
+
+impl Format {
+    /// Names the content of all files: other data has another name.
+    pub(super) fn fingerprint(&self, directory: &Path) -> Result<String, FormatError> {
+        let files = match self {
+            Self::Idx => idx_pairs(directory).into_iter().flat_map(<[_; 2]>::from).collect(),
+            Self::Own(own) => own.files(directory)?,
+            Self::Cifar { train, test, .. } => {
+                let found = train.iter().chain([test]).map(|name| cifar::find(directory, name));
+                found.collect::<Result<_, _>>()?
+            }
+        };
+        let mut all = blake3::Hasher::new();
+        for path in files {
+            let unreadable = |source| FormatError::Unreadable { path: path.clone(), source };
+            let mut content = blake3::Hasher::new();
+            content.update_reader(File::open(&path).map_err(unreadable)?).map_err(unreadable)?;
+            // Where a file lies within the folder may be its class.
+            let name = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy();
+            all.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            all.update(content.finalize().as_bytes());
+        }
+        Ok(all.finalize().to_hex()[..FINGERPRINT_DIGITS].to_owned())
     }
 }
 

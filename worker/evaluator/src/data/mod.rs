@@ -1,15 +1,18 @@
 //! Datasets: which ones there are, where they lie, and their samples as tensors that stay in
 //! memory between assignments.
 //!
-//! A new dataset is one line in [`DATASETS`]; those of users are folders of arrays. The test split is separate by construction: nothing
-//! but the sealed test accuracy asks for it. It must not know networks or metrics.
+//! A new dataset is one line in [`DATASETS`]; those of users are folders in one of the forms of `own`.
+//! The test split is separate by construction: nothing but the sealed test accuracy asks for it. It must not know networks or metrics.
 
 mod arrays;
 pub mod augment;
 pub mod cifar;
+mod folders;
 mod format;
 pub mod idx;
 mod library;
+mod npz;
+mod own;
 pub mod samples;
 
 pub use library::{Library, Sizes, Splits};
@@ -24,6 +27,7 @@ use thiserror::Error;
 
 pub use format::FormatError;
 use format::{Format, RawSplit, Samples as SampleForm};
+use own::OwnFormat;
 
 /// A dataset that cannot be used.
 #[derive(Debug, Error)]
@@ -31,7 +35,8 @@ pub enum DataError {
     /// No dataset has this name.
     #[error(
         "there is no dataset `{name}`; known ones: {known}; one of your own is a folder of that name with \
-         train.safetensors and test.safetensors"
+         train.safetensors and test.safetensors, or train.npz and test.npz, or folders train/CLASS and \
+         test/CLASS of images"
     )]
     Unknown {
         /// The name asked for.
@@ -131,10 +136,10 @@ pub const DATASETS: &[DatasetEntry] = &[
 /// Where Debian's dataset packages put their files.
 const SYSTEM_DIRECTORY: &str = "/usr/share/datasets";
 
-/// The dataset called `name`: a known one, or a folder of arrays in one of `directories`.
+/// The dataset called `name`: a known one, or a user's folder in one of `directories`.
 ///
 /// # Errors
-/// [`DataError::Unknown`] if there is none, [`DataError::Malformed`] if its arrays are.
+/// [`DataError::Unknown`] if there is none, [`DataError::Malformed`] if its files are.
 pub fn dataset(name: &str, directories: &[PathBuf]) -> Result<DatasetEntry, DataError> {
     if let Some(known) = DATASETS.iter().find(|entry| entry.name == name) {
         return Ok(known.clone());
@@ -147,16 +152,16 @@ pub fn dataset(name: &str, directories: &[PathBuf]) -> Result<DatasetEntry, Data
         return Err(DataError::Unknown { name: name.to_owned(), known });
     };
     let remedy = format!("mend {}", directory.display());
-    let form = arrays::form(&directory).map_err(|error| DataError::Malformed {
-        name: name.to_owned(),
-        remedy: remedy.clone(),
-        source: error.into(),
-    })?;
+    let malformed =
+        |source| DataError::Malformed { name: name.to_owned(), remedy: remedy.clone(), source };
+    let own = OwnFormat::of(&directory).map_err(|error| malformed(error.into()))?;
+    let own = own.unwrap_or(OwnFormat::Safetensors);
+    let form = own.form(&directory).map_err(malformed)?;
     Ok(DatasetEntry {
         name: name.to_owned().into(),
         input: form.input,
         classes: form.classes,
-        format: Format::Arrays,
+        format: Format::Own(own),
         remedy: remedy.into(),
     })
 }
@@ -168,14 +173,14 @@ pub fn names(directories: &[PathBuf]) -> BTreeSet<String> {
     known.chain(own_folders(directories).map(|(name, _)| name)).collect()
 }
 
-/// Folders with arrays, by the name under which a campaign can ask for them. A known dataset is not
+/// Folders with images and classes, by the name under which a campaign can ask for them. A known dataset is not
 /// replaced by one of its name.
 fn own_folders(directories: &[PathBuf]) -> impl Iterator<Item = (String, PathBuf)> {
     let entries = directories.iter().filter_map(|base| std::fs::read_dir(base).ok()).flatten();
     let named = entries.flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        let holds = entry.path().join(arrays::FILES[0]).is_file();
-        (holds && is_dataset_name(&name)).then(|| (name, entry.path()))
+        let holds = is_dataset_name(&name) && OwnFormat::is_any_at(&entry.path());
+        holds.then(|| (name, entry.path()))
     });
     named.filter(|(name, _)| DATASETS.iter().all(|entry| entry.name != *name))
 }
@@ -208,6 +213,15 @@ impl DatasetEntry {
     pub fn check(&self, directories: &[PathBuf]) -> Result<(), DataError> {
         let directory = self.directory(directories)?;
         self.format.check(&directory, self.form()).map_err(|source| self.malformed(source))
+    }
+
+    /// Names the content of its files: other data has another name. Reads them whole.
+    ///
+    /// # Errors
+    /// [`DataError`] if a file cannot be read.
+    pub fn fingerprint(&self, directories: &[PathBuf]) -> Result<String, DataError> {
+        let directory = self.directory(directories)?;
+        self.format.fingerprint(&directory).map_err(|source| self.malformed(source))
     }
 
     /// The training and the test samples, checked whole.

@@ -223,3 +223,32 @@ fn a_folder_of_arrays_is_a_dataset() {
     assert_eq!(splits.train.images.size(), [9, 1, 4, 5]);
     assert_eq!((splits.validation.count(), splits.test.count()), (3, 4));
 }
+
+#[test]
+fn folders_of_users_in_every_form_are_datasets_and_named_by_their_content() {
+    let base = tempfile::tempdir().unwrap();
+    let directories = [base.path().to_path_buf()];
+    let folder = base.path().join("pictures");
+    for (part, shade) in [("train/a", 1), ("train/b", 9), ("test/b", 5)] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+        let image = image::GrayImage::from_pixel(5, 4, image::Luma([shade]));
+        image.save(folder.join(part).join("image.png")).unwrap();
+    }
+    assert!(names(&directories).contains("pictures"));
+    let fingerprint = || {
+        let entry = dataset("pictures", &directories).unwrap();
+        assert_eq!((entry.input, entry.classes), ([1, 4, 5], 2));
+        entry.fingerprint(&directories).unwrap()
+    };
+    let first = fingerprint();
+    assert_eq!((first.len(), fingerprint()), (32, first.clone()));
+    let mut library = Library::new(directories.to_vec(), Device::Cpu);
+    let sizes = Sizes { train: Some(1), validation: Some(1), test: None };
+    assert_eq!(library.splits("pictures", sizes).unwrap().train.images.size(), [1, 1, 4, 5]);
+    // The same files, of which one has another class.
+    fs::rename(folder.join("test/b"), folder.join("test/a")).unwrap();
+    assert_ne!(fingerprint(), first);
+    fs::write(folder.join("train.safetensors"), arrays::tests::images(12, 3)).unwrap();
+    let error = dataset("pictures", &directories).unwrap_err().to_string();
+    assert!(error.contains("both train.safetensors and train; keep one"), "{error}");
+}

@@ -299,7 +299,7 @@ class EvaluatorOffer(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., metrics: _Optional[_Mapping[str, Provenance]] = ...) -> None: ...
 
 class Capabilities(_message.Message):
-    __slots__ = ("device_class", "memory_bytes", "slots", "evaluators", "datasets", "unavailable", "labels")
+    __slots__ = ("device_class", "memory_bytes", "slots", "evaluators", "datasets", "unavailable", "labels", "dataset_offers")
     class UnavailableEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -321,6 +321,7 @@ class Capabilities(_message.Message):
     DATASETS_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    DATASET_OFFERS_FIELD_NUMBER: _ClassVar[int]
     device_class: str
     memory_bytes: int
     slots: int
@@ -328,4 +329,13 @@ class Capabilities(_message.Message):
     datasets: _containers.RepeatedScalarFieldContainer[str]
     unavailable: _containers.ScalarMap[str, str]
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, device_class: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., evaluators: _Optional[_Iterable[_Union[EvaluatorOffer, _Mapping]]] = ..., datasets: _Optional[_Iterable[str]] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    dataset_offers: _containers.RepeatedCompositeFieldContainer[DatasetOffer]
+    def __init__(self, device_class: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., evaluators: _Optional[_Iterable[_Union[EvaluatorOffer, _Mapping]]] = ..., datasets: _Optional[_Iterable[str]] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., dataset_offers: _Optional[_Iterable[_Union[DatasetOffer, _Mapping]]] = ...) -> None: ...
+
+class DatasetOffer(_message.Message):
+    __slots__ = ("name", "fingerprint")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    fingerprint: str
+    def __init__(self, name: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
