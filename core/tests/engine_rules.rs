@@ -6,6 +6,8 @@ mod support;
 mod checkpoints;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
+#[path = "engine_rules/repeats.rs"]
+mod repeats;
 #[path = "engine_rules/rungs.rs"]
 mod rungs;
 #[path = "engine_rules/start.rs"]

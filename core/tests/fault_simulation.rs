@@ -42,12 +42,14 @@ impl Evaluate for Flaky {
         }
         let graph = assignment.graph.as_ref().expect("the space has networks");
         let params = graph.params() as f64;
+        // Repeats differ, by their seeds alone.
+        let noise = assignment.seed as f64 / u64::MAX as f64;
         let measured = assignment.stage.measures.iter().map(|metric| match metric.as_str() {
-            "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4)),
+            "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4) + noise),
             // Estimates of the accuracy that rank candidates nearly as it does.
             "short" => support::measurement("short", (params / 3e3).floor()),
             "long" => support::measurement("long", (params / 1e3).floor()),
-            _ => support::measurement("latency", graph.macs() as f64 * 1e-7),
+            _ => support::measurement("latency", graph.macs() as f64 * 1e-7 + noise),
         });
         Evaluation { outcome: ReportedOutcome::Measured(measured.collect()), duration }
     }
@@ -69,6 +71,13 @@ const RUNGS: &str = "
   - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
 ";
 
+/// A measurement of three repeats, a rung on their means, and two more repeats in the end.
+const REPEATS: &str = "
+  - {name: short, evaluator: synthetic, measures: [latency], settings: {noise: 0.1}, repeats: 3,
+     timeout: 5m, pass: {top: 1/2, by: [latency, params]}}
+  - {name: full, evaluator: custom/trainer, measures: [accuracy], repeats: 2, timeout: 5m}
+";
+
 fn spec(
     seed: u64,
     algorithm: &str,
@@ -79,6 +88,7 @@ fn spec(
     let stages = match stages {
         1 => "  - {name: all, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}\n",
         3 => RUNGS,
+        4 => REPEATS,
         _ => {
             "  - {name: train, evaluator: synthetic, measures: [accuracy], timeout: 5m}\n  \
                - {name: measure, evaluator: synthetic, measures: [latency], timeout: 5m}\n"
@@ -105,7 +115,7 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
         "random",
     ];
     let algorithm = algorithms[seed as usize % algorithms.len()];
-    let stages = 1 + (seed / 4 % 3) as u32;
+    let stages = 1 + (seed / 4 % 4) as u32;
     let urgent = if seed % 2 == 1 { "{priority: 1, preempt: true}" } else { "{weight: 3}" };
     let campaigns = [
         (Some("ada".into()), spec(seed, algorithm, stages, 24, "{}")),
@@ -158,6 +168,7 @@ fn fleet_event(event: &Event) -> Option<&'static str> {
 fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     let mut injected: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut fleet: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut averaged = 0;
     for seed in 0..seeds() {
         let outcome = simulate(seed, FaultRates::HARSH);
         for campaign in outcome.engine.state().campaigns() {
@@ -173,6 +184,9 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
                 *fleet.entry(kind).or_default() += 1;
             }
         }
+        for (_, event) in &outcome.journal {
+            averaged += usize::from(matches!(event, Event::RepeatsAveraged { .. }));
+        }
         assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
         for (fault, times) in outcome.injected {
             *injected.entry(fault).or_default() += times;
@@ -180,6 +194,7 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     }
     eprintln!("injected over {} seeds: {injected:?}", seeds());
     assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
+    assert!(averaged > 0, "nothing was measured repeatedly");
     eprintln!("in the fleet: {fleet:?}");
     assert_eq!(fleet.len(), 5, "something never happened in the fleet: {fleet:?}");
 }

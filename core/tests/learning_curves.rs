@@ -49,7 +49,8 @@ fn table(spec: &CampaignSpec, rows: Vec<TableRow>) -> LookUp {
 
 fn row(key: String, values: impl IntoIterator<Item = (&'static str, f64)>) -> TableRow {
     let values = values.into_iter().map(|(name, value)| (MetricName::from(name), value));
-    TableRow { key, values: values.collect(), duration: Span::from_secs(100) }
+    let (values, repeats) = (values.collect(), BTreeMap::new());
+    TableRow { key, values, repeats, duration: Span::from_secs(100) }
 }
 
 /// The campaign's end; the state is verified after so many commands each, 0 for the end alone.

@@ -77,6 +77,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::LeaseEnded { .. } => "lease_ended",
         Event::EnergyUsed { .. } => "energy_used",
         Event::TaskCompleted { .. } => "task_completed",
+        Event::RepeatsAveraged { .. } => "repeats_averaged",
         Event::AttemptFailed { .. } => "attempt_failed",
         Event::TaskRequeued(_) => "task_requeued",
         Event::TaskFailed { .. } => "task_failed",

@@ -96,15 +96,25 @@ impl State {
                 let status = CandidateStatus::Infeasible(reason.clone());
                 self.resolve(*candidate, status, at);
             }
-            Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
+            Event::TaskQueued { task, candidate, stage, repeat } => {
+                self.queue(*task, *candidate, (*stage, *repeat));
+            }
             Event::TaskLeased { task, attempt, worker, session, deadline } => {
                 self.lease(*task, *attempt, (*worker, *session), *deadline, at);
             }
             Event::LeaseRenewed { task, deadline } => self.renew(*task, *deadline),
             Event::LeaseEnded { task, end, .. } => self.end_lease(*task, *end),
             Event::EnergyUsed { task, energy, .. } => self.use_energy(*task, *energy),
-            Event::TaskCompleted { task, worker, measurements, attached, elapsed, .. } => {
-                self.complete(*task, *worker, (measurements, attached), *elapsed);
+            Event::TaskCompleted {
+                task, worker, measurements, attached, elapsed, repeated, ..
+            } => {
+                self.complete(*task, *worker, (measurements, attached), (*elapsed, *repeated));
+            }
+            Event::RepeatsAveraged { candidate, measurements, .. } => {
+                if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
+                    campaign.samples.remove(&candidate.ordinal);
+                    campaign.store_for(*candidate, measurements);
+                }
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
                 self.fail_attempt(*task, *worker, failure, *elapsed);
@@ -182,6 +192,7 @@ impl State {
             Event::CandidateProposed { candidate, .. }
             | Event::CandidateInfeasible { candidate, .. }
             | Event::TaskQueued { candidate, .. }
+            | Event::RepeatsAveraged { candidate, .. }
             | Event::CandidateWaiting { candidate, .. }
             | Event::CandidateScreened { candidate, .. }
             | Event::CandidateScored { candidate, .. }
@@ -239,7 +250,7 @@ impl State {
         }
     }
 
-    fn queue(&mut self, id: TaskId, candidate: CandidateId, stage: u8) {
+    fn queue(&mut self, id: TaskId, candidate: CandidateId, (stage, repeat): (u8, u32)) {
         let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) else { return };
         self.task_candidates.push(candidate);
         self.tasks.insert(
@@ -248,6 +259,7 @@ impl State {
                 id,
                 candidate,
                 stage,
+                repeat,
                 status: TaskStatus::Queued,
                 attempt: Attempt(0),
                 counted: 0,
@@ -258,13 +270,17 @@ impl State {
             },
         );
         campaign.queue.insert(id);
-        if stage == 0 {
+        if stage == 0 && repeat == 0 {
             let owner = campaign.owner.clone().unwrap_or_default();
             self.spent.entry(owner).or_default().evaluations += 1;
             campaign.started += 1;
             campaign.infeasible_in_a_row = 0;
         }
-        campaign.enter(candidate, stage, id);
+        if repeat == 0 {
+            campaign.enter(candidate, stage, id);
+        } else {
+            campaign.stay(candidate, stage, id);
+        }
     }
 
     fn lease(
@@ -374,13 +390,17 @@ impl State {
         id: TaskId,
         worker: WorkerId,
         (measurements, attached): (&[Measurement], &Attached),
-        elapsed: Span,
+        (elapsed, repeated): (Span, bool),
     ) {
         self.charge(id, elapsed);
         let found = self.tasks.get(&id).map(|task| (task.candidate, task.stage));
         let Some((candidate, stage)) = found else { return };
         if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
-            campaign.store_for(candidate, measurements);
+            if repeated {
+                campaign.samples.entry(candidate.ordinal).or_default().push(measurements.into());
+            } else {
+                campaign.store_for(candidate, measurements);
+            }
             campaign.attach(candidate, stage, attached);
             campaign.note_served(stage, worker);
         }
@@ -507,6 +527,15 @@ impl Campaign {
         self.renew_rankings();
     }
 
+    /// The candidate is measured once more at the stage that it is in.
+    fn stay(&mut self, id: CandidateId, stage: u8, task: TaskId) {
+        let Some(candidate) = self.candidate_mut(id) else { return };
+        candidate.status = CandidateStatus::InStage { stage, task };
+        if let Some(tally) = self.tallies.get_mut(usize::from(stage)) {
+            tally.live += 1;
+        }
+    }
+
     /// The candidate waits after a stage; the algorithm need not wait for it.
     fn wait(&mut self, id: CandidateId, stage: u8) {
         let Some(candidate) = self.candidate_mut(id) else { return };
@@ -534,6 +563,7 @@ impl Campaign {
         let entered = candidate.entered;
         self.book(entered, &status);
         self.forget_checkpoints(id.ordinal);
+        self.samples.remove(&id.ordinal);
         match status {
             CandidateStatus::Scored { violation } => self.score(id, violation),
             CandidateStatus::Screened(screening) => {

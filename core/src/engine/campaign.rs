@@ -20,7 +20,7 @@ use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
-use crate::objective::{Constraint, MetricKind, MetricName, Provenance};
+use crate::objective::{Constraint, Measurement, MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
 use crate::spec::{CampaignSpec, Stage};
 use crate::time::{Span, Timestamp};
@@ -169,6 +169,8 @@ pub struct Campaign {
     pub(super) checkpoints: BTreeMap<(Ordinal, u8), ArtifactId>,
     /// By candidate and stage: what was different from what was asked for.
     pub(super) notes: BTreeMap<(Ordinal, u8), Arc<str>>,
+    /// What the repeats of the stages that candidates are in have measured so far, in order.
+    pub(super) samples: BTreeMap<Ordinal, Vec<Box<[Measurement]>>>,
     pub(super) progress: Progress,
     pub(super) provenance: BTreeMap<MetricName, Provenance>,
 }
@@ -223,6 +225,7 @@ impl Campaign {
             rungs,
             checkpoints: BTreeMap::new(),
             notes: BTreeMap::new(),
+            samples: BTreeMap::new(),
             progress: Progress::default(),
             provenance: BTreeMap::new(),
         }

@@ -4,6 +4,7 @@
 //! primary facts and compares; it must share no code with `apply`.
 
 mod fleet;
+mod repeats;
 mod rungs;
 mod shares;
 
@@ -121,6 +122,7 @@ impl Campaign {
         self.check_front(findings);
         self.check_tallies(state, findings);
         self.check_checkpoints(findings);
+        self.check_samples(state, findings);
         for (stage, rung) in &self.rungs {
             self.check_rung(*stage, rung, findings);
         }

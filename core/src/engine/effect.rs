@@ -26,8 +26,12 @@ pub struct Assignment {
     pub genotype: Box<str>,
     /// What to measure and how.
     pub stage: Arc<Stage>,
-    /// The seed of everything random in the evaluation; the same for each attempt.
+    /// The seed of everything random in the evaluation; the same for each attempt, another one for each
+    /// repeat.
     pub seed: u64,
+    /// Which of the stage's repeats this is, from 0. Evaluators on workers are not told: they see the
+    /// seed.
+    pub repeat: u32,
     /// The checkpoint of an earlier stage that this one continues, if there is one.
     pub resume: Option<ArtifactId>,
     /// Whether a later stage continues this one, so that its state is to be kept at its end.

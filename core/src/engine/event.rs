@@ -175,6 +175,8 @@ pub enum Event {
         candidate: CandidateId,
         /// The stage's position in the campaign.
         stage: u8,
+        /// Which of the stage's repeats it is, from 0.
+        repeat: u32,
     },
     /// A task is assigned to a worker.
     TaskLeased {
@@ -229,6 +231,18 @@ pub enum Event {
         attached: Attached,
         /// How long the attempt kept its slot.
         elapsed: Span,
+        /// Whether this is one repeat of several, so that the candidate's values follow in
+        /// [`Event::RepeatsAveraged`].
+        repeated: bool,
+    },
+    /// All repeats of a stage are in: these are the candidate's values.
+    RepeatsAveraged {
+        /// The candidate.
+        candidate: CandidateId,
+        /// The stage's position in the campaign.
+        stage: u8,
+        /// The mean of each metric, with the standard error of the mean as its spread.
+        measurements: Vec<Measurement>,
     },
     /// An attempt failed; the task is queued again or fails (a separate event).
     AttemptFailed {

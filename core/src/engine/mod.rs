@@ -22,6 +22,7 @@ mod fit;
 mod fleet;
 mod policy;
 mod preempt;
+mod repeat;
 mod report;
 mod rung;
 mod share;

@@ -115,15 +115,54 @@ impl Decision<'_> {
         (measurements, attached): (Vec<Measurement>, Attached),
         elapsed: Span,
     ) {
-        let (candidate, stage) = {
+        let (candidate, stage, repeat) = {
             let found = &self.state.tasks[&task];
-            (found.candidate, found.stage)
+            (found.candidate, found.stage, found.repeat)
         };
-        let done = Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed };
-        self.emit(done);
-        self.advance(candidate, stage);
+        let repeats = self.state.campaigns[&candidate.campaign].repeats_of(stage);
+        let repeated = repeats > 1;
+        self.emit(Event::TaskCompleted {
+            task,
+            attempt,
+            worker,
+            measurements,
+            attached,
+            elapsed,
+            repeated,
+        });
+        if repeated {
+            self.repeat_or_average(candidate, stage, (repeat + 1, repeats));
+        } else {
+            self.advance(candidate, stage);
+        }
         self.end_if_stopped(candidate.campaign);
         self.settle(candidate.campaign);
+    }
+
+    /// Measures a candidate once more, or, if it was the last time, gives it the means and moves it on.
+    fn repeat_or_average(
+        &mut self,
+        candidate: CandidateId,
+        stage: u8,
+        (done, repeats): (u32, u32),
+    ) {
+        let campaign = &self.state.campaigns[&candidate.campaign];
+        if done < repeats && campaign.status.ends_early() {
+            let message = format!("the campaign ended after {done} of {repeats} repeats").into();
+            let failure = Failure { kind: FailureKind::Preempted, message };
+            return self.emit(Event::CandidateFailed { candidate, failure });
+        }
+        if done < repeats {
+            self.queue_repeat(candidate, stage, done);
+            return;
+        }
+        match campaign.averaged(candidate.ordinal, stage) {
+            Ok(measurements) => {
+                self.emit(Event::RepeatsAveraged { candidate, stage, measurements });
+                self.advance(candidate, stage);
+            }
+            Err(failure) => self.emit(Event::CandidateFailed { candidate, failure }),
+        }
     }
 
     /// Moves a candidate on after `stage`: to the next one, to waiting for it, to its score, or out.

@@ -149,6 +149,9 @@ impl State {
             number(id.0);
             number(u64::from(task.attempt.0));
             number(u64::from(task.counted));
+            if task.repeat > 0 {
+                number(u64::from(task.repeat));
+            }
         }
         for campaign in self.campaigns.values() {
             number(u64::from(campaign.id.0));
@@ -181,6 +184,12 @@ impl State {
                 number(u64::from(ordinal.0));
                 number(u64::from(*stage));
                 checkpoint.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
+            }
+        }
+        for (ordinal, samples) in self.campaigns.values().flat_map(|found| &found.samples) {
+            hasher.update(&ordinal.0.to_le_bytes());
+            for measurement in samples.iter().flatten() {
+                hasher.update(&measurement.value().to_bits().to_le_bytes());
             }
         }
         hasher.finalize()

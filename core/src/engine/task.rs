@@ -1,4 +1,5 @@
-//! A task: one unit of leased work, an evaluation of a candidate at a stage.
+//! A task: one unit of leased work, an evaluation of a candidate at a stage; a stage that repeats its
+//! measurement has one after the other.
 //!
 //! ```text
 //! Queued --lease--> Leased --report--> (done, leaves the state)
@@ -58,6 +59,8 @@ pub struct Task {
     pub(super) id: TaskId,
     pub(super) candidate: CandidateId,
     pub(super) stage: u8,
+    /// Which of the stage's repeats it is, from 0.
+    pub(super) repeat: u32,
     pub(super) status: TaskStatus,
     /// The latest attempt, 0 before the first lease.
     pub(super) attempt: Attempt,
@@ -101,6 +104,12 @@ impl Task {
     #[must_use]
     pub fn stage(&self) -> u8 {
         self.stage
+    }
+
+    /// Which of the stage's repeats it is, from 0.
+    #[must_use]
+    pub fn repeat(&self) -> u32 {
+        self.repeat
     }
 
     /// Where it is.

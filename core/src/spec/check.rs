@@ -6,6 +6,7 @@
 mod metrics;
 mod objectives;
 mod passes;
+mod repeats;
 mod resume;
 mod stages;
 mod start;

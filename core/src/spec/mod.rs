@@ -21,10 +21,10 @@ mod spelling;
 mod start;
 
 pub use evaluator::{
-    ActivationSettings, AugmentSettings, CheckedSettings, Discontinuity, EVALUATORS,
+    ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS,
     EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
-    OptimizerKind, PROXIES, Precision, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
-    ScheduleKind, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings, custom_name,
+    Objection, OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
+    ScheduleKind, SyntheticFaults, SyntheticSettings, TableColumns, TabularSettings, TrainSettings, custom_name,
     is_dataset_name,
 };
 pub use failures::{FailurePolicy, FailureRule};
@@ -95,6 +95,9 @@ pub struct Stage {
     pub measures: Vec<MetricName>,
     /// The evaluator's name of each metric of [`Self::measures`] that the campaign calls otherwise.
     pub called: BTreeMap<MetricName, MetricName>,
+    /// How often each candidate is measured, 1 to 100, each time under another seed; its values are the
+    /// means.
+    pub repeats: u32,
     /// The name of the earlier stage whose training this one continues, if any.
     pub resume: Option<Arc<str>>,
     /// The data set that a worker must have, if any.

@@ -73,6 +73,7 @@ pub(super) struct RawConstraint {
 pub(super) struct RawStage {
     pub(super) name: Option<String>,
     pub(super) evaluator: Option<String>,
+    pub(super) repeats: Option<u32>,
     pub(super) resume: Option<String>,
     pub(super) dataset: Option<String>,
     #[serde(rename = "measures")]

@@ -164,6 +164,9 @@ fn staged(stage: &Stage, pass: &Pass) -> Value {
     if let (Some(_), Some(dataset)) = (custom_name(&stage.evaluator), &stage.dataset) {
         written.insert("dataset".into(), dataset.as_ref().into());
     }
+    if stage.repeats > 1 {
+        written.insert("repeats".into(), stage.repeats.into());
+    }
     if let Some(before) = &stage.resume {
         written.insert("resume".into(), before.as_ref().into());
     }

@@ -124,11 +124,14 @@ fn message(event: &Event) -> Option<Message> {
 
 fn task_message(event: &Event) -> Option<Message> {
     Some(match event {
-        Event::TaskQueued { task, candidate, stage } => Message::TaskQueued(v1::TaskQueued {
-            task: task.0,
-            candidate: Some((*candidate).into()),
-            stage: u32::from(*stage),
-        }),
+        Event::TaskQueued { task, candidate, stage, repeat } => {
+            Message::TaskQueued(v1::TaskQueued {
+                task: task.0,
+                candidate: Some((*candidate).into()),
+                stage: u32::from(*stage),
+                repeat: *repeat,
+            })
+        }
         Event::TaskLeased { task, attempt, worker, session, deadline } => {
             Message::TaskLeased(v1::TaskLeased {
                 task: task.0,
@@ -152,7 +155,15 @@ fn task_message(event: &Event) -> Option<Message> {
             attempt: attempt.0,
             microjoules: energy.0,
         }),
-        Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed } => {
+        Event::TaskCompleted {
+            task,
+            attempt,
+            worker,
+            measurements,
+            attached,
+            elapsed,
+            repeated,
+        } => {
             Message::TaskCompleted(v1::TaskCompleted {
                 task: task.0,
                 attempt: attempt.0,
@@ -161,6 +172,14 @@ fn task_message(event: &Event) -> Option<Message> {
                 elapsed_micros: elapsed.0,
                 checkpoint: bytes_of(attached.checkpoint),
                 note: attached.note.as_deref().unwrap_or_default().to_owned(),
+                repeated: *repeated,
+            })
+        }
+        Event::RepeatsAveraged { candidate, stage, measurements } => {
+            Message::RepeatsAveraged(v1::RepeatsAveraged {
+                candidate: Some((*candidate).into()),
+                stage: u32::from(*stage),
+                measurements: measurement_messages(measurements),
             })
         }
         Event::AttemptFailed { task, attempt, worker, failure, elapsed } => {
@@ -349,6 +368,9 @@ fn event(message: Message) -> Result<Event, ConvertError> {
             Ok(Event::LeaseEnded { task, attempt, end })
         }
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
+        Message::RepeatsAveraged(message) => {
+            repeats_averaged(message).within("repeats_averaged")
+        }
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
         Message::TaskRequeued(message) => {
             task(message.task).map(Event::TaskRequeued).within("task_requeued")
@@ -513,7 +535,8 @@ fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError>
 fn task_queued(message: v1::TaskQueued) -> Result<Event, ConvertError> {
     let stage = stage(message.stage)?;
     let candidate = candidate(message.candidate)?;
-    Ok(Event::TaskQueued { task: task(message.task)?, candidate, stage })
+    let (task, repeat) = (task(message.task)?, message.repeat);
+    Ok(Event::TaskQueued { task, candidate, stage, repeat })
 }
 
 fn task_leased(message: v1::TaskLeased) -> Result<Event, ConvertError> {
@@ -536,6 +559,15 @@ fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
         measurements: measurements("measurements", message.measurements)?,
         attached: attached(&message.checkpoint, message.note)?,
         elapsed: span("elapsed_micros", message.elapsed_micros)?,
+        repeated: message.repeated,
+    })
+}
+
+fn repeats_averaged(message: v1::RepeatsAveraged) -> Result<Event, ConvertError> {
+    Ok(Event::RepeatsAveraged {
+        candidate: candidate(message.candidate)?,
+        stage: stage(message.stage)?,
+        measurements: measurements("measurements", message.measurements)?,
     })
 }
 

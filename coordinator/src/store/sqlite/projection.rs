@@ -125,7 +125,7 @@ impl Projector {
         event: &Event,
     ) -> Result<(), StoreError> {
         match event {
-            Event::TaskQueued { task, candidate, stage } => {
+            Event::TaskQueued { task, candidate, stage, .. } => {
                 let (candidate, stage) = (*candidate, *stage);
                 let (attempts, worker, elapsed) = (Attempt(0), None, Span(0));
                 let new = NewTask { candidate, stage, status: "queued", attempts, worker, elapsed };
@@ -154,14 +154,19 @@ impl Projector {
                 self.counts.entry(*worker).or_default().1 += 1;
                 self.set_task(tables, *task, "queued", *elapsed)
             }
-            Event::TaskCompleted { task, worker, measurements, elapsed, .. } => {
+            Event::TaskCompleted { task, worker, measurements, elapsed, repeated, .. } => {
                 self.counts.entry(*worker).or_default().0 += 1;
                 let candidate = match self.live.remove(task) {
                     Some(candidate) => candidate,
                     None => candidate_of(tables, *task)?,
                 };
                 self.set_task(tables, *task, "done", *elapsed)?;
-                measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+                // One repeat of several is no value of the candidate's yet.
+                let values = if *repeated { &[][..] } else { measurements };
+                values.iter().try_for_each(|found| measure(tables, candidate, found))
+            }
+            Event::RepeatsAveraged { candidate, measurements, .. } => {
+                measurements.iter().try_for_each(|found| measure(tables, *candidate, found))
             }
             _ => Ok(()),
         }

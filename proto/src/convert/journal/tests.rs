@@ -86,8 +86,16 @@ fn any_task_event() -> impl Strategy<Value = Event> {
     let worker = (1u32..).prop_map(WorkerId);
     let span = (0..=super::super::MAX_NUMBER).prop_map(Span);
     prop_oneof![
-        (task.clone(), any_candidate(), any::<u8>())
-            .prop_map(|(task, candidate, stage)| Event::TaskQueued { task, candidate, stage }),
+        (task.clone(), any_candidate(), any::<u8>(), any::<u32>()).prop_map(
+            |(task, candidate, stage, repeat)| Event::TaskQueued { task, candidate, stage, repeat }
+        ),
+        (any_candidate(), any::<u8>(), any_measurements()).prop_map(
+            |(candidate, stage, measurements)| Event::RepeatsAveraged {
+                candidate,
+                stage,
+                measurements
+            }
+        ),
         (task.clone(), attempt.clone(), worker.clone(), 0..1u64 << 60, span.clone()).prop_map(
             |(task, attempt, worker, session, deadline)| Event::TaskLeased {
                 task,
@@ -104,11 +112,21 @@ fn any_task_event() -> impl Strategy<Value = Event> {
             worker.clone(),
             any_measurements(),
             any_attached(),
-            span.clone()
+            (span.clone(), any::<bool>())
         )
-            .prop_map(|((task, attempt), worker, measurements, attached, elapsed)| {
-                Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed }
-            }),
+            .prop_map(
+                |((task, attempt), worker, measurements, attached, (elapsed, repeated))| {
+                    Event::TaskCompleted {
+                        task,
+                        attempt,
+                        worker,
+                        measurements,
+                        attached,
+                        elapsed,
+                        repeated,
+                    }
+                }
+            ),
         (task.clone(), attempt, worker, any_failure(), span).prop_map(
             |(task, attempt, worker, failure, elapsed)| Event::AttemptFailed {
                 task,
@@ -319,8 +337,10 @@ fn bad_candidates_name_their_field() {
 #[test]
 fn bad_tasks_and_workers_name_their_field() {
     let id = Some(v1::CandidateId { campaign: 1, ordinal: 1 });
-    let queued = v1::TaskQueued { task: 1, candidate: id, stage: 256 };
+    let queued = v1::TaskQueued { task: 1, candidate: id, stage: 256, repeat: 0 };
     assert_eq!(bad(Message::TaskQueued(queued)), "task_queued.stage");
+    let averaged = v1::RepeatsAveraged { candidate: id, stage: 256, measurements: vec![] };
+    assert_eq!(bad(Message::RepeatsAveraged(averaged)), "repeats_averaged.stage");
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");
