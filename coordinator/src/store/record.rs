@@ -78,6 +78,8 @@ pub fn kind(event: &Event) -> &'static str {
         Event::EnergyUsed { .. } => "energy_used",
         Event::TaskCompleted { .. } => "task_completed",
         Event::RepeatsAveraged { .. } => "repeats_averaged",
+        Event::StopDecided { .. } => "stop_decided",
+        Event::CurveRecorded { .. } => "curve_recorded",
         Event::AttemptFailed { .. } => "attempt_failed",
         Event::TaskRequeued(_) => "task_requeued",
         Event::TaskFailed { .. } => "task_failed",

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, State};
+use cambrian_core::engine::{Event, ScreenReason, Screening, State};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::time::Span;
@@ -26,6 +26,10 @@ pub(super) struct TaskAccount {
     pub(super) candidate: CandidateId,
     pub(super) stage: u8,
     repeat: u32,
+    /// Whether it was found hopeless.
+    stopped: bool,
+    /// Whether the curve of its result was recorded.
+    curve: bool,
     /// The latest attempt.
     pub(super) attempt: Attempt,
     pub(super) worker: Option<WorkerId>,
@@ -56,6 +60,8 @@ struct CandidateAccount {
     samples: Vec<BTreeMap<String, f64>>,
     /// Whether the present stage's repeats have been averaged.
     averaged: bool,
+    /// The stage in which its evaluation was stopped and ended without a result.
+    stopped: Option<u8>,
     live_task: Option<TaskId>,
     fate: Option<Fate>,
     attempts: u32,
@@ -110,7 +116,7 @@ impl Ledger {
             }
             Event::CandidateScored { candidate, .. } => self.resolve(*candidate, Fate::Scored),
             Event::CandidateScreened { candidate, screening } => {
-                self.screen(*candidate, screening.stage)
+                self.screen(*candidate, screening)
             }
             Event::CandidateWaiting { candidate, stage } => self.wait(*candidate, *stage),
             Event::CandidateFailed { candidate, .. } => self.resolve(*candidate, Fate::Failed),
@@ -125,6 +131,8 @@ impl Ledger {
                 let sample = repeated.then_some(measurements.as_slice());
                 self.complete((*task, *attempt), *worker, *elapsed, sample)
             }
+            Event::StopDecided { task, attempt, .. } => self.stop(*task, *attempt),
+            Event::CurveRecorded { task, attempt, .. } => self.record_curve(*task, *attempt),
             Event::RepeatsAveraged { candidate, stage, measurements } => {
                 self.average(*candidate, *stage, measurements)
             }
@@ -254,8 +262,13 @@ impl Ledger {
         Err(format!("candidate {id} is held after stage {stage} with completions {completions:?}"))
     }
 
-    fn screen(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
-        self.require_finished(id, stage)?;
+    fn screen(&mut self, id: CandidateId, screening: &Screening) -> Result<(), String> {
+        let stage = screening.stage;
+        if !matches!(screening.reason, ScreenReason::Curve(_)) {
+            self.require_finished(id, stage)?;
+        } else if self.candidate(id)?.stopped != Some(stage) {
+            return Err(format!("candidate {id} is screened as stopped in stage {stage}, and was not"));
+        }
         self.resolve(id, Fate::Screened)
     }
 
@@ -286,6 +299,8 @@ impl Ledger {
                 candidate: id,
                 stage,
                 repeat,
+                stopped: false,
+                curve: false,
                 attempt: Attempt(0),
                 worker: None,
                 leased: false,
@@ -353,6 +368,26 @@ impl Ledger {
         let was_leased = std::mem::replace(&mut account.leased, false);
         if !was_leased || account.attempt != attempt {
             return Err(format!("attempt {attempt} of task {task} ends without a lease"));
+        }
+        Ok(())
+    }
+
+    /// An attempt is stopped once, while it runs.
+    fn stop(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
+        let account = self.live(task)?;
+        let twice = std::mem::replace(&mut account.stopped, true);
+        if twice || !account.leased || account.attempt != attempt {
+            return Err(format!("attempt {attempt} of task {task} is stopped out of turn"));
+        }
+        Ok(())
+    }
+
+    /// The curve of a result comes once, before it.
+    fn record_curve(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
+        let account = self.live(task)?;
+        let twice = std::mem::replace(&mut account.curve, true);
+        if twice || account.attempt != attempt || account.reported == attempt {
+            return Err(format!("a curve of attempt {attempt} of task {task} comes out of turn"));
         }
         Ok(())
     }
@@ -455,7 +490,10 @@ impl Ledger {
         let account = self.live(task)?;
         account.end = Some(TaskEnd::Failed);
         let (id, was_leased) = (account.candidate, account.leased);
-        self.candidate(id)?.live_task = None;
+        let stopped = account.stopped.then_some(account.stage);
+        let candidate = self.candidate(id)?;
+        candidate.live_task = None;
+        candidate.stopped = stopped;
         if was_leased {
             return Err(format!("task {task} fails while leased"));
         }

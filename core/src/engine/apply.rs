@@ -12,7 +12,8 @@ use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
 use super::checkpoint::Attached;
 use super::event::Event;
 use super::state::State;
-use super::task::{Lease, Task, TaskProgress, TaskStatus};
+use super::curve::CurvePoint;
+use super::task::{Lease, Task, TaskStatus};
 use super::worker::{Quarantine, Worker};
 use crate::algorithm::Outcome;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
@@ -96,6 +97,12 @@ impl State {
                 let status = CandidateStatus::Infeasible(reason.clone());
                 self.resolve(*candidate, status, at);
             }
+            Event::StopDecided { task, standing, .. } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.hopeless = Some(*standing);
+                }
+            }
+            Event::CurveRecorded { task, points, .. } => self.record_curve(*task, points),
             Event::TaskQueued { task, candidate, stage, repeat } => {
                 self.queue(*task, *candidate, (*stage, *repeat));
             }
@@ -174,10 +181,7 @@ impl State {
             }
             Event::CreditSet { worker, credit } => self.set_credit(*worker, *credit),
             Event::ProgressMade { task, step, steps, metrics } => {
-                if let Some(lease) = self.lease_mut(*task) {
-                    lease.progress =
-                        Some(TaskProgress { step: *step, steps: *steps, metrics: metrics.clone() });
-                }
+                self.note_progress(*task, (*step, *steps), metrics);
             }
         }
     }
@@ -200,6 +204,8 @@ impl State {
             Event::TaskLeased { task, .. }
             | Event::LeaseEnded { task, .. }
             | Event::EnergyUsed { task, .. }
+            | Event::StopDecided { task, .. }
+            | Event::CurveRecorded { task, .. }
             | Event::TaskCompleted { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::TaskFailed { task, .. }
@@ -239,6 +245,7 @@ impl State {
                 lease.deadline = deadline;
                 lease.confirmed = false;
                 lease.progress = None;
+                lease.curve = None;
                 self.deadlines.insert((deadline, task.id));
             }
         }
@@ -267,6 +274,7 @@ impl State {
                 reported: false,
                 withdrawn: false,
                 failures: Vec::new(),
+                hopeless: None,
             },
         );
         campaign.queue.insert(id);
@@ -306,6 +314,7 @@ impl State {
             since: at,
             confirmed: !is_new,
             progress: None,
+            curve: is_new.then(Vec::new),
         });
         self.deadlines.insert((deadline, id));
         campaign.queue.remove(&id);
@@ -335,7 +344,14 @@ impl State {
         self.deadlines.insert((deadline, id));
     }
 
-    fn lease_mut(&mut self, id: TaskId) -> Option<&mut Lease> {
+    fn record_curve(&mut self, id: TaskId, points: &[CurvePoint]) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
+            campaign.record_curve(task.candidate.ordinal, task.stage, points);
+        }
+    }
+
+    pub(super) fn lease_mut(&mut self, id: TaskId) -> Option<&mut Lease> {
         match &mut self.tasks.get_mut(&id)?.status {
             TaskStatus::Leased(lease) => Some(lease),
             TaskStatus::Queued => None,

@@ -7,12 +7,13 @@
 //! ```
 //! Must not know workers beyond their ids and the provenance that its values are pinned to.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
+use super::curve::CompletedCurve;
 use super::rung::{Rung, StageTally};
 use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
@@ -171,6 +172,8 @@ pub struct Campaign {
     pub(super) notes: BTreeMap<(Ordinal, u8), Arc<str>>,
     /// What the repeats of the stages that candidates are in have measured so far, in order.
     pub(super) samples: BTreeMap<Ordinal, Vec<Box<[Measurement]>>>,
+    /// By stage: the curves of the latest that have completed it, where evaluations are stopped early.
+    pub(super) curves: BTreeMap<u8, VecDeque<CompletedCurve>>,
     pub(super) progress: Progress,
     pub(super) provenance: BTreeMap<MetricName, Provenance>,
 }
@@ -226,6 +229,7 @@ impl Campaign {
             checkpoints: BTreeMap::new(),
             notes: BTreeMap::new(),
             samples: BTreeMap::new(),
+            curves: BTreeMap::new(),
             progress: Progress::default(),
             provenance: BTreeMap::new(),
         }

@@ -3,6 +3,7 @@
 //! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the
 //! primary facts and compares; it must share no code with `apply`.
 
+mod curves;
 mod fleet;
 mod repeats;
 mod rungs;
@@ -123,6 +124,7 @@ impl Campaign {
         self.check_tallies(state, findings);
         self.check_checkpoints(findings);
         self.check_samples(state, findings);
+        self.check_curves(state, findings);
         for (stage, rung) in &self.rungs {
             self.check_rung(*stage, rung, findings);
         }

@@ -45,6 +45,9 @@ pub enum StopReason {
     Cancelled,
     /// The attempt is not the task's latest, or the task is done.
     Superseded,
+    /// The curve of the evaluation is hopeless. Its end is reported all the same, with what it cost, and
+    /// a result that is there already counts.
+    Hopeless,
     /// The slot is needed for something else, or the worker has to go: the task is queued again.
     Preempted,
 }

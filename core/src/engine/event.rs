@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::campaign::FinishReason;
 use super::checkpoint::Attached;
 use super::command::SubmissionId;
+use super::curve::{CurvePoint, Standing};
 use super::failure::Failure;
 use super::policy::FleetPolicy;
 use super::worker::Capabilities;
@@ -34,7 +35,7 @@ pub enum InfeasibleReason {
 /// Why a candidate was found not worth its later stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Screening {
-    /// The last stage that it finished.
+    /// The last stage that it finished; the one in which it was stopped, if it was.
     pub stage: u8,
     /// What held it there.
     pub reason: ScreenReason,
@@ -47,6 +48,7 @@ impl Screening {
         match &self.reason {
             ScreenReason::Gate(broken) => format!("after stage {stage}: {broken}"),
             ScreenReason::Rank { rank, of } => format!("after stage {stage}: rank {rank} of {of}"),
+            ScreenReason::Curve(words) => format!("in stage {stage}: {words}"),
         }
     }
 }
@@ -56,6 +58,8 @@ impl Screening {
 pub enum ScreenReason {
     /// It breaks these gates of the stage, in words.
     Gate(Box<str>),
+    /// Its evaluation was stopped at a step, in words: its curve was hopeless.
+    Curve(Box<str>),
     /// It was never among the best of those that finished the stage.
     Rank {
         /// Its place at the end, from 1.
@@ -216,6 +220,25 @@ pub enum Event {
         attempt: Attempt,
         /// How much.
         energy: Energy,
+    },
+    /// An evaluation is hopeless: its worker is told to stop it. If a result comes nevertheless, it
+    /// counts; however else the attempt ends, the candidate is screened.
+    StopDecided {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Where it stood.
+        standing: Standing,
+    },
+    /// The curve of an attempt whose result follows; later ones are compared with it.
+    CurveRecorded {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The value at each step, ascending; values in the metric's unit.
+        points: Box<[CurvePoint]>,
     },
     /// An attempt delivered its metrics: the task is done.
     TaskCompleted {

@@ -135,6 +135,9 @@ impl State {
         if repeats > 1 {
             details.push(format!("repeat {} of {repeats}", task.repeat + 1));
         }
+        if let Some(standing) = task.hopeless {
+            details.push(campaign.words_of(task.stage, standing));
+        }
         match task.lease() {
             Some(lease) => {
                 details.push(match &lease.progress {

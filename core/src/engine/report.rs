@@ -121,6 +121,7 @@ impl Decision<'_> {
         };
         let repeats = self.state.campaigns[&candidate.campaign].repeats_of(stage);
         let repeated = repeats > 1;
+        self.record_curve(task, attempt);
         self.emit(Event::TaskCompleted {
             task,
             attempt,
@@ -231,6 +232,9 @@ impl Decision<'_> {
 
     fn retry_or_fail(&mut self, task: TaskId, failure: Failure) {
         let found = &self.state.tasks[&task];
+        if let Some(standing) = found.hopeless {
+            return self.screen_hopeless(task, failure, standing);
+        }
         let campaign = &self.state.campaigns[&found.candidate.campaign];
         let policy = &campaign.spec.failures;
         let rule = policy.rule(failure.kind);

@@ -152,6 +152,10 @@ impl State {
             if task.repeat > 0 {
                 number(u64::from(task.repeat));
             }
+            if let Some(standing) = task.hopeless {
+                number(u64::from(standing.step));
+                number(standing.value.to_bits());
+            }
         }
         for campaign in self.campaigns.values() {
             number(u64::from(campaign.id.0));

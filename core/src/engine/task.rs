@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::curve::{CurvePoint, Standing};
 use super::failure::FailureKind;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
@@ -42,6 +43,9 @@ pub struct Lease {
     pub confirmed: bool,
     /// How far the evaluation has got; volatile.
     pub progress: Option<TaskProgress>,
+    /// The values of the metric that its stage is judged by, one a step that was heard of, in the
+    /// metric's unit; none if its beginning was not heard, or nothing judges it. Volatile.
+    pub curve: Option<Vec<CurvePoint>>,
 }
 
 /// Where a live task is.
@@ -74,6 +78,8 @@ pub struct Task {
     pub(super) withdrawn: bool,
     /// How its counted attempts failed, and on whom.
     pub(super) failures: Vec<(FailureKind, WorkerId)>,
+    /// Where its attempt stood when it was found hopeless.
+    pub(super) hopeless: Option<Standing>,
 }
 
 impl Task {
@@ -110,6 +116,12 @@ impl Task {
     #[must_use]
     pub fn repeat(&self) -> u32 {
         self.repeat
+    }
+
+    /// Where its attempt stood when it was found hopeless, if it was.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.hopeless
     }
 
     /// Where it is.

@@ -8,7 +8,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::algorithm::Suggestion;
-use crate::engine::{Engine, EngineSettings, Event, Inconsistency};
+use crate::engine::{Engine, EngineSettings, Event, Inconsistency, ScreenReason};
 use crate::id::{Attempt, CampaignId, CandidateId, TaskId};
 use crate::objective::Measurement;
 use crate::time::{Span, Timestamp};
@@ -81,6 +81,7 @@ struct TaskEntry {
     ended: BTreeMap<Attempt, u32>,
     completed: u32,
     failed: u32,
+    stopped: bool,
 }
 
 /// Every task is completed or failed exactly once, every candidate resolved exactly once, and a
@@ -124,9 +125,28 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
             Event::AttemptFailed { task, attempt, .. } => {
                 *tasks.entry(*task).or_default().ended.entry(*attempt).or_default() += 1;
             }
+            Event::StopDecided { task, attempt, .. } => {
+                let entry = tasks.entry(*task).or_default();
+                require(entry.leased.contains(attempt) && !entry.stopped, || {
+                    format!("task {task} is stopped twice, or without an attempt")
+                })?;
+                entry.stopped = true;
+            }
             Event::TaskFailed { task, .. } => tasks.entry(*task).or_default().failed += 1,
             Event::CandidateScored { candidate, .. } => {
                 scored.insert(*candidate);
+                *resolved.entry(*candidate).or_default() += 1;
+            }
+            Event::CandidateScreened { candidate, screening }
+                if matches!(screening.reason, ScreenReason::Curve(_)) =>
+            {
+                let asks = |entry: &&TaskEntry| {
+                    entry.asks.is_some_and(|(of, at, _)| (of, at) == (*candidate, screening.stage))
+                };
+                let stopped = tasks.values().filter(asks).all(|entry| {
+                    entry.stopped && (entry.completed, entry.failed) == (0, 1)
+                });
+                require(stopped, || format!("candidate {candidate} was not stopped"))?;
                 *resolved.entry(*candidate).or_default() += 1;
             }
             Event::CandidateInfeasible { candidate, .. }

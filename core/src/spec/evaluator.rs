@@ -48,6 +48,8 @@ pub struct EvaluatorEntry {
     /// Why repeats under other seeds would tell nothing: takes the settings and the number of repeats, at
     /// least 2.
     pub repeats: fn(&serde_json::Value, u32) -> Option<Objection>,
+    /// Which values it reports before the end of an evaluation.
+    pub curves: Curves,
     /// Reads a stage's settings; faults go into the section, `None` if there were any.
     pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
 }
@@ -67,6 +69,17 @@ impl EvaluatorEntry {
 #[must_use]
 pub fn custom_name(evaluator: &str) -> Option<&str> {
     evaluator.strip_prefix(custom::PREFIX)
+}
+
+/// The metrics whose curves an evaluator reports on the way to its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curves {
+    /// None.
+    None,
+    /// These.
+    Of(&'static [&'static str]),
+    /// Whichever the user's program reports.
+    Any,
 }
 
 /// What of a candidate an evaluator works on.

@@ -8,6 +8,7 @@ mod amount;
 mod check;
 mod document;
 mod duration;
+mod early;
 mod evaluator;
 mod failures;
 mod fault;
@@ -20,8 +21,9 @@ mod single;
 mod spelling;
 mod start;
 
+pub use early::EarlyStop;
 pub use evaluator::{
-    ActivationSettings, AugmentSettings, CheckedSettings, EVALUATORS,
+    ActivationSettings, AugmentSettings, CheckedSettings, Curves, EVALUATORS,
     EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
     Objection, OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
     ScheduleKind, SyntheticFaults, SyntheticSettings, TableColumns, TabularSettings, TrainSettings, custom_name,
@@ -72,6 +74,8 @@ pub struct CampaignSpec {
     pub stages: Vec<Stage>,
     /// What it takes to go on after each stage, one entry a stage; the last one's is open.
     pub passes: Vec<Pass>,
+    /// When evaluations of each stage are stopped because they are hopeless, one entry a stage.
+    pub early_stops: Vec<Option<EarlyStop>>,
     /// When the campaign ends at the latest.
     pub budget: Budget,
     /// When it ends before its budget is spent.

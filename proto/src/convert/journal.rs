@@ -9,7 +9,7 @@ use cambrian_core::algorithm::{Origin, Proposal};
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{
     Capabilities, Event, Failure, FinishReason, FleetPolicy, InfeasibleReason, LeaseEnd, Release,
-    ScreenReason, Screening,
+    ScreenReason, Screening, Standing,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
@@ -22,7 +22,7 @@ use super::artifact::bytes_of;
 use super::campaign::{submission, submission_bytes};
 use super::measurement::{attached, measurement_messages, measurements};
 use super::{
-    ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number, positive,
+    ConvertError, MAX_LIST, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number, positive,
     required, span, text,
 };
 use crate::v1;
@@ -175,6 +175,19 @@ fn task_message(event: &Event) -> Option<Message> {
                 repeated: *repeated,
             })
         }
+        Event::StopDecided { task, attempt, standing } => Message::StopDecided(v1::StopDecided {
+            task: task.0,
+            attempt: attempt.0,
+            step: standing.step,
+            value: standing.value,
+            behind: standing.behind,
+            of: standing.of,
+        }),
+        Event::CurveRecorded { task, attempt, points } => {
+            let (steps, values) = points.iter().copied().unzip();
+            let (task, attempt) = (task.0, attempt.0);
+            Message::CurveRecorded(v1::CurveRecorded { task, attempt, steps, values })
+        }
         Event::RepeatsAveraged { candidate, stage, measurements } => {
             Message::RepeatsAveraged(v1::RepeatsAveraged {
                 candidate: Some((*candidate).into()),
@@ -232,6 +245,7 @@ fn screened(candidate: CandidateId, screening: &Screening) -> v1::CandidateScree
     use v1::candidate_screened::Reason;
     let reason = match &screening.reason {
         ScreenReason::Gate(text) => Reason::Gate(text.to_string()),
+        ScreenReason::Curve(text) => Reason::Curve(text.to_string()),
         ScreenReason::Rank { rank, of } => Reason::Rank(v1::Rank { rank: *rank, of: *of }),
     };
     v1::CandidateScreened {
@@ -368,6 +382,8 @@ fn event(message: Message) -> Result<Event, ConvertError> {
             Ok(Event::LeaseEnded { task, attempt, end })
         }
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
+        Message::StopDecided(message) => stop_decided(message).within("stop_decided"),
+        Message::CurveRecorded(message) => curve_recorded(message).within("curve_recorded"),
         Message::RepeatsAveraged(message) => {
             repeats_averaged(message).within("repeats_averaged")
         }
@@ -507,6 +523,7 @@ fn candidate_screened(message: v1::CandidateScreened) -> Result<Event, ConvertEr
     use v1::candidate_screened::Reason;
     let reason = match required("reason", message.reason)? {
         Reason::Gate(text) => ScreenReason::Gate(text.into()),
+        Reason::Curve(text) => ScreenReason::Curve(text.into()),
         Reason::Rank(v1::Rank { rank, of }) => ScreenReason::Rank {
             rank: positive("rank", rank).within("rank")?,
             of: positive("of", of).within("rank")?,
@@ -561,6 +578,37 @@ fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
         elapsed: span("elapsed_micros", message.elapsed_micros)?,
         repeated: message.repeated,
     })
+}
+
+fn stop_decided(message: v1::StopDecided) -> Result<Event, ConvertError> {
+    let v1::StopDecided { task, attempt, step, value, behind, of } = message;
+    let (task, attempt) = task_attempt(task, attempt)?;
+    finite("value", value)?;
+    let standing = Standing { step, value, behind, of };
+    Ok(Event::StopDecided { task, attempt, standing })
+}
+
+fn curve_recorded(message: v1::CurveRecorded) -> Result<Event, ConvertError> {
+    let v1::CurveRecorded { task, attempt, steps, values } = message;
+    let (task, attempt) = task_attempt(task, attempt)?;
+    positive("steps", steps.len())?;
+    list("steps", steps.len(), MAX_LIST)?;
+    if steps.len() != values.len() {
+        let reason = format!("has {} values of {} steps", values.len(), steps.len());
+        return Err(ConvertError::new("values", reason));
+    }
+    for (index, value) in values.iter().enumerate() {
+        finite("", *value).within_entry("values", index)?;
+    }
+    let points = steps.into_iter().zip(values).collect();
+    Ok(Event::CurveRecorded { task, attempt, points })
+}
+
+fn finite(field: &'static str, value: f64) -> Result<(), ConvertError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(ConvertError::new(field, format!("is {value}, expected a finite number")))
 }
 
 fn repeats_averaged(message: v1::RepeatsAveraged) -> Result<Event, ConvertError> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckedSettings, EvaluatorEntry, Needs, differ_by_noise, to_json};
+use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, differ_by_noise, to_json};
 use crate::space::problem::OBJECTIVES;
 use crate::spec::Section;
 
@@ -15,6 +15,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     needs: Needs::Problem,
     continues: None,
     repeats: differ_by_noise,
+    curves: Curves::None,
     check,
 };
 

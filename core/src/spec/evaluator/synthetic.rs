@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckedSettings, EvaluatorEntry, Needs, differ_by_noise, to_json};
+use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, differ_by_noise, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -14,6 +14,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     needs: Needs::Network,
     continues: None,
     repeats: differ_by_noise,
+    curves: Curves::Of(&["accuracy"]),
     check,
 };
 

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{CheckedSettings, EvaluatorEntry, Needs, Objection, to_json};
+use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, Objection, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -20,6 +20,7 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     needs: Needs::Text,
     continues: None,
     repeats: columns_differ,
+    curves: Curves::None,
     check,
 };
 
