@@ -4,6 +4,8 @@ mod support;
 
 #[path = "engine_rules/checkpoints.rs"]
 mod checkpoints;
+#[path = "engine_rules/early.rs"]
+mod early;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
 #[path = "engine_rules/repeats.rs"]
