@@ -252,9 +252,10 @@ impl Evaluate for Streamed {
 
     fn curve(&self, assignment: &Assignment) -> Vec<BTreeMap<MetricName, f64>> {
         let metric = MetricName::from("accuracy");
-        let curve = self.curves.get(&*assignment.genotype).filter(|_| {
-            assignment.stage.measures.contains(&metric)
-        });
+        let curve = self
+            .curves
+            .get(&*assignment.genotype)
+            .filter(|_| assignment.stage.measures.contains(&metric));
         let point = |value: &f64| BTreeMap::from([(metric.clone(), *value)]);
         curve.map(|curve| curve.iter().map(point).collect()).unwrap_or_default()
     }

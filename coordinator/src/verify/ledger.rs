@@ -115,9 +115,7 @@ impl Ledger {
                 self.resolve(*candidate, Fate::Infeasible)
             }
             Event::CandidateScored { candidate, .. } => self.resolve(*candidate, Fate::Scored),
-            Event::CandidateScreened { candidate, screening } => {
-                self.screen(*candidate, screening)
-            }
+            Event::CandidateScreened { candidate, screening } => self.screen(*candidate, screening),
             Event::CandidateWaiting { candidate, stage } => self.wait(*candidate, *stage),
             Event::CandidateFailed { candidate, .. } => self.resolve(*candidate, Fate::Failed),
             Event::TaskQueued { task, candidate, stage, repeat } => {
@@ -209,12 +207,7 @@ impl Ledger {
     }
 
     /// The means of a stage are those of all its repeats, once.
-    fn average(
-        &mut self,
-        id: CandidateId,
-        stage: u8,
-        means: &[Measurement],
-    ) -> Result<(), String> {
+    fn average(&mut self, id: CandidateId, stage: u8, means: &[Measurement]) -> Result<(), String> {
         let repeats = self.repeats_of(id, stage)?;
         let candidate = self.candidate(id)?;
         let twice = std::mem::replace(&mut candidate.averaged, true);
@@ -227,17 +220,18 @@ impl Ledger {
             ));
         }
         for mean in means {
-            let found: Vec<f64> =
-                samples.iter().filter_map(|sample| sample.get(mean.metric.as_str()).copied()).collect();
+            let found: Vec<f64> = samples
+                .iter()
+                .filter_map(|sample| sample.get(mean.metric.as_str()).copied())
+                .collect();
             let count = found.len() as f64;
             let expected = found.iter().sum::<f64>() / count;
             let squares: f64 = found.iter().map(|value| (value - expected).powi(2)).sum();
             let error = (squares / (count - 1.0) / count).sqrt();
             // Relative to the largest value, of which rounding is a part.
             let scale = found.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
-            let close = |one: f64, other: f64| {
-                (one - other).abs() <= 1e-9 * scale || !other.is_finite()
-            };
+            let close =
+                |one: f64, other: f64| (one - other).abs() <= 1e-9 * scale || !other.is_finite();
             let spread = mean.spread().is_some_and(|spread| close(spread, error));
             if found.len() != samples.len() || !close(mean.value(), expected) || !spread {
                 return Err(format!(
@@ -267,7 +261,9 @@ impl Ledger {
         if !matches!(screening.reason, ScreenReason::Curve(_)) {
             self.require_finished(id, stage)?;
         } else if self.candidate(id)?.stopped != Some(stage) {
-            return Err(format!("candidate {id} is screened as stopped in stage {stage}, and was not"));
+            return Err(format!(
+                "candidate {id} is screened as stopped in stage {stage}, and was not"
+            ));
         }
         self.resolve(id, Fate::Screened)
     }
@@ -438,7 +434,9 @@ impl Ledger {
             ));
         }
         if sample.is_some() != (repeats > 1) {
-            return Err(format!("task {task} is counted as what it is not: one of {repeats} repeats"));
+            return Err(format!(
+                "task {task} is counted as what it is not: one of {repeats} repeats"
+            ));
         }
         Ok(())
     }

@@ -65,7 +65,8 @@ fn journals_with_repeats_pass_and_tables_hold_their_means() {
         let report = report(&written.path);
         assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
         assert_eq!(report.digest, engine.state().digest());
-        let means = journal.iter().filter(|(_, event)| matches!(event, Event::RepeatsAveraged { .. }));
+        let means =
+            journal.iter().filter(|(_, event)| matches!(event, Event::RepeatsAveraged { .. }));
         let connection = rusqlite::Connection::open(&written.path).unwrap();
         let sql = "SELECT count(*) FROM measurements WHERE metric = 'accuracy'";
         let rows: usize = connection.query_row(sql, [], |row| row.get(0)).unwrap();
@@ -78,9 +79,8 @@ fn journals_with_repeats_pass_and_tables_hold_their_means() {
 #[test]
 fn repeats_that_are_lost_doubled_or_falsified_are_found() {
     let (journal, _) = journal_of(&repeated(), 1);
-    let position = |wanted: fn(&Event) -> bool| {
-        journal.iter().position(|(_, event)| wanted(event)).unwrap()
-    };
+    let position =
+        |wanted: fn(&Event) -> bool| journal.iter().position(|(_, event)| wanted(event)).unwrap();
     let averaged = position(|event| matches!(event, Event::RepeatsAveraged { .. }));
     let repeat = position(|event| matches!(event, Event::TaskCompleted { repeated: true, .. }));
     let queued = position(|event| matches!(event, Event::TaskQueued { repeat: 1, .. }));

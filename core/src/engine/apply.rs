@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
 use super::checkpoint::Attached;
+use super::curve::CurvePoint;
 use super::event::Event;
 use super::state::State;
-use super::curve::CurvePoint;
 use super::task::{Lease, Task, TaskStatus};
 use super::worker::{Quarantine, Worker};
 use crate::algorithm::Outcome;
@@ -113,7 +113,13 @@ impl State {
             Event::LeaseEnded { task, end, .. } => self.end_lease(*task, *end),
             Event::EnergyUsed { task, energy, .. } => self.use_energy(*task, *energy),
             Event::TaskCompleted {
-                task, worker, measurements, attached, elapsed, repeated, ..
+                task,
+                worker,
+                measurements,
+                attached,
+                elapsed,
+                repeated,
+                ..
             } => {
                 self.complete(*task, *worker, (measurements, attached), (*elapsed, *repeated));
             }

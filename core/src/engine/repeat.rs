@@ -32,11 +32,12 @@ impl Campaign {
     /// The seed of a repeat, from 0, of a candidate's evaluation at a stage. The first is the
     /// candidate's own at every stage.
     pub(super) fn evaluation_seed(&self, ordinal: Ordinal, stage: u8, repeat: u32) -> u64 {
-        let own =
-            rng::derived_seed(self.spec.seed, Purpose::Evaluation, u64::from(ordinal.0));
+        let own = rng::derived_seed(self.spec.seed, Purpose::Evaluation, u64::from(ordinal.0));
         match repeat {
             0 => own,
-            _ => rng::derived_seed(own, Purpose::Repeat, u64::from(stage) << 32 | u64::from(repeat)),
+            _ => {
+                rng::derived_seed(own, Purpose::Repeat, u64::from(stage) << 32 | u64::from(repeat))
+            }
         }
     }
 

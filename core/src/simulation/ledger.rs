@@ -143,9 +143,10 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                 let asks = |entry: &&TaskEntry| {
                     entry.asks.is_some_and(|(of, at, _)| (of, at) == (*candidate, screening.stage))
                 };
-                let stopped = tasks.values().filter(asks).all(|entry| {
-                    entry.stopped && (entry.completed, entry.failed) == (0, 1)
-                });
+                let stopped = tasks
+                    .values()
+                    .filter(asks)
+                    .all(|entry| entry.stopped && (entry.completed, entry.failed) == (0, 1));
                 require(stopped, || format!("candidate {candidate} was not stopped"))?;
                 *resolved.entry(*candidate).or_default() += 1;
             }

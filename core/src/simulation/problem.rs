@@ -27,7 +27,8 @@ pub struct ProblemEvaluations {
 fn measurements(assignment: &Assignment) -> Result<Vec<Measurement>, String> {
     let metrics = &assignment.stage.measures;
     let values = problem::measure(&assignment.genotype, metrics.iter().map(MetricName::as_str))?;
-    let settings = serde_json::from_value::<ProblemSettings>(assignment.stage.settings.as_ref().clone());
+    let settings =
+        serde_json::from_value::<ProblemSettings>(assignment.stage.settings.as_ref().clone());
     let ProblemSettings { noise } = settings.map_err(|error| error.to_string())?;
     let mut rng = rng::stream(assignment.seed, Purpose::Noise, 0);
     let values = values.into_iter().map(|value| match noise {

@@ -51,12 +51,27 @@ pub fn state_of(candidate: CandidateId, stage: &str) -> ArtifactId {
 /// A message from the coordinator.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
-    Registered { worker: WorkerId, session: SessionId },
-    Assign { session: SessionId, assignment: Box<Assignment> },
+    Registered {
+        worker: WorkerId,
+        session: SessionId,
+    },
+    Assign {
+        session: SessionId,
+        assignment: Box<Assignment>,
+    },
     /// With `reports`, its end is reported all the same.
-    Stop { session: SessionId, key: Key, reports: bool },
-    Acknowledged { session: SessionId, key: Key },
-    Drain { session: SessionId },
+    Stop {
+        session: SessionId,
+        key: Key,
+        reports: bool,
+    },
+    Acknowledged {
+        session: SessionId,
+        key: Key,
+    },
+    Drain {
+        session: SessionId,
+    },
     Closed,
 }
 

@@ -23,11 +23,11 @@ mod start;
 
 pub use early::EarlyStop;
 pub use evaluator::{
-    ActivationSettings, AugmentSettings, CheckedSettings, Curves, EVALUATORS,
-    EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
-    Objection, OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
-    ScheduleKind, SyntheticFaults, SyntheticSettings, TableColumns, TabularSettings, TrainSettings, custom_name,
-    is_dataset_name,
+    ActivationSettings, AugmentSettings, CheckedSettings, Curves, EVALUATORS, EnergySettings,
+    EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs, Objection,
+    OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision, ProxySettings,
+    ProxySizes, ScheduleKind, SyntheticFaults, SyntheticSettings, TableColumns, TabularSettings,
+    TrainSettings, custom_name, is_dataset_name,
 };
 pub use failures::{FailurePolicy, FailureRule};
 pub use fault::{Fault, Faults};

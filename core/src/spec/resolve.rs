@@ -7,8 +7,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
 use super::{
-    CampaignSpec, Criterion, EarlyStop, Pass, Stage, Stagnation, StopRules, TopShare, amount, custom_name,
-    duration,
+    CampaignSpec, Criterion, EarlyStop, Pass, Stage, Stagnation, StopRules, TopShare, amount,
+    custom_name, duration,
 };
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, MetricName, Objective};
 

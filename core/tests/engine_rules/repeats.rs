@@ -60,7 +60,8 @@ fn measurements(cluster: &Cluster) -> Vec<(String, f64, Option<f64>)> {
     let campaign = cluster.campaign();
     let candidate = campaign.candidate(Ordinal(1)).expect("it exists");
     let all = campaign.measurements_of(candidate);
-    let measured = all.iter().filter(|found| ["accuracy", "latency"].contains(&found.metric.as_str()));
+    let measured =
+        all.iter().filter(|found| ["accuracy", "latency"].contains(&found.metric.as_str()));
     measured.map(|found| (found.metric.to_string(), found.value(), found.spread())).collect()
 }
 
@@ -194,8 +195,7 @@ fn noise_of(repeats: u32) -> (f64, f64) {
          algorithm: random\nstages: [{{evaluator: problem, measures: [f1, f2], \
          settings: {{noise: 0.5}}{times}}}]\nbudget: {{evaluations: 500}}\n"
     ));
-    let mut capabilities =
-        Arc::unwrap_or_clone(support::capabilities(&["problem"], &["f1", "f2"]));
+    let mut capabilities = Arc::unwrap_or_clone(support::capabilities(&["problem"], &["f1", "f2"]));
     for provenance in capabilities.evaluators[0].metrics.values_mut() {
         *provenance = problem_provenance();
     }

@@ -22,8 +22,8 @@ use super::artifact::bytes_of;
 use super::campaign::{submission, submission_bytes};
 use super::measurement::{attached, measurement_messages, measurements};
 use super::{
-    ConvertError, MAX_LIST, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number, positive,
-    required, span, text,
+    ConvertError, MAX_LIST, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number,
+    positive, required, span, text,
 };
 use crate::v1;
 use crate::v1::journal_record::Event as Message;
@@ -163,18 +163,16 @@ fn task_message(event: &Event) -> Option<Message> {
             attached,
             elapsed,
             repeated,
-        } => {
-            Message::TaskCompleted(v1::TaskCompleted {
-                task: task.0,
-                attempt: attempt.0,
-                worker: worker.0,
-                measurements: measurement_messages(measurements),
-                elapsed_micros: elapsed.0,
-                checkpoint: bytes_of(attached.checkpoint),
-                note: attached.note.as_deref().unwrap_or_default().to_owned(),
-                repeated: *repeated,
-            })
-        }
+        } => Message::TaskCompleted(v1::TaskCompleted {
+            task: task.0,
+            attempt: attempt.0,
+            worker: worker.0,
+            measurements: measurement_messages(measurements),
+            elapsed_micros: elapsed.0,
+            checkpoint: bytes_of(attached.checkpoint),
+            note: attached.note.as_deref().unwrap_or_default().to_owned(),
+            repeated: *repeated,
+        }),
         Event::StopDecided { task, attempt, standing } => Message::StopDecided(v1::StopDecided {
             task: task.0,
             attempt: attempt.0,
@@ -384,9 +382,7 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
         Message::StopDecided(message) => stop_decided(message).within("stop_decided"),
         Message::CurveRecorded(message) => curve_recorded(message).within("curve_recorded"),
-        Message::RepeatsAveraged(message) => {
-            repeats_averaged(message).within("repeats_averaged")
-        }
+        Message::RepeatsAveraged(message) => repeats_averaged(message).within("repeats_averaged"),
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
         Message::TaskRequeued(message) => {
             task(message.task).map(Event::TaskRequeued).within("task_requeued")

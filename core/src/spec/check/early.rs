@@ -94,7 +94,10 @@ fn criteria(
             item.fault(message, "remove one of the two");
         } else if known.complete && !known.is_known_before(&criterion.metric, at) {
             let message = format!("`{}` is not known before the stage", criterion.metric);
-            item.fault(message, "name metrics of earlier stages, or computed ones such as `params`");
+            item.fault(
+                message,
+                "name metrics of earlier stages, or computed ones such as `params`",
+            );
         } else {
             by.push(criterion);
         }

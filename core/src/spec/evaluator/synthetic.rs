@@ -54,13 +54,7 @@ pub struct SyntheticFaults {
 
 impl Default for SyntheticSettings {
     fn default() -> Self {
-        Self {
-            seconds: 0.0,
-            spread: 0.0,
-            steps: 1,
-            noise: 0.0,
-            faults: SyntheticFaults::default(),
-        }
+        Self { seconds: 0.0, spread: 0.0, steps: 1, noise: 0.0, faults: SyntheticFaults::default() }
     }
 }
 

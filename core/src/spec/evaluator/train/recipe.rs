@@ -52,7 +52,7 @@ pub(super) fn discontinuity(
     }
     let epochs = |settings: &serde_json::Value| settings.get("epochs").and_then(|at| at.as_u64());
     let (reached, wanted) = (epochs(before)?, epochs(after)?);
-    (wanted <= reached).then(|| Discontinuity {
+    (wanted <= reached).then(|| Objection {
         message: format!("trains for {reached} epochs already, and this one for {wanted} in all"),
         help: "write more `epochs`; those of the earlier stage are among them".to_owned(),
     })
