@@ -416,7 +416,7 @@ impl Ledger {
         let (id, stage, repeat) = (account.candidate, usize::from(account.stage), account.repeat);
         let repeats = self.repeats_of(id, stage as u8)?;
         let candidate = self.candidate(id)?;
-        let values = |sample: &[Measurement]| {
+        let values = |sample: &[Measurement]| -> BTreeMap<String, f64> {
             sample.iter().map(|found| (found.metric.to_string(), found.value())).collect()
         };
         candidate.samples.extend(sample.map(values));

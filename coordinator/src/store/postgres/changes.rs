@@ -338,7 +338,7 @@ impl Fold {
             Event::TaskCompleted { task, worker, measurements, elapsed, repeated, .. } => {
                 self.state(*task, "done", *elapsed);
                 // One repeat of several is no value of the candidate's yet.
-                let values = if *repeated { &[][..] } else { measurements };
+                let values: &[Measurement] = if *repeated { &[] } else { measurements };
                 values.iter().for_each(|found| self.changes.delivered.add(*task, found));
                 self.workers.entry(*worker).or_default().completed += 1;
             }

@@ -162,7 +162,7 @@ impl Projector {
                 };
                 self.set_task(tables, *task, "done", *elapsed)?;
                 // One repeat of several is no value of the candidate's yet.
-                let values = if *repeated { &[][..] } else { measurements };
+                let values: &[Measurement] = if *repeated { &[] } else { measurements };
                 values.iter().try_for_each(|found| measure(tables, candidate, found))
             }
             Event::RepeatsAveraged { candidate, measurements, .. } => {
