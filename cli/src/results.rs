@@ -83,6 +83,9 @@ pub(crate) struct Metric {
     pub(crate) source: String,
     /// The class of device they hold for, empty where it does not matter.
     pub(crate) device_class: String,
+    /// How often it is measured for each candidate; from 2 on values are means, and spreads the standard
+    /// errors of the means.
+    pub(crate) repeats: u32,
 }
 
 /// Which values are better.
@@ -312,6 +315,9 @@ pub(crate) struct InWork {
     pub(crate) candidate: String,
     pub(crate) worker: String,
     pub(crate) stage: String,
+    /// Which of the stage's repeats it is, from 1, and how many there are.
+    pub(crate) repeat: u32,
+    pub(crate) repeats: u32,
     pub(crate) step: u32,
     /// 0 until the first report.
     pub(crate) steps: u32,
@@ -409,6 +415,7 @@ impl From<v1::MetricColumn> for Metric {
             objective: message.objective,
             source: provenance.source,
             device_class: provenance.device_class,
+            repeats: message.repeats.max(1),
         }
     }
 }
@@ -541,6 +548,8 @@ impl From<v1::EvaluationInWork> for InWork {
             candidate: candidate_id(message.candidate).0,
             worker: message.worker,
             stage: message.stage,
+            repeat: message.repeat.max(1),
+            repeats: message.repeats.max(1),
             step: message.step,
             steps: message.steps,
             metrics: message.metrics,

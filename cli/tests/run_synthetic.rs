@@ -98,6 +98,70 @@ fn early_stages_throw_candidates_away_and_say_what_they_cost() {
     assert_eq!(reasons.filter(|has| *has).count() as u64, count(0, "screened"));
 }
 
+/// Three repeats on two workers: the means are shown with their errors, and every repeat counts once.
+#[test]
+fn noisy_measurements_are_repeated_and_averaged() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::of(
+        "version: 1\nname: noisy\nseed: 3\n\
+         space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
+         objectives: [accuracy, params]\nalgorithm: {kind: nsga2, population: 8}\n\
+         stages:\n- {evaluator: synthetic, measures: [accuracy], repeats: 3, \
+         settings: {seconds: 0.01, noise: 0.02, faults: {crash: 0.05}}}\n\
+         budget: {evaluations: 30}\nfailures: {attempts: 9, crash: retry}\n",
+    );
+    let output = campaign.run();
+    expect_code(&output, 0);
+    assert!(stdout(&output).contains("mean of 3"), "{}", stdout(&output));
+    let verified = expect_sound(&campaign, 30);
+    let front: Value = serde_json::from_str(&campaign.read("front.json")).unwrap();
+    let metrics = front["front"]["metrics"].as_array().unwrap();
+    assert_eq!((&metrics[0]["repeats"], &metrics[1]["repeats"]), (&3.into(), &1.into()));
+    for member in front["front"]["members"].as_array().unwrap() {
+        let accuracy = &member["metrics"]["accuracy"];
+        let (value, spread) = (accuracy["value"].as_f64(), accuracy["spread"].as_f64());
+        assert!(value.unwrap() > 20.0 && spread.unwrap() > 0.0, "{member}");
+        assert!(member["attempts"].as_u64().unwrap() >= 3, "{member}");
+    }
+    // A candidate that crashed on both workers has fewer.
+    let scored = verified["campaigns"][0]["scored"].as_u64().unwrap();
+    let completed = verified["completed"].as_u64().unwrap();
+    assert!(scored > 20 && completed >= 3 * scored, "{verified}");
+}
+
+/// Real workers report their curves, are told to stop, and report what the stopped evaluations took.
+#[test]
+fn hopeless_evaluations_are_stopped_before_their_end() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::of(
+        "version: 1\nname: early\nseed: 3\n\
+         space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
+         objectives: [accuracy, params]\nalgorithm: random\n\
+         stages:\n- {evaluator: synthetic, measures: [accuracy], \
+         settings: {seconds: 1.2, steps: 6}, \
+         stop_early: {metric: accuracy, by: [], after: 2, least: 4}}\nbudget: {evaluations: 24}\n",
+    );
+    let output = campaign.run();
+    expect_code(&output, 0);
+    let verified = expect_sound(&campaign, 24);
+    let screened = verified["campaigns"][0]["screened"].as_u64().unwrap();
+    let scored = verified["campaigns"][0]["scored"].as_u64().unwrap();
+    assert!(screened > 2 && screened + scored == 24, "{verified}");
+    let front: Value = serde_json::from_str(&campaign.read("front.json")).unwrap();
+    let stage = &front["campaign"]["stages"][0];
+    assert_eq!((&stage["screened"], &stage["passed"]), (&screened.into(), &scored.into()));
+    // Whoever is stopped has cost at most five of six steps.
+    let seconds = stage["slot_seconds"].as_f64().unwrap();
+    assert!(seconds < 1.2 * 24.0 && seconds > 1.2 * scored as f64, "{seconds} s");
+    let table = campaign.read("candidates.csv");
+    let reasons = table.lines().filter(|line| line.contains("in stage synthetic: stopped at step"));
+    assert_eq!(reasons.count() as u64, screened, "{table}");
+}
+
 #[test]
 fn a_campaign_goes_on_from_the_front_of_another() {
     if !programs_are_built() {

@@ -195,3 +195,40 @@ fn a_space_under_constraints_is_searched_to_its_last_feasible_architecture() {
         }
     }
 }
+
+/// Three noisy trainings of each architecture: what a search finds by their means is nearer to the true
+/// front than what it finds by the first alone, and repeats are refused where they would be the same.
+#[test]
+fn repeats_read_a_column_each_and_the_gap_is_that_of_the_means() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let losses = fs::read_to_string(root.path().join("losses.csv")).unwrap();
+    let noisy = losses.lines().enumerate().map(|(at, line)| {
+        let (rest, loss) = line.rsplit_once(',').unwrap();
+        let Ok(loss) = loss.parse::<f64>() else { return format!("{rest},s1,s2,s3") };
+        // Noise without a mean over the three.
+        let noise = 5.0 * ((at * 7919 % 101) as f64 / 101.0 - 0.5);
+        format!("{rest},{},{},{}", loss + noise, loss - 3.0 * noise, loss + 2.0 * noise)
+    });
+    fs::write(root.path().join("losses.csv"), noisy.collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    let simulated = |stage: &str, columns: &str| {
+        let text = CAMPAIGN
+            .replace("    settings:", &format!("{stage}    settings:"))
+            .replace("{loss: loss,", &format!("{{loss: {columns},"));
+        fs::write(root.path().join("campaign.yaml"), text).unwrap();
+        simulate(root.path(), &[&BOTH[..], &["--seeds", "6", "--json"]].concat())
+    };
+    let gap = |output: &Output| {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let gap = report["gap_thousandths"].as_array().unwrap().last().unwrap()["mean"].clone();
+        (gap.as_f64().unwrap(), report["stages"][0]["slot_seconds"]["mean"].as_f64().unwrap())
+    };
+    let once = gap(&simulated("", "[s1, s2, s3]"));
+    let thrice = gap(&simulated("    repeats: 3\n", "[s1, s2, s3]"));
+    assert!(thrice.0 < 0.7 * once.0 && thrice.0 > 0.0, "{once:?}, with repeats {thrice:?}");
+    assert_eq!((once.1, thrice.1), (80.0, 240.0));
+    let refused = simulated("    repeats: 3\n", "s1");
+    let error = text(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("would read the same column"), "{error}");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cambrian_core::engine::{
     Assignment, Capabilities, Engine, EvaluatorOffer, Event, Failure, FailureKind, ReportedOutcome,
 };
-use cambrian_core::objective::{Measurement, Provenance};
+use cambrian_core::objective::{Measurement, MetricName, Provenance};
 use cambrian_core::simulation::{Evaluate, Evaluation, FaultRates, Simulation, SimulationSettings};
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
@@ -25,6 +25,15 @@ stages:
 budget: {evaluations: 40}
 ";
 
+/// [`CAMPAIGN`] with every candidate measured three times, and once more by a stage behind it.
+pub(crate) fn repeated() -> String {
+    let stages = "  - {name: try, evaluator: synthetic, measures: [accuracy], timeout: 1m, repeats: 3, \
+                  settings: {noise: 0.1}, pass: {top: 1/2, by: [accuracy]}}\n  \
+                  - {name: more, evaluator: synthetic, measures: [energy], timeout: 1m}\n";
+    let once = "  - {name: try, evaluator: synthetic, measures: [accuracy], timeout: 1m}\n";
+    CAMPAIGN.replace(once, stages)
+}
+
 fn trained() -> Provenance {
     Provenance { source: "synthetic".into(), device_class: "test".into() }
 }
@@ -34,7 +43,7 @@ pub(crate) fn capabilities(slots: u32) -> Arc<Capabilities> {
     let offer = EvaluatorOffer {
         name: "synthetic".into(),
         version: "1".into(),
-        metrics: [("accuracy".into(), trained())].into(),
+        metrics: [("accuracy".into(), trained()), ("energy".into(), trained())].into(),
     };
     Arc::new(Capabilities {
         device_class: "test".into(),
@@ -52,8 +61,12 @@ pub(crate) fn outcome(assignment: &Assignment) -> ReportedOutcome {
     }
     let accuracy =
         50.0 + (assignment.graph.as_ref().map_or(0, |graph| graph.macs()) % 997) as f64 / 20.0;
-    let measured = Measurement::new("accuracy".into(), accuracy, Some(0.5), trained()).unwrap();
-    ReportedOutcome::Measured(vec![measured])
+    // Repeats differ, by their seeds alone.
+    let noise = if assignment.stage.repeats > 1 { (assignment.seed % 7) as f64 } else { 0.0 };
+    let measured = |metric: &MetricName| {
+        Measurement::new(metric.clone(), accuracy + noise, Some(0.5), trained()).unwrap()
+    };
+    ReportedOutcome::Measured(assignment.stage.measures.iter().map(measured).collect())
 }
 
 struct MadeUp;
@@ -67,7 +80,12 @@ impl Evaluate for MadeUp {
 
 /// The journal of a campaign on a cluster where much goes wrong, and the engine at its end.
 pub(crate) fn simulated_journal(seed: u64) -> (Vec<(Timestamp, Event)>, Engine) {
-    simulated(seed, &[CAMPAIGN.to_owned()])
+    journal_of(CAMPAIGN, seed)
+}
+
+/// The journal of this campaign on such a cluster.
+pub(crate) fn journal_of(campaign: &str, seed: u64) -> (Vec<(Timestamp, Event)>, Engine) {
+    simulated(seed, &[campaign.to_owned()])
 }
 
 /// The same with a second campaign after it, which begins in the same way and takes what is known.

@@ -18,6 +18,11 @@ pub enum Purpose {
     Proposal,
     /// Training and measuring the candidate with the ordinal given.
     Evaluation,
+    /// Measuring a candidate once more, with the stage and the repeat as the ordinal, under a seed of the
+    /// candidate.
+    Repeat,
+    /// Noise of made-up results.
+    Noise,
     /// Fitting the model with the ordinal given.
     Model,
     /// The survival of a population with the ordinal given.
@@ -31,6 +36,8 @@ impl Purpose {
         match self {
             Purpose::Proposal => b"proposal",
             Purpose::Evaluation => b"evaluation",
+            Purpose::Repeat => b"repeat",
+            Purpose::Noise => b"noise",
             Purpose::Model => b"model",
             Purpose::Survival => b"survival",
             Purpose::Simulation => b"simulation",
@@ -51,6 +58,14 @@ pub fn stream(seed: u64, purpose: Purpose, ordinal: u64) -> Stream {
 pub fn derived_seed(seed: u64, purpose: Purpose, ordinal: u64) -> u64 {
     use rand::Rng;
     stream(seed, purpose, ordinal).next_u64()
+}
+
+/// A number from the standard normal distribution (Box and Muller 1958).
+#[must_use]
+pub fn standard_normal(rng: &mut Stream) -> f64 {
+    use rand::RngExt;
+    let (first, second) = (rng.random::<f64>(), rng.random::<f64>());
+    libm::sqrt(-2.0 * libm::log(1.0 - first)) * libm::cos(std::f64::consts::TAU * second)
 }
 
 fn key(seed: u64, purpose: Purpose) -> [u8; 32] {

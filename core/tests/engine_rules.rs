@@ -6,8 +6,12 @@ mod support;
 mod cache;
 #[path = "engine_rules/checkpoints.rs"]
 mod checkpoints;
+#[path = "engine_rules/early.rs"]
+mod early;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
+#[path = "engine_rules/repeats.rs"]
+mod repeats;
 #[path = "engine_rules/rungs.rs"]
 mod rungs;
 #[path = "engine_rules/start.rs"]

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use cambrian_core::engine::{
     Assignment, CampaignStatus, Event, Failure, FailureKind, FinishReason, FleetPolicy, LeaseEnd,
-    QuarantineRule, ReportedOutcome,
+    QuarantineRule, ReportedOutcome, ScreenReason,
 };
 use cambrian_core::id::CampaignId;
+use cambrian_core::objective::MetricName;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{
     Evaluate, Evaluation, FaultRates, Simulation, SimulationOutcome, SimulationSettings, state_of,
@@ -43,16 +44,27 @@ impl Evaluate for Flaky {
         }
         let graph = assignment.graph.as_ref().expect("the space has networks");
         let params = graph.params() as f64;
+        // Repeats differ, by their seeds alone.
+        let noise = assignment.seed as f64 / u64::MAX as f64;
         let measured = assignment.stage.measures.iter().map(|metric| match metric.as_str() {
-            "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4)),
+            "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4) + noise),
             // Estimates of the accuracy that rank candidates nearly as it does.
             "short" => support::measurement("short", (params / 3e3).floor()),
             "long" => support::measurement("long", (params / 1e3).floor()),
-            _ => support::measurement("latency", graph.macs() as f64 * 1e-7),
+            _ => support::measurement("latency", graph.macs() as f64 * 1e-7 + noise),
         });
         Evaluation { outcome: ReportedOutcome::Measured(measured.collect()), duration }
     }
+
+    fn curve(&self, assignment: &Assignment) -> Vec<BTreeMap<MetricName, f64>> {
+        let end = (assignment.seed % 1_000) as f64;
+        let value = |step| end * f64::from(step) / f64::from(STEPS);
+        (1..=STEPS).map(|step| BTreeMap::from([("short".into(), value(step))])).collect()
+    }
 }
+
+/// What curves rise to by steps, as far from their end as the seed says.
+const STEPS: u32 = 6;
 
 /// A gate and two rungs before the full evaluation; the second continues what the first has trained.
 const RUNGS: &str = "
@@ -70,6 +82,20 @@ const RUNGS: &str = "
   - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
 ";
 
+/// A measurement of three repeats, a rung on their means, and two more repeats in the end.
+const REPEATS: &str = "
+  - {name: short, evaluator: synthetic, measures: [latency], settings: {noise: 0.1}, repeats: 3,
+     timeout: 5m, pass: {top: 1/2, by: [latency, params]}}
+  - {name: full, evaluator: custom/trainer, measures: [accuracy], repeats: 2, timeout: 5m}
+";
+
+/// A training that is stopped when its curve is hopeless, before a rung.
+const EARLY: &str = "
+  - {name: short, evaluator: custom/trainer, measures: [short], timeout: 5m,
+     stop_early: {metric: short, by: [params], after: 2, least: 4}, pass: {top: 1/2, by: [short]}}
+  - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
+";
+
 fn spec(
     seed: u64,
     algorithm: &str,
@@ -80,6 +106,8 @@ fn spec(
     let stages = match stages {
         1 => "  - {name: all, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}\n",
         3 => RUNGS,
+        4 => REPEATS,
+        5 => EARLY,
         _ => {
             "  - {name: train, evaluator: synthetic, measures: [accuracy], timeout: 5m}\n  \
                - {name: measure, evaluator: synthetic, measures: [latency], timeout: 5m}\n"
@@ -106,7 +134,7 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
         "random",
     ];
     let algorithm = algorithms[seed as usize % algorithms.len()];
-    let stages = 1 + (seed / 4 % 3) as u32;
+    let stages = 1 + (seed / 4 % 5) as u32;
     let urgent = if seed % 2 == 1 { "{priority: 1, preempt: true}" } else { "{weight: 3}" };
     let campaigns = [
         (Some("ada".into()), spec(seed, algorithm, stages, 24, "{}")),
@@ -162,6 +190,7 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     let mut injected: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut fleet: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut known = BTreeSet::new();
+    let (mut averaged, mut decided, mut stopped) = (0, 0, 0);
     for seed in 0..seeds() {
         let outcome = simulate(seed, FaultRates::HARSH);
         for campaign in outcome.engine.state().campaigns() {
@@ -181,6 +210,12 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
                 assert_eq!(origin.candidate.campaign, CampaignId(1), "seed {seed}");
             }
         }
+        for (_, event) in &outcome.journal {
+            averaged += usize::from(matches!(event, Event::RepeatsAveraged { .. }));
+            decided += usize::from(matches!(event, Event::StopDecided { .. }));
+            stopped += usize::from(matches!(event, Event::CandidateScreened { screening, .. }
+                if matches!(screening.reason, ScreenReason::Curve(_))));
+        }
         assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
         for (fault, times) in outcome.injected {
             *injected.entry(fault).or_default() += times;
@@ -188,6 +223,9 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     }
     eprintln!("injected over {} seeds: {injected:?}", seeds());
     assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
+    assert!(averaged > 0, "nothing was measured repeatedly");
+    eprintln!("{decided} evaluations were told to stop, {stopped} ended without a result");
+    assert!(decided > stopped && stopped > 0, "{decided} and {stopped}");
     eprintln!("in the fleet: {fleet:?}");
     assert_eq!(fleet.len(), 5, "something never happened in the fleet: {fleet:?}");
     assert_eq!(known, BTreeSet::from([1, 2]), "stages of one metric and of two were known");

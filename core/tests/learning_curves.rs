@@ -1,5 +1,6 @@
-//! Asynchronous successive halving on learning curves: the example campaign `rungs.yaml` against
-//! the same search with full trainings only, counted in epochs, through the real engine.
+//! Asynchronous successive halving, and evaluations stopped early, on learning curves: the example
+//! campaign `rungs.yaml`, and full trainings that are stopped when they are hopeless, against the same
+//! search with full trainings only, counted in epochs, through the real engine.
 //!
 //! Needs SpikeNAS-Bench's curves under `$CAMBRIAN_SHARED` or `../shared`; skips visibly without.
 //! That the example runs at all is tested on made-up curves.
@@ -12,12 +13,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cambrian_core::engine::{Campaign, CandidateStatus, Engine};
+use cambrian_core::engine::{Assignment, Campaign, CandidateStatus, Engine};
 use cambrian_core::objective::MetricName;
 use cambrian_core::pareto::hypervolume::hypervolume;
 use cambrian_core::pareto::points::Points;
 use cambrian_core::simulation::{
-    LookUp, Simulation, SimulationSettings, TableRow, table_provenance,
+    Evaluate, Evaluation, LookUp, Simulation, SimulationSettings, TableRow, table_provenance,
 };
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
@@ -49,7 +50,8 @@ fn table(spec: &CampaignSpec, rows: Vec<TableRow>) -> LookUp {
 
 fn row(key: String, values: impl IntoIterator<Item = (&'static str, f64)>) -> TableRow {
     let values = values.into_iter().map(|(name, value)| (MetricName::from(name), value));
-    TableRow { key, values: values.collect(), duration: Span::from_secs(100) }
+    let (values, repeats) = (values.collect(), BTreeMap::new());
+    TableRow { key, values, repeats, duration: Span::from_secs(100) }
 }
 
 /// The campaign's end; the state is verified after so many commands each, 0 for the end alone.
@@ -234,5 +236,99 @@ fn rungs_reach_the_hypervolume_of_full_trainings_with_two_fifths_of_the_epochs()
             "hypervolume {wanted:.4}: {spent} epochs plain, {reached} with rungs, {share:.2}"
         );
         assert!(share <= 0.4, "{share} of the epochs for {wanted}");
+    }
+}
+
+/// A table whose trainings report their accuracy after every epoch.
+struct Streamed {
+    table: LookUp,
+    curves: HashMap<String, Vec<f64>>,
+}
+
+impl Evaluate for Streamed {
+    fn evaluate(&self, assignment: &Assignment) -> Evaluation {
+        self.table.evaluate(assignment)
+    }
+
+    fn curve(&self, assignment: &Assignment) -> Vec<BTreeMap<MetricName, f64>> {
+        let metric = MetricName::from("accuracy");
+        let curve = self
+            .curves
+            .get(&*assignment.genotype)
+            .filter(|_| assignment.stage.measures.contains(&metric));
+        let point = |value: &f64| BTreeMap::from([(metric.clone(), *value)]);
+        curve.map(|curve| curve.iter().map(point).collect()).unwrap_or_default()
+    }
+}
+
+/// Full trainings behind a look at the size, each with this rule.
+fn stopped(rule: &str, evaluations: u32) -> String {
+    let (head, _) = RUNGS.split_once("stages:\n").expect("the example has stages");
+    format!(
+        "{head}stages:\n  - {{name: size, evaluator: custom/table, measures: [params]}}\n  \
+         - {{name: epochs-100, evaluator: custom/table, measures: [accuracy]{rule}}}\n\
+         budget: {{evaluations: {evaluations}}}\n"
+    )
+}
+
+/// The campaign's end; looking at the size takes no time that counts.
+fn run_streamed(text: &str, seed: u64, streamed: &Streamed) -> Engine {
+    let spec = support::campaign(text);
+    let spec = Arc::new(spec.with_seed(seed).expect("a seed is no fault"));
+    let capabilities = support::capabilities(&["custom/table"], &["accuracy", "params"]);
+    let mut capabilities = Arc::unwrap_or_clone(capabilities);
+    for provenance in capabilities.evaluators[0].metrics.values_mut() {
+        *provenance = table_provenance();
+    }
+    let settings = SimulationSettings { seed, ..SimulationSettings::default() };
+    let outcome = Simulation::new(settings, Arc::new(capabilities), streamed).run(&[spec]);
+    outcome.unwrap_or_else(|breach| panic!("seed {seed}: {breach}")).engine
+}
+
+#[test]
+fn hopeless_trainings_are_stopped_and_the_hypervolume_is_reached_with_fewer_epochs() {
+    let Some(folder) = shared() else {
+        eprintln!("skipped: SpikeNAS-Bench's curves are absent (set CAMBRIAN_SHARED)");
+        return;
+    };
+    let rows = curves(&folder);
+    let scale = Scale::new(&rows);
+    let epochs_of = |row: &HashMap<String, String>| {
+        (0..100).map(|epoch| row[&format!("e{epoch}")].parse().expect("a number")).collect()
+    };
+    let whole = read(&folder.join("c10_curve_val_even.csv.gz"));
+    let keys = rows.iter().map(|row| row.key.clone());
+    let streamed = Streamed {
+        curves: keys.zip(whole.iter().map(epochs_of)).collect(),
+        table: {
+            let spec = support::campaign(RUNGS);
+            let table = LookUp::new(spec.space.clone(), rows.clone(), 0.0).expect("it fits");
+            table.with_stage_shares(BTreeMap::from([("size".into(), 1e-6)]))
+        },
+    };
+    let epochs: Vec<u64> = (1..=u64::from(PLAIN)).map(|step| 100 * step).collect();
+    let mean = |text: &str| -> Vec<f64> {
+        let runs = (1..=SEEDS).map(|seed| {
+            let engine = run_streamed(text, seed, &streamed);
+            let campaign = campaign(&engine);
+            assert_eq!(campaign.failed(), 0);
+            scale.curve(campaign, &epochs)
+        });
+        let runs: Vec<Vec<f64>> = runs.collect();
+        let at = |at: usize| runs.iter().map(|run| run[at]).sum::<f64>() / runs.len() as f64;
+        (0..epochs.len()).map(at).collect()
+    };
+    let rule = ", stop_early: {metric: accuracy, after: 3, least: 10}";
+    let (plain, early) = (mean(&stopped("", PLAIN)), mean(&stopped(rule, 2 * PLAIN)));
+    for candidates in [100, 200, PLAIN as usize] {
+        let wanted = plain[candidates - 1];
+        let reached = early.iter().position(|share| *share >= wanted).map(|at| epochs[at]);
+        let spent = epochs[candidates - 1];
+        let reached = reached.unwrap_or_else(|| panic!("{wanted} is never reached"));
+        let share = reached as f64 / spent as f64;
+        eprintln!(
+            "hypervolume {wanted:.4}: {spent} epochs plain, {reached} stopped early, {share:.2}"
+        );
+        assert!(share <= 0.8, "{share} of the epochs for {wanted}");
     }
 }

@@ -9,17 +9,20 @@ use crate::results::{Goal, Metric};
 const EXPECTED_SOURCES: [&str; 6] =
     ["", "analytic", "formula", "trained", "wall-clock", "zero-cost"];
 
-/// `mJ, modelled`: the unit and, where it is not the expected one, the source; possibly empty.
+/// `mJ, modelled, mean of 3`: the unit, the source where it is not the expected one, and how many values
+/// were averaged where there are several; possibly empty.
 fn unit_and_source(metric: &Metric) -> String {
     let source = metric.source.as_str();
     let source = if EXPECTED_SOURCES.contains(&source) { "" } else { source };
-    match (metric.unit.as_str(), source) {
-        (word, "") | ("", word) => word.to_owned(),
-        (unit, source) => format!("{unit}, {source}"),
-    }
+    let mean = match metric.repeats {
+        0 | 1 => String::new(),
+        repeats => format!("mean of {repeats}"),
+    };
+    let words = [metric.unit.as_str(), source, &mean];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
-/// `energy [mJ, modelled]`: the name with unit and, where it is not the expected one, source.
+/// `energy [mJ, modelled]`: the name with unit, unexpected source and number of values averaged.
 pub(crate) fn with_unit(metric: &Metric) -> String {
     match unit_and_source(metric) {
         words if words.is_empty() => metric.name.clone(),
@@ -104,6 +107,8 @@ mod tests {
     fn what_is_made_up_is_named() {
         let made_up = Metric { source: "synthetic".into(), ..metric("x", "", Goal::Minimize) };
         assert_eq!(with_unit(&made_up), "x [synthetic]");
+        let mean = Metric { repeats: 3, ..metric("accuracy", "%", Goal::Maximize) };
+        assert_eq!(with_unit(&mean), "accuracy [%, mean of 3]");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) fn metric(name: &str, unit: &str, goal: Goal) -> Metric {
         objective: true,
         source: "trained".into(),
         device_class: String::new(),
+        repeats: 1,
     }
 }
 

@@ -82,7 +82,7 @@ impl Scale {
         let of_table = known.is_some();
         let rows: Vec<Vec<f64>> = known.unwrap_or_else(|| {
             let found = runs.iter().flat_map(|run| &run.finished);
-            found.filter(|done| done.feasible).filter_map(|done| done.objectives.clone()).collect()
+            found.filter(|done| done.feasible).filter_map(|done| done.truth.clone()).collect()
         });
         let mut front = NonDominatedFront::new(spec.objectives.len());
         for (at, row) in rows.iter().enumerate() {
@@ -128,7 +128,7 @@ fn gaps(run: &SeedRun, scale: &Scale) -> Vec<f64> {
     let mut front = NonDominatedFront::new(width);
     let mut gap = 1000.0;
     let step = |candidate: &Finished| {
-        if let Some(row) = candidate.objectives.as_ref().filter(|_| candidate.feasible) {
+        if let Some(row) = candidate.truth.as_ref().filter(|_| candidate.feasible) {
             let scaled = scale.scaled(row);
             let useful = scaled.iter().all(|value| *value < REFERENCE);
             let added = useful
@@ -454,6 +454,7 @@ mod tests {
             ordinal: 1,
             genotype: String::new(),
             objectives: Some(vec![0.0]),
+            truth: Some(vec![0.0]),
             feasible: true,
             proposed_at: 0.0,
             finished_at: 1.0,
@@ -493,9 +494,9 @@ mod tests {
         let volume = volume(2, [vec![0.0, 1.0], vec![1.0, 0.0]].into_iter());
         let scale = Scale { volume, ..scale };
         let mut two = run(&[(1.0, true), (1.0, true), (1.0, true)]);
-        two.finished[0].objectives = None;
-        two.finished[1].objectives = Some(vec![0.0, 1.0]);
-        two.finished[2].objectives = Some(vec![1.0, 0.0]);
+        two.finished[0].truth = None;
+        two.finished[1].truth = Some(vec![0.0, 1.0]);
+        two.finished[2].truth = Some(vec![1.0, 0.0]);
         for (at, done) in two.finished.iter_mut().enumerate() {
             done.ordinal = at as u32;
         }

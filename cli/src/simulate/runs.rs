@@ -22,8 +22,10 @@ use crate::present::number;
 pub(super) struct Finished {
     pub(super) ordinal: u32,
     pub(super) genotype: String,
-    /// Minimised objectives; none if it failed or was screened.
+    /// Minimised objectives as measured; none if it failed or was screened.
     pub(super) objectives: Option<Vec<f64>>,
+    /// The same without the noise of measurements.
+    pub(super) truth: Option<Vec<f64>>,
     /// Whether an early stage found it not worth the later ones.
     pub(super) screened: bool,
     /// Whether it keeps all constraints.
@@ -119,7 +121,7 @@ fn one(
         .map_err(|breach| CliError::Internal(format!("seed {seed}: {breach}")))?;
     let campaign = outcome.engine.state().campaigns().next();
     let campaign = campaign.ok_or_else(|| CliError::Internal("no campaign was run".to_owned()))?;
-    Ok(summed(campaign, seed, given.workers))
+    Ok(summed(campaign, source, seed, given.workers))
 }
 
 fn span(seconds: f64) -> Span {
@@ -148,7 +150,7 @@ fn capabilities(spec: &CampaignSpec, source: &Source) -> Arc<Capabilities> {
     })
 }
 
-fn summed(campaign: &Campaign, seed: u64, workers: u32) -> SeedRun {
+fn summed(campaign: &Campaign, source: &Source, seed: u64, workers: u32) -> SeedRun {
     let population: BTreeSet<_> = campaign.algorithm().population().into_iter().collect();
     let begin = campaign.submitted_at();
     let seconds = |span: Span| span.0 as f64 / 1e6;
@@ -161,10 +163,16 @@ fn summed(campaign: &Campaign, seed: u64, workers: u32) -> SeedRun {
             CandidateStatus::Scored { violation } => Some(*violation),
             _ => None,
         };
+        let genotype = campaign.spec().space.format(&candidate.proposal().genotype);
+        let objectives = violation.and_then(|_| campaign.objectives_of(candidate));
         finished.push(Finished {
             ordinal,
-            genotype: campaign.spec().space.format(&candidate.proposal().genotype),
-            objectives: violation.and_then(|_| campaign.objectives_of(candidate)),
+            truth: objectives.as_ref().map(|found| {
+                let truth = source.truth(campaign.spec(), &genotype);
+                truth.unwrap_or_else(|| found.clone())
+            }),
+            objectives,
+            genotype,
             screened: matches!(candidate.status(), CandidateStatus::Screened(_)),
             feasible: violation == Some(0.0),
             proposed_at: seconds(candidate.proposed_at().since(begin)),
@@ -184,12 +192,13 @@ fn summed(campaign: &Campaign, seed: u64, workers: u32) -> SeedRun {
     // While the last evaluations run out, nobody can be busy with others.
     let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
     let rungs = campaign.spec().passes.iter().any(|pass| pass.top.is_some());
+    let repeats = campaign.spec().stages.iter().any(|stage| stage.repeats > 1);
     let busy: f64 = finished
         .iter()
-        // A candidate that waits after a stage keeps no worker busy.
+        // A candidate that waits after a stage or for its next repeat keeps no worker busy.
         .map(|candidate| {
             let alive = (candidate.finished_at.min(last) - candidate.proposed_at).max(0.0);
-            if rungs { alive.min(candidate.duration) } else { alive }
+            if rungs || repeats { alive.min(candidate.duration) } else { alive }
         })
         .sum();
     let unsuccessful =

@@ -2,10 +2,12 @@
 //! know how runs are summed up.
 
 use cambrian_core::engine::Assignment;
-use cambrian_core::objective::Provenance;
+use cambrian_core::objective::{Objective, Provenance};
 use cambrian_core::simulation::{
-    Evaluate, Evaluation, LookUp, ProblemEvaluations, problem_provenance, table_provenance,
+    Evaluate, Evaluation, LookUp, ProblemEvaluations, TableRow, problem_provenance,
+    table_provenance,
 };
+use cambrian_core::space::problem;
 use cambrian_core::spec::CampaignSpec;
 
 use super::table::{self, Durations};
@@ -61,13 +63,20 @@ impl Source {
     /// The minimised objectives of everything that is known beforehand.
     pub(super) fn known(&self, spec: &CampaignSpec) -> Option<Vec<Vec<f64>>> {
         let Self::Table(table) = self else { return None };
-        let objectives = |row: &cambrian_core::simulation::TableRow| {
-            let value = |objective: &cambrian_core::objective::Objective| {
-                row.values.get(&objective.metric).map(|value| objective.goal.minimized(*value))
-            };
-            spec.objectives.iter().map(value).collect()
-        };
-        Some(table.rows().iter().filter_map(objectives).collect())
+        Some(table.rows().iter().filter_map(|row| objectives_of(row, spec)).collect())
+    }
+
+    /// The minimised objectives of an architecture without the noise of measurements.
+    pub(super) fn truth(&self, spec: &CampaignSpec, genotype: &str) -> Option<Vec<f64>> {
+        match self {
+            Self::Table(table) => objectives_of(table.find(genotype)?, spec),
+            Self::Problem(_) => {
+                let names = spec.objectives.iter().map(|objective| objective.metric.as_str());
+                let values = problem::measure(genotype, names).ok()?;
+                let goals = spec.objectives.iter().map(|objective| objective.goal);
+                Some(goals.zip(values).map(|(goal, value)| goal.minimized(value)).collect())
+            }
+        }
     }
 
     /// The evaluator that simulated workers offer.
@@ -85,6 +94,14 @@ impl Source {
             Self::Problem(_) => problem_provenance(),
         }
     }
+}
+
+/// The minimised objectives of a row.
+fn objectives_of(row: &TableRow, spec: &CampaignSpec) -> Option<Vec<f64>> {
+    let value = |objective: &Objective| {
+        row.values.get(&objective.metric).map(|value| objective.goal.minimized(*value))
+    };
+    spec.objectives.iter().map(value).collect()
 }
 
 impl Evaluate for Source {

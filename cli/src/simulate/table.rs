@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cambrian_core::objective::MetricName;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{LookUp, TableRow, drawn_between};
-use cambrian_core::spec::{CampaignSpec, TabularSettings};
+use cambrian_core::spec::{CampaignSpec, TableColumns, TabularSettings};
 use cambrian_core::time::Span;
 
 use crate::arguments::SimulateArguments;
@@ -76,21 +76,26 @@ pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<Loo
     let metrics = settings
         .columns
         .iter()
-        .map(|(metric, column)| {
-            let at = sheet.column(column, &format!("`columns.{metric}`"))?;
+        .map(|(metric, TableColumns(columns))| {
+            let at = |column: &String| sheet.column(column, &format!("`columns.{metric}`"));
+            let at = columns.iter().map(at).collect::<Result<Vec<usize>, CliError>>()?;
             Ok((MetricName::from(metric.as_str()), at))
         })
         .collect::<Result<Vec<_>, CliError>>()?;
     let mut rows = Vec::with_capacity(sheet.rows.len());
     for at in 0..sheet.rows.len() {
-        let mut values = BTreeMap::new();
-        for (metric, column) in &metrics {
-            if let Some(value) = sheet.number(at, *column)? {
-                values.insert(metric.clone(), value);
+        let (mut values, mut repeats) = (BTreeMap::new(), BTreeMap::new());
+        for (metric, columns) in &metrics {
+            let read = columns.iter().map(|column| sheet.number(at, *column));
+            let read = read.collect::<Result<Vec<Option<f64>>, CliError>>()?;
+            let Some(found) = read.into_iter().collect::<Option<Vec<f64>>>() else { continue };
+            values.insert(metric.clone(), found.iter().sum::<f64>() / found.len() as f64);
+            if found.len() > 1 {
+                repeats.insert(metric.clone(), found);
             }
         }
         let key = sheet.rows[at][key].to_owned();
-        rows.push(TableRow { key, values, duration: span(1.0) });
+        rows.push(TableRow { key, values, repeats, duration: span(1.0) });
     }
     set_durations(&mut rows, &sheet, &given.duration)?;
     let noise = given.duration_noise;

@@ -161,8 +161,12 @@ fn work_line(work: &InWork, now: Instant) -> String {
     let attempt =
         if work.attempt > 1 { format!(" (attempt {})", work.attempt) } else { String::new() };
     let elapsed = number::duration(now.seconds_since(work.started_at));
+    let repeat = match work.repeats {
+        0 | 1 => String::new(),
+        repeats => format!(" ({} of {repeats})", work.repeat),
+    };
     let words = format!(
-        "  {}  {}{attempt}  {}  {progress}  {elapsed}",
+        "  {}  {}{attempt}  {}{repeat}  {progress}  {elapsed}",
         work.worker, work.candidate, work.stage
     );
     if metrics.is_empty() { words } else { format!("{words}  {}", metrics.join(" ")) }
@@ -221,6 +225,8 @@ mod tests {
             candidate: "1/41".into(),
             worker: "worker-1".into(),
             stage: "train".into(),
+            repeat: 2,
+            repeats: 3,
             step: 3,
             steps: 9,
             metrics: [("accuracy".to_owned(), 61.25)].into(),

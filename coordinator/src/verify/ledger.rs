@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, ResultKey, ResultOrigin, State};
+use cambrian_core::engine::{Event, ResultKey, ResultOrigin, ScreenReason, Screening, State};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::time::Span;
@@ -25,6 +25,11 @@ pub(super) enum TaskEnd {
 pub(super) struct TaskAccount {
     pub(super) candidate: CandidateId,
     pub(super) stage: u8,
+    repeat: u32,
+    /// Whether it was found hopeless.
+    stopped: bool,
+    /// Whether the curve of its result was recorded.
+    curve: bool,
     /// The latest attempt.
     pub(super) attempt: Attempt,
     pub(super) worker: Option<WorkerId>,
@@ -55,6 +60,12 @@ enum Fate {
 struct CandidateAccount {
     /// Completions of each stage.
     completions: Vec<u32>,
+    /// What each repeat of the present stage has measured.
+    samples: Vec<BTreeMap<String, f64>>,
+    /// Whether the present stage's repeats have been averaged.
+    averaged: bool,
+    /// The stage in which its evaluation was stopped and ended without a result.
+    stopped: Option<u8>,
     live_task: Option<TaskId>,
     fate: Option<Fate>,
     attempts: u32,
@@ -65,7 +76,8 @@ struct CandidateAccount {
 
 #[derive(Debug)]
 struct CampaignAccount {
-    stages: usize,
+    /// How often each stage is repeated.
+    repeats: Vec<u32>,
     budget: u32,
     started: u32,
     finished: bool,
@@ -94,7 +106,7 @@ impl Ledger {
                     problem(format!("campaign {campaign} repeats an earlier submission"));
                 }
                 let account = CampaignAccount {
-                    stages: spec.stages.len(),
+                    repeats: spec.stages.iter().map(|stage| stage.repeats).collect(),
                     budget: spec.budget.evaluations,
                     started: 0,
                     finished: false,
@@ -109,16 +121,31 @@ impl Ledger {
                 self.resolve(*candidate, Fate::Infeasible)
             }
             Event::CandidateScored { candidate, .. } => self.resolve(*candidate, Fate::Scored),
-            Event::CandidateScreened { candidate, screening } => {
-                self.screen(*candidate, screening.stage)
-            }
+            Event::CandidateScreened { candidate, screening } => self.screen(*candidate, screening),
             Event::CandidateWaiting { candidate, stage } => self.wait(*candidate, *stage),
             Event::CandidateFailed { candidate, .. } => self.resolve(*candidate, Fate::Failed),
-            Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
+            Event::TaskQueued { task, candidate, stage, repeat } => {
+                self.queue(*task, *candidate, (*stage, *repeat))
+            }
             Event::TaskLeased { task, attempt, worker, .. } => self.lease(*task, *attempt, *worker),
             Event::LeaseEnded { task, attempt, .. } => self.end_lease(*task, *attempt),
-            Event::TaskCompleted { task, attempt, worker, elapsed, key, .. } => {
-                self.complete(*task, *attempt, *worker, (*elapsed, *key))
+            Event::TaskCompleted {
+                task,
+                attempt,
+                worker,
+                elapsed,
+                measurements,
+                repeated,
+                key,
+                ..
+            } => {
+                let sample = repeated.then_some(measurements.as_slice());
+                self.complete((*task, *attempt), *worker, (*elapsed, *key), sample)
+            }
+            Event::StopDecided { task, attempt, .. } => self.stop(*task, *attempt),
+            Event::CurveRecorded { task, attempt, .. } => self.record_curve(*task, *attempt),
+            Event::RepeatsAveraged { candidate, stage, measurements } => {
+                self.average(*candidate, *stage, measurements)
             }
             Event::ResultTaken { task, origin, measurements } => {
                 self.take(*task, origin, measurements)
@@ -176,7 +203,7 @@ impl Ledger {
     }
 
     fn resolve(&mut self, id: CandidateId, fate: Fate) -> Result<(), String> {
-        let stages = self.campaign(id.campaign)?.stages;
+        let repeats = self.campaign(id.campaign)?.repeats.clone();
         let candidate = self.candidate(id)?;
         if let Some(before) = candidate.fate.replace(fate) {
             return Err(format!("candidate {id} is resolved twice: {before:?}, then {fate:?}"));
@@ -184,28 +211,76 @@ impl Ledger {
         if let Some(task) = candidate.live_task {
             return Err(format!("candidate {id} is resolved while its task {task} is under way"));
         }
-        let once = candidate.completions.iter().all(|count| *count == 1);
-        if fate == Fate::Scored && (candidate.completions.len() != stages || !once) {
+        let averaged = repeats.last().is_none_or(|last| *last == 1) || candidate.averaged;
+        if fate == Fate::Scored && (candidate.completions != repeats || !averaged) {
             return Err(format!(
-                "candidate {id} is scored with completions {:?}, expected one of each of {stages} \
-                 stages",
+                "candidate {id} is scored with completions {:?} of its stages, expected {repeats:?}, \
+                 and their means",
                 candidate.completions
             ));
         }
         Ok(())
     }
 
+    /// The means of a stage are those of all its repeats, once.
+    fn average(&mut self, id: CandidateId, stage: u8, means: &[Measurement]) -> Result<(), String> {
+        let repeats = self.repeats_of(id, stage)?;
+        let candidate = self.candidate(id)?;
+        let twice = std::mem::replace(&mut candidate.averaged, true);
+        let samples = std::mem::take(&mut candidate.samples);
+        let present = candidate.completions.len() == usize::from(stage) + 1;
+        if twice || !present || repeats < 2 || samples.len() != repeats as usize {
+            return Err(format!(
+                "candidate {id} is averaged at stage {stage} over {} of {repeats} repeats",
+                samples.len()
+            ));
+        }
+        for mean in means {
+            let found: Vec<f64> = samples
+                .iter()
+                .filter_map(|sample| sample.get(mean.metric.as_str()).copied())
+                .collect();
+            let count = found.len() as f64;
+            let expected = found.iter().sum::<f64>() / count;
+            let squares: f64 = found.iter().map(|value| (value - expected).powi(2)).sum();
+            let error = (squares / (count - 1.0) / count).sqrt();
+            // Relative to the largest value, of which rounding is a part.
+            let scale = found.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+            let close =
+                |one: f64, other: f64| (one - other).abs() <= 1e-9 * scale || !other.is_finite();
+            let spread = mean.spread().is_some_and(|spread| close(spread, error));
+            if found.len() != samples.len() || !close(mean.value(), expected) || !spread {
+                return Err(format!(
+                    "{} of candidate {id} is {} ± {:?}, its repeats say {expected} ± {error}",
+                    mean.metric,
+                    mean.value(),
+                    mean.spread()
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// A candidate that waits, or is screened, has finished that stage and no later one.
     fn require_finished(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
-        let completions = &self.candidate(id)?.completions;
-        if completions.len() == usize::from(stage) + 1 {
+        let repeats = self.repeats_of(id, stage)?;
+        let CandidateAccount { completions, averaged, .. } = self.candidate(id)?;
+        let finished = completions.last() == Some(&repeats) && (repeats == 1 || *averaged);
+        if completions.len() == usize::from(stage) + 1 && finished {
             return Ok(());
         }
         Err(format!("candidate {id} is held after stage {stage} with completions {completions:?}"))
     }
 
-    fn screen(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
-        self.require_finished(id, stage)?;
+    fn screen(&mut self, id: CandidateId, screening: &Screening) -> Result<(), String> {
+        let stage = screening.stage;
+        if !matches!(screening.reason, ScreenReason::Curve(_)) {
+            self.require_finished(id, stage)?;
+        } else if self.candidate(id)?.stopped != Some(stage) {
+            return Err(format!(
+                "candidate {id} is screened as stopped in stage {stage}, and was not"
+            ));
+        }
         self.resolve(id, Fate::Screened)
     }
 
@@ -220,7 +295,12 @@ impl Ledger {
         }
     }
 
-    fn queue(&mut self, task: TaskId, id: CandidateId, stage: u8) -> Result<(), String> {
+    fn queue(
+        &mut self,
+        task: TaskId,
+        id: CandidateId,
+        (stage, repeat): (u8, u32),
+    ) -> Result<(), String> {
         let next = self.tasks.last_key_value().map_or(1, |(last, _)| last.0 + 1);
         if task.0 != next {
             return Err(format!("task {task} is queued, but the next one is {next}"));
@@ -230,6 +310,9 @@ impl Ledger {
             TaskAccount {
                 candidate: id,
                 stage,
+                repeat,
+                stopped: false,
+                curve: false,
                 attempt: Attempt(0),
                 worker: None,
                 leased: false,
@@ -241,7 +324,7 @@ impl Ledger {
                 energy_of: Attempt(0),
             },
         );
-        if stage == 0 {
+        if stage == 0 && repeat == 0 {
             let campaign = self.campaign(id.campaign)?;
             campaign.started += 1;
             if campaign.started > campaign.budget {
@@ -255,8 +338,19 @@ impl Ledger {
         if let Some(other) = candidate.live_task.replace(task) {
             return Err(format!("candidate {id} has the tasks {other} and {task} at once"));
         }
-        if candidate.completions.len() != usize::from(stage) {
-            return Err(format!("candidate {id} enters stage {stage} out of order"));
+        let (entered, at) = (candidate.completions.len(), usize::from(stage));
+        let in_order = match repeat {
+            0 => entered == at,
+            _ => entered == at + 1 && candidate.completions[at] == repeat,
+        };
+        if repeat == 0 {
+            (candidate.averaged, candidate.samples) = (false, Vec::new());
+        }
+        if !in_order {
+            return Err(format!(
+                "candidate {id} enters repeat {} of stage {stage} out of order",
+                u64::from(repeat) + 1
+            ));
         }
         Ok(())
     }
@@ -292,6 +386,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// An attempt is stopped once, while it runs.
+    fn stop(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
+        let account = self.live(task)?;
+        let twice = std::mem::replace(&mut account.stopped, true);
+        if twice || !account.leased || account.attempt != attempt {
+            return Err(format!("attempt {attempt} of task {task} is stopped out of turn"));
+        }
+        Ok(())
+    }
+
+    /// The curve of a result comes once, before it.
+    fn record_curve(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
+        let account = self.live(task)?;
+        let twice = std::mem::replace(&mut account.curve, true);
+        if twice || account.attempt != attempt || account.reported == attempt {
+            return Err(format!("a curve of attempt {attempt} of task {task} comes out of turn"));
+        }
+        Ok(())
+    }
+
     /// The energy of an attempt counts once, before its end.
     fn use_energy(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
         let account = self.live(task)?;
@@ -309,21 +423,38 @@ impl Ledger {
 
     fn complete(
         &mut self,
-        task: TaskId,
-        attempt: Attempt,
+        (task, attempt): (TaskId, Attempt),
         worker: WorkerId,
         (elapsed, key): (Span, Option<ResultKey>),
+        sample: Option<&[Measurement]>,
     ) -> Result<(), String> {
         self.completed += 1;
         let account = self.reported(task, attempt, worker, elapsed)?;
         (account.end, account.key) = (Some(TaskEnd::Done), key);
-        let (id, stage) = (account.candidate, usize::from(account.stage));
+        let (id, stage, repeat) = (account.candidate, usize::from(account.stage), account.repeat);
         let candidate = self.candidate(id)?;
+        let values = |sample: &[Measurement]| -> BTreeMap<String, f64> {
+            sample.iter().map(|found| (found.metric.to_string(), found.value())).collect()
+        };
+        candidate.samples.extend(sample.map(values));
         candidate.elapsed = candidate.elapsed + elapsed;
         if key.is_some() {
             candidate.delivered.insert(stage as u8, (attempt, worker));
         }
-        self.finish_stage(id, stage)
+        let times = self.finish_stage(id, stage)?;
+        let repeats = self.repeats_of(id, stage as u8)?;
+        if times != repeat + 1 || repeat >= repeats {
+            return Err(format!(
+                "repeat {} of {repeats} of stage {stage} of candidate {id} is the {times}th completion",
+                repeat + 1,
+            ));
+        }
+        if sample.is_some() != (repeats > 1) {
+            return Err(format!(
+                "task {task} is counted as what it is not: one of {repeats} repeats"
+            ));
+        }
+        Ok(())
     }
 
     /// What is taken must have been delivered, on a key, by that attempt of another candidate.
@@ -337,7 +468,9 @@ impl Ledger {
         let was_leased = account.leased;
         (account.end, account.taken_from) = (Some(TaskEnd::Done), Some(origin.candidate));
         let (id, stage) = (account.candidate, usize::from(account.stage));
-        self.finish_stage(id, stage)?;
+        if self.finish_stage(id, stage)? != 1 || self.repeats_of(id, stage as u8)? != 1 {
+            return Err(format!("task {task} takes a result of a stage that has one already"));
+        }
         if was_leased || measurements.is_empty() {
             return Err(format!("task {task} takes a result while leased, or nothing at all"));
         }
@@ -348,17 +481,15 @@ impl Ledger {
         Ok(())
     }
 
-    fn finish_stage(&mut self, id: CandidateId, stage: usize) -> Result<(), String> {
+    /// Counts a completion of a stage; returns how many there are.
+    fn finish_stage(&mut self, id: CandidateId, stage: usize) -> Result<u32, String> {
         let candidate = self.candidate(id)?;
         candidate.live_task = None;
         if candidate.completions.len() <= stage {
             candidate.completions.resize(stage + 1, 0);
         }
         candidate.completions[stage] += 1;
-        if candidate.completions[stage] > 1 {
-            return Err(format!("stage {stage} of candidate {id} is completed twice"));
-        }
-        Ok(())
+        Ok(candidate.completions[stage])
     }
 
     fn fail_attempt(
@@ -408,7 +539,10 @@ impl Ledger {
         let account = self.live(task)?;
         account.end = Some(TaskEnd::Failed);
         let (id, was_leased) = (account.candidate, account.leased);
-        self.candidate(id)?.live_task = None;
+        let stopped = account.stopped.then_some(account.stage);
+        let candidate = self.candidate(id)?;
+        candidate.live_task = None;
+        candidate.stopped = stopped;
         if was_leased {
             return Err(format!("task {task} fails while leased"));
         }
@@ -417,6 +551,12 @@ impl Ledger {
 
     fn campaign(&mut self, id: CampaignId) -> Result<&mut CampaignAccount, String> {
         self.campaigns.get_mut(&id).ok_or_else(|| format!("there is no campaign {id}"))
+    }
+
+    /// How often a stage of a candidate is repeated.
+    fn repeats_of(&mut self, id: CandidateId, stage: u8) -> Result<u32, String> {
+        let repeats = self.campaign(id.campaign)?.repeats.get(usize::from(stage)).copied();
+        repeats.ok_or_else(|| format!("campaign {} has no stage {stage}", id.campaign))
     }
 
     fn candidate(&mut self, id: CandidateId) -> Result<&mut CandidateAccount, String> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cambrian_core::engine::{Event, ResultOrigin};
+use cambrian_core::objective::Measurement;
 use cambrian_core::time::Timestamp;
 use rusqlite::params;
 
@@ -11,7 +12,7 @@ use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::record::encode;
 use crate::store::sqlite::SqliteStore;
-use crate::testing::{journal_with_known_results, simulated_journal};
+use crate::testing::{journal_of, journal_with_known_results, repeated, simulated_journal};
 
 struct Written {
     _directory: tempfile::TempDir,
@@ -54,6 +55,59 @@ fn sound_journals_pass_whatever_went_wrong_in_the_cluster() {
         assert!(report.completed >= u64::from(campaign.scored) && campaign.scored > 0);
         assert!(report.rows > 300, "{} rows", report.rows);
     }
+}
+
+#[test]
+fn journals_with_repeats_pass_and_tables_hold_their_means() {
+    for seed in 0..4 {
+        let (journal, engine) = journal_of(&repeated(), seed);
+        let written = written(&journal);
+        let report = report(&written.path);
+        assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(report.digest, engine.state().digest());
+        let means =
+            journal.iter().filter(|(_, event)| matches!(event, Event::RepeatsAveraged { .. }));
+        let connection = rusqlite::Connection::open(&written.path).unwrap();
+        let sql = "SELECT count(*) FROM measurements WHERE metric = 'accuracy'";
+        let rows: usize = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, means.count(), "seed {seed}");
+        assert!(rows > 20, "{rows} means");
+    }
+}
+
+/// Whatever befalls a repeat or its mean, the ledger sees.
+#[test]
+fn repeats_that_are_lost_doubled_or_falsified_are_found() {
+    let (journal, _) = journal_of(&repeated(), 1);
+    let position =
+        |wanted: fn(&Event) -> bool| journal.iter().position(|(_, event)| wanted(event)).unwrap();
+    let averaged = position(|event| matches!(event, Event::RepeatsAveraged { .. }));
+    let repeat = position(|event| matches!(event, Event::TaskCompleted { repeated: true, .. }));
+    let queued = position(|event| matches!(event, Event::TaskQueued { repeat: 1, .. }));
+    let verified = |journal: &[(Timestamp, Event)]| {
+        let mut store = MemoryStore::default();
+        store.append(0, journal).unwrap();
+        verify_journal(&store).unwrap()
+    };
+    assert!(verified(&journal).is_sound());
+    for at in [averaged, repeat, queued] {
+        let mut lost = journal.clone();
+        lost.remove(at);
+        assert!(!verified(&lost).is_sound(), "{:?} was not missed", journal[at].1);
+        let mut doubled = journal.clone();
+        doubled.insert(at, journal[at].clone());
+        assert!(!verified(&doubled).is_sound(), "{:?} may come twice", journal[at].1);
+    }
+    let mut falsified = journal.clone();
+    let Event::RepeatsAveraged { measurements, .. } = &mut falsified[averaged].1 else {
+        panic!("it is one");
+    };
+    let one = &measurements[0];
+    let (value, spread) = (one.value() + 0.001, one.spread());
+    measurements[0] =
+        Measurement::new(one.metric.clone(), value, spread, one.provenance.clone()).unwrap();
+    let report = verified(&falsified);
+    assert!(report.problems[0].contains("its repeats say"), "{:?}", report.problems);
 }
 
 /// Rows that are new in an append are written at its end, those of earlier appends at once; a store

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
 use super::checkpoint::Attached;
+use super::curve::CurvePoint;
 use super::event::Event;
 use super::state::State;
-use super::task::{Lease, Task, TaskProgress, TaskStatus};
+use super::task::{Lease, Task, TaskStatus};
 use super::worker::{Quarantine, Worker};
 use crate::algorithm::Outcome;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
@@ -97,7 +98,15 @@ impl State {
                 let status = CandidateStatus::Infeasible(reason.clone());
                 self.resolve(*candidate, status, at);
             }
-            Event::TaskQueued { task, candidate, stage } => self.queue(*task, *candidate, *stage),
+            Event::StopDecided { task, standing, .. } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.hopeless = Some(*standing);
+                }
+            }
+            Event::CurveRecorded { task, points, .. } => self.record_curve(*task, points),
+            Event::TaskQueued { task, candidate, stage, repeat } => {
+                self.queue(*task, *candidate, (*stage, *repeat));
+            }
             Event::TaskLeased { task, attempt, worker, session, deadline } => {
                 self.lease(*task, *attempt, (*worker, *session), *deadline, at);
             }
@@ -112,9 +121,16 @@ impl State {
                 attached,
                 elapsed,
                 key,
+                repeated,
             } => {
                 self.keep(*task, *attempt, *worker, *key);
-                self.complete(*task, *worker, (measurements, attached), *elapsed);
+                self.complete(*task, *worker, (measurements, attached), (*elapsed, *repeated));
+            }
+            Event::RepeatsAveraged { candidate, measurements, .. } => {
+                if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
+                    campaign.samples.remove(&candidate.ordinal);
+                    campaign.store_for(*candidate, measurements);
+                }
             }
             Event::ResultTaken { task, origin, measurements } => {
                 self.take_result(*task, origin, measurements);
@@ -177,10 +193,7 @@ impl State {
             }
             Event::CreditSet { worker, credit } => self.set_credit(*worker, *credit),
             Event::ProgressMade { task, step, steps, metrics } => {
-                if let Some(lease) = self.lease_mut(*task) {
-                    lease.progress =
-                        Some(TaskProgress { step: *step, steps: *steps, metrics: metrics.clone() });
-                }
+                self.note_progress(*task, (*step, *steps), metrics);
             }
         }
     }
@@ -195,6 +208,7 @@ impl State {
             Event::CandidateProposed { candidate, .. }
             | Event::CandidateInfeasible { candidate, .. }
             | Event::TaskQueued { candidate, .. }
+            | Event::RepeatsAveraged { candidate, .. }
             | Event::CandidateWaiting { candidate, .. }
             | Event::CandidateScreened { candidate, .. }
             | Event::CandidateScored { candidate, .. }
@@ -202,6 +216,8 @@ impl State {
             Event::TaskLeased { task, .. }
             | Event::LeaseEnded { task, .. }
             | Event::EnergyUsed { task, .. }
+            | Event::StopDecided { task, .. }
+            | Event::CurveRecorded { task, .. }
             | Event::TaskCompleted { task, .. }
             | Event::ResultTaken { task, .. }
             | Event::AttemptFailed { task, .. }
@@ -242,6 +258,7 @@ impl State {
                 lease.deadline = deadline;
                 lease.confirmed = false;
                 lease.progress = None;
+                lease.curve = None;
                 self.deadlines.insert((deadline, task.id));
             }
         }
@@ -253,7 +270,7 @@ impl State {
         }
     }
 
-    fn queue(&mut self, id: TaskId, candidate: CandidateId, stage: u8) {
+    fn queue(&mut self, id: TaskId, candidate: CandidateId, (stage, repeat): (u8, u32)) {
         let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) else { return };
         self.task_candidates.push(candidate);
         self.tasks.insert(
@@ -262,6 +279,7 @@ impl State {
                 id,
                 candidate,
                 stage,
+                repeat,
                 status: TaskStatus::Queued,
                 attempt: Attempt(0),
                 counted: 0,
@@ -270,16 +288,21 @@ impl State {
                 withdrawn: false,
                 key: None,
                 failures: Vec::new(),
+                hopeless: None,
             },
         );
         campaign.queue.insert(id);
-        if stage == 0 {
+        if stage == 0 && repeat == 0 {
             let owner = campaign.owner.clone().unwrap_or_default();
             self.spent.entry(owner).or_default().evaluations += 1;
             campaign.started += 1;
             campaign.infeasible_in_a_row = 0;
         }
-        campaign.enter(candidate, stage, id);
+        if repeat == 0 {
+            campaign.enter(candidate, stage, id);
+        } else {
+            campaign.stay(candidate, stage, id);
+        }
     }
 
     fn lease(
@@ -308,6 +331,7 @@ impl State {
             since: at,
             confirmed: !is_new,
             progress: None,
+            curve: is_new.then(Vec::new),
         });
         self.deadlines.insert((deadline, id));
         campaign.queue.remove(&id);
@@ -337,7 +361,14 @@ impl State {
         self.deadlines.insert((deadline, id));
     }
 
-    fn lease_mut(&mut self, id: TaskId) -> Option<&mut Lease> {
+    fn record_curve(&mut self, id: TaskId, points: &[CurvePoint]) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
+            campaign.record_curve(task.candidate.ordinal, task.stage, points);
+        }
+    }
+
+    pub(super) fn lease_mut(&mut self, id: TaskId) -> Option<&mut Lease> {
         match &mut self.tasks.get_mut(&id)?.status {
             TaskStatus::Leased(lease) => Some(lease),
             TaskStatus::Queued => None,
@@ -392,13 +423,17 @@ impl State {
         id: TaskId,
         worker: WorkerId,
         (measurements, attached): (&[Measurement], &Attached),
-        elapsed: Span,
+        (elapsed, repeated): (Span, bool),
     ) {
         self.charge(id, elapsed);
         let found = self.tasks.get(&id).map(|task| (task.candidate, task.stage));
         let Some((candidate, stage)) = found else { return };
         if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
-            campaign.store_for(candidate, measurements);
+            if repeated {
+                campaign.samples.entry(candidate.ordinal).or_default().push(measurements.into());
+            } else {
+                campaign.store_for(candidate, measurements);
+            }
             campaign.attach(candidate, stage, attached);
             campaign.note_served(stage, worker);
         }
@@ -525,6 +560,15 @@ impl Campaign {
         self.renew_rankings();
     }
 
+    /// The candidate is measured once more at the stage that it is in.
+    fn stay(&mut self, id: CandidateId, stage: u8, task: TaskId) {
+        let Some(candidate) = self.candidate_mut(id) else { return };
+        candidate.status = CandidateStatus::InStage { stage, task };
+        if let Some(tally) = self.tallies.get_mut(usize::from(stage)) {
+            tally.live += 1;
+        }
+    }
+
     /// The candidate waits after a stage; the algorithm need not wait for it.
     fn wait(&mut self, id: CandidateId, stage: u8) {
         let Some(candidate) = self.candidate_mut(id) else { return };
@@ -552,6 +596,7 @@ impl Campaign {
         let entered = candidate.entered;
         self.book(entered, &status);
         self.forget_checkpoints(id.ordinal);
+        self.samples.remove(&id.ordinal);
         match status {
             CandidateStatus::Scored { violation } => self.score(id, violation),
             CandidateStatus::Screened(screening) => {

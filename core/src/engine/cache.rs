@@ -104,16 +104,18 @@ pub(super) fn recipes(spec: &CampaignSpec) -> Box<[CanonicalHash]> {
 }
 
 impl Campaign {
-    /// The key of what `worker` would deliver for a stage of a candidate; `repeat` tells apart
-    /// evaluations that are to be independent. `None` where the worker does not say what its values
-    /// follow from: it does not offer the evaluator, or not what is in the data set.
+    /// The key of what `worker` would deliver for a stage of a candidate. `None` where the stage is
+    /// measured repeatedly, because then every repeat is wanted, and where the worker does not say what
+    /// its values follow from: it does not offer the evaluator, or not what is in the data set.
     pub(super) fn result_key(
         &self,
         id: CandidateId,
         stage: u8,
         worker: &Worker,
-        repeat: u32,
     ) -> Option<ResultKey> {
+        if self.repeats_of(stage) > 1 {
+            return None;
+        }
         let recipe = self.recipes.get(usize::from(stage))?;
         let proposal = self.candidate(id.ordinal)?.proposal();
         let stage = self.stages.get(usize::from(stage))?;
@@ -136,14 +138,12 @@ impl Campaign {
             sources.push([asked.as_str(), &provenance.source, &provenance.device_class]);
         }
         sources.sort_unstable();
-        let repeat = repeat.to_le_bytes();
-        let parts: [&[u8]; 6] = [
+        let parts: [&[u8]; 5] = [
             recipe.as_bytes(),
             proposal.key.as_bytes(),
             spelling.as_bytes(),
             offer.version.as_bytes(),
             data,
-            &repeat,
         ];
         let sources = sources.as_flattened().iter().map(|text| text.as_bytes());
         Some(ResultKey(CanonicalHash::of("cambrian result v1", parts.into_iter().chain(sources))))
@@ -192,7 +192,7 @@ impl State {
         stage: u8,
         worker: &Worker,
     ) -> Option<ResultOrigin> {
-        let key = campaign.result_key(id, stage, worker, 0)?;
+        let key = campaign.result_key(id, stage, worker)?;
         let of_key = (key, CampaignId(0))..=(key, CampaignId(u32::MAX));
         let mut usable = self.results.range(of_key).filter(|((_, of), _)| {
             let owner = self.campaigns.get(of).map(|found| &found.owner);
@@ -239,7 +239,7 @@ impl State {
         let (task, worker) = (self.tasks.get(&id)?, self.workers.get(&worker)?);
         let campaign = self.campaigns.get(&task.candidate.campaign)?;
         let kept = campaign.spec.cache.writes();
-        kept.then(|| campaign.result_key(task.candidate, task.stage, worker, 0)).flatten()
+        kept.then(|| campaign.result_key(task.candidate, task.stage, worker)).flatten()
     }
 }
 

@@ -7,13 +7,14 @@
 //! ```
 //! Must not know workers beyond their ids and the provenance that its values are pinned to.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use super::cache::{ResultOrigin, recipes};
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
+use super::curve::CompletedCurve;
 use super::rung::{Rung, StageTally};
 use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
@@ -21,7 +22,7 @@ use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
-use crate::objective::{Constraint, MetricKind, MetricName, Provenance};
+use crate::objective::{Constraint, Measurement, MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
 use crate::spec::{CampaignSpec, Stage};
 use crate::time::{Span, Timestamp};
@@ -174,6 +175,10 @@ pub struct Campaign {
     pub(super) checkpoints: BTreeMap<(Ordinal, u8), ArtifactId>,
     /// By candidate and stage: what was different from what was asked for.
     pub(super) notes: BTreeMap<(Ordinal, u8), Arc<str>>,
+    /// What the repeats of the stages that candidates are in have measured so far, in order.
+    pub(super) samples: BTreeMap<Ordinal, Vec<Box<[Measurement]>>>,
+    /// By stage: the curves of the latest that have completed it, where evaluations are stopped early.
+    pub(super) curves: BTreeMap<u8, VecDeque<CompletedCurve>>,
     pub(super) progress: Progress,
     pub(super) provenance: BTreeMap<MetricName, Provenance>,
 }
@@ -230,6 +235,8 @@ impl Campaign {
             rungs,
             checkpoints: BTreeMap::new(),
             notes: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            curves: BTreeMap::new(),
             progress: Progress::default(),
             provenance: BTreeMap::new(),
         }

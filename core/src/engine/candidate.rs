@@ -21,7 +21,8 @@ use crate::time::{Span, Timestamp};
 pub enum CandidateStatus {
     /// Exists; nothing decided yet. Never seen outside a step.
     Proposed,
-    /// A task for this stage is queued or leased.
+    /// A task for this stage is queued or leased: for one of its repeats after the other, if it has
+    /// several.
     InStage {
         /// The stage's position.
         stage: u8,
@@ -53,7 +54,7 @@ pub struct StoredMeasurement {
     pub column: u16,
     /// The value, finite.
     pub value: f64,
-    /// The spread of repeated samples.
+    /// The spread of repeated samples; of a stage with repeats the standard error of the mean.
     pub spread: Option<f64>,
 }
 

@@ -4,7 +4,9 @@
 //! primary facts and compares; it must share no code with `apply`.
 
 mod cache;
+mod curves;
 mod fleet;
+mod repeats;
 mod rungs;
 mod shares;
 
@@ -123,6 +125,8 @@ impl Campaign {
         self.check_front(findings);
         self.check_tallies(state, findings);
         self.check_checkpoints(findings);
+        self.check_samples(state, findings);
+        self.check_curves(state, findings);
         for (stage, rung) in &self.rungs {
             self.check_rung(*stage, rung, findings);
         }

@@ -352,6 +352,7 @@ impl Decision<'_> {
             match live.map(|found| (&found.status, found.last_worker)) {
                 Some((TaskStatus::Leased(lease), _)) if lease.worker == worker => {
                     self.emit(Event::LeaseRenewed { task, deadline });
+                    self.tell_hopeless(worker, session, (task, attempt));
                 }
                 Some((TaskStatus::Queued, Some(last))) if last == worker && !withdrawn => {
                     self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
@@ -434,6 +435,7 @@ impl Decision<'_> {
         });
         if is_holder {
             self.emit(Event::ProgressMade { task, step, steps, metrics });
+            self.stop_if_hopeless(task, attempt);
         }
     }
 

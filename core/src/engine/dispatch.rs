@@ -256,8 +256,17 @@ impl Decision<'_> {
     }
 
     pub(super) fn queue_task(&mut self, candidate: CandidateId, stage: u8) -> TaskId {
+        self.queue_repeat(candidate, stage, 0)
+    }
+
+    pub(super) fn queue_repeat(
+        &mut self,
+        candidate: CandidateId,
+        stage: u8,
+        repeat: u32,
+    ) -> TaskId {
         let task = TaskId(self.state.task_candidates.len() as u64 + 1);
-        self.emit(Event::TaskQueued { task, candidate, stage });
+        self.emit(Event::TaskQueued { task, candidate, stage, repeat });
         task
     }
 
@@ -280,7 +289,8 @@ impl Decision<'_> {
         let (found, holder) = (&self.state.tasks[&task], &self.state.workers[&worker]);
         let (attempt, session) = (found.attempt.next(), holder.session);
         let campaign = &self.state.campaigns[&found.candidate.campaign];
-        let assignment = campaign.assignment(task, attempt, found.candidate, found.stage);
+        let (stage, repeat) = (found.stage, found.repeat);
+        let assignment = campaign.assignment(task, attempt, found.candidate, (stage, repeat));
         match assignment {
             Ok(assignment) => {
                 let deadline = self.deadline();
@@ -318,7 +328,7 @@ impl Campaign {
         task: TaskId,
         attempt: crate::id::Attempt,
         id: CandidateId,
-        stage: u8,
+        (stage, repeat): (u8, u32),
     ) -> Result<Assignment, Box<str>> {
         let missing = || Box::<str>::from(format!("candidate {id} has no stage {stage}"));
         let candidate = self.candidate(id.ordinal).ok_or_else(missing)?;
@@ -328,7 +338,6 @@ impl Campaign {
         let lower = || self.spec.space.lower(genotype).map(Arc::new);
         let graph = self.spec.space.has_networks().then(lower).transpose();
         let graph = graph.map_err(|error| Box::from(error.to_string()))?;
-        let ordinal = u64::from(id.ordinal.0);
         Ok(Assignment {
             task,
             attempt,
@@ -336,7 +345,8 @@ impl Campaign {
             graph,
             genotype: self.spec.space.format(genotype).into(),
             stage: stage.for_evaluator(),
-            seed: rng::derived_seed(self.spec.seed, Purpose::Evaluation, ordinal),
+            seed: self.evaluation_seed(id.ordinal, at, repeat),
+            repeat,
             resume: self.resumed_from(id.ordinal, at),
             keep: self.is_continued(at),
         })

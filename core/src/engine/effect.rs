@@ -26,8 +26,12 @@ pub struct Assignment {
     pub genotype: Box<str>,
     /// What to measure and how.
     pub stage: Arc<Stage>,
-    /// The seed of everything random in the evaluation; the same for each attempt.
+    /// The seed of everything random in the evaluation; the same for each attempt, another one for each
+    /// repeat.
     pub seed: u64,
+    /// Which of the stage's repeats this is, from 0. Evaluators on workers are not told: they see the
+    /// seed.
+    pub repeat: u32,
     /// The checkpoint of an earlier stage that this one continues, if there is one.
     pub resume: Option<ArtifactId>,
     /// Whether a later stage continues this one, so that its state is to be kept at its end.
@@ -41,6 +45,9 @@ pub enum StopReason {
     Cancelled,
     /// The attempt is not the task's latest, or the task is done.
     Superseded,
+    /// The curve of the evaluation is hopeless. Its end is reported all the same, with what it cost, and
+    /// a result that is there already counts.
+    Hopeless,
     /// The slot is needed for something else, or the worker has to go: the task is queued again.
     Preempted,
 }

@@ -11,6 +11,7 @@ use super::cache::{ResultKey, ResultOrigin};
 use super::campaign::FinishReason;
 use super::checkpoint::Attached;
 use super::command::SubmissionId;
+use super::curve::{CurvePoint, Standing};
 use super::failure::Failure;
 use super::policy::FleetPolicy;
 use super::worker::Capabilities;
@@ -35,7 +36,7 @@ pub enum InfeasibleReason {
 /// Why a candidate was found not worth its later stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Screening {
-    /// The last stage that it finished.
+    /// The last stage that it finished; the one in which it was stopped, if it was.
     pub stage: u8,
     /// What held it there.
     pub reason: ScreenReason,
@@ -48,6 +49,7 @@ impl Screening {
         match &self.reason {
             ScreenReason::Gate(broken) => format!("after stage {stage}: {broken}"),
             ScreenReason::Rank { rank, of } => format!("after stage {stage}: rank {rank} of {of}"),
+            ScreenReason::Curve(words) => format!("in stage {stage}: {words}"),
         }
     }
 }
@@ -57,6 +59,8 @@ impl Screening {
 pub enum ScreenReason {
     /// It breaks these gates of the stage, in words.
     Gate(Box<str>),
+    /// Its evaluation was stopped at a step, in words: its curve was hopeless.
+    Curve(Box<str>),
     /// It was never among the best of those that finished the stage.
     Rank {
         /// Its place at the end, from 1.
@@ -176,6 +180,8 @@ pub enum Event {
         candidate: CandidateId,
         /// The stage's position in the campaign.
         stage: u8,
+        /// Which of the stage's repeats it is, from 0.
+        repeat: u32,
     },
     /// A task is assigned to a worker.
     TaskLeased {
@@ -216,6 +222,25 @@ pub enum Event {
         /// How much.
         energy: Energy,
     },
+    /// An evaluation is hopeless: its worker is told to stop it. If a result comes nevertheless, it
+    /// counts; however else the attempt ends, the candidate is screened.
+    StopDecided {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Where it stood.
+        standing: Standing,
+    },
+    /// The curve of an attempt whose result follows; later ones are compared with it.
+    CurveRecorded {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The value at each step, ascending; values in the metric's unit.
+        points: Box<[CurvePoint]>,
+    },
     /// An attempt delivered its metrics: the task is done.
     TaskCompleted {
         /// The task.
@@ -232,6 +257,9 @@ pub enum Event {
         elapsed: Span,
         /// The key under which the result is kept for others, if it is.
         key: Option<ResultKey>,
+        /// Whether this is one repeat of several, so that the candidate's values follow in
+        /// [`Event::RepeatsAveraged`].
+        repeated: bool,
     },
     /// A task is done without an attempt: what it would deliver is known from another candidate.
     ResultTaken {
@@ -240,6 +268,15 @@ pub enum Event {
         /// Where the result comes from.
         origin: ResultOrigin,
         /// What was measured there, by this campaign's names.
+        measurements: Vec<Measurement>,
+    },
+    /// All repeats of a stage are in: these are the candidate's values.
+    RepeatsAveraged {
+        /// The candidate.
+        candidate: CandidateId,
+        /// The stage's position in the campaign.
+        stage: u8,
+        /// The mean of each metric, with the standard error of the mean as its spread.
         measurements: Vec<Measurement>,
     },
     /// An attempt failed; the task is queued again or fails (a separate event).

@@ -48,6 +48,7 @@ impl State {
             format!("leased {} times, {} in slots", candidate.attempts(), candidate.elapsed()),
         ];
         let derived = campaign.spec.space.schema().derived_values(&candidate.proposal().genotype);
+        details.extend(campaign.means_of(candidate));
         details.extend(campaign.notes_about(id.ordinal));
         details.extend(campaign.taken_by(id.ordinal).map(|(stage, origin)| {
             let name = campaign.stages.get(usize::from(stage)).map_or("?", |stage| &stage.name);
@@ -151,6 +152,13 @@ impl State {
             "attempt {}, {} of {} counted",
             task.attempt, task.counted, campaign.spec.failures.attempts
         )];
+        let repeats = campaign.repeats_of(task.stage);
+        if repeats > 1 {
+            details.push(format!("repeat {} of {repeats}", task.repeat + 1));
+        }
+        if let Some(standing) = task.hopeless {
+            details.push(campaign.words_of(task.stage, standing));
+        }
         match task.lease() {
             Some(lease) => {
                 details.push(match &lease.progress {
@@ -321,6 +329,24 @@ impl Campaign {
             _ => format!("{} of {limit} used", self.energy),
         });
         slots.into_iter().chain(energy).collect()
+    }
+
+    /// The means of a candidate's repeated measurements, in a line each.
+    fn means_of(&self, candidate: &super::candidate::Candidate) -> impl Iterator<Item = String> {
+        let line = |found: crate::objective::Measurement| {
+            let repeats = self.repeats_of_metric(&found.metric);
+            let error = found.spread().filter(|_| repeats > 1)?;
+            let unit = self.spec.metrics.find(found.metric.as_str()).map_or("", |found| found.unit);
+            let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+            Some(format!(
+                "{}: {}{unit}, mean of {repeats} repeats with standard deviation {}{unit}, standard \
+                 error of the mean {error}{unit}",
+                found.metric,
+                found.value(),
+                error * f64::from(repeats).sqrt(),
+            ))
+        };
+        self.measurements_of(candidate).into_iter().filter_map(line)
     }
 
     /// Why a candidate waits after a stage: a sentence, and what it rests on.

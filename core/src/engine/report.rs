@@ -115,8 +115,13 @@ impl Decision<'_> {
         (measurements, attached): (Vec<Measurement>, Attached),
         elapsed: Span,
     ) {
-        let found = &self.state.tasks[&task];
-        let (candidate, stage, key) = (found.candidate, found.stage, found.key);
+        let (candidate, stage, repeat, key) = {
+            let found = &self.state.tasks[&task];
+            (found.candidate, found.stage, found.repeat, found.key)
+        };
+        let repeats = self.state.campaigns[&candidate.campaign].repeats_of(stage);
+        let repeated = repeats > 1;
+        self.record_curve(task, attempt);
         self.emit(Event::TaskCompleted {
             task,
             attempt,
@@ -125,8 +130,15 @@ impl Decision<'_> {
             attached,
             elapsed,
             key,
+            repeated,
         });
-        self.after_result(candidate, stage);
+        if repeated {
+            self.repeat_or_average(candidate, stage, (repeat + 1, repeats));
+            self.end_if_stopped(candidate.campaign);
+            self.settle(candidate.campaign);
+        } else {
+            self.after_result(candidate, stage);
+        }
     }
 
     /// What follows from the result of a stage.
@@ -134,6 +146,32 @@ impl Decision<'_> {
         self.advance(candidate, stage);
         self.end_if_stopped(candidate.campaign);
         self.settle(candidate.campaign);
+    }
+
+    /// Measures a candidate once more, or, if it was the last time, gives it the means and moves it on.
+    fn repeat_or_average(
+        &mut self,
+        candidate: CandidateId,
+        stage: u8,
+        (done, repeats): (u32, u32),
+    ) {
+        let campaign = &self.state.campaigns[&candidate.campaign];
+        if done < repeats && campaign.status.ends_early() {
+            let message = format!("the campaign ended after {done} of {repeats} repeats").into();
+            let failure = Failure { kind: FailureKind::Preempted, message };
+            return self.emit(Event::CandidateFailed { candidate, failure });
+        }
+        if done < repeats {
+            self.queue_repeat(candidate, stage, done);
+            return;
+        }
+        match campaign.averaged(candidate.ordinal, stage) {
+            Ok(measurements) => {
+                self.emit(Event::RepeatsAveraged { candidate, stage, measurements });
+                self.advance(candidate, stage);
+            }
+            Err(failure) => self.emit(Event::CandidateFailed { candidate, failure }),
+        }
     }
 
     /// Moves a candidate on after `stage`: to the next one, to waiting for it, to its score, or out.
@@ -202,6 +240,9 @@ impl Decision<'_> {
 
     fn retry_or_fail(&mut self, task: TaskId, failure: Failure) {
         let found = &self.state.tasks[&task];
+        if let Some(standing) = found.hopeless {
+            return self.screen_hopeless(task, failure, standing);
+        }
         let campaign = &self.state.campaigns[&found.candidate.campaign];
         let policy = &campaign.spec.failures;
         let rule = policy.rule(failure.kind);

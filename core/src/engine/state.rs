@@ -152,6 +152,13 @@ impl State {
             number(id.0);
             number(u64::from(task.attempt.0));
             number(u64::from(task.counted));
+            if task.repeat > 0 {
+                number(u64::from(task.repeat));
+            }
+            if let Some(standing) = task.hopeless {
+                number(u64::from(standing.step));
+                number(standing.value.to_bits());
+            }
         }
         for campaign in self.campaigns.values() {
             number(u64::from(campaign.id.0));
@@ -195,6 +202,12 @@ impl State {
             key.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
             number(u64::from(campaign.0));
             number(u64::from(known.ordinal.0) << 8 | u64::from(known.stage));
+        }
+        for (ordinal, samples) in self.campaigns.values().flat_map(|found| &found.samples) {
+            hasher.update(&ordinal.0.to_le_bytes());
+            for measurement in samples.iter().flatten() {
+                hasher.update(&measurement.value().to_bits().to_le_bytes());
+            }
         }
         hasher.finalize()
     }

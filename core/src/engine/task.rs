@@ -1,4 +1,5 @@
-//! A task: one unit of leased work, an evaluation of a candidate at a stage.
+//! A task: one unit of leased work, an evaluation of a candidate at a stage; a stage that repeats its
+//! measurement has one after the other.
 //!
 //! ```text
 //! Queued --lease--> Leased --report--> (done, leaves the state)
@@ -11,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cache::ResultKey;
+use super::curve::{CurvePoint, Standing};
 use super::failure::FailureKind;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
@@ -42,6 +44,9 @@ pub struct Lease {
     pub confirmed: bool,
     /// How far the evaluation has got; volatile.
     pub progress: Option<TaskProgress>,
+    /// The values of the metric that its stage is judged by, one a step that was heard of, in the
+    /// metric's unit; none if its beginning was not heard, or nothing judges it. Volatile.
+    pub curve: Option<Vec<CurvePoint>>,
 }
 
 /// Where a live task is.
@@ -59,6 +64,8 @@ pub struct Task {
     pub(super) id: TaskId,
     pub(super) candidate: CandidateId,
     pub(super) stage: u8,
+    /// Which of the stage's repeats it is, from 0.
+    pub(super) repeat: u32,
     pub(super) status: TaskStatus,
     /// The latest attempt, 0 before the first lease.
     pub(super) attempt: Attempt,
@@ -74,6 +81,8 @@ pub struct Task {
     pub(super) key: Option<ResultKey>,
     /// How its counted attempts failed, and on whom.
     pub(super) failures: Vec<(FailureKind, WorkerId)>,
+    /// Where its attempt stood when it was found hopeless.
+    pub(super) hopeless: Option<Standing>,
 }
 
 impl Task {
@@ -104,6 +113,18 @@ impl Task {
     #[must_use]
     pub fn stage(&self) -> u8 {
         self.stage
+    }
+
+    /// Which of the stage's repeats it is, from 0.
+    #[must_use]
+    pub fn repeat(&self) -> u32 {
+        self.repeat
+    }
+
+    /// Where its attempt stood when it was found hopeless, if it was.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.hopeless
     }
 
     /// Where it is.

@@ -37,6 +37,9 @@ pub struct MetricView {
     pub objective: bool,
     /// Where the campaign's values come from, once there is one.
     pub provenance: Option<Provenance>,
+    /// How often it is measured for each candidate; from 2 on its values are means, with the standard
+    /// error of the mean as their spread.
+    pub repeats: u32,
 }
 
 /// A campaign in numbers.
@@ -257,6 +260,10 @@ pub struct EvaluationProgress {
     pub worker: Arc<str>,
     /// The stage's name.
     pub stage: Arc<str>,
+    /// Which of the stage's repeats it is, from 1.
+    pub repeat: u32,
+    /// How many repeats the stage has.
+    pub repeats: u32,
     /// Steps done, 0 before the first progress message.
     pub step: u32,
     /// Steps in all, 0 before the first progress message.
@@ -330,6 +337,7 @@ impl Campaign {
                 ),
                 objective: objective.is_some(),
                 provenance: self.provenance.get(name).cloned(),
+                repeats: self.repeats_of_metric(name),
             }
         };
         self.columns.iter().enumerate().map(view).collect()
@@ -462,6 +470,8 @@ impl State {
                 candidate: task.candidate,
                 worker: worker.name.clone(),
                 stage: campaign.stages.get(usize::from(task.stage))?.name.clone(),
+                repeat: task.repeat + 1,
+                repeats: campaign.repeats_of(task.stage),
                 step: progress.map_or(0, |found| found.step),
                 steps: progress.map_or(0, |found| found.steps),
                 metrics: progress.map(|found| found.metrics.clone()).unwrap_or_default(),

@@ -132,7 +132,8 @@ pub struct Measurement {
     /// The value, in the metric's unit; always finite.
     value: f64,
     /// The spread of repeated samples (interquartile range or standard error, as the metric's
-    /// documentation says), in the metric's unit.
+    /// documentation says; of a stage with `repeats` the standard error of the mean), in the metric's
+    /// unit.
     spread: Option<f64>,
     /// Where it comes from.
     pub provenance: Provenance,

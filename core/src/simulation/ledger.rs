@@ -8,8 +8,9 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::algorithm::Suggestion;
-use crate::engine::{Engine, EngineSettings, Event, Inconsistency};
-use crate::id::{Attempt, CandidateId, TaskId};
+use crate::engine::{Engine, EngineSettings, Event, Inconsistency, ScreenReason};
+use crate::id::{Attempt, CampaignId, CandidateId, TaskId};
+use crate::objective::Measurement;
 use crate::time::{Span, Timestamp};
 
 /// A broken invariant.
@@ -73,38 +74,50 @@ pub(super) fn check_acknowledged(
 
 #[derive(Default)]
 struct TaskEntry {
-    candidate: Option<CandidateId>,
+    /// The candidate, the stage and the repeat.
+    asks: Option<(CandidateId, u8, u32)>,
+    measurements: Vec<Measurement>,
     leased: BTreeSet<Attempt>,
     ended: BTreeMap<Attempt, u32>,
     completed: u32,
     failed: u32,
+    stopped: bool,
 }
 
 /// Every task is completed or failed exactly once, every candidate resolved exactly once, and a
-/// score rests on one completion per stage.
+/// score rests on one completion of each repeat of each stage.
 pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach> {
     let mut tasks: BTreeMap<TaskId, TaskEntry> = BTreeMap::new();
     let mut resolved: BTreeMap<CandidateId, u32> = BTreeMap::new();
-    let mut stages = BTreeMap::new();
+    let mut repeats: BTreeMap<CampaignId, Vec<u32>> = BTreeMap::new();
+    let mut averaged: BTreeSet<(CandidateId, u8)> = BTreeSet::new();
     let mut scored = BTreeSet::new();
     for (_, event) in journal {
         match event {
             Event::CampaignSubmitted { campaign, spec, .. } => {
-                stages.insert(*campaign, spec.stages.len());
+                let of_stages = spec.stages.iter().map(|stage| stage.repeats);
+                repeats.insert(*campaign, of_stages.collect());
             }
             Event::CandidateProposed { candidate, .. } => {
                 let before = resolved.insert(*candidate, 0);
                 require(before.is_none(), || format!("candidate {candidate} is proposed twice"))?;
             }
-            Event::TaskQueued { task, candidate, .. } => {
-                tasks.entry(*task).or_default().candidate = Some(*candidate);
+            Event::TaskQueued { task, candidate, stage, repeat } => {
+                tasks.entry(*task).or_default().asks = Some((*candidate, *stage, *repeat));
+            }
+            Event::RepeatsAveraged { candidate, stage, measurements } => {
+                require(averaged.insert((*candidate, *stage)), || {
+                    format!("candidate {candidate} is averaged twice at stage {stage}")
+                })?;
+                check_means(*candidate, *stage, measurements, &tasks)?;
             }
             Event::TaskLeased { task, attempt, .. } => {
                 tasks.entry(*task).or_default().leased.insert(*attempt);
             }
-            Event::TaskCompleted { task, attempt, .. } => {
+            Event::TaskCompleted { task, attempt, measurements, .. } => {
                 let entry = tasks.entry(*task).or_default();
                 entry.completed += 1;
+                entry.measurements.clone_from(measurements);
                 require(entry.leased.contains(attempt), || {
                     format!("task {task} is completed by attempt {attempt}, which nobody had")
                 })?;
@@ -112,7 +125,7 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
             Event::ResultTaken { task, origin, .. } => {
                 tasks.entry(*task).or_default().completed += 1;
                 let known = tasks.values().any(|entry| {
-                    entry.candidate == Some(origin.candidate)
+                    entry.asks.is_some_and(|(of, ..)| of == origin.candidate)
                         && entry.completed > 0
                         && entry.leased.contains(&origin.attempt)
                 });
@@ -123,9 +136,29 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
             Event::AttemptFailed { task, attempt, .. } => {
                 *tasks.entry(*task).or_default().ended.entry(*attempt).or_default() += 1;
             }
+            Event::StopDecided { task, attempt, .. } => {
+                let entry = tasks.entry(*task).or_default();
+                require(entry.leased.contains(attempt) && !entry.stopped, || {
+                    format!("task {task} is stopped twice, or without an attempt")
+                })?;
+                entry.stopped = true;
+            }
             Event::TaskFailed { task, .. } => tasks.entry(*task).or_default().failed += 1,
             Event::CandidateScored { candidate, .. } => {
                 scored.insert(*candidate);
+                *resolved.entry(*candidate).or_default() += 1;
+            }
+            Event::CandidateScreened { candidate, screening }
+                if matches!(screening.reason, ScreenReason::Curve(_)) =>
+            {
+                let asks = |entry: &&TaskEntry| {
+                    entry.asks.is_some_and(|(of, at, _)| (of, at) == (*candidate, screening.stage))
+                };
+                let stopped = tasks
+                    .values()
+                    .filter(asks)
+                    .all(|entry| entry.stopped && (entry.completed, entry.failed) == (0, 1));
+                require(stopped, || format!("candidate {candidate} was not stopped"))?;
                 *resolved.entry(*candidate).or_default() += 1;
             }
             Event::CandidateInfeasible { candidate, .. }
@@ -150,12 +183,54 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
     for (candidate, times) in &resolved {
         require(*times == 1, || format!("candidate {candidate} is resolved {times} times"))?;
     }
+    let mut completed: BTreeMap<CandidateId, Vec<(u8, u32)>> = BTreeMap::new();
+    for (candidate, stage, repeat) in
+        tasks.values().filter(|entry| entry.completed == 1).filter_map(|entry| entry.asks)
+    {
+        completed.entry(candidate).or_default().push((stage, repeat));
+    }
     for candidate in scored {
-        let completed =
-            tasks.values().filter(|entry| entry.candidate == Some(candidate)).map(|e| e.completed);
-        let completed = completed.sum::<u32>() as usize;
-        require(Some(&completed) == stages.get(&candidate.campaign), || {
-            format!("candidate {candidate} is scored on {completed} completions")
+        let of_stages = repeats.get(&candidate.campaign).into_iter().flatten();
+        let each = (0u8..).zip(of_stages.clone());
+        let wanted: Vec<(u8, u32)> = each
+            .clone()
+            .flat_map(|(stage, repeats)| (0..*repeats).map(move |repeat| (stage, repeat)))
+            .collect();
+        let found = completed.get(&candidate).cloned().unwrap_or_default();
+        require(found == wanted, || {
+            format!("candidate {candidate} is scored on {found:?}, not on each of {wanted:?}")
+        })?;
+        for (stage, repeats) in each {
+            require((*repeats > 1) == averaged.contains(&(candidate, stage)), || {
+                format!("candidate {candidate} has no means, or too many, at stage {stage}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Means by definition over what the tasks of a candidate have measured at a stage.
+fn check_means(
+    candidate: CandidateId,
+    stage: u8,
+    means: &[Measurement],
+    tasks: &BTreeMap<TaskId, TaskEntry>,
+) -> Result<(), Breach> {
+    for mean in means {
+        let asked = |entry: &&TaskEntry| {
+            entry.completed == 1
+                && entry.asks.is_some_and(|(of, at, _)| (of, at) == (candidate, stage))
+        };
+        let values: Vec<f64> = tasks
+            .values()
+            .filter(asked)
+            .flat_map(|entry| &entry.measurements)
+            .filter(|found| found.metric == mean.metric)
+            .map(Measurement::value)
+            .collect();
+        let expected = values.iter().sum::<f64>() / values.len() as f64;
+        require((mean.value() - expected).abs() <= 1e-9 * (1.0 + expected.abs()), || {
+            format!("{} of candidate {candidate} is {}, not {expected}", mean.metric, mean.value())
         })?;
     }
     Ok(())

@@ -25,9 +25,10 @@ use rand::RngExt;
 use self::worker::{SimulatedWorker, ToWorker};
 use crate::engine::{
     CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, FleetPolicy,
-    Rejected, Step, SubmissionId,
+    Rejected, Step, StopReason, SubmissionId,
 };
 use crate::id::{CampaignId, WorkerId};
+use crate::objective::MetricName;
 use crate::rng::{self, Purpose, Stream};
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
@@ -96,11 +97,20 @@ pub struct SimulationOutcome {
 enum Happening {
     ToCoordinator { worker: usize, command: Command },
     ToWorker { worker: usize, epoch: u64, message: ToWorker },
+    Progress { worker: usize, epoch: u64, progress: Progress },
     EvaluationEnds { worker: usize, epoch: u64, key: worker::Key },
     Heartbeat { worker: usize, epoch: u64 },
     WorkerRestarts { worker: usize },
     ModelFitted { campaign: CampaignId, results: u32 },
     Tick,
+}
+
+/// How far an evaluation has got.
+struct Progress {
+    key: worker::Key,
+    step: u32,
+    steps: u32,
+    metrics: BTreeMap<MetricName, f64>,
 }
 
 /// The first instant of every simulation; not zero, so that "never" and "at once" differ.
@@ -227,8 +237,17 @@ impl<'e> Simulation<'e> {
             Happening::ToCoordinator { worker, command } => self.deliver(worker, command),
             Happening::ToWorker { worker, epoch, message } => {
                 if self.workers[worker].epoch == epoch {
-                    let sent = self.workers[worker].receive(message);
+                    let sent = self.workers[worker].receive(message, self.clock);
                     self.after_worker(worker, sent);
+                }
+                Ok(())
+            }
+            Happening::Progress { worker, epoch, progress } => {
+                let Progress { key, step, steps, metrics } = progress;
+                let found = &self.workers[worker];
+                let said = found.progress(key, (step, steps), metrics);
+                if let Some(said) = said.filter(|_| found.epoch == epoch) {
+                    self.send(worker, said);
                 }
                 Ok(())
             }
@@ -316,6 +335,13 @@ impl<'e> Simulation<'e> {
             let duration = self.slowed(worker, evaluation.duration);
             self.workers[worker].running_outcome(key, evaluation);
             let epoch = self.workers[worker].epoch;
+            let curve = self.evaluator.curve(&assignment);
+            let steps = curve.len() as u32;
+            for (step, metrics) in (1u32..).zip(curve) {
+                let after = Span(duration.0 * u64::from(step) / u64::from(steps));
+                let progress = Progress { key, step, steps, metrics };
+                self.at(after, Happening::Progress { worker, epoch, progress });
+            }
             self.at(duration, Happening::EvaluationEnds { worker, epoch, key });
         }
         for command in messages {
@@ -468,8 +494,9 @@ impl<'e> Simulation<'e> {
             Effect::Assign { worker, session, assignment } => {
                 (worker, session, ToWorker::Assign { session, assignment })
             }
-            Effect::Stop { worker, session, task, attempt, .. } => {
-                (worker, session, ToWorker::Stop { session, key: (task, attempt) })
+            Effect::Stop { worker, session, task, attempt, reason } => {
+                let (key, reports) = ((task, attempt), reason == StopReason::Hopeless);
+                (worker, session, ToWorker::Stop { session, key, reports })
             }
             Effect::Drain { worker, session } => (worker, session, ToWorker::Drain { session }),
             Effect::Acknowledge { worker, session, task, attempt } => {

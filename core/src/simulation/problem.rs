@@ -6,6 +6,7 @@ use crate::engine::{Assignment, Failure, FailureKind, ReportedOutcome};
 use crate::objective::{Measurement, MetricName, Provenance};
 use crate::rng::{self, Purpose};
 use crate::space::problem;
+use crate::spec::ProblemSettings;
 use crate::time::Span;
 
 /// Where values of a problem come from.
@@ -26,6 +27,14 @@ pub struct ProblemEvaluations {
 fn measurements(assignment: &Assignment) -> Result<Vec<Measurement>, String> {
     let metrics = &assignment.stage.measures;
     let values = problem::measure(&assignment.genotype, metrics.iter().map(MetricName::as_str))?;
+    let settings =
+        serde_json::from_value::<ProblemSettings>(assignment.stage.settings.as_ref().clone());
+    let ProblemSettings { noise } = settings.map_err(|error| error.to_string())?;
+    let mut rng = rng::stream(assignment.seed, Purpose::Noise, 0);
+    let values = values.into_iter().map(|value| match noise {
+        0.0 => value,
+        _ => value + noise * rng::standard_normal(&mut rng),
+    });
     let measured = metrics.iter().zip(values).map(|(metric, value)| {
         Measurement::new(metric.clone(), value, None, problem_provenance())
             .map_err(|error| error.to_string())

@@ -34,8 +34,10 @@ pub fn drawn_between(shortest: Span, longest: Span, rng: &mut Stream) -> Span {
 pub struct TableRow {
     /// The genotype in its space's notation.
     pub key: String,
-    /// The values that the table has for it, finite.
+    /// The values that the table has for it, finite; of a metric with several columns their mean.
     pub values: BTreeMap<MetricName, f64>,
+    /// The values of each repeat, finite, of metrics with several columns.
+    pub repeats: BTreeMap<MetricName, Vec<f64>>,
     /// How long its evaluation takes, in virtual time, before the noise that [`LookUp::new`] is given.
     pub duration: Span,
 }
@@ -134,7 +136,10 @@ impl LookUp {
             invalid(format!("the table has no row for `{}`", assignment.genotype))
         })?;
         let measured = assignment.stage.measures.iter().map(|metric| {
-            let value = *row.values.get(metric).ok_or_else(|| {
+            let of_repeat =
+                row.repeats.get(metric).map(|values| values.get(assignment.repeat as usize));
+            let value = of_repeat.unwrap_or_else(|| row.values.get(metric));
+            let value = *value.ok_or_else(|| {
                 invalid(format!("the table has no {metric} for `{}`", assignment.genotype))
             })?;
             Measurement::new(metric.clone(), value, None, table_provenance())

@@ -12,6 +12,7 @@ use crate::engine::{
     Assignment, Attached, Capabilities, Command, Failure, FailureKind, ReportedOutcome,
 };
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::objective::MetricName;
 use crate::time::{Span, Timestamp};
 
 /// What a simulated evaluation uses: a hundred watts.
@@ -33,6 +34,12 @@ pub struct Evaluation {
 pub trait Evaluate {
     /// Evaluates an assignment; a function of the assignment alone.
     fn evaluate(&self, assignment: &Assignment) -> Evaluation;
+
+    /// What it reports on the way: the metrics after each step, which all take the same time. A function
+    /// of the assignment alone.
+    fn curve(&self, _assignment: &Assignment) -> Vec<BTreeMap<MetricName, f64>> {
+        Vec::new()
+    }
 }
 
 /// The checkpoint that a simulated worker leaves of a stage that another one continues.
@@ -44,11 +51,27 @@ pub fn state_of(candidate: CandidateId, stage: &str) -> ArtifactId {
 /// A message from the coordinator.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
-    Registered { worker: WorkerId, session: SessionId },
-    Assign { session: SessionId, assignment: Box<Assignment> },
-    Stop { session: SessionId, key: Key },
-    Acknowledged { session: SessionId, key: Key },
-    Drain { session: SessionId },
+    Registered {
+        worker: WorkerId,
+        session: SessionId,
+    },
+    Assign {
+        session: SessionId,
+        assignment: Box<Assignment>,
+    },
+    /// With `reports`, its end is reported all the same.
+    Stop {
+        session: SessionId,
+        key: Key,
+        reports: bool,
+    },
+    Acknowledged {
+        session: SessionId,
+        key: Key,
+    },
+    Drain {
+        session: SessionId,
+    },
     Closed,
 }
 
@@ -177,7 +200,7 @@ impl SimulatedWorker {
         (credit > 0).then_some(Command::Ready { worker, session: self.session, credit })
     }
 
-    pub(super) fn receive(&mut self, message: ToWorker) -> Vec<Command> {
+    pub(super) fn receive(&mut self, message: ToWorker, now: Timestamp) -> Vec<Command> {
         match message {
             ToWorker::Registered { worker, session } if session == self.session => {
                 self.registered = Some(worker);
@@ -195,7 +218,10 @@ impl SimulatedWorker {
                 }
                 self.hand_back_if_draining()
             }
-            ToWorker::Stop { session, key } if session == self.session => {
+            ToWorker::Stop { session, key, reports: true } if session == self.session => {
+                self.cut_short(key, now)
+            }
+            ToWorker::Stop { session, key, .. } if session == self.session => {
                 self.waiting.retain(|found| (found.task, found.attempt) != key);
                 self.running.remove(&key);
                 self.outbox.remove(&key);
@@ -215,6 +241,32 @@ impl SimulatedWorker {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Ends an evaluation before its time, and reports what it took; a result that is there stays.
+    fn cut_short(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
+        let Some(Running { since, .. }) = self.running.remove(&key) else { return Vec::new() };
+        let elapsed = now.since(since);
+        self.busy = self.busy + elapsed;
+        let message = "stopped on request".into();
+        let failure = ReportedOutcome::Failed(Failure { kind: FailureKind::Preempted, message });
+        self.outbox.insert(key, (failure, Attached::default(), elapsed));
+        let Some(worker) = self.registered else { return Vec::new() };
+        let mut messages = self.reports(worker);
+        messages.extend(self.announce_credit());
+        messages
+    }
+
+    /// What it says of an evaluation that has got to a step.
+    pub(super) fn progress(
+        &self,
+        (task, attempt): Key,
+        (step, steps): (u32, u32),
+        metrics: BTreeMap<MetricName, f64>,
+    ) -> Option<Command> {
+        let worker = self.registered.filter(|_| self.running.contains_key(&(task, attempt)))?;
+        let session = self.session;
+        Some(Command::Progress { worker, session, task, attempt, step, steps, metrics })
     }
 
     /// What waits while it drains goes back.

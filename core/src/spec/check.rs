@@ -3,9 +3,11 @@
 //! Every check records its fault and goes on; the campaign is put together only if there is none.
 //! It must not know what an entry of a table does with its parameters.
 
+mod early;
 mod metrics;
 mod objectives;
 mod passes;
+mod repeats;
 mod resume;
 mod stages;
 mod start;
@@ -62,13 +64,15 @@ pub(super) fn parse(
     if let Some(space) = &space {
         stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
     }
-    let passes = passes::passes(&passes::Known {
+    let known = passes::Known {
         metrics: &metrics,
         objectives: &objectives,
         stages: &stages,
         networks,
         complete: root.is_clean_at("stages"),
-    });
+    };
+    let passes = passes::passes(&known);
+    let early_stops = early::early_stops(&known);
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
     let target = targets.into_iter().map(|placed| placed.value).collect();
@@ -116,6 +120,7 @@ pub(super) fn parse(
                 algorithm,
                 stages: stages.into_iter().map(|placed| placed.value).collect(),
                 passes,
+                early_stops,
                 budget,
                 stop,
                 failures,

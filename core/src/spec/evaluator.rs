@@ -12,9 +12,10 @@ mod synthetic;
 mod tabular;
 mod train;
 
+pub use problem::ProblemSettings;
 pub use proxies::{PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes};
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
-pub use tabular::TabularSettings;
+pub use tabular::{TableColumns, TabularSettings};
 pub use train::{
     ActivationSettings, AugmentSettings, EnergySettings, FlatnessNoise, FlatnessSettings,
     LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings,
@@ -43,7 +44,12 @@ pub struct EvaluatorEntry {
     pub needs: Needs,
     /// Whether a stage of it can continue the training of an earlier one, and what keeps it from
     /// that: takes the settings of the earlier and of the later stage.
-    pub continues: Option<fn(&serde_json::Value, &serde_json::Value) -> Option<Discontinuity>>,
+    pub continues: Option<fn(&serde_json::Value, &serde_json::Value) -> Option<Objection>>,
+    /// Why repeats under other seeds would tell nothing: takes the settings and the number of repeats, at
+    /// least 2.
+    pub repeats: fn(&serde_json::Value, u32) -> Option<Objection>,
+    /// Which values it reports before the end of an evaluation.
+    pub curves: Curves,
     /// Reads a stage's settings; faults go into the section, `None` if there were any.
     pub check: fn(&Section<'_>) -> Option<CheckedSettings>,
 }
@@ -65,6 +71,17 @@ pub fn custom_name(evaluator: &str) -> Option<&str> {
     evaluator.strip_prefix(custom::PREFIX)
 }
 
+/// The metrics whose curves an evaluator reports on the way to its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curves {
+    /// None.
+    None,
+    /// These.
+    Of(&'static [&'static str]),
+    /// Whichever the user's program reports.
+    Any,
+}
+
 /// What of a candidate an evaluator works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
@@ -76,10 +93,10 @@ pub enum Needs {
     Text,
 }
 
-/// Why a stage cannot continue the training of an earlier one.
+/// Why settings do not go with what a stage asks of its evaluator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Discontinuity {
-    /// What is wrong, to be read behind the name of the earlier stage.
+pub struct Objection {
+    /// What is wrong: a phrase; where a stage continues another, to be read behind the name of that one.
     pub message: String,
     /// What to do.
     pub help: String,
@@ -106,6 +123,20 @@ pub const EVALUATORS: &[EvaluatorEntry] = &[
     problem::ENTRY,
     custom::ENTRY,
 ];
+
+/// For evaluators whose results differ with the seed.
+fn always_differ(_: &serde_json::Value, _: u32) -> Option<Objection> {
+    None
+}
+
+/// For evaluators whose results differ with the seed if their setting `noise` is above 0.
+fn differ_by_noise(settings: &serde_json::Value, _: u32) -> Option<Objection> {
+    let noise = settings.get("noise").and_then(serde_json::Value::as_f64);
+    (noise == Some(0.0)).then(|| Objection {
+        message: "every repeat would give the same values".to_owned(),
+        help: "remove it, or give the stage a `noise` under `settings`".to_owned(),
+    })
+}
 
 /// The settings as the JSON object that an evaluator reads.
 fn to_json(settings: &impl serde::Serialize) -> serde_json::Value {

@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod document;
 mod duration;
+mod early;
 mod evaluator;
 mod failures;
 mod fault;
@@ -22,12 +23,13 @@ mod spelling;
 mod start;
 
 pub use cache::CacheUse;
+pub use early::EarlyStop;
 pub use evaluator::{
-    ActivationSettings, AugmentSettings, CheckedSettings, Discontinuity, EVALUATORS,
-    EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
-    OptimizerKind, PROXIES, Precision, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
-    ScheduleKind, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings, custom_name,
-    is_dataset_name,
+    ActivationSettings, AugmentSettings, CheckedSettings, Curves, EVALUATORS, EnergySettings,
+    EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs, Objection,
+    OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision, ProxySettings,
+    ProxySizes, ScheduleKind, SyntheticFaults, SyntheticSettings, TableColumns, TabularSettings,
+    TrainSettings, custom_name, is_dataset_name,
 };
 pub use failures::{FailurePolicy, FailureRule};
 pub use fault::{Fault, Faults};
@@ -74,6 +76,8 @@ pub struct CampaignSpec {
     pub stages: Vec<Stage>,
     /// What it takes to go on after each stage, one entry a stage; the last one's is open.
     pub passes: Vec<Pass>,
+    /// When evaluations of each stage are stopped because they are hopeless, one entry a stage.
+    pub early_stops: Vec<Option<EarlyStop>>,
     /// When the campaign ends at the latest.
     pub budget: Budget,
     /// When it ends before its budget is spent.
@@ -99,6 +103,9 @@ pub struct Stage {
     pub measures: Vec<MetricName>,
     /// The evaluator's name of each metric of [`Self::measures`] that the campaign calls otherwise.
     pub called: BTreeMap<MetricName, MetricName>,
+    /// How often each candidate is measured, 1 to 100, each time under another seed; its values are the
+    /// means.
+    pub repeats: u32,
     /// The name of the earlier stage whose training this one continues, if any.
     pub resume: Option<Arc<str>>,
     /// The data set that a worker must have, if any.

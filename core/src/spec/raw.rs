@@ -75,6 +75,7 @@ pub(super) struct RawConstraint {
 pub(super) struct RawStage {
     pub(super) name: Option<String>,
     pub(super) evaluator: Option<String>,
+    pub(super) repeats: Option<u32>,
     pub(super) resume: Option<String>,
     pub(super) dataset: Option<String>,
     #[serde(rename = "measures")]
@@ -84,6 +85,8 @@ pub(super) struct RawStage {
     _labels: Option<IgnoredAny>,
     #[serde(rename = "settings")]
     _settings: Option<IgnoredAny>,
+    #[serde(rename = "stop_early")]
+    _stop_early: Option<IgnoredAny>,
     #[serde(rename = "pass")]
     _pass: Option<IgnoredAny>,
 }
@@ -108,6 +111,27 @@ pub(super) struct RawPass {
     #[serde(rename = "by")]
     _by: Option<IgnoredAny>,
     pub(super) least: Option<u32>,
+}
+
+/// When an evaluation of a stage is stopped.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEarlyStop {
+    #[serde(rename = "metric")]
+    _metric: Option<IgnoredAny>,
+    #[serde(rename = "rule")]
+    _rule: Option<RawStopping>,
+    #[serde(rename = "by")]
+    _by: Option<IgnoredAny>,
+    pub(super) after: Option<u32>,
+    pub(super) least: Option<u32>,
+}
+
+/// The rules by which evaluations are stopped.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawStopping {
+    Median,
 }
 
 /// A metric to rank by that is more than a name.

@@ -7,8 +7,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::check::FORMAT_VERSION;
 use super::{
-    CampaignSpec, Criterion, Pass, Stage, Stagnation, StopRules, TopShare, amount, custom_name,
-    duration,
+    CampaignSpec, Criterion, EarlyStop, Pass, Stage, Stagnation, StopRules, TopShare, amount,
+    custom_name, duration,
 };
 use crate::objective::{Bound, Constraint, DeclaredMetric, Goal, MetricName, Objective};
 
@@ -67,8 +67,8 @@ fn campaign(spec: &CampaignSpec) -> Mapping {
             "stages",
             spec.stages
                 .iter()
-                .zip(&spec.passes)
-                .map(|(stage, pass)| staged(stage, pass))
+                .zip(spec.passes.iter().zip(&spec.early_stops))
+                .map(|(stage, (pass, early))| staged(stage, pass, early.as_ref()))
                 .collect::<Vec<Value>>()
                 .into(),
         ),
@@ -143,7 +143,7 @@ fn stop(rules: &StopRules) -> Value {
     written.into()
 }
 
-fn staged(stage: &Stage, pass: &Pass) -> Value {
+fn staged(stage: &Stage, pass: &Pass, early: Option<&EarlyStop>) -> Value {
     let measure = |name: &MetricName| match stage.asked(name) {
         asked if asked == name => name.as_str().into(),
         asked => mapping([("metric", asked.as_str().into()), ("as", name.as_str().into())]).into(),
@@ -165,8 +165,14 @@ fn staged(stage: &Stage, pass: &Pass) -> Value {
     if let (Some(_), Some(dataset)) = (custom_name(&stage.evaluator), &stage.dataset) {
         written.insert("dataset".into(), dataset.as_ref().into());
     }
+    if stage.repeats > 1 {
+        written.insert("repeats".into(), stage.repeats.into());
+    }
     if let Some(before) = &stage.resume {
         written.insert("resume".into(), before.as_ref().into());
+    }
+    if let Some(early) = early {
+        written.insert("stop_early".into(), stopped_early(early));
     }
     if !pass.is_open() {
         written.insert("pass".into(), passed(pass));
@@ -180,15 +186,27 @@ fn passed(pass: &Pass) -> Value {
         written.insert("gates".into(), list(&pass.gates, constraint));
     }
     if let Some(TopShare { share, by, least }) = &pass.top {
-        let criterion = |criterion: &Criterion| {
-            let goal = goal(criterion.goal);
-            mapping([("metric", criterion.metric.as_str().into()), ("goal", goal)]).into()
-        };
         written.insert("top".into(), (*share).into());
         written.insert("by".into(), list(by, criterion));
         written.insert("least".into(), (*least).into());
     }
     written.into()
+}
+
+fn criterion(criterion: &Criterion) -> Value {
+    let goal = goal(criterion.goal);
+    mapping([("metric", criterion.metric.as_str().into()), ("goal", goal)]).into()
+}
+
+fn stopped_early(EarlyStop { curve, by, after, least }: &EarlyStop) -> Value {
+    mapping([
+        ("metric", criterion(curve)),
+        ("rule", "median".into()),
+        ("by", list(by, criterion)),
+        ("after", (*after).into()),
+        ("least", (*least).into()),
+    ])
+    .into()
 }
 
 #[cfg(test)]

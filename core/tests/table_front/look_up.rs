@@ -25,7 +25,8 @@ fn spec(evaluations: u32) -> Arc<CampaignSpec> {
 
 fn row(key: &str, loss: f64, cost: f64) -> TableRow {
     let values = BTreeMap::from([("loss".into(), loss), ("cost".into(), cost)]);
-    TableRow { key: key.to_owned(), values, duration: Span::from_secs(10) }
+    let repeats = BTreeMap::new();
+    TableRow { key: key.to_owned(), values, repeats, duration: Span::from_secs(10) }
 }
 
 fn rows(count: usize) -> Vec<TableRow> {
@@ -123,4 +124,37 @@ fn stragglers_take_longer_and_late_workers_start_later() {
     let late = SimulationSettings { joins_over: Span::from_secs(400), ..base };
     let (_, with_late) = seconds(late);
     assert!((385..=420).contains(&with_late), "{with_late} s");
+}
+
+#[test]
+fn each_repeat_reads_its_own_column() {
+    let spec = support::campaign(
+        "{version: 1, name: seeds, space: {kind: declared, genes: {a: {int: [0, 9]}}},
+          metrics: {loss: {}, cost: {}}, objectives: [loss, cost], algorithm: random,
+          stages: [{evaluator: tabular, measures: [loss, cost], repeats: 2, settings: {table: t.csv,
+            columns: {loss: [seed_1, seed_2, seed_3], cost: c}}}], budget: {evaluations: 10}}",
+    );
+    let row = |number: u32| {
+        let (key, at) = (format!("a={number}"), f64::from(number));
+        let values = BTreeMap::from([("loss".into(), at + 3.0), ("cost".into(), 10.0 - at)]);
+        let repeats = BTreeMap::from([("loss".into(), vec![at, at + 4.0, at + 5.0])]);
+        TableRow { key, values, repeats, duration: Span::from_secs(10) }
+    };
+    let table = LookUp::new(spec.space.clone(), (0..10).map(row).collect(), 0.0).expect("it fits");
+    let mut capabilities =
+        Arc::unwrap_or_clone(support::capabilities(&["tabular"], &["loss", "cost"]));
+    for provenance in capabilities.evaluators[0].metrics.values_mut() {
+        *provenance = cambrian_core::simulation::table_provenance();
+    }
+    let settings = SimulationSettings::default();
+    let outcome = Simulation::new(settings, Arc::new(capabilities), &table).run(&[spec]);
+    let outcome = outcome.expect("it ends");
+    let campaign = campaign(&outcome);
+    assert_eq!(campaign.scored(), 10);
+    for candidate in campaign.candidates() {
+        let found = campaign.measurements_of(candidate);
+        let [loss, cost] = &found[..] else { panic!("two metrics") };
+        assert_eq!((loss.value() - 2.0, loss.spread()), (10.0 - cost.value(), Some(2.0)));
+        assert_eq!(cost.spread(), Some(0.0));
+    }
 }

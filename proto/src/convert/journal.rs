@@ -9,7 +9,7 @@ use cambrian_core::algorithm::{Origin, Proposal};
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{
     Capabilities, Event, Failure, FinishReason, FleetPolicy, InfeasibleReason, LeaseEnd, Release,
-    ResultKey, ResultOrigin, ScreenReason, Screening,
+    ResultKey, ResultOrigin, ScreenReason, Screening, Standing,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
@@ -22,8 +22,8 @@ use super::artifact::bytes_of;
 use super::campaign::{submission, submission_bytes};
 use super::measurement::{attached, measurement_messages, measurements};
 use super::{
-    ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number, positive,
-    required, span, text,
+    ConvertError, MAX_LIST, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number,
+    positive, required, span, text,
 };
 use crate::v1;
 use crate::v1::journal_record::Event as Message;
@@ -124,11 +124,14 @@ fn message(event: &Event) -> Option<Message> {
 
 fn task_message(event: &Event) -> Option<Message> {
     Some(match event {
-        Event::TaskQueued { task, candidate, stage } => Message::TaskQueued(v1::TaskQueued {
-            task: task.0,
-            candidate: Some((*candidate).into()),
-            stage: u32::from(*stage),
-        }),
+        Event::TaskQueued { task, candidate, stage, repeat } => {
+            Message::TaskQueued(v1::TaskQueued {
+                task: task.0,
+                candidate: Some((*candidate).into()),
+                stage: u32::from(*stage),
+                repeat: *repeat,
+            })
+        }
         Event::TaskLeased { task, attempt, worker, session, deadline } => {
             Message::TaskLeased(v1::TaskLeased {
                 task: task.0,
@@ -152,16 +155,44 @@ fn task_message(event: &Event) -> Option<Message> {
             attempt: attempt.0,
             microjoules: energy.0,
         }),
-        Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed, key } => {
-            Message::TaskCompleted(v1::TaskCompleted {
-                task: task.0,
-                attempt: attempt.0,
-                worker: worker.0,
+        Event::TaskCompleted {
+            task,
+            attempt,
+            worker,
+            measurements,
+            attached,
+            elapsed,
+            repeated,
+            key,
+        } => Message::TaskCompleted(v1::TaskCompleted {
+            task: task.0,
+            attempt: attempt.0,
+            worker: worker.0,
+            measurements: measurement_messages(measurements),
+            elapsed_micros: elapsed.0,
+            checkpoint: bytes_of(attached.checkpoint),
+            note: attached.note.as_deref().unwrap_or_default().to_owned(),
+            repeated: *repeated,
+            result_key: key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
+        }),
+        Event::StopDecided { task, attempt, standing } => Message::StopDecided(v1::StopDecided {
+            task: task.0,
+            attempt: attempt.0,
+            step: standing.step,
+            value: standing.value,
+            behind: standing.behind,
+            of: standing.of,
+        }),
+        Event::CurveRecorded { task, attempt, points } => {
+            let (steps, values) = points.iter().copied().unzip();
+            let (task, attempt) = (task.0, attempt.0);
+            Message::CurveRecorded(v1::CurveRecorded { task, attempt, steps, values })
+        }
+        Event::RepeatsAveraged { candidate, stage, measurements } => {
+            Message::RepeatsAveraged(v1::RepeatsAveraged {
+                candidate: Some((*candidate).into()),
+                stage: u32::from(*stage),
                 measurements: measurement_messages(measurements),
-                elapsed_micros: elapsed.0,
-                checkpoint: bytes_of(attached.checkpoint),
-                note: attached.note.as_deref().unwrap_or_default().to_owned(),
-                result_key: key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
             })
         }
         Event::ResultTaken { task, origin, measurements } => {
@@ -225,6 +256,7 @@ fn screened(candidate: CandidateId, screening: &Screening) -> v1::CandidateScree
     use v1::candidate_screened::Reason;
     let reason = match &screening.reason {
         ScreenReason::Gate(text) => Reason::Gate(text.to_string()),
+        ScreenReason::Curve(text) => Reason::Curve(text.to_string()),
         ScreenReason::Rank { rank, of } => Reason::Rank(v1::Rank { rank: *rank, of: *of }),
     };
     v1::CandidateScreened {
@@ -362,6 +394,9 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         }
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
         Message::ResultTaken(message) => result_taken(message).within("result_taken"),
+        Message::StopDecided(message) => stop_decided(message).within("stop_decided"),
+        Message::CurveRecorded(message) => curve_recorded(message).within("curve_recorded"),
+        Message::RepeatsAveraged(message) => repeats_averaged(message).within("repeats_averaged"),
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
         Message::TaskRequeued(message) => {
             task(message.task).map(Event::TaskRequeued).within("task_requeued")
@@ -498,6 +533,7 @@ fn candidate_screened(message: v1::CandidateScreened) -> Result<Event, ConvertEr
     use v1::candidate_screened::Reason;
     let reason = match required("reason", message.reason)? {
         Reason::Gate(text) => ScreenReason::Gate(text.into()),
+        Reason::Curve(text) => ScreenReason::Curve(text.into()),
         Reason::Rank(v1::Rank { rank, of }) => ScreenReason::Rank {
             rank: positive("rank", rank).within("rank")?,
             of: positive("of", of).within("rank")?,
@@ -526,7 +562,8 @@ fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError>
 fn task_queued(message: v1::TaskQueued) -> Result<Event, ConvertError> {
     let stage = stage(message.stage)?;
     let candidate = candidate(message.candidate)?;
-    Ok(Event::TaskQueued { task: task(message.task)?, candidate, stage })
+    let (task, repeat) = (task(message.task)?, message.repeat);
+    Ok(Event::TaskQueued { task, candidate, stage, repeat })
 }
 
 fn task_leased(message: v1::TaskLeased) -> Result<Event, ConvertError> {
@@ -549,6 +586,7 @@ fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
         measurements: measurements("measurements", message.measurements)?,
         attached: attached(&message.checkpoint, message.note)?,
         elapsed: span("elapsed_micros", message.elapsed_micros)?,
+        repeated: message.repeated,
         key: result_key(&message.result_key)?,
     })
 }
@@ -575,6 +613,45 @@ fn result_taken(message: v1::ResultTaken) -> Result<Event, ConvertError> {
             worker: worker(message.worker)?,
             version: message.version.into(),
         },
+        measurements: measurements("measurements", message.measurements)?,
+    })
+}
+
+fn stop_decided(message: v1::StopDecided) -> Result<Event, ConvertError> {
+    let v1::StopDecided { task, attempt, step, value, behind, of } = message;
+    let (task, attempt) = task_attempt(task, attempt)?;
+    finite("value", value)?;
+    let standing = Standing { step, value, behind, of };
+    Ok(Event::StopDecided { task, attempt, standing })
+}
+
+fn curve_recorded(message: v1::CurveRecorded) -> Result<Event, ConvertError> {
+    let v1::CurveRecorded { task, attempt, steps, values } = message;
+    let (task, attempt) = task_attempt(task, attempt)?;
+    positive("steps", steps.len())?;
+    list("steps", steps.len(), MAX_LIST)?;
+    if steps.len() != values.len() {
+        let reason = format!("has {} values of {} steps", values.len(), steps.len());
+        return Err(ConvertError::new("values", reason));
+    }
+    for (index, value) in values.iter().enumerate() {
+        finite("", *value).within_entry("values", index)?;
+    }
+    let points = steps.into_iter().zip(values).collect();
+    Ok(Event::CurveRecorded { task, attempt, points })
+}
+
+fn finite(field: &'static str, value: f64) -> Result<(), ConvertError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(ConvertError::new(field, format!("is {value}, expected a finite number")))
+}
+
+fn repeats_averaged(message: v1::RepeatsAveraged) -> Result<Event, ConvertError> {
+    Ok(Event::RepeatsAveraged {
+        candidate: candidate(message.candidate)?,
+        stage: stage(message.stage)?,
         measurements: measurements("measurements", message.measurements)?,
     })
 }

@@ -28,6 +28,7 @@ impl From<&MetricView> for v1::MetricColumn {
             maximize: view.goal == Goal::Maximize,
             objective: view.objective,
             provenance: view.provenance.as_ref().map(Into::into),
+            repeats: view.repeats,
         }
     }
 }
@@ -162,6 +163,8 @@ impl From<&EvaluationProgress> for v1::EvaluationInWork {
             steps: view.steps,
             metrics: view.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect(),
             started_at_micros: view.since.0,
+            repeat: view.repeat,
+            repeats: view.repeats,
         }
     }
 }

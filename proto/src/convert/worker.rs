@@ -140,6 +140,7 @@ impl From<StopReason> for v1::StopReason {
             StopReason::Cancelled => Self::Cancelled,
             StopReason::Superseded => Self::Superseded,
             StopReason::Preempted => Self::Preempted,
+            StopReason::Hopeless => Self::Hopeless,
         }
     }
 }

@@ -152,6 +152,15 @@ impl WorkQueue {
         Stopped::Unknown
     }
 
+    /// The slot that works on an attempt whose result is wanted.
+    #[must_use]
+    pub fn slot_of(&self, id: AttemptId) -> Option<SlotIndex> {
+        let works = |slot: &Slot| {
+            slot.occupant.as_ref().is_some_and(|occupant| occupant.id == id && occupant.wanted)
+        };
+        self.slots.iter().position(works).map(|position| SlotIndex(position as u32))
+    }
+
     /// Records how a slot fares.
     pub fn set_health(&mut self, slot: SlotIndex, health: SlotHealth) {
         self.slots[slot.0 as usize].health = health;

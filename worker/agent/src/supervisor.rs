@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cambrian_proto::v1::{
     Assignment, Capabilities, Drain, Draining, Failure, FailureKind, Goodbye, Heartbeat, Outcome,
-    Progress, Ready, Register, Registered, Report, Stop, TaskAttempt, WorkerMessage,
+    Progress, Ready, Register, Registered, Report, Stop, StopReason, TaskAttempt, WorkerMessage,
     coordinator_message, outcome, worker_message,
 };
 use tokio::sync::mpsc;
@@ -421,6 +421,9 @@ impl Supervisor {
 
     fn on_stop(&mut self, stop: Stop) {
         let id = AttemptId::new(stop.task, stop.attempt);
+        if stop.reason() == StopReason::Hopeless {
+            return self.cut_short(id);
+        }
         // A finished report stays until it is acknowledged: that may have crossed the request.
         match self.queue.stop(id) {
             Stopped::Dropped => info!(%id, reason = ?stop.reason(), "a waiting task is dropped"),
@@ -429,6 +432,17 @@ impl Supervisor {
                 self.tell(slot.0 as usize, SlotCommand::Stop(id));
             }
             Stopped::Unknown => debug!(%id, "nothing to stop"),
+        }
+    }
+
+    /// Ends an evaluation whose end is reported all the same.
+    fn cut_short(&self, id: AttemptId) {
+        match self.queue.slot_of(id) {
+            Some(slot) => {
+                info!(%id, %slot, "a hopeless evaluation is stopped");
+                self.tell(slot.0 as usize, SlotCommand::Stop(id));
+            }
+            None => debug!(%id, "nothing to stop"),
         }
     }
 

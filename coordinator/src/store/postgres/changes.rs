@@ -72,8 +72,9 @@ columns!(CandidateEnds,
     { campaign: i64, ordinal: i64, status: &'static str, violation: Option<f64>, reason: String,
       resolved_at: i64 });
 
-// The first value of a metric stands, as in the engine.
-columns!(Analytic,
+// Values computed from networks, and means of repeats. The first value of a metric stands, as in the
+// engine.
+columns!(Known,
     "INSERT INTO measurements (campaign, ordinal, metric, value, spread, source, device_class) \
      SELECT u1, u2, u3, u4, u5, u6, u7 FROM UNNEST ($1::BIGINT[], $2::BIGINT[], $3::TEXT[], \
      $4::DOUBLE PRECISION[], $5::DOUBLE PRECISION[], $6::TEXT[], $7::TEXT[]) \
@@ -132,7 +133,7 @@ pub(super) const STATEMENTS: [&str; 12] = [
     CampaignStates::SQL,
     NewCandidates::SQL,
     CandidateEnds::SQL,
-    Analytic::SQL,
+    Known::SQL,
     NewTasks::SQL,
     TaskStates::SQL,
     Delivered::SQL,
@@ -179,7 +180,7 @@ pub(super) struct Changes {
     campaign_states: CampaignStates,
     new_candidates: NewCandidates,
     candidate_ends: CandidateEnds,
-    analytic: Analytic,
+    known: Known,
     delivered: Delivered,
     new_tasks: NewTasks,
     task_states: TaskStates,
@@ -203,7 +204,7 @@ impl Changes {
             self.campaign_states.change(),
             self.new_candidates.change(),
             self.candidate_ends.change(),
-            self.analytic.change(),
+            self.known.change(),
             self.new_tasks.change(),
             self.task_states.change(),
             self.delivered.change(),
@@ -272,7 +273,7 @@ impl Fold {
                     proposal.origin.to_string(),
                     at,
                 ));
-                analytic.iter().for_each(|found| changes.analytic.add(*candidate, found));
+                analytic.iter().for_each(|found| changes.known.add(*candidate, found));
             }
             Event::CandidateInfeasible { candidate, reason } => {
                 let (InfeasibleReason::Constraints(text)
@@ -319,7 +320,7 @@ impl Fold {
 
     fn task(&mut self, event: &Event) {
         match event {
-            Event::TaskQueued { task, candidate, stage } => self.changes.new_tasks.push((
+            Event::TaskQueued { task, candidate, stage, .. } => self.changes.new_tasks.push((
                 big(task.0),
                 candidate.campaign.0.into(),
                 candidate.ordinal.0.into(),
@@ -340,15 +341,20 @@ impl Fold {
                 self.state(*task, "queued", *elapsed);
                 self.workers.entry(*worker).or_default().failed += 1;
             }
-            Event::TaskCompleted { task, worker, measurements, elapsed, key, .. } => {
+            Event::TaskCompleted { task, worker, measurements, elapsed, key, repeated, .. } => {
                 let state = self.state(*task, "done", *elapsed);
                 state.result_key = key.map(|key| key.to_string());
-                measurements.iter().for_each(|found| self.changes.delivered.add(*task, found));
+                // One repeat of several is no value of the candidate's yet.
+                let values: &[Measurement] = if *repeated { &[] } else { measurements };
+                values.iter().for_each(|found| self.changes.delivered.add(*task, found));
                 self.workers.entry(*worker).or_default().completed += 1;
             }
             Event::ResultTaken { task, origin, measurements } => {
                 self.state(*task, "done", Span(0)).taken_from = Some(origin.candidate);
                 measurements.iter().for_each(|found| self.changes.delivered.add(*task, found));
+            }
+            Event::RepeatsAveraged { candidate, measurements, .. } => {
+                measurements.iter().for_each(|found| self.changes.known.add(*candidate, found));
             }
             _ => {}
         }
@@ -404,7 +410,7 @@ impl CandidateEnds {
     }
 }
 
-impl Analytic {
+impl Known {
     fn add(&mut self, id: CandidateId, found: &Measurement) {
         let (metric, source, class) = names(found);
         let (value, spread) = (found.value(), found.spread());

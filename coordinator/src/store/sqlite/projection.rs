@@ -127,7 +127,7 @@ impl Projector {
         event: &Event,
     ) -> Result<(), StoreError> {
         match event {
-            Event::TaskQueued { task, candidate, stage } => {
+            Event::TaskQueued { task, candidate, stage, .. } => {
                 let (candidate, stage) = (*candidate, *stage);
                 let (attempts, worker, elapsed) = (Attempt(0), None, Span(0));
                 let new = NewTask {
@@ -165,20 +165,25 @@ impl Projector {
                 self.counts.entry(*worker).or_default().1 += 1;
                 self.set_task(tables, *task, "queued", *elapsed)
             }
-            Event::TaskCompleted { task, worker, measurements, elapsed, key, .. } => {
+            Event::TaskCompleted { task, worker, measurements, elapsed, key, repeated, .. } => {
                 self.counts.entry(*worker).or_default().0 += 1;
                 let candidate = self.end(tables, *task)?;
                 self.set_task(tables, *task, "done", *elapsed)?;
                 if let Some(key) = key {
                     self.set_key(tables, *task, *key)?;
                 }
-                measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+                // One repeat of several is no value of the candidate's yet.
+                let values: &[Measurement] = if *repeated { &[] } else { measurements };
+                values.iter().try_for_each(|found| measure(tables, candidate, found))
             }
             Event::ResultTaken { task, origin, measurements } => {
                 let candidate = self.end(tables, *task)?;
                 self.set_task(tables, *task, "done", Span(0))?;
                 self.set_origin(tables, *task, origin.candidate)?;
                 measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+            }
+            Event::RepeatsAveraged { candidate, measurements, .. } => {
+                measurements.iter().try_for_each(|found| measure(tables, *candidate, found))
             }
             _ => Ok(()),
         }

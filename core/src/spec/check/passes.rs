@@ -120,7 +120,7 @@ impl Known<'_, '_> {
         by
     }
 
-    fn criterion(&self, item: &Item<'_>) -> Option<Criterion> {
+    pub(super) fn criterion(&self, item: &Item<'_>) -> Option<Criterion> {
         let (name, goal) = match item.text() {
             Some(name) => (name.to_owned(), None),
             None => {
@@ -153,6 +153,11 @@ impl Known<'_, '_> {
                     && found.is_some_and(|found| matches!(found.kind, MetricKind::Analytic(_)))
             }
         }
+    }
+
+    /// Whether every candidate has a value of `metric` when it enters the stage at `at`.
+    pub(super) fn is_known_before(&self, metric: &MetricName, at: usize) -> bool {
+        self.is_known(metric, at) && self.measured_at(metric).is_none_or(|stage| stage < at)
     }
 
     fn require_known(&self, metric: &MetricName, at: usize, item: &Item<'_>) {

@@ -19,6 +19,18 @@ pub(super) fn check(item: &Item<'_>, stage: &Stage, earlier: &[Placed<'_, Stage>
         return section.fault("resume", message, help);
     };
     let before = &before.value;
+    if before.repeats > 1 {
+        let message = format!(
+            "stage `{name}` trains each candidate {} times, so there is not one training to go on with",
+            before.repeats
+        );
+        return section.fault("resume", message, "remove it, or the `repeats` of that stage");
+    }
+    if stage.repeats > 1 {
+        let message = "a training that goes on has its random numbers from its beginning, so every \
+                       repeat would be the same";
+        return section.fault("repeats", message, "remove it, or `resume`");
+    }
     if before.evaluator != stage.evaluator {
         let message = format!(
             "stage `{name}` is evaluated by `{}` and this one by `{}`",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Placed, checked_name, resume, written};
+use super::{Placed, checked_name, repeats, resume, written};
 use crate::objective::{MetricKind, MetricName, Metrics};
 use crate::space::{SearchSpace, problem};
 use crate::spec::document::shortened;
@@ -106,6 +106,7 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
     let checked = entry.and_then(|entry| settings(&section, entry));
     let delivers = checked.as_ref().and_then(|checked| checked.delivers.as_deref());
     let (measures, called) = measures(&section, metrics, entry, delivers);
+    let repeats = repeats::check(&section, raw.repeats, entry, checked.as_ref());
     let checked = checked?;
     Some(Stage {
         name,
@@ -113,6 +114,7 @@ fn stage(item: &Item<'_>, metrics: &Metrics) -> Option<Stage> {
         settings: Arc::new(checked.settings),
         measures,
         called,
+        repeats,
         resume: raw.resume.map(Arc::from),
         dataset: checked.dataset.or(dataset),
         labels,

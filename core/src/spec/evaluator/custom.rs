@@ -6,7 +6,7 @@
 use serde_json::{Map, Number, Value};
 use serde_yaml::Value as Yaml;
 
-use super::{CheckedSettings, EvaluatorEntry, Needs};
+use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, always_differ};
 use crate::spec::{Item, Section};
 
 /// How the names of such evaluators begin, in campaigns and in the offers of workers. No other name
@@ -21,6 +21,8 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     delivers_any: true,
     needs: Needs::Text,
     continues: Some(|_, _| None),
+    repeats: always_differ,
+    curves: Curves::Any,
     check,
 };
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::facts;
-use super::{CheckedSettings, EvaluatorEntry, Needs, to_json, train};
+use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, always_differ, to_json, train};
 use crate::spec::{Section, spelling};
 
 /// The table's line.
@@ -20,6 +20,8 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     delivers_any: false,
     needs: Needs::Network,
     continues: None,
+    repeats: always_differ,
+    curves: Curves::None,
     check,
 };
 

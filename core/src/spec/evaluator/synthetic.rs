@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckedSettings, EvaluatorEntry, Needs, to_json};
+use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, differ_by_noise, to_json};
 use crate::spec::Section;
 
 /// The table's line.
@@ -13,11 +13,13 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     delivers_any: false,
     needs: Needs::Network,
     continues: None,
+    repeats: differ_by_noise,
+    curves: Curves::Of(&["accuracy"]),
     check,
 };
 
-/// Settings of the evaluator `synthetic`. Every metric is a deterministic function of the graph;
-/// durations and failures depend on the assignment's seed and attempt.
+/// Settings of the evaluator `synthetic`. Every metric is a deterministic function of the graph, but for
+/// noise by the assignment's seed; durations and failures depend on the seed and the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SyntheticSettings {
@@ -27,6 +29,9 @@ pub struct SyntheticSettings {
     pub spread: f64,
     /// How many steps of progress are reported, 1 to 100,000.
     pub steps: u32,
+    /// The standard deviation of the normal noise of each value, relative to the value, 0 to 1; drawn by
+    /// the assignment's seed.
+    pub noise: f64,
     /// What goes wrong, and how often.
     pub faults: SyntheticFaults,
 }
@@ -49,7 +54,7 @@ pub struct SyntheticFaults {
 
 impl Default for SyntheticSettings {
     fn default() -> Self {
-        Self { seconds: 0.0, spread: 0.0, steps: 1, faults: SyntheticFaults::default() }
+        Self { seconds: 0.0, spread: 0.0, steps: 1, noise: 0.0, faults: SyntheticFaults::default() }
     }
 }
 
@@ -57,6 +62,7 @@ fn check(section: &Section<'_>) -> Option<CheckedSettings> {
     let settings: SyntheticSettings = section.read();
     section.check_range("seconds", settings.seconds, 0.0..=86_400.0);
     section.check_range("spread", settings.spread, 0.0..=1.0);
+    section.check_range("noise", settings.noise, 0.0..=1.0);
     section.check_range("steps", settings.steps, 1..=100_000);
     let SyntheticFaults { crash, hang, non_finite, out_of_memory, protocol_error } =
         settings.faults;

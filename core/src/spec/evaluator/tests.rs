@@ -96,7 +96,7 @@ fn a_table_delivers_the_metrics_that_it_has_columns_for() {
     assert_eq!(checked.delivers, Some(vec!["accuracy".to_owned(), "latency".to_owned()]));
     let settings: TabularSettings = serde_json::from_value(checked.settings).unwrap();
     assert_eq!((settings.table.as_str(), settings.key.as_str()), ("a/b.csv", "genotype"));
-    assert_eq!(settings.columns["latency"], "ms");
+    assert_eq!(settings.columns["latency"], TableColumns(vec!["ms".to_owned()]));
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod recipe;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EvaluatorEntry, Needs};
+use super::{Curves, EvaluatorEntry, Needs, always_differ};
 pub use augment::AugmentSettings;
 pub(super) use check::check_name;
 pub use optimization::{OptimizerKind, ScheduleKind};
@@ -24,6 +24,8 @@ pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     delivers_any: false,
     needs: Needs::Network,
     continues: Some(recipe::discontinuity),
+    repeats: always_differ,
+    curves: Curves::Of(&["accuracy"]),
     check: check::check,
 };
 

@@ -76,6 +76,7 @@ fn any_lease_end() -> impl Strategy<Value = LeaseEnd> {
 fn any_screen_reason() -> impl Strategy<Value = ScreenReason> {
     prop_oneof![
         ".{0,30}".prop_map(|text| ScreenReason::Gate(text.into())),
+        ".{0,30}".prop_map(|text| ScreenReason::Curve(text.into())),
         (1u32.., 1u32..).prop_map(|(rank, of)| ScreenReason::Rank { rank, of }),
     ]
 }
@@ -98,8 +99,33 @@ fn any_task_event() -> impl Strategy<Value = Event> {
     let worker = (1u32..).prop_map(WorkerId);
     let span = (0..=super::super::MAX_NUMBER).prop_map(Span);
     prop_oneof![
-        (task.clone(), any_candidate(), any::<u8>())
-            .prop_map(|(task, candidate, stage)| Event::TaskQueued { task, candidate, stage }),
+        (task.clone(), any_candidate(), any::<u8>(), any::<u32>()).prop_map(
+            |(task, candidate, stage, repeat)| Event::TaskQueued { task, candidate, stage, repeat }
+        ),
+        (
+            (task.clone(), attempt.clone()),
+            any::<u32>(),
+            proptest::num::f64::NORMAL,
+            any::<(u32, u32)>()
+        )
+            .prop_map(|((task, attempt), step, value, (behind, of))| {
+                let standing = Standing { step, value, behind, of };
+                Event::StopDecided { task, attempt, standing }
+            }),
+        (
+            (task.clone(), attempt.clone()),
+            proptest::collection::vec((any::<u32>(), proptest::num::f64::NORMAL), 1..9)
+        )
+            .prop_map(|((task, attempt), points)| {
+                Event::CurveRecorded { task, attempt, points: points.into() }
+            }),
+        (any_candidate(), any::<u8>(), any_measurements()).prop_map(
+            |(candidate, stage, measurements)| Event::RepeatsAveraged {
+                candidate,
+                stage,
+                measurements
+            }
+        ),
         (task.clone(), attempt.clone(), worker.clone(), 0..1u64 << 60, span.clone()).prop_map(
             |(task, attempt, worker, session, deadline)| Event::TaskLeased {
                 task,
@@ -116,12 +142,23 @@ fn any_task_event() -> impl Strategy<Value = Event> {
             worker.clone(),
             any_measurements(),
             any_attached(),
-            span.clone(),
+            (span.clone(), any::<bool>()),
             proptest::option::of(any::<[u8; 16]>().prop_map(ResultKey::from_bytes)),
         )
-            .prop_map(|((task, attempt), worker, measurements, attached, elapsed, key)| {
-                Event::TaskCompleted { task, attempt, worker, measurements, attached, elapsed, key }
-            }),
+            .prop_map(
+                |((task, attempt), worker, measurements, attached, (elapsed, repeated), key)| {
+                    Event::TaskCompleted {
+                        task,
+                        attempt,
+                        worker,
+                        measurements,
+                        attached,
+                        elapsed,
+                        key,
+                        repeated,
+                    }
+                }
+            ),
         (task.clone(), any_result_origin(), any_measurements()).prop_map(
             |(task, origin, measurements)| Event::ResultTaken { task, origin, measurements }
         ),
@@ -336,8 +373,18 @@ fn bad_candidates_name_their_field() {
 #[test]
 fn bad_tasks_and_workers_name_their_field() {
     let id = Some(v1::CandidateId { campaign: 1, ordinal: 1 });
-    let queued = v1::TaskQueued { task: 1, candidate: id, stage: 256 };
+    let queued = v1::TaskQueued { task: 1, candidate: id, stage: 256, repeat: 0 };
     assert_eq!(bad(Message::TaskQueued(queued)), "task_queued.stage");
+    let averaged = v1::RepeatsAveraged { candidate: id, stage: 256, measurements: vec![] };
+    assert_eq!(bad(Message::RepeatsAveraged(averaged)), "repeats_averaged.stage");
+    let stopped = v1::StopDecided { task: 1, attempt: 1, value: f64::NAN, ..Default::default() };
+    assert_eq!(bad(Message::StopDecided(stopped)), "stop_decided.value");
+    let curve = v1::CurveRecorded { task: 1, attempt: 1, steps: vec![], values: vec![] };
+    assert_eq!(bad(Message::CurveRecorded(curve.clone())), "curve_recorded.steps");
+    let curve = v1::CurveRecorded { steps: vec![1, 2], values: vec![0.5], ..curve };
+    assert_eq!(bad(Message::CurveRecorded(curve.clone())), "curve_recorded.values");
+    let curve = v1::CurveRecorded { values: vec![0.5, f64::INFINITY], ..curve };
+    assert_eq!(bad(Message::CurveRecorded(curve)), "curve_recorded.values[1]");
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");

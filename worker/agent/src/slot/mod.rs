@@ -500,11 +500,16 @@ impl Evaluation<'_> {
         let note = answer.as_ref().map(|answer| answer.note.clone()).unwrap_or_default();
         match self.stopping {
             Stopping::No => Outcome { note, ..ended(verdict::of_answer(self.stage, answer)) },
-            Stopping::TimedOut | Stopping::Unwanted => ended(self.stopped()),
+            // A result that was there before the request counts for whoever still wants it.
+            Stopping::Unwanted => match verdict::of_answer(self.stage, answer) {
+                measured @ outcome::Outcome::Measured(_) => Outcome { note, ..ended(measured) },
+                outcome::Outcome::Failed(_) => ended(self.stopped()),
+            },
+            Stopping::TimedOut => ended(self.stopped()),
         }
     }
 
-    /// The outcome of an evaluation that was asked to stop, whatever its last answer.
+    /// The outcome of an evaluation that was asked to stop and has no result.
     fn stopped(&self) -> outcome::Outcome {
         match self.stopping {
             Stopping::TimedOut => {

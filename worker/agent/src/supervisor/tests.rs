@@ -255,6 +255,24 @@ async fn a_stopped_attempt_is_neither_held_nor_reported() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_hopeless_attempt_is_reported() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.told(0);
+    peer.heard();
+    for _ in 0..2 {
+        let reason = StopReason::Hopeless.into();
+        rig.receive(coordinator_message::Message::Stop(Stop { task: 1, attempt: 1, reason }));
+    }
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(_), SlotCommand::Stop(_)]));
+    assert_eq!(rig.holding().len(), 1, "it is still in work");
+    rig.finish(0, 1);
+    rig.sendable(1);
+    assert!(peer.heard().contains(&reported(1)));
+}
+
+#[tokio::test]
 async fn a_stop_that_crosses_a_report_does_not_lose_it() {
     let mut rig = rig(1);
     let mut peer = rig.connect();

@@ -164,6 +164,8 @@ struct Plan {
     duration: Duration,
     steps: u32,
     fault: Option<Fault>,
+    /// The relative noise of each metric of the stage, in its order.
+    noise: Vec<f64>,
 }
 
 impl Plan {
@@ -187,7 +189,10 @@ impl Plan {
         let stretch = 1.0 + settings.spread * draw.random_range(-1.0..=1.0);
         let duration = Duration::try_from_secs_f64(settings.seconds * stretch)
             .map_err(|error| format!("a duration of {} s: {error}", settings.seconds))?;
-        Ok(Self { graph, stage, duration, steps: settings.steps.max(1), fault })
+        let mut draw = rng::stream(assignment.seed, Purpose::Noise, 0);
+        let noise = |_| settings.noise * rng::standard_normal(&mut draw);
+        let noise = stage.measures.iter().map(noise).collect();
+        Ok(Self { graph, stage, duration, steps: settings.steps.max(1), fault, noise })
     }
 
     /// Takes the time that it takes; `None` if it was told to stop.
@@ -230,13 +235,17 @@ impl Plan {
 
     fn measurements(&self) -> Vec<Measurement> {
         let broken = self.fault == Some(Fault::NonFinite);
-        let measure = |metric: &String| Measurement {
+        let noisy = |metric: &str, noise: f64| match noise {
+            0.0 => value(&self.graph, metric),
+            _ => value(&self.graph, metric) * (1.0 + noise),
+        };
+        let measure = |(metric, noise): (&String, &f64)| Measurement {
             metric: metric.clone(),
-            value: if broken { f64::NAN } else { value(&self.graph, metric) },
+            value: if broken { f64::NAN } else { noisy(metric, *noise) },
             spread: None,
             provenance: Some(provenance()),
         };
-        self.stage.measures.iter().map(measure).collect()
+        self.stage.measures.iter().zip(&self.noise).map(measure).collect()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Mathematical test problems: the objectives of the variables that a genotype's text says. It must
 //! not know messages beyond an assignment and its outcome.
 
+use cambrian_core::rng::{self, Purpose};
 use cambrian_core::space::problem;
+use cambrian_core::spec::ProblemSettings;
 use cambrian_proto::v1::{
     Assignment, EvaluatorOffer, FailureKind, Measurement, Measurements, Provenance, outcome,
 };
@@ -38,6 +40,13 @@ fn measurements(assignment: &Assignment) -> Result<Vec<Measurement>, String> {
     let stage = assignment.stage.as_ref().ok_or("the assignment has no stage")?;
     let metrics = &stage.measures;
     let values = problem::measure(&assignment.genotype, metrics.iter().map(String::as_str))?;
+    let ProblemSettings { noise } = serde_json::from_str(&stage.settings_json)
+        .map_err(|error| format!("the settings cannot be read: {error}"))?;
+    let mut rng = rng::stream(assignment.seed, Purpose::Noise, 0);
+    let values = values.into_iter().map(|value| match noise {
+        0.0 => value,
+        _ => value + noise * rng::standard_normal(&mut rng),
+    });
     let measured = |(metric, value): (&String, f64)| Measurement {
         metric: metric.clone(),
         value,

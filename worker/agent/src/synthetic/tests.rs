@@ -69,6 +69,24 @@ fn each_attempt_draws_its_own_fate_and_always_the_same() {
 }
 
 #[test]
+fn noise_follows_the_seed_and_not_the_attempt() {
+    let measured = |seed, attempt| {
+        let asked = Assignment { seed, attempt, ..assignment(r#"{"noise": 0.1}"#) };
+        let measured = Plan::of(&asked).unwrap().measurements();
+        measured.iter().map(|found| found.value).collect::<Vec<_>>()
+    };
+    let plain: Vec<f64> =
+        ["accuracy", "latency"].iter().map(|metric| value(&graph(16), metric)).collect();
+    assert_eq!(measured(7, 1), measured(7, 2));
+    assert_ne!(measured(7, 1), measured(8, 1));
+    let shares = measured(7, 1).into_iter().zip(&plain).map(|(noisy, plain)| noisy / plain - 1.0);
+    let shares: Vec<f64> = shares.collect();
+    assert!(shares[0] != shares[1] && shares.iter().all(|share| share.abs() < 0.5), "{shares:?}");
+    let quiet = Plan::of(&assignment("{}")).unwrap().measurements();
+    assert_eq!(quiet.iter().map(|found| found.value).collect::<Vec<_>>(), plain);
+}
+
+#[test]
 fn each_fault_is_as_wide_as_its_probability() {
     let faults = SyntheticFaults {
         crash: 0.1,
@@ -169,6 +187,7 @@ fn a_problem_delivers_the_objectives_that_are_asked_for_by_their_names() {
     let asked = |measures: [&str; 2]| {
         let stage = Stage {
             evaluator: problem::NAME.to_owned(),
+            settings_json: "{}".to_owned(),
             measures: measures.map(str::to_owned).to_vec(),
             ..Stage::default()
         };

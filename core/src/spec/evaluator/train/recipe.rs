@@ -1,6 +1,6 @@
 //! What has to be the same for one training to continue another.
 
-use super::super::{Discontinuity, to_json};
+use super::super::{Objection, to_json};
 use super::TrainSettings;
 
 /// Settings in which a stage may differ from the one that it continues: how long it trains, the
@@ -39,20 +39,20 @@ fn recipe(mut settings: serde_json::Value) -> serde_json::Value {
 pub(super) fn discontinuity(
     before: &serde_json::Value,
     after: &serde_json::Value,
-) -> Option<Discontinuity> {
+) -> Option<Objection> {
     let [one, other] = [before, after].map(|settings| recipe(settings.clone()));
     let keys = one.as_object().into_iter().flat_map(serde_json::Map::keys);
     let different = keys.filter(|key| one.get(key) != other.get(key));
     let different: Vec<_> = different.map(|key| format!("`{key}`")).collect();
     if !different.is_empty() {
-        return Some(Discontinuity {
+        return Some(Objection {
             message: format!("trains by another recipe: it differs in {}", different.join(", ")),
             help: format!("only {} may differ", FREE.map(|key| format!("`{key}`")).join(", ")),
         });
     }
     let epochs = |settings: &serde_json::Value| settings.get("epochs").and_then(|at| at.as_u64());
     let (reached, wanted) = (epochs(before)?, epochs(after)?);
-    (wanted <= reached).then(|| Discontinuity {
+    (wanted <= reached).then(|| Objection {
         message: format!("trains for {reached} epochs already, and this one for {wanted} in all"),
         help: "write more `epochs`; those of the earlier stage are among them".to_owned(),
     })
