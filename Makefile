@@ -86,8 +86,9 @@ run-tests: setup ## Run all tests, those of the evaluator with the real libtorch
 # The tests of torch.nn.Module run where PYTHON, python3 by default, has torch; elsewhere they are skipped.
 PYTHON = python3
 .PHONY: python-tests
-python-tests: ## Test sdk/python; PYTHON=... with torch installed tests networks as modules, too
+python-tests: ## Test sdk/python and bench/tables; PYTHON=... with torch installed tests networks as modules, too
 	cd sdk/python/tests && PYTHONPATH="../src:$$($(CURDIR)/deploy/setup-python)" $(PYTHON) -m unittest --verbose
+	cd bench/tables && $(PYTHON) -m unittest --verbose
 
 PYTHON_CHECKS = $${XDG_CACHE_HOME:-$$HOME/.cache}/cambrian/sdk/checks
 .PHONY: python-lint

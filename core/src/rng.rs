@@ -4,6 +4,8 @@
 //! continues exactly as an uninterrupted one would. ChaCha8 is portable and its output is fixed by
 //! definition, unlike the library's default generators, which may change between releases.
 
+use std::fmt;
+
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
@@ -48,9 +50,36 @@ impl Purpose {
 /// The stream for `purpose` number `ordinal` under `seed`.
 #[must_use]
 pub fn stream(seed: u64, purpose: Purpose, ordinal: u64) -> Stream {
-    let mut generator = Stream::from_seed(key(seed, purpose));
-    generator.set_stream(ordinal);
-    generator
+    Streams::new(seed, purpose).stream(ordinal)
+}
+
+/// All streams of one purpose under one seed, for whoever opens many: the key that they have in
+/// common is derived once.
+#[derive(Clone)]
+pub struct Streams {
+    key: [u8; 32],
+}
+
+impl Streams {
+    /// The streams for `purpose` under `seed`.
+    #[must_use]
+    pub fn new(seed: u64, purpose: Purpose) -> Self {
+        Self { key: key(seed, purpose) }
+    }
+
+    /// The stream number `ordinal`, as [`stream`] gives it.
+    #[must_use]
+    pub fn stream(&self, ordinal: u64) -> Stream {
+        let mut generator = Stream::from_seed(self.key);
+        generator.set_stream(ordinal);
+        generator
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
+    }
 }
 
 /// A 64-bit seed for a generator outside this crate (libtorch's, say), under the same rule.
@@ -88,6 +117,12 @@ mod tests {
             (0..8).map(|_| a.next_u64()).collect::<Vec<_>>(),
             (0..8).map(|_| b.next_u64()).collect::<Vec<_>>()
         );
+    }
+
+    /// Journals of earlier releases are replayed with these numbers.
+    #[test]
+    fn streams_stay_what_they_are() {
+        assert_eq!(stream(7, Purpose::Proposal, 3).next_u64(), 1_888_481_174_117_257_787);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::AlgorithmEntry;
 use super::evolution::{self, Survival, tournament};
-use super::ranking::RankedPopulation;
+use super::ranking::{RankedPopulation, Scored};
 use crate::rng::Stream;
 
 pub(super) const ENTRY: AlgorithmEntry = AlgorithmEntry {
@@ -26,5 +26,9 @@ impl Survival for Crowding {
 
     fn truncate(&mut self, population: &mut RankedPopulation, keep: usize) {
         population.truncate(keep);
+    }
+
+    fn replace(&mut self, population: &mut RankedPopulation, offspring: Vec<Scored>, keep: usize) {
+        population.replace(offspring, keep);
     }
 }

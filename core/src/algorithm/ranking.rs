@@ -4,17 +4,27 @@
 //! Levels follow Li, Deb, Zhang and Zhang (2017), "Efficient nondomination level update method for
 //! steady-state evolutionary multiobjective optimization": a newcomer pushes down only those it
 //! beats, they push down only those they beat, and the other way round on removal. Each front
-//! keeps its members sorted by every objective, so that a crowding distance needs no sorting
-//! either. Domination is constrained domination (Deb et al. 2002, section VI).
+//! keeps its members sorted by every objective, so that only part of them is compared with a
+//! newcomer, and every crowding distance is known: a change of a front concerns the neighbours, or
+//! all members where it moves an end. Domination is constrained domination (Deb et al. 2002, section
+//! VI).
+//!
+//! Breeding draws slots, so the order of slots is part of what a replay has to find again.
+
+mod front;
+mod table;
+mod worst;
 
 use std::cmp::Ordering;
 
 use super::Outcome;
 use crate::id::Ordinal;
 use crate::pareto::Points;
-use crate::pareto::dominance::{Dominance, constrained_compare};
-use crate::pareto::sorting::non_dominated_sort;
+use crate::pareto::sorting::{Fronts, non_dominated_sort};
 use crate::space::Genotype;
+use front::Front;
+use table::{Places, Table};
+use worst::Tournament;
 
 /// An evaluated candidate: what breeding and survival need of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,172 +61,22 @@ impl Scored {
     }
 }
 
-/// The members' values by slot. Slots are dense; the last one fills the hole of a removed one.
-#[derive(Debug, Clone)]
-struct Table {
-    width: usize,
-    values: Vec<f64>,
-    violations: Vec<f64>,
-    ids: Vec<Ordinal>,
-    genotypes: Vec<Genotype>,
-    ranks: Vec<u32>,
-}
-
-impl Table {
-    fn push(&mut self, member: Scored) -> u32 {
-        let slot = self.ids.len() as u32;
-        // Adding zero turns a negative zero into the positive one, as the Pareto kernels do.
-        self.values.extend(member.objectives.iter().map(|value| value + 0.0));
-        self.violations.push(member.violation);
-        self.ids.push(member.id);
-        self.genotypes.push(member.genotype);
-        self.ranks.push(0);
-        slot
-    }
-
-    fn swap_remove(&mut self, slot: u32) {
-        let (hole, last) = (slot as usize, self.ids.len() - 1);
-        self.values.copy_within(last * self.width.., hole * self.width);
-        self.values.truncate(last * self.width);
-        self.violations.swap_remove(hole);
-        self.ids.swap_remove(hole);
-        self.genotypes.swap_remove(hole);
-        self.ranks.swap_remove(hole);
-    }
-
-    fn row(&self, slot: u32) -> &[f64] {
-        &self.values[slot as usize * self.width..][..self.width]
-    }
-
-    fn value(&self, slot: u32, objective: usize) -> f64 {
-        self.values[slot as usize * self.width + objective]
-    }
-
-    fn dominates(&self, a: u32, b: u32) -> bool {
-        let (av, bv) = (self.violations[a as usize], self.violations[b as usize]);
-        constrained_compare(self.row(a), av, self.row(b), bv) == Dominance::First
-    }
-
-    fn along(&self, objective: usize, a: u32, b: u32) -> Ordering {
-        let (x, y) = (self.value(a, objective), self.value(b, objective));
-        x.total_cmp(&y).then_with(|| self.ids[a as usize].cmp(&self.ids[b as usize]))
-    }
-}
-
-/// One front: its members' slots, once for each objective, ascending by (value, id).
-#[derive(Debug, Clone)]
-struct Front {
-    orders: Vec<Vec<u32>>,
-}
-
-impl Front {
-    fn of(table: &Table, members: &[u32]) -> Self {
-        let sorted = |objective| {
-            let mut order = members.to_vec();
-            order.sort_unstable_by(|&a, &b| table.along(objective, a, b));
-            order
-        };
-        Self { orders: (0..table.width).map(sorted).collect() }
-    }
-
-    fn members(&self) -> &[u32] {
-        self.orders.first().map_or(&[], Vec::as_slice)
-    }
-
-    fn position(&self, table: &Table, objective: usize, slot: u32) -> usize {
-        self.orders[objective].partition_point(|&other| table.along(objective, other, slot).is_lt())
-    }
-
-    fn add(&mut self, table: &Table, slot: u32) {
-        for objective in 0..table.width {
-            let at = self.position(table, objective, slot);
-            self.orders[objective].insert(at, slot);
-        }
-    }
-
-    fn remove(&mut self, table: &Table, slot: u32) {
-        for objective in 0..table.width {
-            let at = self.position(table, objective, slot);
-            self.orders[objective].remove(at);
-        }
-    }
-
-    fn relabel(&mut self, table: &Table, from: u32, to: u32) {
-        for objective in 0..table.width {
-            let at = self.position(table, objective, from);
-            self.orders[objective][at] = to;
-        }
-    }
-
-    /// The lowest and highest value of an objective, `None` if they are the same.
-    fn range(&self, table: &Table, objective: usize) -> Option<(f64, f64)> {
-        let order = &self.orders[objective];
-        let min = table.value(*order.first()?, objective);
-        let max = table.value(*order.last()?, objective);
-        (min < max).then_some((min, max))
-    }
-
-    /// The share of one objective in the crowding distance of the member at `at` of its order.
-    fn share(&self, table: &Table, objective: usize, at: usize, (min, max): (f64, f64)) -> f64 {
-        let order = &self.orders[objective];
-        if at == 0 || at + 1 == order.len() {
-            return f64::INFINITY;
-        }
-        // Halved where the range itself would overflow, which leaves the quotient the same.
-        let scale = if (max - min).is_finite() { 1.0 } else { 0.5 };
-        let next = table.value(order[at + 1], objective) * scale;
-        let previous = table.value(order[at - 1], objective) * scale;
-        (next - previous) / (max * scale - min * scale)
-    }
-
-    /// The crowding distance of one member (Deb et al. 2002, section III-B).
-    fn crowding(&self, table: &Table, slot: u32) -> f64 {
-        if self.members().len() <= 2 {
-            return f64::INFINITY;
-        }
-        let share = |objective| {
-            let range = self.range(table, objective)?;
-            Some(self.share(table, objective, self.position(table, objective, slot), range))
-        };
-        (0..table.width).filter_map(share).fold(0.0, |sum, share| sum + share)
-    }
-
-    /// The crowding distances of all members with their slots, in no particular order.
-    fn crowding_of_all(&self, table: &Table) -> Vec<(f64, u32)> {
-        let members = self.members();
-        if members.len() <= 2 {
-            return members.iter().map(|&slot| (f64::INFINITY, slot)).collect();
-        }
-        let mut sums = vec![0.0; table.ids.len()];
-        for objective in 0..table.width {
-            let Some(range) = self.range(table, objective) else { continue };
-            for (at, &slot) in self.orders[objective].iter().enumerate() {
-                sums[slot as usize] += self.share(table, objective, at, range);
-            }
-        }
-        members.iter().map(|&slot| (sums[slot as usize], slot)).collect()
-    }
-}
-
 /// A population in its non-dominated fronts.
 #[derive(Debug, Clone)]
 pub(super) struct RankedPopulation {
     table: Table,
     fronts: Vec<Front>,
+    /// Up to date but for what the table notes as changed; meaningless where it notes nothing.
+    worst: Tournament,
 }
+
+/// The largest last front that is searched for its worst member one by one.
+const SMALL: usize = 64;
 
 impl RankedPopulation {
     /// An empty population of members with `width` objectives each.
     pub(super) fn new(width: usize) -> Self {
-        let table = Table {
-            width,
-            values: Vec::new(),
-            violations: Vec::new(),
-            ids: Vec::new(),
-            genotypes: Vec::new(),
-            ranks: Vec::new(),
-        };
-        Self { table, fronts: Vec::new() }
+        Self { table: Table::new(width), fronts: Vec::new(), worst: Tournament::default() }
     }
 
     /// The number of objectives of each member.
@@ -281,21 +141,54 @@ impl RankedPopulation {
 
     /// Adds many members at once, with the same result as one [`Self::insert`] each.
     pub(super) fn extend(&mut self, members: impl IntoIterator<Item = Scored>) {
+        let fronts = self.sorted_with(members);
+        let table = &mut self.table;
+        self.fronts = fronts.iter().map(|front| Front::of(table, slots(front))).collect();
+    }
+
+    /// Adds many members at once and drops the worst of all, with the same result as
+    /// [`Self::extend`] and [`Self::truncate`].
+    pub(super) fn replace(&mut self, members: impl IntoIterator<Item = Scored>, keep: usize) {
+        let fronts = self.sorted_with(members);
+        let (mut whole, mut room) = (0, keep);
+        while whole < fronts.len() && fronts.front(whole).len() <= room {
+            room -= fronts.front(whole).len();
+            whole += 1;
+        }
+        let split = (room > 0 && whole < fronts.len()).then(|| {
+            let front = Front::of(&mut self.table, slots(fronts.front(whole)));
+            let leaving = most_crowded(&self.table, &front, front.members().len() - room);
+            (front, leaving)
+        });
+        let mut places = Places::of(self.len());
+        for rank in (whole + split.iter().count()..fronts.len()).rev() {
+            places.remove(&mut self.table, slots(fronts.front(rank)));
+        }
+        if let Some((_, leaving)) = &split {
+            places.remove(&mut self.table, leaving.iter().copied());
+        }
+        let table = &mut self.table;
+        let name = |slot| places.now(slot);
+        self.fronts = (0..whole)
+            .map(|rank| Front::of(table, slots(fronts.front(rank)).filter_map(name)))
+            .collect();
+        self.fronts.extend(split.map(|(front, _)| front.renamed(&mut self.table, name)));
+    }
+
+    /// Adds members to the table alone; the fronts of all, of which the ranks are noted.
+    fn sorted_with(&mut self, members: impl IntoIterator<Item = Scored>) -> Fronts {
         for member in members {
             self.table.push(member);
         }
         let table = &mut self.table;
+        table.changed = None;
         let rows = table.values.chunks_exact(table.width.max(1));
         let points = Points::try_from_rows(table.width, rows)
             .expect("the members' values are finite, as Scored::new ensures");
         let fronts = non_dominated_sort(&points, Some(&table.violations))
             .expect("the members' violations are finite and not negative, as Scored::new ensures");
         table.ranks.copy_from_slice(fronts.ranks());
-        let front = |members: &[usize]| {
-            let slots: Vec<u32> = members.iter().map(|&slot| slot as u32).collect();
-            Front::of(table, &slots)
-        };
-        self.fronts = fronts.iter().map(front).collect();
+        fronts
     }
 
     /// Adds a member whose score has [`Self::width`] objectives, as [`Scored::new`] ensures.
@@ -303,20 +196,17 @@ impl RankedPopulation {
         let slot = self.table.push(member);
         let table = &mut self.table;
         // If a member of a front beats the newcomer, then so does one of every earlier front.
-        let mut at = self.fronts.partition_point(|front| {
-            front.members().iter().any(|&other| table.dominates(other, slot))
-        });
+        let mut at = self.fronts.partition_point(|front| front.beats(table, slot));
         let mut arriving = vec![slot];
         while let Some(front) = self.fronts.get_mut(at) {
-            let beaten = |&&other: &&u32| arriving.iter().any(|&new| table.dominates(new, other));
-            let leaving: Vec<u32> = front.members().iter().filter(beaten).copied().collect();
+            let leaving = front.beaten_by(table, &arriving);
             if leaving.len() == front.members().len() {
                 break;
             }
             leaving.iter().for_each(|&slot| front.remove(table, slot));
             for slot in arriving {
-                front.add(table, slot);
                 table.ranks[slot as usize] = at as u32;
+                front.add(table, slot);
             }
             if leaving.is_empty() {
                 return;
@@ -325,7 +215,8 @@ impl RankedPopulation {
             at += 1;
         }
         // Everyone of this front was beaten, hence everyone below moves down by one.
-        self.fronts.insert(at, Front::of(&self.table, &arriving));
+        let front = Front::of(table, arriving.into_iter());
+        self.fronts.insert(at, front);
         self.renumber(at);
     }
 
@@ -340,18 +231,39 @@ impl RankedPopulation {
     /// the front that does not fit (Deb et al. 2002), the larger id first among equals.
     pub(super) fn truncate(&mut self, keep: usize) {
         while self.len() > keep {
-            let Some(last) = self.fronts.last() else { return };
             let excess = self.len() - keep;
-            let mut leaving = last.crowding_of_all(&self.table);
-            if excess < leaving.len() {
-                let ids = &self.table.ids;
-                leaving.select_nth_unstable_by(excess - 1, |(x, a), (y, b)| {
-                    x.total_cmp(y).then_with(|| ids[*b as usize].cmp(&ids[*a as usize]))
-                });
-                leaving.truncate(excess);
+            let Some(last) = self.fronts.last_mut() else { return };
+            if excess >= last.members().len() {
+                let leaving = last.members().to_vec();
+                self.remove_slots(leaving);
+                continue;
             }
-            self.remove_slots(leaving.into_iter().map(|(_, slot)| slot).collect());
+            last.freshen(&mut self.table);
+            if excess == 1 {
+                let worst = self.worst();
+                self.remove_slot(worst);
+            } else {
+                let leaving = most_crowded(&self.table, last, excess);
+                self.remove_slots(leaving);
+            }
         }
+    }
+
+    /// The slot of the most crowded member of the last front, which is not empty and fresh.
+    fn worst(&mut self) -> u32 {
+        let (table, worst) = (&mut self.table, &mut self.worst);
+        let last = self.fronts.last().map_or(&[][..], Front::members);
+        if last.len() <= SMALL {
+            let first = last.iter().copied().min_by(|&a, &b| table.worse(a, b));
+            return first.expect("the last front has members");
+        }
+        let changed = table.changed.take().unwrap_or_default();
+        let few = !changed.is_empty() && 16 * changed.len() < table.len();
+        if !(few && changed.iter().all(|&slot| worst.replay(table, slot))) {
+            worst.play(table);
+        }
+        table.changed = Some(Vec::new());
+        worst.first().expect("a tournament of members")
     }
 
     /// Removes the members at these slots, all different and below [`Self::len`].
@@ -379,19 +291,16 @@ impl RankedPopulation {
         let mut gone = vec![slot];
         while !self.fronts[at].members().is_empty() {
             let Some(below) = self.fronts.get(at + 1) else { return };
-            let stays = self.fronts[at].members();
-            let rises = |&&other: &&u32| {
-                gone.iter().any(|&slot| table.dominates(slot, other))
-                    && !stays.iter().any(|&slot| table.dominates(slot, other))
-            };
-            let rising: Vec<u32> = below.members().iter().filter(rises).copied().collect();
+            let stays = &self.fronts[at];
+            let mut rising = below.beaten_by(table, &gone);
+            rising.retain(|&other| !stays.beats(table, other));
             if rising.is_empty() {
                 return;
             }
             for &slot in &rising {
                 self.fronts[at + 1].remove(table, slot);
-                self.fronts[at].add(table, slot);
                 table.ranks[slot as usize] = at as u32;
+                self.fronts[at].add(table, slot);
             }
             gone = rising;
             at += 1;
@@ -408,6 +317,20 @@ impl RankedPopulation {
             }
         }
     }
+}
+
+/// The `excess` most crowded members of a front that has more and is fresh.
+fn most_crowded(table: &Table, front: &Front, excess: usize) -> Vec<u32> {
+    let mut leaving = front.members().to_vec();
+    if excess > 0 {
+        leaving.select_nth_unstable_by(excess - 1, |&a, &b| table.worse(a, b));
+    }
+    leaving.truncate(excess);
+    leaving
+}
+
+fn slots(members: &[usize]) -> impl Iterator<Item = u32> {
+    members.iter().map(|&slot| slot as u32)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::objective::{Constraint, Measurement, MetricKind, MetricName, Provenance};
 use crate::pareto::front::NonDominatedFront;
+use crate::rng::{Purpose, Streams};
 use crate::spec::{CampaignSpec, Stage};
 use crate::time::{Span, Timestamp};
 
@@ -144,6 +145,8 @@ pub struct Campaign {
     pub(super) submitted_at: Timestamp,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) algorithm: Box<dyn Algorithm>,
+    /// What proposals are drawn from, by ordinal.
+    pub(super) proposals: Streams,
     /// The number of results of the model that is being fitted; volatile.
     pub(super) fitting: Option<u32>,
     pub(super) candidates: Vec<Candidate>,
@@ -192,6 +195,7 @@ impl Campaign {
         at: Timestamp,
     ) -> Self {
         let algorithm = spec.algorithm.clone();
+        let proposals = Streams::new(spec.seed, Purpose::Proposal);
         let stages = spec.stages.iter().cloned().map(Arc::new).collect();
         let front = NonDominatedFront::new(spec.objectives.len());
         let (columns, recipes) = (columns(&spec), recipes(&spec));
@@ -213,6 +217,7 @@ impl Campaign {
             submitted_at: at,
             finished_at: None,
             algorithm,
+            proposals,
             fitting: None,
             candidates: Vec::new(),
             known: KnownNetworks::default(),

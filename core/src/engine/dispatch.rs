@@ -318,8 +318,7 @@ impl Campaign {
             let (genotype, key) = (genotype.clone(), *key);
             return Suggestion::Propose(Proposal { genotype, key, origin: Origin::Given });
         }
-        let ordinal = u64::from(candidate.ordinal.0);
-        let mut rng = rng::stream(self.spec.seed, Purpose::Proposal, ordinal);
+        let mut rng = self.proposals.stream(u64::from(candidate.ordinal.0));
         self.algorithm.suggest(self.spec.space.as_ref(), &self.known, &mut rng)
     }
 

@@ -38,6 +38,17 @@ impl CanonicalHash {
         Self::of_bytes(&text)
     }
 
+    /// As [`Self::of`], with one part: the little-endian bytes of `numbers`.
+    #[must_use]
+    pub fn of_numbers(domain: &str, numbers: &[u32]) -> Self {
+        let mut text = Vec::with_capacity(16 + domain.len() + 4 * numbers.len());
+        text.extend_from_slice(&(domain.len() as u64).to_le_bytes());
+        text.extend_from_slice(domain.as_bytes());
+        text.extend_from_slice(&(4 * numbers.len() as u64).to_le_bytes());
+        text.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        Self::of_bytes(&text)
+    }
+
     /// The hash that has these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {

@@ -69,8 +69,9 @@ impl Points {
         objectives: usize,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<Self, RowError> {
-        let mut points = Self::new(objectives);
-        for (row, values) in rows.into_iter().enumerate() {
+        let rows = rows.into_iter();
+        let mut points = Self::with_capacity(objectives, rows.size_hint().0);
+        for (row, values) in rows.enumerate() {
             points.push(values.as_ref()).map_err(|source| RowError { row, source })?;
         }
         Ok(points)

@@ -4,8 +4,10 @@
 //! Points are brought into lexicographic order and equal ones merged, after which only an
 //! earlier point can dominate a later one, and "no worse in every objective but the first" is all
 //! that is left to test. The number of objectives then chooses the kernel:
-//! two O(N log N), three O(N log^2 N), more O(M N^2 / 255) table look-ups.
+//! two O(N log N), three O(N log^2 N), four O(N log^3 N) down to some thousand points; these, and
+//! more objectives, O(M N^2 / 255) table look-ups.
 
+mod four;
 mod many;
 mod three;
 mod two;
@@ -151,6 +153,7 @@ pub struct Sorter {
     ranks: Vec<u32>,
     two: two::Scratch,
     three: three::Scratch,
+    four: four::Scratch,
     many: many::Scratch,
 }
 
@@ -202,6 +205,7 @@ impl Sorter {
         match points.objectives() {
             0 | 1 => self.ranks.iter_mut().zip(0..).for_each(|(rank, at)| *rank = at),
             3 => three::rank(&self.columns, &mut self.three, &mut self.ranks),
+            4 if count > four::FEW => four::rank(&self.columns, &mut self.four, &mut self.ranks),
             _ => many::rank(&self.columns, &mut self.many, &mut self.ranks),
         }
         for (&(_, index), &distinct) in self.keyed.iter().zip(&self.distinct) {
@@ -265,7 +269,7 @@ fn check(points: &Points, violations: Option<&[f64]>) -> Result<(), SortError> {
 }
 
 /// A number that orders as the finite, never negative-zero `value` does; integers sort faster.
-fn ascending_key(value: f64) -> u64 {
+pub(crate) fn ascending_key(value: f64) -> u64 {
     let bits = value.to_bits();
     let sign = 1 << 63;
     if bits & sign == 0 { bits | sign } else { !bits }

@@ -170,6 +170,5 @@ fn has_no_parameters(section: &Section<'_>) -> bool {
 /// The key of a space in which different genotypes are different candidates. Slots of genes that do
 /// not apply hold 0, so equal meanings have equal slots.
 fn hash_of_slots(domain: &str, genotype: &Genotype) -> CanonicalHash {
-    let slots: Vec<u8> = genotype.0.iter().flat_map(|slot| slot.to_le_bytes()).collect();
-    CanonicalHash::of(domain, [slots.as_slice()])
+    CanonicalHash::of_numbers(domain, &genotype.0)
 }

@@ -36,6 +36,12 @@ pub(super) trait Survival: fmt::Debug + Clone + Send + Sync + 'static {
 
     /// Drops the worst members until `keep` are left.
     fn truncate(&mut self, population: &mut RankedPopulation, keep: usize);
+
+    /// Adds offspring and drops the worst of all until `keep` are left.
+    fn replace(&mut self, population: &mut RankedPopulation, offspring: Vec<Scored>, keep: usize) {
+        population.extend(offspring);
+        self.truncate(population, keep);
+    }
 }
 
 /// Builds the algorithm with the survival that `survival` makes for a population of that size.
@@ -121,14 +127,15 @@ impl<S: Survival> Evolution<S> {
             .then(|| self.parent(rng))
             .filter(|&(_, second)| second != first);
         let rate = self.parameters.mutation_probability.of(space.schema().slots());
-        let mutate = |child: &Genotype, rng: &mut Stream| {
-            space.schema().mutate(child, Mutation::EachGene(rate), rng)
-        };
+        let mutation = Mutation::EachGene(rate);
         let Some((other, second)) = mate else {
-            return (mutate(parent, rng), Origin::Mutated { parent: first });
+            return (
+                space.schema().mutate(parent, mutation, rng),
+                Origin::Mutated { parent: first },
+            );
         };
         let child = space.schema().cross(parent, other, rng);
-        (mutate(&child, rng), Origin::Crossed { first, second })
+        (space.schema().mutate_owned(child, mutation, rng), Origin::Crossed { first, second })
     }
 
     fn join(&mut self, member: Scored) {
@@ -142,8 +149,7 @@ impl<S: Survival> Evolution<S> {
         let mut offspring = std::mem::take(generation).offspring;
         // The order of arrival must not show in a generational run.
         offspring.sort_unstable_by_key(|member| member.id);
-        self.parents.extend(offspring);
-        self.survival.truncate(&mut self.parents, self.parameters.population);
+        self.survival.replace(&mut self.parents, offspring, self.parameters.population);
     }
 }
 

@@ -113,6 +113,21 @@ fn large_sets_agree_with_the_quadratic_definition() {
     }
 }
 
+#[test]
+fn four_objectives_divide() {
+    // Style 4: ties in every objective, but too many values for repeated points to leave a few.
+    for style in 0..5 {
+        let mut next = uniform_stream(style as u64);
+        let mut row = || {
+            let row = shape(style, (0..4).map(|_| next()).collect());
+            row.into_iter().map(|v| if style == 4 { (v * 12.0).floor() } else { v }).collect()
+        };
+        let rows: Vec<Vec<f64>> = (0..3 * four::FEW).map(|_| row()).collect();
+        let fronts = non_dominated_sort(&points_of(&rows), None).unwrap();
+        assert_consistent(&fronts, &quadratic_ranks(&rows));
+    }
+}
+
 /// Uniform, a coarse grid, a sphere (one front) or a noisy chain (hundreds of fronts).
 fn shape(style: usize, mut row: Vec<f64>) -> Vec<f64> {
     match style {

@@ -123,7 +123,7 @@ impl Divider<'_> {
 
 /// Copies the positions that satisfy `wanted`, in order, to the start of `to`, which is at least
 /// one longer than their number.
-fn copy_where(from: &[u32], to: &mut [u32], wanted: impl Fn(usize) -> bool) {
+pub(super) fn copy_where(from: &[u32], to: &mut [u32], wanted: impl Fn(usize) -> bool) {
     let mut filled = 0;
     for &at in from {
         // Written always and kept only if wanted: no branch to mispredict.

@@ -65,7 +65,11 @@ impl SearchSpace for Declared {
         if let (Same::Network, Ok(graph)) = (self.same, self.lower(genotype)) {
             return Ok(graph.canonical_hash());
         }
-        Ok(hash_of_slots("cambrian declared space v1", &self.simplified(genotype)))
+        let simplified = match self.same {
+            Same::Spelling | Same::Network => genotype,
+            Same::Isomorphic => &self.schema.canonicalised(genotype),
+        };
+        Ok(hash_of_slots("cambrian declared space v1", simplified))
     }
 
     /// What differs in the numbering of nodes alone may build another network by expressions over it.

@@ -220,18 +220,23 @@ impl Schema {
     /// One or several edits without regard to constraints.
     pub(super) fn edited(&self, parent: &Genotype, edit: Mutation, rng: &mut Stream) -> Genotype {
         let mut child = parent.clone();
+        self.edit(&mut child, edit, rng);
+        child
+    }
+
+    /// As [`Self::edited`], in place.
+    pub(super) fn edit(&self, genotype: &mut Genotype, edit: Mutation, rng: &mut Stream) {
         match edit {
             Mutation::OneGene => {
-                let sites = self.root.sites(&child.0);
+                let sites = self.root.sites(&genotype.0);
                 if sites > 0 {
-                    self.root.edit(rng.random_range(0..sites), rng, &mut child.0);
+                    self.root.edit(rng.random_range(0..sites), rng, &mut genotype.0);
                 }
             }
             Mutation::EachGene(probability) => {
-                self.root.edit_each(probability, rng, &mut child.0);
+                self.root.edit_each(probability, rng, &mut genotype.0);
             }
         }
-        child
     }
 }
 

@@ -13,6 +13,7 @@ mod feasible;
 mod gene;
 mod isomorphism;
 mod node;
+mod operators;
 mod ratios;
 mod rule;
 mod text;
@@ -250,6 +251,21 @@ impl Schema {
         let child = self.edited(parent, mutation, rng);
         let redraws = if mutation == Mutation::OneGene { 0 } else { REDRAWS };
         self.repaired(child, &[parent], redraws, rng, |rng| self.edited(parent, mutation, rng))
+    }
+
+    /// As [`Self::mutate`], of a genotype that nobody else needs, with the same outcome.
+    #[must_use]
+    pub fn mutate_owned(
+        &self,
+        mut genotype: Genotype,
+        mutation: Mutation,
+        rng: &mut Stream,
+    ) -> Genotype {
+        if self.rules.has_constraints() {
+            return self.mutate(&genotype, mutation, rng);
+        }
+        self.edit(&mut genotype, mutation, rng);
+        genotype
     }
 
     /// A child of two parents of this schema.

@@ -51,6 +51,7 @@ impl Node {
         Self::Repeat { at_least, at_most, bodies, body: Box::new(body), ends }
     }
 
+    #[inline]
     pub(super) fn slots(&self) -> usize {
         match self {
             Self::Choice { .. } | Self::Logarithmic(_) | Self::Real | Self::Mask { .. } => 1,

@@ -6,14 +6,9 @@
 use rand::{Rng, RngExt};
 
 use super::node::Node;
+use super::operators::{binary_crossover, polynomial};
 use super::ratios::Ratios;
 use crate::rng::Stream;
-
-/// The distribution index of polynomial mutation and of simulated binary crossover (Deb,
-/// Pratap, Agarwal and Meyarivan 2002, section V).
-const DISTRIBUTION_INDEX: f64 = 20.0;
-/// The largest value of a real slot.
-const REAL_MAX: f64 = u32::MAX as f64;
 
 impl Node {
     /// The number of sites that apply.
@@ -296,53 +291,4 @@ fn another_mask(
     }
     let (out, into) = (pick(mask, rng), pick(absent, rng));
     flipped(flipped(mask, out), into)
-}
-
-/// Polynomial mutation, bounded (Deb and Goyal 1996; the form of Deb's NSGA-II code).
-fn polynomial(value: u32, rng: &mut Stream) -> u32 {
-    let x = f64::from(value) / REAL_MAX;
-    let power = DISTRIBUTION_INDEX + 1.0;
-    let u = rng.random::<f64>();
-    let delta = if u < 0.5 {
-        let reach = libm::pow(1.0 - x, power);
-        libm::pow(2.0 * u + (1.0 - 2.0 * u) * reach, 1.0 / power) - 1.0
-    } else {
-        let reach = libm::pow(x, power);
-        1.0 - libm::pow(2.0 * (1.0 - u) + 2.0 * (u - 0.5) * reach, 1.0 / power)
-    };
-    let child = on_grid(x + delta);
-    if child == value { if value == u32::MAX { value - 1 } else { value + 1 } } else { child }
-}
-
-/// One child of simulated binary crossover, bounded (Deb and Agrawal 1995; the form of Deb's
-/// NSGA-II code, in which each variable is crossed with probability 1/2 and the two children
-/// exchange it with probability 1/2).
-fn binary_crossover(first: u32, second: u32, rng: &mut Stream) -> u32 {
-    let swap = rng.random::<bool>();
-    let (one, other) = if swap { (second, first) } else { (first, second) };
-    if rng.random::<bool>() || first == second {
-        return one;
-    }
-    let (low, high) =
-        (f64::from(first.min(second)) / REAL_MAX, f64::from(first.max(second)) / REAL_MAX);
-    let u = rng.random::<f64>();
-    let power = DISTRIBUTION_INDEX + 1.0;
-    let spread = |room: f64| {
-        let alpha = 2.0 - libm::pow(1.0 + 2.0 * room / (high - low), -power);
-        if u <= 1.0 / alpha {
-            libm::pow(u * alpha, 1.0 / power)
-        } else {
-            libm::pow(1.0 / (2.0 - u * alpha), 1.0 / power)
-        }
-    };
-    let child = if one < other {
-        0.5 * (low + high - spread(low) * (high - low))
-    } else {
-        0.5 * (low + high + spread(1.0 - high) * (high - low))
-    };
-    on_grid(child)
-}
-
-fn on_grid(x: f64) -> u32 {
-    (x.clamp(0.0, 1.0) * REAL_MAX).round() as u32
 }
