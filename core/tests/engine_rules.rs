@@ -4,6 +4,8 @@ mod support;
 
 #[path = "engine_rules/checkpoints.rs"]
 mod checkpoints;
+#[path = "engine_rules/cohorts.rs"]
+mod cohorts;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
 #[path = "engine_rules/rungs.rs"]

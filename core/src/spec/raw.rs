@@ -106,6 +106,7 @@ pub(super) struct RawPass {
     #[serde(rename = "by")]
     _by: Option<IgnoredAny>,
     pub(super) least: Option<u32>,
+    pub(super) of_first: Option<u32>,
 }
 
 /// A metric to rank by that is more than a name.
