@@ -6,18 +6,22 @@
 
 mod custom;
 mod dataset;
+mod init;
 mod problem;
 mod proxies;
 mod synthetic;
 mod tabular;
 mod train;
 
-pub use proxies::{PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes};
+pub use init::InitialWeights;
+pub use proxies::{
+    PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes, Reset, SpikingSettings,
+};
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::TabularSettings;
 pub use train::{
     ActivationSettings, AugmentSettings, EnergySettings, FlatnessNoise, FlatnessSettings,
-    LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings,
+    LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings, TrainedPart,
 };
 
 pub(super) use dataset::facts as dataset_facts;

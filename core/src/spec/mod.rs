@@ -22,10 +22,10 @@ mod start;
 
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, Discontinuity, EVALUATORS,
-    EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs,
-    OptimizerKind, PROXIES, Precision, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes,
-    ScheduleKind, SyntheticFaults, SyntheticSettings, TabularSettings, TrainSettings, custom_name,
-    is_dataset_name,
+    EnergySettings, EvaluatorEntry, FlatnessNoise, FlatnessSettings, InitialWeights,
+    LatencySettings, Needs, OptimizerKind, PROXIES, Precision, ProxyEntry, ProxyPrecision,
+    ProxySettings, ProxySizes, Reset, ScheduleKind, SpikingSettings, SyntheticFaults,
+    SyntheticSettings, TabularSettings, TrainSettings, TrainedPart, custom_name, is_dataset_name,
 };
 pub use failures::{FailurePolicy, FailureRule};
 pub use fault::{Fault, Faults};
