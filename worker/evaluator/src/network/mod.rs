@@ -9,6 +9,7 @@ mod init;
 mod operate;
 mod orthogonal;
 mod plan;
+mod tangent;
 
 #[cfg(test)]
 pub(crate) mod golden;
