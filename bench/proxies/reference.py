@@ -1,6 +1,7 @@
 """Zero-cost scores in plain PyTorch, timed: what a reader of the publications would write.
 
-usage: reference.py BATCH THREADS SCORES CELL...    (as proxy-times; one JSON line a score and cell)
+usage: reference.py BATCH THREADS SCORES CELL...    (as proxy-times; one JSON line a score and cell; a score
+can have a batch of its own, `zen:16`)
 
 The passes are those of the published programs: two products of activation codes for NASWOT, gradients
 of all parameters beside those of the images for jacob_cov, synflow in double precision.
@@ -182,6 +183,77 @@ def zico(net, images, labels):
     return total
 
 
+def drawn(net, draw):
+    for module in weighted(net):
+        draw(module.weight)
+    return net
+
+
+def linear_regions(net, images, labels):
+    net = drawn(net, lambda w: nn.init.kaiming_normal_(w, mode="fan_in"))
+    codes = []
+    hooks = [
+        m.register_forward_hook(lambda m, i, output: codes.append((output > 0).flatten(1)))
+        for m in net.modules()
+        if isinstance(m, nn.ReLU)
+    ]
+    with torch.no_grad():
+        net(torch.randn(len(images), 3, 4, 4))
+    for hook in hooks:
+        hook.remove()
+    return len(torch.unique(torch.cat(codes, 1), dim=0))
+
+
+def ntk_condition(net, images, labels):
+    net = drawn(net, lambda w: nn.init.kaiming_normal_(w, mode="fan_out"))
+    weights = [p for name, p in net.named_parameters() if name.endswith("weight")]
+    logits, rows = net(images), []
+    for sample in logits:
+        found = torch.autograd.grad(sample.sum(), weights, retain_graph=True, allow_unused=True)
+        rows.append(torch.cat([g.flatten() for g in found if g is not None]))
+    rows = torch.stack(rows).double()
+    values = torch.linalg.eigvalsh(rows @ rows.t())
+    return (values[-1] / values[0]).item()
+
+
+def zen(net, images, labels):
+    net = drawn(net, nn.init.normal_)
+    with torch.no_grad():
+        change = 0.01 * torch.randn_like(images)
+        distance = (net.features(images) - net.features(images + change)).abs()
+        score = distance.sum((1, 2, 3)).mean().log()
+        norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+        return (score + sum(0.5 * m.running_var.mean().log() for m in norms)).item()
+
+
+def grad_sign(net, images, labels):
+    total = None
+    for sample in range(len(images)):
+        found = gradients(net, images[sample : sample + 1], labels[sample : sample + 1])
+        signs = [g.sign() for _, g in found]
+        total = signs if total is None else [t + s for t, s in zip(total, signs)]
+    return sum(t.abs().sum().item() for t in total)
+
+
+def knas_mgm(net, images, labels):
+    layers = [(g**2).sum().item() for _, g in gradients(net, images, labels)]
+    return sum(layers) / len(layers)
+
+
+def knas_mgm_code(net, images, labels):
+    read = [p for p in net.parameters() if p.numel() >= 50][:11]
+    rows = []
+    for sample in range(len(images)):
+        net.zero_grad()
+        F.cross_entropy(net(images[sample : sample + 1]), labels[sample : sample + 1]).backward()
+        rows.append(torch.cat([p.grad.flatten()[:50] for p in read if p.grad is not None]))
+    rows = torch.stack(rows).double()
+    half = len(rows) // 2
+    early, late = rows[:half], rows[half : 2 * half]
+    product = (early - early.mean(0)) * (late - late.mean(0))
+    return product.sum().item() / (4 * half * half)
+
+
 def timed(name, cell, work):
     start = time.perf_counter()
     value = work()
@@ -190,11 +262,16 @@ def timed(name, cell, work):
     return value
 
 
-torch.manual_seed(1)
-images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
-grad_norm(Network(cells[0]), images[:2], labels[:2])
+def batch_of(size):
+    torch.manual_seed(1)
+    return torch.randn(size, 3, 32, 32), torch.randint(0, 10, (size,))
+
+
+grad_norm(Network(cells[0]), *batch_of(2))
 for number, cell in enumerate(cells):
     timed("construction", number, lambda cell=cell: Network(cell))
     for score in scores.split(","):
+        score, _, size = score.partition(":")
+        images, labels = batch_of(int(size or batch))
         function = globals()[score]
         timed(score, number, lambda cell=cell, f=function: f(Network(cell), images, labels))

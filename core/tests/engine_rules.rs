@@ -6,6 +6,8 @@ mod support;
 mod cache;
 #[path = "engine_rules/checkpoints.rs"]
 mod checkpoints;
+#[path = "engine_rules/cohorts.rs"]
+mod cohorts;
 #[path = "engine_rules/early.rs"]
 mod early;
 #[path = "engine_rules/fleet.rs"]

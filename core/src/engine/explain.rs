@@ -365,8 +365,12 @@ impl Campaign {
         let by: Vec<&str> = top.by.iter().map(|criterion| criterion.metric.as_str()).collect();
         let rung = self.rungs.get(&stage);
         let next = rung.is_some_and(|rung| rung.places.contains_key(&id.ordinal));
+        let whom = match top.of_first {
+            Some(first) => format!("of the first {first} candidates"),
+            None => "of all that finish the stage".to_owned(),
+        };
         let rule = format!(
-            "the best {} of all that finish the stage go on, by {}; at present {} of {}",
+            "the best {} {whom} go on, by {}; at present {} of {}",
             top.share,
             by.join(", "),
             top.of(ranking.len()),
@@ -374,6 +378,9 @@ impl Campaign {
         );
         let outlook = match next {
             true => "it goes on as soon as a worker for the next stage has room",
+            false if rung.is_some_and(|rung| rung.closed) => {
+                "nobody else comes, so it stays behind"
+            }
             false => "it goes on once enough others rank behind it",
         };
         (headline, vec![rule, outlook.to_owned()])

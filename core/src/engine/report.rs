@@ -181,7 +181,7 @@ impl Decision<'_> {
         let (violation, broken) =
             found.map(|found| campaign.violation_of(found)).unwrap_or_default();
         let gates = found.map(|found| campaign.broken_gates(found, stage)).unwrap_or_default();
-        let is_rung = campaign.rungs.contains_key(&stage);
+        let is_ranked = campaign.is_ranked(candidate.ordinal, stage);
         let is_last = usize::from(stage) + 1 == campaign.stages.len();
         let ends_early = campaign.status.ends_early();
         if is_last {
@@ -193,7 +193,7 @@ impl Decision<'_> {
             let reason = ScreenReason::Gate(gates.join("; ").into());
             let screening = Screening { stage, reason };
             self.emit(Event::CandidateScreened { candidate, screening });
-        } else if is_rung {
+        } else if is_ranked {
             self.emit(Event::CandidateWaiting { candidate, stage });
         } else if ends_early {
             let failure = Failure {

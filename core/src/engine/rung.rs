@@ -5,12 +5,13 @@
 //! by non-dominated rank and, within a front, by the front's epsilon net (ADR 0016). The ranking is
 //! renewed when results arrive: with each one up to [`EXACT_UP_TO`] of them, later each time there
 //! are a sixty-fourth more, so that it costs O(log n) a result for up to three criteria. Between
-//! two rankings those that the last one let pass are called up. Must not know workers.
+//! two rankings those that the last one let pass are called up. A rung can be of the first candidates
+//! alone; it closes with the last of these, and whoever comes later goes on at once. Must not know workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::campaign::{Campaign, CampaignStatus};
-use super::candidate::CandidateStatus;
+use super::candidate::{Candidate, CandidateStatus};
 use crate::id::{CandidateId, Ordinal};
 use crate::pareto::Points;
 use crate::pareto::net::spread_order;
@@ -164,6 +165,31 @@ impl Campaign {
         fronts.iter().flat_map(|front| spread_order(&points, front)).map(|at| ids[at]).collect()
     }
 
+    /// Whether the candidate waits after the stage until it is among the best.
+    pub(super) fn is_ranked(&self, candidate: Ordinal, stage: u8) -> bool {
+        self.top_after(stage).is_some_and(|top| top.ranks(candidate))
+    }
+
+    /// Whether the stage ranks the first candidates alone and none of these can come to it any more.
+    pub(super) fn is_cohort_complete(&self, stage: u8) -> bool {
+        let Some(first) = self.top_after(stage).and_then(|top| top.of_first) else { return false };
+        let first = first as usize;
+        let called_up = |at: u8, ordinal: Ordinal| {
+            let rung = self.rungs.get(&at);
+            rung.is_some_and(|rung| !rung.closed || rung.places.contains_key(&ordinal))
+        };
+        let may_come = |(ordinal, candidate): (u32, &Candidate)| match candidate.status() {
+            CandidateStatus::Proposed => true,
+            CandidateStatus::InStage { stage: at, .. } => *at <= stage,
+            CandidateStatus::Waiting { stage: at } => {
+                *at < stage && called_up(*at, Ordinal(ordinal))
+            }
+            _ => false,
+        };
+        let mut cohort = (1u32..).zip(self.candidates.iter().take(first));
+        self.candidates.len() >= first && !cohort.any(may_come)
+    }
+
     /// Ranks those rungs anew for which it is time.
     pub(super) fn renew_rankings(&mut self) {
         if self.rungs.is_empty() {
@@ -174,8 +200,9 @@ impl Campaign {
         for stage in 0..self.stages.len() as u8 {
             open |= self.tallies[usize::from(stage)].live > 0;
             let Some(rung) = self.rungs.get(&stage) else { continue };
-            if rung.is_due(!open) {
-                self.renew_ranking(stage, !open);
+            let closed = !open || self.is_cohort_complete(stage);
+            if rung.is_due(closed) {
+                self.renew_ranking(stage, closed);
             }
             open |= self.rungs.get(&stage).is_some_and(|rung| !rung.promotable.is_empty());
         }

@@ -6,14 +6,17 @@
 //! [`Graph::depth`], which is about a path to the output, is not changed by them. It must not know
 //! any search space.
 
-use super::{FILTER_SIDE, FILTERS, Graph, Node, Op, Shape};
+use super::{FILTER_SIDE, FILTERS, Graph, Node, NodeId, Op, Shape};
 
 /// The size of one value; activations and weights are 32-bit floats.
 const BYTES_PER_VALUE: u64 = 4;
 
 /// The energy of one 32-bit floating-point multiplication (3.7 pJ) and addition (0.9 pJ) in a
 /// 45 nm process at 0.9 V, in picojoules (M. Horowitz, "Computing's energy problem", ISSCC 2014).
-pub const MAC_PICOJOULES: f64 = 3.7 + 0.9;
+pub const MAC_PICOJOULES: f64 = 3.7 + ADD_PICOJOULES;
+
+/// The energy of the addition alone, in picojoules.
+pub const ADD_PICOJOULES: f64 = 0.9;
 
 /// The energy of moving one byte to or from DRAM, in picojoules: the lower end of 1.3 to 2.6 nJ
 /// per 64 bit (Horowitz, ISSCC 2014).
@@ -35,6 +38,14 @@ impl Graph {
     #[must_use]
     pub fn macs(&self) -> u64 {
         saturated(self.total_macs())
+    }
+
+    /// The share of one node in [`Self::macs`].
+    #[must_use]
+    pub fn macs_of(&self, id: NodeId) -> u64 {
+        let node = self.node(id);
+        let source = node.inputs.first();
+        source.map_or(0, |input| saturated(node_macs(node.op, self.node(*input).shape, node.shape)))
     }
 
     /// The largest number of weighted layers (convolutions and linear layers) on any path from the

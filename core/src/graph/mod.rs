@@ -8,11 +8,13 @@ mod build;
 mod cost;
 mod filters;
 mod hash;
+mod nn_mass;
 
 pub use build::{MAX_EDGES, MAX_TOTAL};
-pub use cost::{DRAM_PICOJOULES_PER_BYTE, MAC_PICOJOULES};
+pub use cost::{ADD_PICOJOULES, DRAM_PICOJOULES_PER_BYTE, MAC_PICOJOULES};
 pub use filters::{FILTER_SIDE, FILTERS};
 pub use hash::{CanonicalHash, ParseHashError};
+pub use nn_mass::NothingToSkip;
 
 use std::fmt;
 

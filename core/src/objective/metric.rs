@@ -81,6 +81,13 @@ pub const METRICS: &[MetricDescriptor] = &[
         summary: "how little noise on the trained parameters raises the validation loss (GeNAS)",
     },
     MetricDescriptor {
+        name: "bn_indicator",
+        unit: "",
+        goal: Goal::Maximize,
+        kind: MetricKind::Measured,
+        summary: "sum over blocks of the mean |scale| of their last batch normalisation; experimental",
+    },
+    MetricDescriptor {
         name: "latency",
         unit: "ms",
         goal: Goal::Minimize,
@@ -212,6 +219,27 @@ pub const METRICS: &[MetricDescriptor] = &[
         goal: Goal::Minimize,
         kind: MetricKind::Measured,
         summary: "largest over smallest singular value of the Jacobian; experimental",
+    },
+    MetricDescriptor {
+        name: "nn_mass",
+        unit: "",
+        goal: Goal::Maximize,
+        kind: MetricKind::Measured,
+        summary: "density of links that skip layers, times width and depth (Bhardwaj et al. 2021)",
+    },
+    MetricDescriptor {
+        name: "autost",
+        unit: "",
+        goal: Goal::Maximize,
+        kind: MetricKind::Measured,
+        summary: "operations of the spiking network in G, all time steps (AutoST 2023)",
+    },
+    MetricDescriptor {
+        name: "spiking_energy",
+        unit: "mJ",
+        goal: Goal::Minimize,
+        kind: MetricKind::Measured,
+        summary: "modelled energy of one inference of the spiking network, by its rates at initialisation",
     },
     MetricDescriptor {
         name: "params",

@@ -6,19 +6,23 @@
 
 mod custom;
 mod dataset;
+mod init;
 mod problem;
 mod proxies;
 mod synthetic;
 mod tabular;
 mod train;
 
+pub use init::InitialWeights;
 pub use problem::ProblemSettings;
-pub use proxies::{PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes};
+pub use proxies::{
+    PROXIES, ProxyEntry, ProxyPrecision, ProxySettings, ProxySizes, Reset, SpikingSettings,
+};
 pub use synthetic::{SyntheticFaults, SyntheticSettings};
 pub use tabular::{TableColumns, TabularSettings};
 pub use train::{
     ActivationSettings, AugmentSettings, EnergySettings, FlatnessNoise, FlatnessSettings,
-    LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings,
+    LatencySettings, OptimizerKind, Precision, ScheduleKind, TrainSettings, TrainedPart,
 };
 
 pub(super) use dataset::facts as dataset_facts;

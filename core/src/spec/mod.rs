@@ -26,10 +26,11 @@ pub use cache::CacheUse;
 pub use early::EarlyStop;
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, Curves, EVALUATORS, EnergySettings,
-    EvaluatorEntry, FlatnessNoise, FlatnessSettings, LatencySettings, Needs, Objection,
-    OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision, ProxySettings,
-    ProxySizes, ScheduleKind, SyntheticFaults, SyntheticSettings, TableColumns, TabularSettings,
-    TrainSettings, custom_name, is_dataset_name,
+    EvaluatorEntry, FlatnessNoise, FlatnessSettings, InitialWeights, LatencySettings, Needs,
+    Objection, OptimizerKind, PROXIES, Precision, ProblemSettings, ProxyEntry, ProxyPrecision,
+    ProxySettings, ProxySizes, Reset, ScheduleKind, SpikingSettings, SyntheticFaults,
+    SyntheticSettings, TableColumns, TabularSettings, TrainSettings, TrainedPart, custom_name,
+    is_dataset_name,
 };
 pub use failures::{FailurePolicy, FailureRule};
 pub use fault::{Fault, Faults};

@@ -111,6 +111,7 @@ pub(super) struct RawPass {
     #[serde(rename = "by")]
     _by: Option<IgnoredAny>,
     pub(super) least: Option<u32>,
+    pub(super) of_first: Option<u32>,
 }
 
 /// When an evaluation of a stage is stopped.

@@ -185,10 +185,13 @@ fn passed(pass: &Pass) -> Value {
     if !pass.gates.is_empty() {
         written.insert("gates".into(), list(&pass.gates, constraint));
     }
-    if let Some(TopShare { share, by, least }) = &pass.top {
+    if let Some(TopShare { share, by, least, of_first }) = &pass.top {
         written.insert("top".into(), (*share).into());
         written.insert("by".into(), list(by, criterion));
         written.insert("least".into(), (*least).into());
+        if let Some(first) = of_first {
+            written.insert("of_first".into(), (*first).into());
+        }
     }
     written.into()
 }

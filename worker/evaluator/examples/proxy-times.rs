@@ -1,8 +1,9 @@
 //! Times zero-cost scores on cells of NAS-Bench-201 at full size (C = 16, N = 5, 3x32x32), one JSON
 //! line for each score and cell; `bench/proxies/run` puts them beside a reference in PyTorch.
 //!
-//! usage: proxy-times BATCH THREADS SCORES CELL...    (SCORES by commas, a CELL six digits: 0 none,
-//! 1 skip, 2 conv1x1, 3 conv3x3, 4 avg_pool; edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3)
+//! usage: proxy-times BATCH THREADS SCORES CELL...    (SCORES by commas, each with a batch of its own if
+//! need be, `zen:16`; a CELL six digits: 0 none, 1 skip, 2 conv1x1, 3 conv3x3, 4 avg_pool; edges 0-1, 0-2,
+//! 1-2, 0-3, 1-3, 2-3)
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use cambrian_core::graph::Graph;
 use cambrian_core::rng::{Purpose, Stream, stream};
 use cambrian_core::space::SPACES;
-use cambrian_core::spec::Section;
+use cambrian_core::spec::{Section, SpikingSettings};
 use cambrian_evaluator::failure::EvaluationError;
 use cambrian_evaluator::network::{Initialization, Network};
 use cambrian_evaluator::proxy::{PROXIES, Probe, Source, sample_size};
@@ -61,6 +62,10 @@ impl Source for Cell {
         Device::Cpu
     }
 
+    fn spiking(&self) -> SpikingSettings {
+        SpikingSettings::default()
+    }
+
     fn check(&self) -> Result<(), EvaluationError> {
         Ok(())
     }
@@ -85,6 +90,10 @@ fn main() -> Result<()> {
         report("construction", cell, started);
         drop(network);
         for score in scores.split(',') {
+            let (score, batch) = match score.split_once(':') {
+                Some((score, size)) => (score, size.parse().context("the batch of a score")?),
+                None => (score, batch),
+            };
             let proxy = PROXIES.iter().find(|proxy| proxy.metric == score);
             let proxy = proxy.with_context(|| format!("there is no score `{score}`"))?;
             let started = Instant::now();

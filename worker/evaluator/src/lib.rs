@@ -4,6 +4,7 @@
 //! streams with the worker that started it ([`serve`]); it must not know sockets, the coordinator,
 //! campaigns or search spaces. Every source of randomness derives from the assignment's seed.
 
+pub mod bn_indicator;
 pub mod data;
 pub mod device;
 pub mod evaluate;

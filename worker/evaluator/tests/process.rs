@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::io::Write;
 
-use cambrian_core::graph::{Graph, GraphBuilder, Op, Shape};
+use cambrian_core::graph::{Graph, GraphBuilder, Op, Shape, Window};
 use cambrian_proto::v1::{Assignment, FailureKind, Stage, TaskAttempt, evaluator_message, outcome};
 use serde_json::{Value, json};
 use support::*;
@@ -26,7 +26,8 @@ fn it_measures_what_is_asked_for_and_nothing_else() {
     let offer = &capabilities.evaluators[0];
     assert_eq!(offer.name, "train");
 
-    let all = ["accuracy", "test_accuracy", "introspectability", "flatness", "latency", "energy"];
+    let trained = ["accuracy", "test_accuracy", "introspectability", "flatness", "bn_indicator"];
+    let all = [trained.as_slice(), &["latency", "energy"]].concat();
     let three = json!({"epochs": 3});
     let mut trained = settings();
     trained["epochs"] = three["epochs"].clone();
@@ -47,7 +48,8 @@ fn it_measures_what_is_asked_for_and_nothing_else() {
     assert!(measured.measurements[0].value > 25.0, "chance is 10 %: {measured:?}");
     assert!((0.0..=2.0).contains(&measured.measurements[2].value));
     assert!(measured.measurements[3].value > 0.0);
-    assert!(measured.measurements[4].spread.is_some());
+    assert!(measured.measurements[4].value > 0.0);
+    assert!(measured.measurements[5].spread.is_some());
 
     // The process is warm; without an accuracy nothing is trained, so there is no progress.
     evaluator.evaluate(assignment(2, &settings(), &["latency"]));
@@ -117,6 +119,28 @@ fn a_training_goes_on_in_another_process() {
 }
 
 #[test]
+fn initial_weights_are_those_of_the_settings() {
+    let base = tempfile::tempdir().unwrap();
+    write_dataset(base.path());
+    let mut evaluator = Evaluator::start(base.path());
+    let mut scores = |init: &str| {
+        evaluator.evaluate(scoring(1, &json!({"init": init}), &["snip", "ntk_condition"]));
+        let values = evaluator.measured().into_iter().map(|found| (found.metric, found.value));
+        values.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (uniform, orthogonal) = (scores("uniform"), scores("delta_orthogonal"));
+    assert_ne!(uniform["snip"], orthogonal["snip"]);
+    assert_eq!(uniform["ntk_condition"], orthogonal["ntk_condition"], "it has weights of its own");
+    let mut trained = |init: &str| {
+        let mut settings = settings();
+        settings["init"] = json!(init);
+        evaluator.evaluate(assignment(1, &settings, &["introspectability"]));
+        evaluator.measured()[0].value
+    };
+    assert_ne!(trained("uniform"), trained("delta_orthogonal"));
+}
+
+#[test]
 fn what_only_a_gpu_can_do_is_a_bad_node_here() {
     let base = tempfile::tempdir().unwrap();
     write_dataset(base.path());
@@ -129,7 +153,7 @@ fn what_only_a_gpu_can_do_is_a_bad_node_here() {
     assert!(message.contains("precision: mixed"), "{message}");
 }
 
-const PROXIES: [&str; 17] = [
+const PROXIES: [&str; 20] = [
     "grad_norm",
     "plain",
     "snip",
@@ -147,6 +171,9 @@ const PROXIES: [&str; 17] = [
     "knas_mgm_code",
     "jacobian_mean_square",
     "jacobian_condition",
+    "nn_mass",
+    "autost",
+    "spiking_energy",
 ];
 
 fn scoring(seed: u64, settings: &Value, measures: &[&str]) -> Assignment {
@@ -155,6 +182,23 @@ fn scoring(seed: u64, settings: &Value, measures: &[&str]) -> Assignment {
     stage.evaluator = "proxies".to_owned();
     stage.dataset.clear();
     assignment
+}
+
+/// A network to which every score applies.
+fn deep() -> Graph {
+    let mut builder = GraphBuilder::new(IMAGE);
+    let mut last = builder.input();
+    for stride in [2, 1, 1] {
+        let window = Window { kernel: 3, stride, padding: 1 };
+        let conv = Op::Conv2d { out_channels: 8, window, dilation: 1, groups: 1, bias: false };
+        for op in [conv, Op::BatchNorm, Op::Relu] {
+            last = builder.add(op, &[last]).unwrap();
+        }
+    }
+    for op in [Op::Flatten, Op::Linear { out_features: 10, bias: true }] {
+        last = builder.add(op, &[last]).unwrap();
+    }
+    builder.finish(last).unwrap()
 }
 
 #[test]
@@ -169,17 +213,19 @@ fn proxies_score_a_network_on_images_or_on_noise() {
         "zico": {"batch_size": 32}, "ntk_condition": {"batch_size": 8}, "zen": {"repeats": 3},
         "naswot": {"batch_size": 16, "repeats": 2}, "linear_regions": {"batch_size": 100},
     });
+    let deep = deep();
     for dataset in [Value::Null, json!("fashion-mnist")] {
         let settings = json!({"dataset": dataset, "sizes": sizes});
         let mut scores = |seed| {
-            evaluator.evaluate(scoring(seed, &settings, &PROXIES));
+            let assignment = scoring(seed, &settings, &PROXIES);
+            evaluator.evaluate(Assignment { graph: Some((&deep).into()), ..assignment });
             let (ended, steps) = evaluator.ended();
             let measured = match ended.outcome.unwrap().outcome.unwrap() {
                 outcome::Outcome::Measured(measured) => measured.measurements,
                 outcome::Outcome::Failed(failure) => panic!("after {steps:?}: {failure:?}"),
             };
             // One step for each score and repeat.
-            assert_eq!(steps, (1..=17 + 2 + 1 + 2 + 2).collect::<Vec<_>>());
+            assert_eq!(steps, (1..=20 + 2 + 1 + 2 + 2).collect::<Vec<_>>());
             measured
         };
         let first = scores(7);
@@ -224,6 +270,7 @@ fn scores_that_are_no_numbers_or_have_no_meaning_are_failures_of_their_kind() {
         (of_graph(&linear), Invalid, "no ReLU"),
         // Two units have four patterns, so those of 40 images cannot all differ.
         (of_graph(&narrow), NonFinite, "`naswot` of the network is -inf"),
+        (scoring(1, &json!({}), &["nn_mass"]), Invalid, "nothing that a link could skip"),
         (scoring(1, &images(101), &["naswot"]), Invalid, "reads 101 training images"),
         (scoring(1, &json!({"dataset": "imagenet"}), &["snip"]), Invalid, "imagenet"),
         (scoring(1, &json!({"batch": 1}), &["snip"]), Invalid, "batch"),

@@ -70,7 +70,11 @@ impl Campaign {
     pub(super) fn check_rung(&self, stage: u8, rung: &Rung, findings: &mut Findings) {
         let place = || format!("campaign {}, rung after stage {stage}", self.id);
         let ordinals = (1u32..).map(Ordinal);
-        let numbered: Vec<(Ordinal, &Candidate)> = ordinals.zip(&self.candidates).collect();
+        let top = self.spec.passes.get(usize::from(stage)).and_then(|pass| pass.top.as_ref());
+        let first = top.and_then(|top| top.of_first).map_or(usize::MAX, |first| first as usize);
+        // Later candidates have nothing to do with the rung.
+        let numbered: Vec<(Ordinal, &Candidate)> =
+            ordinals.zip(&self.candidates).take(first).collect();
         let select = |wanted: &dyn Fn(&Candidate) -> bool| -> BTreeSet<Ordinal> {
             let found = numbered.iter().filter(|(_, candidate)| wanted(candidate));
             found.map(|(ordinal, _)| *ordinal).collect()
@@ -106,20 +110,20 @@ impl Campaign {
         let allowed =
             if rung.ranked < EXACT_UP_TO { 0 } else { (rung.ranked / RENEWED_BY).max(1) - 1 };
         findings.require(new <= allowed, || format!("{}: its ranking is too old", place()));
-        let top = self.spec.passes.get(usize::from(stage)).and_then(|pass| pass.top.as_ref());
         if let (Some(top), 0, true) = (top, new, finished.len() <= RANKED_AGAIN) {
             let expected = self.promotable_by_definition(top, &finished, &waiting, rung.closed);
             findings.require(rung.promotable == expected, || {
                 format!("{}: {:?} may go on, not {expected:?}", place(), rung.promotable)
             });
         }
-        self.check_closed(stage, rung, findings);
+        self.check_closed(stage, rung, first, findings);
     }
 
-    /// A rung is closed only if nobody can come to it any more.
-    fn check_closed(&self, stage: u8, rung: &Rung, findings: &mut Findings) {
-        let proposing = matches!(self.status, CampaignStatus::Running | CampaignStatus::Paused);
-        let coming = self.candidates.iter().any(|candidate| match candidate.status() {
+    /// A rung of the first candidates is closed only if none of these can come to it any more.
+    fn check_closed(&self, stage: u8, rung: &Rung, first: usize, findings: &mut Findings) {
+        let running = matches!(self.status, CampaignStatus::Running | CampaignStatus::Paused);
+        let proposing = running && self.candidates.len() < first;
+        let coming = self.candidates.iter().take(first).any(|candidate| match candidate.status() {
             CandidateStatus::InStage { stage: at, .. } => *at <= stage,
             _ => false,
         });

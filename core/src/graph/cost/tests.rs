@@ -152,3 +152,12 @@ fn zeros_are_written_but_nothing_is_read_for_them() {
     assert_eq!(graph.memory_traffic_bytes(), 4 * 18);
     assert_eq!(graph.node(NodeId(1)).op, Op::Zero);
 }
+
+#[test]
+fn the_shares_of_nodes_are_the_whole() {
+    let graph = golden();
+    let shares: Vec<u64> =
+        (0..graph.nodes().len() as u32).map(|at| graph.macs_of(NodeId(at))).collect();
+    assert_eq!(shares.iter().sum::<u64>(), graph.macs());
+    assert_eq!((shares[0], shares[1]), (0, 288));
+}

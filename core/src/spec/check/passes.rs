@@ -12,6 +12,8 @@ use crate::spec::{Section, Stage};
 const MAX_CRITERIA: usize = 8;
 /// The largest number of candidates that a rung can wait for.
 const MAX_LEAST: u32 = 100_000_000;
+/// The largest number of first candidates that can be ranked alone: they are looked through with each result.
+const MAX_OF_FIRST: u32 = 10_000;
 const SHARE_HELP: &str = "write a number between 0 and 1, such as 0.25, or a fraction such as 1/3";
 
 /// The stages with what is known after each of them.
@@ -57,7 +59,7 @@ impl Known<'_, '_> {
 
     fn top(&self, at: usize, section: &Section<'_>, raw: &RawPass) -> Option<TopShare> {
         let Some(written) = section.item("top") else {
-            for key in ["by", "least"].into_iter().filter(|key| section.contains(key)) {
+            for key in ["by", "least", "of_first"].into_iter().filter(|key| section.contains(key)) {
                 let help = "add `top`, the share that goes on, such as `top: 1/3`";
                 section.fault(key, "ranks candidates, and nothing says how many go on", help);
             }
@@ -68,10 +70,14 @@ impl Known<'_, '_> {
             let message = format!("{} is no share", written.description());
             written.fault(message, SHARE_HELP);
         }
-        let least = raw.least.unwrap_or(1);
+        if let Some(first) = raw.of_first {
+            section.check_range("of_first", first, 1..=MAX_OF_FIRST);
+        }
+        // The first ones are one cohort, unless the campaign says otherwise.
+        let least = raw.least.or(raw.of_first).unwrap_or(1);
         section.check_range("least", least, 1..=MAX_LEAST);
         let by = self.criteria(at, section);
-        Some(TopShare { share: share?, by, least })
+        Some(TopShare { share: share?, by, least, of_first: raw.of_first })
     }
 
     /// What is ranked by: as written, else the objectives that are known by then.

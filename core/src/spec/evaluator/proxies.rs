@@ -4,13 +4,18 @@
 //! A proxy is one line in [`PROXIES`] and one in the table of metrics; a worker's evaluator computes
 //! the score of the same name. It must not know how a score comes about.
 
+mod spiking;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::dataset::facts;
-use super::{CheckedSettings, Curves, EvaluatorEntry, Needs, always_differ, to_json, train};
+use super::{
+    CheckedSettings, Curves, EvaluatorEntry, InitialWeights, Needs, always_differ, to_json, train,
+};
 use crate::spec::{Section, spelling};
+pub use spiking::{Reset, SpikingSettings};
 
 /// The table's line.
 pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
@@ -57,6 +62,9 @@ pub const PROXIES: &[ProxyEntry] = &[
     ProxyEntry { name: "knas_mgm_code", batch_size: 50, batches: 1, repeats: 1 },
     ProxyEntry { name: "jacobian_mean_square", batch_size: 8, batches: 1, repeats: 1 },
     ProxyEntry { name: "jacobian_condition", batch_size: 8, batches: 1, repeats: 1 },
+    ProxyEntry { name: "nn_mass", batch_size: 1, batches: 0, repeats: 1 },
+    ProxyEntry { name: "autost", batch_size: 32, batches: 1, repeats: 1 },
+    ProxyEntry { name: "spiking_energy", batch_size: 32, batches: 1, repeats: 1 },
 ];
 
 /// The names of [`PROXIES`].
@@ -76,7 +84,7 @@ const LARGEST_BATCH: u32 = 65_536;
 const MOST_REPEATS: u32 = 1_000;
 
 /// Settings of the evaluator `proxies`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProxySettings {
     /// The data set whose images and labels are read, by the name under which workers offer it: the
@@ -86,6 +94,10 @@ pub struct ProxySettings {
     /// The number format of weights and images; scores whose definition asks for double precision
     /// (`synflow`) take it whatever this says.
     pub precision: ProxyPrecision,
+    /// The initial weights of scores whose definition names no others.
+    pub init: InitialWeights,
+    /// How the network spikes, for `autost` and `spiking_energy`.
+    pub spiking: SpikingSettings,
     /// The sizes of each score; what is left out is as published.
     pub sizes: BTreeMap<String, ProxySizes>,
 }
@@ -117,6 +129,7 @@ fn check(section: &Section<'_>) -> Option<CheckedSettings> {
     if let Some(dataset) = &settings.dataset {
         train::check_name(section, dataset);
     }
+    spiking::check(section, &settings.spiking);
     check_sizes(section, &settings);
     for entry in PROXIES {
         let sizes = settings.sizes.entry(entry.name.to_owned()).or_default();

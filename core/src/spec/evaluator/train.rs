@@ -11,16 +11,24 @@ mod recipe;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Curves, EvaluatorEntry, Needs, always_differ};
+use super::{Curves, EvaluatorEntry, InitialWeights, Needs, always_differ};
 pub use augment::AugmentSettings;
 pub(super) use check::check_name;
-pub use optimization::{OptimizerKind, ScheduleKind};
+pub use optimization::{OptimizerKind, ScheduleKind, TrainedPart};
 
 /// The table's line.
 pub(super) const ENTRY: EvaluatorEntry = EvaluatorEntry {
     name: "train",
     summary: "trains the network on an image data set and measures the result on the device",
-    metrics: &["accuracy", "test_accuracy", "introspectability", "flatness", "latency", "energy"],
+    metrics: &[
+        "accuracy",
+        "test_accuracy",
+        "introspectability",
+        "flatness",
+        "bn_indicator",
+        "latency",
+        "energy",
+    ],
     delivers_any: false,
     needs: Needs::Network,
     continues: Some(recipe::discontinuity),
@@ -43,6 +51,10 @@ pub struct TrainSettings {
     pub validation_samples: Option<u32>,
     /// How many images of the test file `test_accuracy` is computed on, at least 1. `None`: all.
     pub test_samples: Option<u32>,
+    /// The initial weights.
+    pub init: InitialWeights,
+    /// What is trained; the rest stays as it was drawn.
+    pub train_only: TrainedPart,
     /// Passes over the training images, 1 to 100,000.
     pub epochs: u32,
     /// Images a step, 1 to 65,536.
@@ -181,6 +193,8 @@ impl Default for TrainSettings {
             train_samples: None,
             validation_samples: None,
             test_samples: None,
+            init: InitialWeights::default(),
+            train_only: TrainedPart::default(),
             epochs: 5,
             batch_size: 512,
             optimizer: OptimizerKind::Sgd,

@@ -10,7 +10,7 @@ use cambrian_core::engine::Assignment;
 use cambrian_core::graph::Graph;
 use cambrian_core::objective::{Measurement, MetricName, Provenance};
 use cambrian_core::rng::{Purpose, Stream, stream};
-use cambrian_core::spec::{self, ProxyPrecision, ProxySettings};
+use cambrian_core::spec::{self, InitialWeights, ProxyPrecision, ProxySettings, SpikingSettings};
 use rand::Rng;
 use tch::{Device, Kind, Tensor};
 
@@ -66,7 +66,8 @@ impl Evaluator for Proxies {
             }
             None => None,
         };
-        let run = Run { graph, images, kind, device: machine.device.torch };
+        let ProxySettings { init, spiking, .. } = settings;
+        let run = Run { graph, images, kind, device: machine.device.torch, init, spiking };
         let scores = run.scores(&asked, assignment.seed, supervision)?;
         scores.into_iter().map(|(metric, values)| measurement(metric, &values)).collect()
     }
@@ -102,6 +103,8 @@ struct Run<'a> {
     images: Option<Rc<Splits>>,
     kind: Kind,
     device: Device,
+    init: InitialWeights,
+    spiking: SpikingSettings,
 }
 
 impl Run<'_> {
@@ -175,6 +178,10 @@ impl Source for Draw<'_> {
         initialization: Initialization,
         kind: Kind,
     ) -> Result<Network, EvaluationError> {
+        let initialization = match initialization {
+            Initialization::Uniform => self.run.init.into(),
+            published => published,
+        };
         let mut generator = Randomness::Weights.stream(self.seed);
         Network::initialized(graph, initialization, &mut generator, self.run.device, kind)
     }
@@ -210,6 +217,10 @@ impl Source for Draw<'_> {
 
     fn device(&self) -> Device {
         self.run.device
+    }
+
+    fn spiking(&self) -> SpikingSettings {
+        self.run.spiking
     }
 
     fn check(&self) -> Result<(), EvaluationError> {

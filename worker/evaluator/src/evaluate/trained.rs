@@ -9,11 +9,12 @@ use std::rc::Rc;
 use cambrian_core::engine::Assignment;
 use cambrian_core::graph::{Graph, Shape};
 use cambrian_core::objective::{Measurement, MetricName, Provenance};
-use cambrian_core::spec::{FlatnessSettings, OptimizerKind, Precision, TrainSettings};
+use cambrian_core::spec::{FlatnessSettings, OptimizerKind, Precision, TrainSettings, TrainedPart};
 use tch::{Kind, Tensor};
 
 use super::assigned::{check_images, check_memory, graph, settings};
 use super::{Evaluator, Machine, Supervision};
+use crate::bn_indicator::bn_indicator;
 use crate::data::{Sizes, Splits};
 use crate::failure::EvaluationError;
 use crate::flatness::flatness;
@@ -26,8 +27,12 @@ const ACCURACY: &str = "accuracy";
 const TEST_ACCURACY: &str = "test_accuracy";
 const INTROSPECTABILITY: &str = "introspectability";
 const FLATNESS: &str = "flatness";
+const BN_INDICATOR: &str = "bn_indicator";
 const LATENCY: &str = "latency";
 const ENERGY: &str = "energy";
+
+/// What depends on trained weights.
+const TRAINED: [&str; 5] = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, FLATNESS, BN_INDICATOR];
 
 const VERSION: &str = "1";
 
@@ -54,8 +59,9 @@ impl Evaluator for Trained {
     }
 
     fn metrics(&self, machine: &Machine) -> BTreeMap<MetricName, Provenance> {
-        [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, FLATNESS, LATENCY, ENERGY]
+        TRAINED
             .into_iter()
+            .chain([LATENCY, ENERGY])
             .map(|metric| (MetricName::from(metric), provenance(metric, machine)))
             .collect()
     }
@@ -76,7 +82,7 @@ impl Evaluator for Trained {
         check_memory(graph, bytes, machine.device.memory_bytes)?;
         let _threads = settings.deterministic.then(|| OneThread::new(machine.device.threads));
 
-        let trains = [ACCURACY, TEST_ACCURACY, INTROSPECTABILITY, FLATNESS].into_iter().any(asked);
+        let trains = TRAINED.into_iter().any(asked);
         let splits = match trains {
             true => Some(
                 supervision
@@ -86,7 +92,11 @@ impl Evaluator for Trained {
         };
         let mut weights = Randomness::Weights.stream(assignment.seed);
         let kind = kind(settings.precision);
-        let network = Network::new(graph, &mut weights, machine.device.torch, kind)?;
+        let init = settings.init.into();
+        let network = Network::initialized(graph, init, &mut weights, machine.device.torch, kind)?;
+        if settings.train_only == TrainedPart::BatchNorm {
+            network.freeze_layers()?;
+        }
         let mut run = Run {
             assignment,
             graph,
@@ -172,6 +182,9 @@ impl Run<'_, '_> {
                 supervision,
             )?;
             results.push((FLATNESS, value, None));
+        }
+        if asked(BN_INDICATOR) {
+            results.push((BN_INDICATOR, bn_indicator(self.graph, network)?, None));
         }
         results
             .into_iter()

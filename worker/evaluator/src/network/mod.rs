@@ -7,7 +7,9 @@
 
 mod init;
 mod operate;
+mod orthogonal;
 mod plan;
+mod tangent;
 
 #[cfg(test)]
 pub(crate) mod golden;
@@ -23,9 +25,11 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::failure::EvaluationError;
 use crate::train::NORM_AND_BIAS;
-use init::Fan;
+use init::Drawn;
 pub use init::Initialization;
-pub(crate) use init::normal;
+pub(crate) use init::{Extent, normal};
+#[cfg(test)]
+pub(crate) use orthogonal::delta_orthogonal;
 use plan::{Plan, Step};
 
 /// The share of a new batch in the running statistics of batch normalisation, PyTorch's default.
@@ -76,9 +80,13 @@ enum Parameters {
     },
 }
 
+/// Takes the place of a ReLU: its input to its output.
+pub type Activation<'a> = dyn FnMut(NodeId, &Tensor) -> Result<Tensor, EvaluationError> + 'a;
+
 /// How initial weights are drawn.
 struct Draw<'a> {
     initialization: Initialization,
+    gain: f64,
     generator: &'a mut Stream,
 }
 
@@ -117,10 +125,13 @@ impl Network {
         kind: Kind,
     ) -> Result<Self, EvaluationError> {
         let plan = Plan::new(graph);
+        let rectified = plan.steps.iter().any(|step| step.op == Op::Relu);
+        let gain = if rectified { std::f64::consts::SQRT_2 } else { 1.0 };
+        let mut draw = Draw { initialization, gain, generator };
         let mut network = Self { plan, parameters: Vec::new(), store: VarStore::new(device), kind };
         for position in 0..network.plan.steps.len() {
             let step = &network.plan.steps[position];
-            let parameters = network.create(step, graph, initialization, generator)?;
+            let parameters = network.create(step, graph, &mut draw)?;
             network.parameters.push(parameters);
         }
         if network.store.trainable_variables().is_empty() {
@@ -175,6 +186,39 @@ impl Network {
             Parameters::None | Parameters::Fixed { .. } => None,
         };
         self.parameters.iter().filter_map(weight).collect()
+    }
+
+    /// The scale of each batch normalisation, `[channels]`, with its node.
+    #[must_use]
+    pub fn scales(&self) -> Vec<(NodeId, Tensor)> {
+        let of = |(step, parameters): (&Step, &Parameters)| match parameters {
+            Parameters::Normalization { scale, .. } => Some((step.node, scale.shallow_clone())),
+            _ => None,
+        };
+        self.plan.steps.iter().zip(&self.parameters).filter_map(of).collect()
+    }
+
+    /// Keeps weights and biases of convolutions and linear layers from being trained; to be called before an
+    /// optimizer is built.
+    ///
+    /// # Errors
+    /// [`EvaluationError::Invalid`] if nothing is left to train.
+    pub fn freeze_layers(&self) -> Result<(), EvaluationError> {
+        if self.scales().is_empty() {
+            return Err(EvaluationError::Invalid(
+                "no batch normalisation of the network reaches its output, so nothing is left to \
+                 train; leave `train_only` out"
+                    .into(),
+            ));
+        }
+        for parameters in &self.parameters {
+            if let Parameters::Weighted { weight, bias } = parameters {
+                for tensor in std::iter::once(weight).chain(bias) {
+                    let _ = tensor.set_requires_grad(false);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Everything that can be trained, in the order of execution; of a layer the weight first.
@@ -263,9 +307,27 @@ impl Network {
         mode: Mode,
         observer: &mut Observer<'_>,
     ) -> Result<Tensor, EvaluationError> {
+        self.forward_activated(input, mode, &mut |_, value| Ok(value.f_relu()?), observer)
+    }
+
+    /// As [`Self::forward_observed`], with `activation` in the place of each ReLU.
+    ///
+    /// # Errors
+    /// As [`Self::forward_observed`], and those of the activation.
+    pub fn forward_activated(
+        &self,
+        input: &Tensor,
+        mode: Mode,
+        activation: &mut Activation<'_>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Tensor, EvaluationError> {
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.plan.steps.len());
         for (step, parameters) in self.plan.steps.iter().zip(&self.parameters) {
-            let value = compute(step, parameters, &values, input, mode)?;
+            let value = match (step.op, step.inputs.first().and_then(|read| values[*read].as_ref()))
+            {
+                (Op::Relu, Some(read)) => activation(step.node, read)?,
+                _ => compute(step, parameters, &values, input, mode)?,
+            };
             observer(step.node, step.op, &value)?;
             values.push(Some(value));
             for &finished in &step.frees {
@@ -279,23 +341,24 @@ impl Network {
         &self,
         step: &Step,
         graph: &Graph,
-        initialization: Initialization,
-        generator: &mut Stream,
+        draw: &mut Draw<'_>,
     ) -> Result<Parameters, EvaluationError> {
         let node = graph.node(step.node);
         let Some(&source) = node.inputs.first() else { return Ok(Parameters::None) };
         let input = graph.node(source).shape;
-        let mut draw = Draw { initialization, generator };
         match step.op {
             Op::Conv2d { out_channels, window, groups, bias, .. } => {
-                let (out, side) = (i64::from(out_channels), i64::from(window.kernel));
-                let inward = i64::from(channels(input) / groups);
-                let dimensions = [out, inward, side, side];
-                self.weighted(step.node, &dimensions, bias, &mut draw)
+                let (outputs, side) = (out_channels as usize, window.kernel as usize);
+                let (inputs, groups) = ((channels(input) / groups) as usize, groups as usize);
+                let extent = Extent { outputs, inputs, side, groups };
+                let dimensions = [outputs, inputs, side, side].map(|count| count as i64);
+                self.weighted(step.node, extent, &dimensions, bias, draw)
             }
             Op::Linear { out_features, bias } => {
-                let dimensions = [i64::from(out_features), i64::from(channels(input))];
-                self.weighted(step.node, &dimensions, bias, &mut draw)
+                let (outputs, inputs) = (out_features as usize, channels(input) as usize);
+                let extent = Extent { outputs, inputs, side: 1, groups: 1 };
+                let dimensions = [outputs, inputs].map(|count| count as i64);
+                self.weighted(step.node, extent, &dimensions, bias, draw)
             }
             Op::BatchNorm => self.normalization(step.node, i64::from(channels(input))),
             Op::FilterBank => {
@@ -310,24 +373,22 @@ impl Network {
     fn weighted(
         &self,
         node: NodeId,
+        extent: Extent,
         dimensions: &[i64],
         bias: bool,
         draw: &mut Draw<'_>,
     ) -> Result<Parameters, EvaluationError> {
-        let receptive: i64 = dimensions[2..].iter().product();
-        let [inward, outward] = [1, 0].map(|axis| (dimensions[axis] * receptive) as u64);
-        let fan = Fan { inward, outward };
-        let Draw { initialization, generator } = draw;
-        let tensor = |values: Vec<f32>, dimensions: &[i64]| -> Result<Tensor, TchError> {
-            Tensor::f_from_slice(&values)?.f_view(dimensions)?.f_to_kind(self.kind)
+        let Draw { initialization, gain, generator } = draw;
+        let weight = match initialization.weights(generator, extent, *gain) {
+            Drawn::Single(values) => Tensor::f_from_slice(&values)?,
+            Drawn::Double(values) => Tensor::f_from_slice(&values)?,
         };
-        let count = dimensions.iter().product::<i64>() as usize;
-        let values = initialization.weights(generator, count, fan);
-        let weight = self.register(node, "weight", tensor(values, dimensions)?, true)?;
+        let weight = weight.f_view(dimensions)?.f_to_kind(self.kind)?;
+        let weight = self.register(node, "weight", weight, true)?;
         let bias = match bias {
             true => {
-                let values = initialization.biases(generator, dimensions[0] as usize, fan);
-                Some(self.register(node, "bias", tensor(values, &dimensions[..1])?, true)?)
+                let values = Tensor::f_from_slice(&initialization.biases(generator, extent))?;
+                Some(self.register(node, "bias", values.f_to_kind(self.kind)?, true)?)
             }
             false => None,
         };

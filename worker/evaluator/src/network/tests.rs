@@ -6,7 +6,7 @@ use cambrian_core::spec::Section;
 use tch::{Device, Kind, Tensor};
 
 use super::golden::{self, assert_close, conv};
-use super::{MapLayout, Mode, Network};
+use super::{Initialization, MapLayout, Mode, Network};
 use crate::failure::EvaluationError;
 use crate::train::{Randomness, mean_cross_entropy};
 
@@ -225,4 +225,33 @@ fn networks_of_every_space_run_and_learn() {
             assert_eq!(network.forward(&images, Mode::Evaluate).unwrap().size(), [2, 10]);
         }
     }
+}
+
+#[test]
+fn delta_orthogonal_convolutions_keep_the_norm_and_relus_double_their_gain() {
+    let drawn = |ops: &[Op]| {
+        let mut builder = GraphBuilder::new(Shape::Map { channels: 4, height: 6, width: 6 });
+        let mut last = builder.input();
+        for op in ops {
+            last = builder.add(*op, &[last]).unwrap();
+        }
+        let graph = builder.finish(last).unwrap();
+        let mut generator = Randomness::Weights.stream(1);
+        let init = Initialization::DeltaOrthogonal;
+        Network::initialized(&graph, init, &mut generator, Device::Cpu, Kind::Double).unwrap()
+    };
+    let images = Tensor::randn([3, 4, 6, 6], (Kind::Double, Device::Cpu));
+    let norm = |values: &Tensor| values.norm().double_value(&[]);
+    let linear = drawn(&[conv(4), conv(7), conv(9)]);
+    let output = linear.forward(&images, Mode::Evaluate).unwrap();
+    assert!((norm(&output) / norm(&images) - 1.0).abs() < 1e-12);
+    for (weight, channels) in linear.weights().iter().zip([4, 4, 7]) {
+        let images = Tensor::randn([3, channels, 6, 6], (Kind::Double, Device::Cpu));
+        let around = images.pad([1, 1, 1, 1], "circular", None);
+        let output = around.conv2d(weight, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
+        assert!((norm(&output) / norm(&images) - 1.0).abs() < 1e-5);
+    }
+    let rectified = drawn(&[conv(4), Op::Relu]);
+    let square = rectified.weights()[0].square().sum(Kind::Double).double_value(&[]);
+    assert!((square - 8.0).abs() < 1e-12, "four unit vectors times the root of 2");
 }

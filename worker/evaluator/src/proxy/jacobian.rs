@@ -32,11 +32,26 @@ pub(super) fn condition(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
 
 /// The mean over images of a function of the image's singular values.
 fn average(probe: &Probe<'_>, of: impl Fn(&[f64]) -> f64) -> Result<f64, EvaluationError> {
-    let jacobians = jacobians(probe)?;
-    let (_, values, _) = jacobians.f_svd(true, false)?;
-    let (images, count) = (values.size()[0], values.size()[1].max(1) as usize);
-    let values = Vec::<f64>::try_from(values.f_contiguous()?.f_view([-1])?)?;
-    Ok(values.chunks(count).map(of).sum::<f64>() / images as f64)
+    let (count, values) = singular_values(probe)?;
+    let images = (values.len() / count) as f64;
+    Ok(values.chunks(count).map(of).sum::<f64>() / images)
+}
+
+/// The singular values of all images, and how many of them an image has, at least 1.
+fn singular_values(probe: &Probe<'_>) -> Result<(usize, Vec<f64>), EvaluationError> {
+    let (_, values, _) = jacobians(probe)?.f_svd(true, false)?;
+    let count = values.size()[1].max(1) as usize;
+    Ok((count, Vec::<f64>::try_from(values.f_contiguous()?.f_view([-1])?)?))
+}
+
+/// The smallest and the largest singular value of all images.
+#[cfg(test)]
+pub(super) fn range(probe: &Probe<'_>) -> Result<(f64, f64), EvaluationError> {
+    let (_, values) = singular_values(probe)?;
+    Ok((
+        values.iter().copied().fold(f64::INFINITY, f64::min),
+        values.iter().copied().fold(0.0, f64::max),
+    ))
 }
 
 /// `[images, classes, values of an image]`, 64-bit.

@@ -13,15 +13,20 @@ mod jacobian;
 mod knas;
 mod linear_regions;
 mod naswot;
+mod neurons;
+mod nn_mass;
 mod ntk;
 mod patterns;
 mod plain;
 mod probe;
 mod snip;
+mod spiking;
 mod synflow;
 mod zen;
 mod zico;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;
 
@@ -57,4 +62,7 @@ pub const PROXIES: &[Proxy] = &[
     Proxy { metric: "knas_mgm_code", score: knas::released_code },
     Proxy { metric: "jacobian_mean_square", score: jacobian::mean_square },
     Proxy { metric: "jacobian_condition", score: jacobian::condition },
+    Proxy { metric: "nn_mass", score: nn_mass::score },
+    Proxy { metric: "autost", score: spiking::operations_in_all },
+    Proxy { metric: "spiking_energy", score: spiking::energy },
 ];

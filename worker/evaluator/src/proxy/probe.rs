@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 
 use cambrian_core::graph::{Graph, Shape};
 use cambrian_core::rng::Stream;
+use cambrian_core::spec::SpikingSettings;
 use tch::{Device, Kind, Tensor};
 
 use crate::failure::EvaluationError;
@@ -48,6 +49,9 @@ pub trait Source {
 
     /// Where tensors live.
     fn device(&self) -> Device;
+
+    /// How the network spikes.
+    fn spiking(&self) -> SpikingSettings;
 
     /// To be called within long loops.
     ///
@@ -101,6 +105,12 @@ impl<'a> Probe<'a> {
     #[must_use]
     pub fn device(&self) -> Device {
         self.source.device()
+    }
+
+    /// How the network spikes.
+    #[must_use]
+    pub fn spiking(&self) -> SpikingSettings {
+        self.source.spiking()
     }
 
     /// See [`Source::check`].

@@ -2,124 +2,18 @@
 
 use std::cell::Cell;
 
-use cambrian_core::graph::{Graph, GraphBuilder, NodeId, Op, Shape, Window};
-use cambrian_core::rng::Stream;
+use cambrian_core::graph::{GraphBuilder, NodeId, Op, Shape, Window};
 use cambrian_core::space::SPACES;
 use cambrian_core::spec::{self, Section};
 use tch::{Device, Kind, Tensor};
 
+use super::fixture::{Fixture, IMAGE, OUTPUT, chain, score_of};
 use super::patterns::patterns;
 use super::{PROXIES, Probe, Source, fisher, jacobian, knas, linear_regions, naswot, ntk, zen};
 use crate::failure::EvaluationError;
-use crate::network::golden::{self, assert_close, conv, set_weight};
-use crate::network::{Initialization, Mode, Network};
+use crate::network::golden::{self, assert_close, conv};
+use crate::network::{Extent, Initialization, Mode, Network, delta_orthogonal};
 use crate::train::Randomness;
-
-/// Makes a network for a source.
-type Build = dyn Fn(&Graph, Initialization, Kind) -> Network;
-
-/// A source of everything for tests.
-struct Fixture {
-    graph: Graph,
-    kind: Kind,
-    build: Box<Build>,
-    /// All images, `[samples, ...]`.
-    images: Tensor,
-    /// Checks until it asks to stop.
-    patience: Cell<u32>,
-}
-
-impl Fixture {
-    /// The golden network, whatever the initialisation, and its eight images.
-    fn golden(kind: Kind) -> Self {
-        let build = |_: &Graph, _: Initialization, kind: Kind| golden::network(kind);
-        Self {
-            graph: golden::graph(),
-            kind,
-            build: Box::new(build),
-            images: golden::images(kind),
-            patience: Cell::new(u32::MAX),
-        }
-    }
-
-    /// Any graph with drawn weights on the golden images, in double precision.
-    fn drawn(graph: Graph) -> Self {
-        let build = |graph: &Graph, initialization: Initialization, kind: Kind| {
-            let mut generator = Randomness::Weights.stream(3);
-            Network::initialized(graph, initialization, &mut generator, Device::Cpu, kind).unwrap()
-        };
-        Self { graph, build: Box::new(build), ..Self::golden(Kind::Double) }
-    }
-
-    /// Linear layers of 64 values with these weights, on two vectors, in double precision.
-    fn deep(relu: bool, weights: Vec<Tensor>) -> Self {
-        let linear = Op::Linear { out_features: 64, bias: false };
-        let layer = if relu { vec![linear, Op::Relu] } else { vec![linear] };
-        let graph = chain(Shape::Vector { features: 64 }, &layer.repeat(weights.len()));
-        let build = move |graph: &Graph, _: Initialization, kind: Kind| {
-            let mut generator = Randomness::Weights.stream(0);
-            let network = Network::new(graph, &mut generator, Device::Cpu, kind).unwrap();
-            let layers = (0..graph.nodes().len() as u32).map(NodeId);
-            let layers = layers.filter(|id| matches!(graph.node(*id).op, Op::Linear { .. }));
-            for (node, weight) in layers.zip(&weights) {
-                let values = Vec::<f64>::try_from(weight.contiguous().view([-1])).unwrap();
-                set_weight(&network, node, &values);
-            }
-            network
-        };
-        let images = (Tensor::arange(128, (Kind::Double, Device::Cpu)) * 1.7).sin().view([2, 64]);
-        Self { graph, build: Box::new(build), images, ..Self::golden(Kind::Double) }
-    }
-
-    fn score(&self, metric: &str, batch_size: usize) -> Result<f64, EvaluationError> {
-        let proxy = PROXIES.iter().find(|proxy| proxy.metric == metric).unwrap();
-        (proxy.score)(&Probe::new(self, batch_size))
-    }
-}
-
-impl Source for Fixture {
-    fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    fn build(
-        &self,
-        graph: &Graph,
-        initialization: Initialization,
-        kind: Kind,
-    ) -> Result<Network, EvaluationError> {
-        Ok((self.build)(graph, initialization, kind))
-    }
-
-    fn batch(
-        &self,
-        number: usize,
-        size: usize,
-        kind: Kind,
-    ) -> Result<(Tensor, Tensor), EvaluationError> {
-        let (start, size) = ((number * size) as i64, size as i64);
-        let images = self.images.narrow(0, start, size).to_kind(kind);
-        Ok((images, (Tensor::arange(size, (Kind::Int64, Device::Cpu)) + start).remainder(3)))
-    }
-
-    fn noise(&self, number: u64) -> Stream {
-        Randomness::Noise.stream(number)
-    }
-
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn device(&self) -> Device {
-        Device::Cpu
-    }
-
-    fn check(&self) -> Result<(), EvaluationError> {
-        let left = self.patience.get();
-        self.patience.set(left.saturating_sub(1));
-        if left == 0 { Err(EvaluationError::Stopped) } else { Ok(()) }
-    }
-}
 
 #[test]
 fn golden_scores() {
@@ -197,28 +91,12 @@ fn the_score_of_knas_code_is_the_sum_of_products_of_halves() {
     assert!(Fixture::golden(Kind::Double).score("knas_mgm_code", 8).unwrap().is_finite());
 }
 
-const IMAGE: Shape = Shape::Map { channels: 1, height: 4, width: 4 };
-
-fn chain(input: Shape, ops: &[Op]) -> Graph {
-    let mut builder = GraphBuilder::new(input);
-    let mut last = builder.input();
-    for op in ops {
-        last = builder.add(*op, &[last]).unwrap();
-    }
-    builder.finish(last).unwrap()
-}
-
-const OUTPUT: [Op; 2] = [Op::GlobalAvgPool, Op::Linear { out_features: 3, bias: false }];
-
-fn score_of(metric: &str, ops: &[Op], batch_size: usize) -> Result<f64, EvaluationError> {
-    Fixture::drawn(chain(IMAGE, ops)).score(metric, batch_size)
-}
-
 #[test]
 fn every_score_is_finite_on_a_network_with_everything_and_repeats_itself() {
     let window = Window { kernel: 3, stride: 1, padding: 1 };
     let branch = Op::Conv2d { out_channels: 4, window, dilation: 1, groups: 2, bias: true };
-    let ops = [conv(4), Op::BatchNorm, Op::Relu, branch, Op::BatchNorm, Op::Relu];
+    let ops =
+        [conv(4), Op::BatchNorm, Op::Relu, branch, Op::BatchNorm, Op::Relu, conv(4), Op::Relu];
     let ops = [ops.as_slice(), &OUTPUT].concat();
     for proxy in PROXIES {
         let score = |batch_size| score_of(proxy.metric, &ops, batch_size).unwrap();
@@ -234,8 +112,13 @@ fn a_proxy_that_has_no_meaning_for_a_network_says_so() {
     let wide = Window { kernel: 9, stride: 9, padding: 0 };
     let wide = Op::Conv2d { out_channels: 2, window: wide, dilation: 1, groups: 1, bias: false };
     let wide = [&[wide, Op::Relu], OUTPUT.as_slice()].concat();
+    let smooth = [&[conv(2), Op::Relu, conv(2), Op::Silu, conv(2)], OUTPUT.as_slice()].concat();
     let cases = [
         ("naswot", &linear[..], "no ReLU"),
+        ("autost", &linear, "no ReLU"),
+        ("spiking_energy", &smooth, "silu"),
+        ("autost", &smooth, "silu"),
+        ("nn_mass", &linear, "nothing that a link could skip"),
         ("linear_regions", &linear, "no ReLU"),
         ("linear_regions", &wide, "3x3 to 8x8 pixels"),
     ];
@@ -357,26 +240,49 @@ fn zen_is_the_change_of_features_and_the_scale_of_normalisation() {
     assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
 }
 
+/// Twenty matrices of 64 x 64: delta-orthogonal ones with this gain.
+fn orthogonal(seed: u64, gain: f64) -> Vec<Tensor> {
+    let mut generator = Randomness::Weights.stream(seed);
+    let extent = Extent { outputs: 64, inputs: 64, side: 1, groups: 1 };
+    let layer =
+        |_| Tensor::from_slice(&delta_orthogonal(&mut generator, extent, gain)).view([64, 64]);
+    (0..20).map(layer).collect()
+}
+
 #[test]
 fn orthogonal_layers_are_isometric_until_a_relu_comes_between() {
-    let gaussian = |seed: u64| {
-        let values = crate::network::normal(&mut Randomness::Noise.stream(seed), 64 * 64, 1.0);
-        Tensor::from_slice(&values).view([64, 64]).to_kind(Kind::Double)
-    };
-    let orthogonal: Vec<Tensor> =
-        (0..20).map(|layer| Tensor::linalg_qr(&gaussian(layer), "reduced").0).collect();
-    let isometric = Fixture::deep(false, orthogonal.iter().map(Tensor::shallow_clone).collect());
+    let isometric = Fixture::deep(false, orthogonal(1, 1.0));
     let probe = Probe::new(&isometric, 2);
+    let (smallest, largest) = jacobian::range(&probe).unwrap();
+    assert!((smallest - 1.0).abs() < 1e-10 && (largest - 1.0).abs() < 1e-10);
     assert!((jacobian::mean_square(&probe).unwrap() - 1.0).abs() < 1e-10);
     assert!((jacobian::condition(&probe).unwrap() - 1.0).abs() < 1e-10);
 
-    let scaled = (0..20).map(|layer| gaussian(layer) / 8.0).collect();
-    let random = Fixture::deep(false, scaled);
-    assert!(jacobian::condition(&Probe::new(&random, 2)).unwrap() > 1e5);
+    let gaussian = |seed: u64| {
+        let values = crate::network::normal(&mut Randomness::Noise.stream(seed), 64 * 64, 1.0);
+        Tensor::from_slice(&values).view([64, 64]).to_kind(Kind::Double) / 8.0
+    };
+    let random = Fixture::deep(false, (0..20).map(gaussian).collect());
+    let probe = Probe::new(&random, 2);
+    assert!(jacobian::range(&probe).unwrap().0 < 1e-10);
+    assert!(jacobian::condition(&probe).unwrap() > 1e5);
 
-    let gained = orthogonal.iter().map(|weight| weight * std::f64::consts::SQRT_2).collect();
-    let rectified = Fixture::deep(true, gained);
-    assert!(jacobian::condition(&Probe::new(&rectified, 2)).unwrap() > 10.0);
+    // A program of its own finds 2.0 to 6.3 in 90 % of 300 draws, 3.6 in the middle and 1.2 to 11.5 in all.
+    let mut largest: Vec<f64> = (0..30)
+        .map(|seed| {
+            let values = crate::network::normal(&mut Randomness::Noise.stream(seed), 64, 1.0);
+            let images = Tensor::from_slice(&values).view([1, 64]).to_kind(Kind::Double);
+            let layers = orthogonal(seed, std::f64::consts::SQRT_2);
+            let rectified = Fixture { images, ..Fixture::deep(true, layers) };
+            jacobian::range(&Probe::new(&rectified, 1)).unwrap().1
+        })
+        .collect();
+    largest.sort_unstable_by(f64::total_cmp);
+    println!("{largest:?}");
+    assert!((2.3..5.5).contains(&largest[15]), "{largest:?}");
+    assert!(largest[0] > 1.05 && largest[29] < 16.0, "{largest:?}");
+    let outliers = largest.iter().filter(|value| !(2.0..8.5).contains(*value)).count();
+    assert!(outliers <= 8, "{largest:?}");
 }
 
 #[test]
@@ -410,7 +316,8 @@ fn layers_that_read_zeros_by_construction_have_no_information_and_fail_no_score(
         information.iter().map(|layer| layer.sum(None).double_value(&[])).collect();
     assert_eq!(sums.len(), 3);
     assert!(sums[0] > 0.0 && sums[1] == 0.0 && sums[2] > 0.0, "{sums:?}");
-    for proxy in PROXIES {
+    // Two convolutions behind each other have nothing to skip.
+    for proxy in PROXIES.iter().filter(|proxy| proxy.metric != "nn_mass") {
         assert!(source.score(proxy.metric, 4).unwrap().is_finite(), "{}", proxy.metric);
     }
 }

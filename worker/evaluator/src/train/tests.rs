@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use cambrian_core::graph::{Graph, GraphBuilder, Op, Shape};
-use cambrian_core::spec::{AugmentSettings, OptimizerKind};
+use cambrian_core::spec::{AugmentSettings, OptimizerKind, TrainedPart};
 use tch::{Device, Kind};
 
 use super::*;
@@ -69,6 +69,9 @@ fn course(settings: &TrainSettings, seed: u64, kept: &Kept, stopped: &dyn Fn() -
     let graph = small_graph();
     let network = Network::new(&graph, &mut weights, Device::Cpu, Kind::Float).unwrap();
     network.set_layout(MapLayout::ChannelsLast).unwrap();
+    if settings.train_only == TrainedPart::BatchNorm {
+        network.freeze_layers().unwrap();
+    }
     let gate = Gate::open(&directory.path().join("gate"), "cpu").unwrap();
     let (mut epochs, mut reported) = (Vec::new(), Vec::new());
     let mut report = |step: u32, steps: u32, metrics: &[(&str, f64)]| {
@@ -146,7 +149,7 @@ fn the_standard_error_is_binomial() {
 }
 
 /// Recipes that differ in everything that is kept between two parts of a training.
-fn recipes() -> [TrainSettings; 5] {
+fn recipes() -> [TrainSettings; 6] {
     let base = TrainSettings { epochs: 3, schedule_epochs: Some(3), ..settings() };
     let adam = TrainSettings {
         optimizer: OptimizerKind::AdamW,
@@ -156,6 +159,7 @@ fn recipes() -> [TrainSettings; 5] {
     };
     [
         base.clone(),
+        TrainSettings { train_only: TrainedPart::BatchNorm, ..base.clone() },
         TrainSettings { momentum: 0.0, nesterov: false, ..base.clone() },
         TrainSettings { nesterov: false, decay_norm_and_bias: false, ..base.clone() },
         TrainSettings {
@@ -286,4 +290,26 @@ fn smoothed_labels_have_the_loss_of_the_closed_form() {
     assert!((found.double_value(&[]) - expected).abs() < 1e-12);
     let plain = mean_cross_entropy(&tensor, &Tensor::from_slice(&labels)).unwrap();
     assert!((plain.double_value(&[]) - expected).abs() > 1e-3);
+}
+
+#[test]
+fn only_batch_normalisation_learns_where_asked() {
+    let settings = TrainSettings { train_only: TrainedPart::BatchNorm, epochs: 2, ..settings() };
+    let ended = course(&settings, 3, &Kept::default(), &|| false);
+    ended.result.unwrap();
+    let mut weights = Randomness::Weights.stream(3);
+    let fresh = Network::new(&small_graph(), &mut weights, Device::Cpu, Kind::Float).unwrap();
+    for (name, value) in fresh.variables() {
+        let before: Vec<f32> = Vec::try_from(value.flatten(0, -1)).unwrap();
+        let kept = name.ends_with("weight") || name.ends_with("bias");
+        assert_eq!(ended.weights[&name] == before, kept, "{name}");
+    }
+}
+
+#[test]
+fn a_network_without_batch_normalisation_cannot_train_it_alone() {
+    let network = crate::network::golden::network(Kind::Float);
+    let error = network.freeze_layers().unwrap_err();
+    assert!(matches!(error, EvaluationError::Invalid(_)), "{error}");
+    assert!(network.weights().iter().all(Tensor::requires_grad));
 }

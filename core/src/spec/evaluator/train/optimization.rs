@@ -16,6 +16,18 @@ pub enum OptimizerKind {
     AdamW,
 }
 
+/// What of a network is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainedPart {
+    /// Everything.
+    #[default]
+    All,
+    /// The scales and shifts of batch normalisation; convolutions and linear layers stay as they were
+    /// drawn.
+    BatchNorm,
+}
+
 /// How the learning rate goes on after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,14 @@
+//! `nn_mass`: the density of links that skip layers, times width and depth, summed over cells (Bhardwaj et
+//! al., CVPR 2021). The core has the definition; it reads neither weights nor images.
+//!
+//! Networks with three convolutions behind each other at some resolution alone.
+
+use super::Probe;
+use crate::failure::EvaluationError;
+
+pub(super) fn score(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
+    probe.graph().nn_mass().map_err(|reason| EvaluationError::NotApplicable {
+        metric: "nn_mass",
+        reason: reason.to_string(),
+    })
+}
