@@ -3,9 +3,14 @@
 //! Needs the program `cambrian-coordinator` beside `cambrian`; skips visibly where it has not been
 //! built.
 
+#[path = "../../coordinator/tests/postgres_server/mod.rs"]
+#[expect(dead_code, reason = "other users need the rest")]
+mod postgres_server;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use postgres_server::PostgresServer;
 use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> Option<Output> {
@@ -64,4 +69,35 @@ fn a_store_serves_one_run() {
     let Some(output) = bench(&["--workers", "1,2", "--store", "one.sqlite"]) else { return };
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("one store serves one run"));
+}
+
+#[test]
+fn leaders_that_are_killed_lose_nothing_and_are_timed() {
+    let Some(server) = PostgresServer::start() else { return };
+    let url = server.database("bench");
+    let kills = ["--takeovers", "2", "--store", &url, "--no-restart"];
+    let load = ["--workers", "20", "--evaluations", "2500", "--duration", "20ms"];
+    let Some(run) = run(&[&kills[..], &load].concat()) else { return };
+    let verified = &run["verified"];
+    assert_eq!(verified["sound"], true, "{run}");
+    assert_eq!(verified["completed"], 2500);
+    let takeovers = run["takeovers"].as_array().expect("a list");
+    assert_eq!(takeovers.len(), 2, "{run}");
+    let number = |found: &Value, name: &str| found[name].as_f64().expect("a number");
+    for found in takeovers {
+        let (first, all) = (number(found, "first_result_s"), number(found, "all_workers_s"));
+        assert!(first > 0.0 && first <= all, "{found}");
+    }
+    let kill = |at: usize| number(&takeovers[at], "after_evaluations");
+    assert!(kill(0) >= 833.0 && kill(1) >= 1666.0, "{run}");
+}
+
+#[test]
+fn only_leaders_of_a_shared_database_can_be_killed() {
+    let Some(output) = bench(&["--workers", "1", "--takeovers", "1", "--store", "one.sqlite"])
+    else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("postgresql://"));
 }
