@@ -197,7 +197,7 @@ def measure(given, part):
         kill = ["--workers", "100", "--store", "{}"]
         on_postgresql = lambda *arguments: ours(given.cambrian, *kill, *arguments, around=[WITH_POSTGRESQL])["runs"][0]
         return {
-            "kills": on_postgresql("--duration", "100ms", "--evaluations", "40000", "--takeovers", "10"),
+            "kills": on_postgresql("--duration", "100ms", "--evaluations", "120000", "--takeovers", "10"),
             "long": on_postgresql("--evaluations", "400000", "--takeovers-after", "200000", "--takeovers", "3"),
             "file": bench("--workers", "64", "--evaluations", "200000", "--no-limits")["runs"][0],
         }

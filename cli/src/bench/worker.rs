@@ -275,6 +275,14 @@ impl Worker {
                 let held = (self.running.len() + self.waiting.len()) as u32;
                 self.announce(up, (fleet.slots + fleet.prefetch).saturating_sub(held), None);
             }
+            // Also of what runs since an earlier stream.
+            if let Some(Reverse((end, _))) = self.ends.peek()
+                && finish.deadline() != *end
+            {
+                finish.as_mut().reset(*end);
+            } else if self.ends.is_empty() && finish.is_elapsed() {
+                finish.as_mut().reset(Instant::now() + NEVER);
+            }
             tokio::select! {
                 received = down.message() => match received {
                     Ok(Some(v1::CoordinatorMessage { message: Some(message) })) => {
@@ -295,13 +303,6 @@ impl Worker {
                         return End::Left;
                     }
                 }
-            }
-            if let Some(Reverse((end, _))) = self.ends.peek()
-                && finish.deadline() != *end
-            {
-                finish.as_mut().reset(*end);
-            } else if self.ends.is_empty() && finish.is_elapsed() {
-                finish.as_mut().reset(Instant::now() + NEVER);
             }
         }
     }
