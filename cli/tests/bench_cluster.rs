@@ -72,24 +72,19 @@ fn a_store_serves_one_run() {
 }
 
 #[test]
-fn leaders_that_are_killed_lose_nothing_and_are_timed() {
+fn a_leader_that_is_killed_loses_nothing_and_its_replacement_is_timed() {
     let Some(server) = PostgresServer::start() else { return };
     let url = server.database("bench");
-    let kills = ["--takeovers", "2", "--store", &url, "--no-restart"];
-    let load = ["--workers", "20", "--evaluations", "2500", "--duration", "20ms"];
-    let Some(run) = run(&[&kills[..], &load].concat()) else { return };
+    let kill = ["--takeovers", "1", "--store", &url, "--no-restart"];
+    let load = ["--workers", "20", "--evaluations", "2000", "--duration", "50ms"];
+    let Some(run) = run(&[&kill[..], &load].concat()) else { return };
     let verified = &run["verified"];
     assert_eq!(verified["sound"], true, "{run}");
-    assert_eq!(verified["completed"], 2500);
-    let takeovers = run["takeovers"].as_array().expect("a list");
-    assert_eq!(takeovers.len(), 2, "{run}");
-    let number = |found: &Value, name: &str| found[name].as_f64().expect("a number");
-    for found in takeovers {
-        let (first, all) = (number(found, "first_result_s"), number(found, "all_workers_s"));
-        assert!(first > 0.0 && first <= all, "{found}");
-    }
-    let kill = |at: usize| number(&takeovers[at], "after_evaluations");
-    assert!(kill(0) >= 833.0 && kill(1) >= 1666.0, "{run}");
+    assert_eq!(verified["completed"], 2000);
+    let number = |name: &str| run["takeovers"][0][name].as_f64().expect("a number");
+    let (first, all) = (number("first_result_s"), number("all_workers_s"));
+    assert!(first > 0.0 && first <= all, "{run}");
+    assert!(number("after_evaluations") >= 1000.0, "{run}");
 }
 
 #[test]
