@@ -125,6 +125,11 @@ prove-chaos: ## Inject a hundred faults of each kind into real processes and che
 	cargo build --workspace --bins
 	$(TARGET_DIR)/debug/cambrian-chaos
 
+.PHONY: prove-network
+prove-network: ## Simulate the network between coordinator and workers for ten thousand seeds
+	CAMBRIAN_NETWORK_SEEDS=$${CAMBRIAN_NETWORK_SEEDS:-10000} \
+		cargo test --release --package cambrian-chaos --test network -- --nocapture
+
 .PHONY: prove-readers
 prove-readers: ## Feed ten million inputs to every reader of outside input
 	bench/fuzz/run

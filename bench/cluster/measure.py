@@ -11,15 +11,16 @@ import sys
 import tempfile
 
 PEER = str(pathlib.Path(__file__).with_name("peer.py"))
+WITH_POSTGRESQL = str(pathlib.Path(__file__).with_name("with-postgresql"))
 WORKERS = 8
-PARTS = ["rate", "million", "fleet"]
+PARTS = ["rate", "million", "fleet", "takeover"]
 # Evaluations handed to peers that work in batches of their own.
 BATCHES = {"hyperqueue": 5000, "ray": 2000, "ray-tune": 30}
 
 
-def ours(program, *arguments):
-    command = [program, "bench", "cluster", "--json", *arguments]
-    print("cluster:", " ".join(command[1:]), flush=True)
+def ours(program, *arguments, around=()):
+    command = [*around, program, "bench", "cluster", "--json", *arguments]
+    print("cluster: bench cluster", " ".join(arguments), flush=True)
     result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(result.stdout)
 
@@ -161,6 +162,26 @@ def decades(runs, names):
     return table(["evaluations/s (CPU of the coordinator, us)", *names], rows)
 
 
+def takeovers(runs, names):
+    """How work went on after each kill, and a start on the journal, a column a run."""
+    def spread(run, name):
+        seconds = sorted(found[name] for found in run["takeovers"])
+        return f"{short(seconds[len(seconds) // 2])} / {short(seconds[-1])}" if seconds else "-"
+    lines = [
+        ("evaluations before the first and the last kill",
+         lambda run: " / ".join(f"{run['takeovers'][at]['after_evaluations']:,}" for at in (0, -1))
+         if run["takeovers"] else "-"),
+        ("leaders killed", lambda run: str(len(run["takeovers"]))),
+        ("next result durable, s, median / longest", lambda run: spread(run, "first_result_s")),
+        ("one of every worker durable, s, median / longest", lambda run: spread(run, "all_workers_s")),
+        ("records of the journal at the end", lambda run: f"{run['verified']['records']:,}"),
+        ("lost leases", lambda run: short(float(run["verified"]["lost_attempts"]))),
+        ("serving after a start on the whole journal, s", lambda run: short(run["restart"]["seconds"])),
+        ("load average before", lambda run: short(run["load_average"])),
+    ]
+    return table(["", *names], [[name, *(show(run) for run in runs)] for name, show in lines])
+
+
 def measure(given, part):
     """The rows of one part, in turns with the peer where it has one, each the best of the rounds:
     whatever else the machine does can only slow a run down."""
@@ -186,6 +207,14 @@ def measure(given, part):
     if part == "million":
         long = ["--workers", "64", "--evaluations", "1000000", "--no-limits", "--algorithm"]
         return {name: bench(*long, name)["runs"][0] for name in ("random", "nsga2")}
+    if part == "takeover":
+        kill = ["--workers", "100", "--store", "{}"]
+        on_postgresql = lambda *arguments: ours(given.cambrian, *kill, *arguments, around=[WITH_POSTGRESQL])["runs"][0]
+        return {
+            "kills": on_postgresql("--duration", "100ms", "--evaluations", "120000", "--takeovers", "10"),
+            "long": on_postgresql("--evaluations", "400000", "--takeovers-after", "200000", "--takeovers", "3"),
+            "file": bench("--workers", "64", "--evaluations", "200000", "--no-limits")["runs"][0],
+        }
     arguments = ["--workers", "10000", "--evaluations", "60000", "--duration", "5s"]
     runs = [bench(*arguments, "--no-limits", "--no-restart")["runs"][0] for _ in range(given.rounds)]
     return min(runs, key=lambda run: run["assignment"]["p99_ms"])
@@ -210,7 +239,7 @@ def main():
     if missing:
         sys.exit(f"cluster: no document yet: {', '.join(missing)} not measured")
     kept = {part: json.loads(path.read_text()) for part, path in kept.items()}
-    rate, million, fleet = (kept[part]["rows"] for part in PARTS)
+    rate, million, fleet, takeover = (kept[part]["rows"] for part in PARTS)
     fill = {
         "DATE": max(part["date"] for part in kept.values()),
         "MACHINE": rate["machine"],
@@ -219,6 +248,9 @@ def main():
                         ["8 workers", "8 workers of 8 slots", "64 workers", "1,000 workers"]),
         "DECADES": decades([million["random"], million["nsga2"]], ["random search", "NSGA-II"]),
         "FLEET": columns([fleet], ["10,000 workers"]),
+        "TAKEOVER": takeovers([takeover[name] for name in ("kills", "long", "file")],
+                              ["PostgreSQL, evaluations of 0.1 s", "PostgreSQL, more than a million records",
+                               "SQLite, a million records"]),
     }
     text = given.template.read_text()
     for name, value in fill.items():

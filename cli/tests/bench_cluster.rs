@@ -3,9 +3,14 @@
 //! Needs the program `cambrian-coordinator` beside `cambrian`; skips visibly where it has not been
 //! built.
 
+#[path = "../../coordinator/tests/postgres_server/mod.rs"]
+#[expect(dead_code, reason = "other users need the rest")]
+mod postgres_server;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use postgres_server::PostgresServer;
 use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> Option<Output> {
@@ -64,4 +69,30 @@ fn a_store_serves_one_run() {
     let Some(output) = bench(&["--workers", "1,2", "--store", "one.sqlite"]) else { return };
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("one store serves one run"));
+}
+
+#[test]
+fn a_leader_that_is_killed_loses_nothing_and_its_replacement_is_timed() {
+    let Some(server) = PostgresServer::start() else { return };
+    let url = server.database("bench");
+    let kill = ["--takeovers", "1", "--store", &url, "--no-restart"];
+    let load = ["--workers", "20", "--evaluations", "2000", "--duration", "50ms"];
+    let Some(run) = run(&[&kill[..], &load].concat()) else { return };
+    let verified = &run["verified"];
+    assert_eq!(verified["sound"], true, "{run}");
+    assert_eq!(verified["completed"], 2000);
+    let number = |name: &str| run["takeovers"][0][name].as_f64().expect("a number");
+    let (first, all) = (number("first_result_s"), number("all_workers_s"));
+    assert!(first > 0.0 && first <= all, "{run}");
+    assert!(number("after_evaluations") >= 1000.0, "{run}");
+}
+
+#[test]
+fn only_leaders_of_a_shared_database_can_be_killed() {
+    let Some(output) = bench(&["--workers", "1", "--takeovers", "1", "--store", "one.sqlite"])
+    else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("postgresql://"));
 }

@@ -13,17 +13,21 @@ use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
 use cambrian_proto::v1::fleet_service_server::FleetServiceServer;
 use cambrian_proto::v1::token_service_server::TokenServiceServer;
 use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
+use cambrian_transport::dial::Wire;
+use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Connected, Router};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::access::{AccessLayer, LogBound, Policy};
-use crate::actor::{Actor, ActorError, Follower};
+use crate::actor::{Actor, ActorError, Follower, prepare};
 use crate::artifacts::keep_sweeping;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
@@ -32,7 +36,7 @@ use crate::grpc::{
     ArtifactServer, CampaignServer, FleetServer, TokenServer, WorkerServer, WorkerSettings,
 };
 use crate::handle::Handle;
-use crate::listener::{self, Gate};
+use crate::listener::{self, Gate, Peer};
 use crate::store::place::Place;
 use crate::store::sqlite::SqliteStore;
 use crate::store::tokens::Register;
@@ -135,26 +139,20 @@ impl Server {
         opened: Opened,
         listener: TcpListener,
     ) -> Result<Self, ServeError> {
-        let Opened { store, register, follower, clock } = opened;
         config.check()?;
         let address = listener
             .local_addr()
             .map_err(|source| ServeError::Listen { address: config.listen, source })?;
         config.check_address(address)?;
         let tls = config.encryption()?;
+        let Opened { store, register, follower, clock } = opened;
+        let (access, logged) = Access::new(config, register, clock.clone());
         let settings = config.actor();
-        let policy = Arc::new(Policy::new(
-            config.tokens.then(|| register.clone()),
-            clock.clone(),
-            config.call_rate(),
-        ));
-        let tokens = TokenServer::new(register, clock.clone());
-        let logged = LogBound::new(clock.clone());
         // The replay of a long journal must not hold up the runtime.
         let started =
-            tokio::task::spawn_blocking(move || Actor::resume(store, follower, clock, settings))
-                .await?;
+            spawn_blocking(move || Actor::resume(store, follower, clock, settings)).await?;
         let (actor, handle) = started?;
+        let ended = Box::pin(async move { Ok(spawn_blocking(move || actor.join()).await??) });
         let stop = CancellationToken::new();
         tokio::spawn(keep_sweeping(
             config.artifacts(),
@@ -162,15 +160,9 @@ impl Server {
             config.sweeping(),
             stop.clone(),
         ));
-        let access = Access { policy, tokens };
-        let (health, router) = router(config, &handle, &stop, access).await?;
         let (encrypted, connections) = (tls.is_some(), config.limits.connections);
         let incoming = listener::accept(listener, Gate { tls, connections, logged });
-        let transport =
-            router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        let grace = config.shutdown_grace();
-        let run = Run { actor, handle: handle.clone(), health, stop: stop.clone(), grace };
-        let task = tokio::spawn(run.until_stopped(transport));
+        let server = Self::launch(config, address, access, (ended, handle), stop, incoming).await?;
         tracing::info!(%address, encrypted, tokens = config.tokens, "listening");
         if let Some(missing) = config.exposure(address) {
             tracing::warn!(
@@ -180,6 +172,49 @@ impl Server {
                 missing.words()
             );
         }
+        Ok(server)
+    }
+
+    /// The same on connections that a simulation of the network makes, as tasks of the runtime that it
+    /// is called on: no thread, so that a simulation decides what happens when. Artifacts are not swept.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the settings are bad or the store is not sound.
+    pub async fn simulated(
+        config: &Config,
+        store: Box<dyn Store>,
+        clock: Arc<dyn Clock>,
+        address: SocketAddr,
+        connections: impl futures::Stream<Item = std::io::Result<Box<dyn Wire>>> + Send + 'static,
+    ) -> Result<Self, ServeError> {
+        let (access, _) = Access::new(config, store.tokens()?, clock.clone());
+        let follower = Follower::new(config.actor().engine());
+        let (run, handle) = prepare(store, follower, clock, config.actor())?;
+        let actor = tokio::spawn(run);
+        let ended = Box::pin(async move { Ok(actor.await??) });
+        let incoming = connections.map_ok(listener::Simulated);
+        let stop = CancellationToken::new();
+        Self::launch(config, address, access, (ended, handle), stop, incoming).await
+    }
+
+    /// Puts the services around an actor.
+    async fn launch<C>(
+        config: &Config,
+        address: SocketAddr,
+        access: Access,
+        (actor, handle): (Ended, Handle),
+        stop: CancellationToken,
+        incoming: impl futures::Stream<Item = std::io::Result<C>> + Send + 'static,
+    ) -> Result<Self, ServeError>
+    where
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Send + Unpin + 'static,
+    {
+        let (health, router) = router(config, &handle, &stop, access).await?;
+        let transport =
+            router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        let grace = config.shutdown_grace();
+        let run = Run { actor, handle: handle.clone(), health, stop: stop.clone(), grace };
+        let task = tokio::spawn(run.until_stopped(transport));
         Ok(Self { address, handle, stop, task })
     }
 
@@ -225,6 +260,16 @@ impl Server {
 struct Access {
     policy: Arc<Policy>,
     tokens: TokenServer,
+}
+
+impl Access {
+    /// As configured, and the bound of what is logged of those who may not connect.
+    fn new(config: &Config, register: Register, clock: Arc<dyn Clock>) -> (Self, LogBound) {
+        let tokens = config.tokens.then(|| register.clone());
+        let policy = Arc::new(Policy::new(tokens, clock.clone(), config.call_rate()));
+        let tokens = TokenServer::new(register, clock.clone());
+        (Self { policy, tokens }, LogBound::new(clock))
+    }
 }
 
 /// The transport as it is for every role.
@@ -281,9 +326,12 @@ async fn router(
     Ok((health, router))
 }
 
+/// The end of an actor.
+type Ended = BoxFuture<'static, Result<(), ServeError>>;
+
 /// What a running server consists of.
 struct Run {
-    actor: Actor,
+    actor: Ended,
     handle: Handle,
     health: HealthReporter,
     stop: CancellationToken,
@@ -304,15 +352,14 @@ impl Run {
         self.stop.cancel();
         self.health.set_service_status("", ServingStatus::NotServing).await;
         self.handle.shutdown().await;
-        let actor = self.actor;
-        let actor_ended = tokio::task::spawn_blocking(move || actor.join()).await;
+        let actor_ended = self.actor.await;
         let transport_ended = match ended {
             Some(ended) => Some(ended),
             // Calls that are still open then are cut off.
             None => tokio::time::timeout(self.grace, &mut transport).await.ok(),
         };
         transport.abort();
-        actor_ended??;
+        actor_ended?;
         match transport_ended {
             Some(ended) => Ok(ended??),
             None => Ok(()),
@@ -326,7 +373,7 @@ impl Run {
 /// [`ServeError`] if the file cannot be used.
 pub async fn open_store(path: &Path) -> Result<SqliteStore, ServeError> {
     let path = path.to_owned();
-    Ok(tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await??)
+    Ok(spawn_blocking(move || SqliteStore::open(&path)).await??)
 }
 
 /// Binds an address.

@@ -38,8 +38,11 @@ const ARROWS: [(&str, &[&str]); 11] = [
 
 /// What tests may depend on besides the arrows. The evaluator is not among them: whoever's tests
 /// need it would need libtorch.
-const TEST_ARROWS: [(&str, &str); 2] =
-    [("cambrian-coordinator", "cambrian-worker"), ("cambrian", "cambrian-worker")];
+const TEST_ARROWS: [(&str, &str); 3] = [
+    ("cambrian-coordinator", "cambrian-worker"),
+    ("cambrian", "cambrian-worker"),
+    ("cambrian-chaos", "cambrian-transport"),
+];
 
 /// All that the core may depend on from outside: computation, hashing and parsing of text that it
 /// is given.

@@ -58,6 +58,10 @@ pub enum Next {
     },
 }
 
+/// How many refusals that point back to one that has fallen silent are waited out, since it may have
+/// the lease without serving.
+const DISTRUSTED: u32 = 4;
+
 /// The coordinators that a client knows, one of which it speaks with.
 #[derive(Debug, Clone)]
 pub struct Addresses {
@@ -67,13 +71,15 @@ pub struct Addresses {
     hint: Option<String>,
     tried: usize,
     standing_by: bool,
+    /// One that has fallen silent, and how often it is not believed yet to serve again.
+    silent: Option<(String, u32)>,
 }
 
 impl Addresses {
     /// The addresses as the user lists them; the first is tried first.
     #[must_use]
     pub fn new(listed: Vec<String>) -> Self {
-        Self { listed, at: 0, hint: None, tried: 0, standing_by: false }
+        Self { listed, at: 0, hint: None, tried: 0, standing_by: false, silent: None }
     }
 
     /// Whether there is more than one to try.
@@ -91,7 +97,23 @@ impl Addresses {
 
     /// The present one serves.
     pub fn served(&mut self) {
-        (self.tried, self.standing_by) = (0, false);
+        (self.tried, self.standing_by, self.silent) = (0, false, None);
+    }
+
+    /// The present one has served and fallen silent: it may stand still, or its machine be gone. Dialling
+    /// it would take as long to find that out again, so the next one is asked first, who leads soon if
+    /// that is so.
+    pub fn fell_silent(&mut self) {
+        let silent = self.present().to_owned();
+        self.served();
+        if !self.are_several() {
+            return;
+        }
+        self.hint = None;
+        if self.listed.get(self.at) == Some(&silent) {
+            self.at = (self.at + 1) % self.listed.len().max(1);
+        }
+        self.silent = Some((silent, DISTRUSTED));
     }
 
     /// The present one does not serve: moves on, to where it points or to the next one.
@@ -100,6 +122,12 @@ impl Addresses {
         let hinted = self.hint.take().is_some();
         // Of two that point at each other neither leads, so no hint is taken from a hinted one.
         if !hinted && let Some(leader) = refusal.and_then(|refusal| self.trusted(refusal)) {
+            if let Some((silent, left @ 1..)) = &mut self.silent
+                && *silent == leader
+            {
+                *left -= 1;
+                return Next::Pause { soon: true };
+            }
             self.hint = Some(leader);
             return Next::AtOnce;
         }
@@ -109,7 +137,7 @@ impl Addresses {
             return Next::AtOnce;
         }
         let soon = self.standing_by;
-        self.served();
+        (self.tried, self.standing_by) = (0, false);
         Next::Pause { soon }
     }
 
@@ -154,6 +182,27 @@ mod tests {
         assert_eq!(list.failed(Some(&Standby::default())), Next::AtOnce);
         assert_eq!(list.failed(None), Next::Pause { soon: true });
         assert_eq!(addresses(&["http://a:1"]).failed(None), Next::Pause { soon: false });
+    }
+
+    #[test]
+    fn one_that_has_fallen_silent_is_asked_after_the_others() {
+        let mut list = addresses(&["http://a:1", "http://b:1"]);
+        list.fell_silent();
+        assert_eq!(list.present(), "http://b:1");
+        for _ in 0..DISTRUSTED {
+            assert_eq!(list.failed(Some(&led_by("http://a:1"))), Next::Pause { soon: true });
+            assert_eq!(list.present(), "http://b:1", "it stays with the one that answers");
+        }
+        assert_eq!(list.failed(Some(&led_by("http://a:1"))), Next::AtOnce);
+        assert_eq!(list.present(), "http://a:1", "it leads all the same");
+        list.fell_silent();
+        assert_eq!(list.present(), "http://b:1");
+        assert_eq!(list.failed(None), Next::AtOnce, "no answer: it is tried without a hint");
+        assert_eq!(list.present(), "http://a:1");
+        list.served();
+        let mut alone = addresses(&["http://a:1"]);
+        alone.fell_silent();
+        assert_eq!(alone.present(), "http://a:1");
     }
 
     #[test]

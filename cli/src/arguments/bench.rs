@@ -69,6 +69,13 @@ pub(crate) struct BenchClusterArguments {
     /// looked at.
     #[arg(long, value_name = "URL")]
     pub(crate) coordinator: Option<String>,
+    /// Kill the leader of two coordinators so many times while the run goes on, and time how work
+    /// goes on; --store has to name a PostgreSQL database.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000), conflicts_with = "coordinator", requires = "store")]
+    pub(crate) takeovers: u32,
+    /// Evaluations that are durable before the first of them; they are spread over the rest.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "takeovers")]
+    pub(crate) takeovers_after: u32,
     /// Do not measure what the transport and the database allow at most.
     #[arg(long)]
     pub(crate) no_limits: bool,

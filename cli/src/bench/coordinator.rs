@@ -3,6 +3,7 @@
 //!
 //! Must not know what is measured with it.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -17,9 +18,33 @@ use crate::error::CliError;
 
 /// A journal of millions of events is replayed before the coordinator listens.
 const START: Duration = Duration::from_secs(600);
+/// What it says about its readiness, and what goes wrong.
+const LOG: &str = "warn,cambrian_coordinator::server=info,cambrian_coordinator::cluster=info";
 const STOP: Duration = Duration::from_secs(60);
 /// Connections beside those of workers.
 const SPARE_CONNECTIONS: u32 = 64;
+
+/// Of the loopback interface, whichever is free.
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+
+/// What a coordinator that is started is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It serves.
+    Serving,
+    /// Another one leads, and it has followed that one's journal to the end.
+    Following,
+}
+
+impl Until {
+    /// The message of its log that says so.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Serving => "listening",
+            Self::Following => "followed the journal to its end",
+        }
+    }
+}
 
 /// How a coordinator is started.
 #[derive(Debug, Clone)]
@@ -36,9 +61,9 @@ pub(super) struct Plan {
 /// A running coordinator; killed when dropped.
 pub(super) struct Coordinator {
     child: Child,
-    pub(super) endpoint: String,
+    pub(super) address: SocketAddr,
     pub(super) process: Process,
-    /// From starting the program to its listening.
+    /// From starting the program to its readiness.
     pub(super) started_in: Duration,
 }
 
@@ -47,11 +72,15 @@ fn failed(what: &str, reason: &str) -> CliError {
 }
 
 impl Coordinator {
-    /// Starts one on a free port of the loopback interface and waits until it listens.
+    /// Starts one and waits until it is ready.
     ///
     /// # Errors
     /// With what it said, if it does not.
-    pub(super) async fn start(plan: &Plan) -> Result<Self, CliError> {
+    pub(super) async fn start(
+        plan: &Plan,
+        listen: SocketAddr,
+        until: Until,
+    ) -> Result<Self, CliError> {
         let settings = plan.folder.join("coordinator.yaml");
         let connections = plan.workers + SPARE_CONNECTIONS;
         let text = format!("limits: {{connections: {connections}}}\n");
@@ -60,9 +89,9 @@ impl Coordinator {
         let mut child = Command::new(&plan.program)
             .arg("--config")
             .arg(&settings)
-            .args(["--listen", "127.0.0.1:0", "--database", &plan.store])
+            .args(["--listen", &listen.to_string(), "--database", &plan.store])
             .args(["--lease-seconds", &plan.lease.as_secs_f64().to_string()])
-            .args(["--log-format", "json", "--log", "warn,cambrian_coordinator::server=info"])
+            .args(["--log-format", "json", "--log", LOG])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -71,13 +100,26 @@ impl Coordinator {
             .map_err(CliError::io("start", &plan.program))?;
         let stderr = child.stderr.take().ok_or_else(|| failed("the coordinator", "has no log"))?;
         let mut lines = BufReader::new(stderr).lines();
-        let address = timeout(START, listening(&mut lines)).await;
-        let address =
-            address.map_err(|_| failed("the coordinator", "does not listen in time"))??;
+        let address = timeout(START, ready(&mut lines, until)).await;
+        let address = address.map_err(|_| failed("the coordinator", "is not ready in time"))??;
         let started_in = began.elapsed();
         tokio::spawn(pass_on(lines));
         let process = Process(child.id().unwrap_or_default());
-        Ok(Self { child, endpoint: format!("http://{address}"), process, started_in })
+        Ok(Self { child, address, process, started_in })
+    }
+
+    /// Where it is reached.
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends it without warning and waits for that.
+    ///
+    /// # Errors
+    /// If it has ended by itself.
+    pub(super) async fn kill(mut self) -> Result<(), CliError> {
+        let killed = self.child.kill().await;
+        killed.map_err(|error| failed("the coordinator cannot be killed", &error.to_string()))
     }
 
     /// Ends it in order and waits for that.
@@ -99,15 +141,22 @@ impl Coordinator {
     }
 }
 
-/// The address of the line that says so; everything else it says before its end is the reason.
-async fn listening(lines: &mut Lines<BufReader<ChildStderr>>) -> Result<String, CliError> {
+/// The address that its log names, once it says that it is ready; what it says last before its end is
+/// the reason.
+async fn ready(
+    lines: &mut Lines<BufReader<ChildStderr>>,
+    until: Until,
+) -> Result<SocketAddr, CliError> {
     let mut said = String::new();
+    let mut address = None;
     while let Ok(Some(line)) = lines.next_line().await {
         let entry: Value = serde_json::from_str(&line).unwrap_or_default();
-        if entry["message"] == "listening"
-            && let Some(address) = entry["address"].as_str()
+        let named = entry["address"].as_str().and_then(|address| address.parse().ok());
+        address = named.or(address);
+        if entry["message"] == until.message()
+            && let Some(address) = address
         {
-            return Ok(address.to_owned());
+            return Ok(address);
         }
         said = line;
     }

@@ -1,7 +1,7 @@
 //! `cambrian bench cluster`: how fast a coordinator is, by simulated workers on real connections, on a
 //! run whose ledger is checked afterwards.
 //!
-//! `coordinator` starts the process, `worker` is one simulated worker, `tally` what they count,
+//! `coordinator` starts the process, `takeover` kills leaders of two of them, `worker` is one simulated worker, `tally` what they count,
 //! `limits` what the machine allows at most, `report` what is shown. Must not know how a campaign is
 //! searched or stored.
 
@@ -9,16 +9,16 @@ mod coordinator;
 mod histogram;
 mod limits;
 mod report;
+mod takeover;
 mod tally;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cambrian_coordinator::store::sqlite::SqliteStore;
-use cambrian_coordinator::verify::{self, verify};
+use cambrian_coordinator::store::place::Place;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -26,12 +26,14 @@ use tokio::time::{sleep, timeout};
 use crate::arguments::{BenchAlgorithm, BenchClusterArguments};
 use crate::client::Client;
 use crate::commands::Context;
+use crate::commands::journal::Journal;
 use crate::error::CliError;
 use crate::present::number;
 use crate::results::CampaignStatus;
 use crate::run;
-use coordinator::{Coordinator, Plan, Process};
+use coordinator::{ANY_PORT, Coordinator, Plan, Process, Until};
 use report::{Limits, Measured, Restart, Run, Settings, Verified};
+use takeover::{Pair, Schedule, Takeover};
 use tally::{Sample, Tally};
 use worker::{Fleet, Phase, Worker};
 
@@ -61,6 +63,13 @@ pub(crate) async fn cluster(
         return Err(CliError::Usage {
             message: "one store serves one run".to_owned(),
             help: "give one number of workers with --store, or leave --store out".to_owned(),
+        });
+    }
+    let place: Option<Place> = given.store.clone().map(Place::from);
+    if given.takeovers > 0 && !matches!(place, Some(Place::Postgres(_))) {
+        return Err(CliError::Usage {
+            message: "a leader can be killed where two coordinators share a database".to_owned(),
+            help: "give --store postgresql://USER@HOST:PORT/DATABASE".to_owned(),
         });
     }
     let settings = Settings {
@@ -125,54 +134,84 @@ async fn one(
         workers,
         lease: given.lease,
     };
-    let own = match given.coordinator {
-        Some(_) => None,
-        None => Some(Coordinator::start(&plan).await?),
+    let mut subject = match &given.coordinator {
+        Some(endpoint) => Subject::Foreign(endpoint.clone()),
+        None if given.takeovers > 0 => Subject::Pair(Pair::start(&plan).await?),
+        None => Subject::Own(Coordinator::start(&plan, ANY_PORT, Until::Serving).await?),
     };
-    let endpoint = match (&given.coordinator, &own) {
-        (Some(endpoint), _) => endpoint.clone(),
-        (None, own) => own.as_ref().map(|own| own.endpoint.clone()).unwrap_or_default(),
+    let (endpoints, observed) = (subject.endpoints(), subject.observed());
+    let bench = Bench { context, given, settings, workers, endpoints, observed };
+    let pair = match &mut subject {
+        Subject::Pair(pair) => Some(pair),
+        Subject::Own(_) | Subject::Foreign(_) => None,
     };
-    let observed = own.as_ref().map(|own| own.process);
-    let bench = Bench { context, given, settings, workers, endpoint, observed };
-    let (measured, example) = bench.measure().await?;
-    let mut verified = None;
-    let mut restart = None;
-    let mut limits = None;
-    if let Some(own) = own {
-        own.stop().await?;
-        let journal = Path::new(&plan.store);
-        if journal.is_file() {
-            let found = check(context, journal.to_owned()).await?;
-            if !given.no_restart {
-                restart = Some(restarted(&plan, found.records).await?);
-            }
-            if !given.no_limits {
-                context.output.hint("measuring the limits of the transport and the database");
-                let shape = limits::Shape {
-                    streams: workers as usize,
-                    in_flight: (settings.slots + settings.prefetch) as usize,
-                };
-                let (stream, pipelined) = match example {
-                    Some(example) => (
-                        limits::stream(example.clone(), shape).await?,
-                        limits::stream(example, limits::PIPELINED).await?,
-                    ),
-                    None => (0.0, 0.0),
-                };
-                let records = found.records as f64 / found.completed.max(1) as f64;
-                let folder = folder.path().to_owned();
-                let journal = journal.to_owned();
-                let in_flight = shape.streams * shape.in_flight;
-                let insert =
-                    blocking(move || limits::insert(&journal, records, in_flight, &folder));
-                let insert = insert.await??;
-                limits = Some(Limits::new((stream, pipelined), insert, measured.rate));
-            }
-            verified = Some(found);
+    let (measured, takeovers, example) = bench.measure(pair).await?;
+    let mut run = Run { workers, measured, limits: None, takeovers, verified: None, restart: None };
+    if !subject.stop().await? {
+        return Ok(run);
+    }
+    let found = check(context, plan.store.clone().into()).await?;
+    if !given.no_restart {
+        run.restart = Some(restarted(&plan, found.records).await?);
+    }
+    let journal = PathBuf::from(&plan.store);
+    if !given.no_limits && journal.is_file() {
+        context.output.hint("measuring the limits of the transport and the database");
+        let shape = limits::Shape {
+            streams: workers as usize,
+            in_flight: (settings.slots + settings.prefetch) as usize,
+        };
+        let streams = match example {
+            Some(example) => (
+                limits::stream(example.clone(), shape).await?,
+                limits::stream(example, limits::PIPELINED).await?,
+            ),
+            None => (0.0, 0.0),
+        };
+        let records = found.records as f64 / found.completed.max(1) as f64;
+        let folder = folder.path().to_owned();
+        let in_flight = shape.streams * shape.in_flight;
+        let insert = blocking(move || limits::insert(&journal, records, in_flight, &folder));
+        run.limits = Some(Limits::new(streams, insert.await??, run.measured.rate));
+    }
+    run.verified = Some(found);
+    Ok(run)
+}
+
+/// What is measured.
+enum Subject {
+    /// A coordinator that is not ours.
+    Foreign(String),
+    Own(Coordinator),
+    Pair(Pair),
+}
+
+impl Subject {
+    fn endpoints(&self) -> Vec<String> {
+        match self {
+            Self::Foreign(endpoint) => vec![endpoint.clone()],
+            Self::Own(own) => vec![own.endpoint()],
+            Self::Pair(pair) => pair.endpoints(),
         }
     }
-    Ok(Run { workers, measured, limits, verified, restart })
+
+    /// The process whose time and memory are looked at.
+    fn observed(&self) -> Option<Process> {
+        match self {
+            Self::Own(own) => Some(own.process),
+            Self::Foreign(_) | Self::Pair(_) => None,
+        }
+    }
+
+    /// Ends what is ours; whether anything was.
+    async fn stop(self) -> Result<bool, CliError> {
+        match self {
+            Self::Foreign(_) => return Ok(false),
+            Self::Own(own) => own.stop().await?,
+            Self::Pair(pair) => pair.stop().await?,
+        }
+        Ok(true)
+    }
 }
 
 async fn blocking<R: Send + 'static>(
@@ -184,16 +223,10 @@ async fn blocking<R: Send + 'static>(
 }
 
 /// The ledger of a stopped coordinator.
-async fn check(context: &Context, journal: PathBuf) -> Result<Verified, CliError> {
+async fn check(context: &Context, place: Place) -> Result<Verified, CliError> {
     context.output.hint("checking the ledger");
     let began = Instant::now();
-    let checked = blocking(move || -> Result<verify::Report, _> {
-        verify(&SqliteStore::open_read_only(&journal)?)
-    });
-    let report = checked.await?.map_err(|error| CliError::VerificationFailed {
-        message: format!("the journal cannot be read: {error}"),
-        help: "its disk may be damaged".to_owned(),
-    })?;
+    let report = blocking(move || Journal::open(&place)?.verify()).await??;
     Ok(Verified {
         sound: report.is_sound(),
         problem: report.problems.first().cloned().unwrap_or_default(),
@@ -206,11 +239,14 @@ async fn check(context: &Context, journal: PathBuf) -> Result<Verified, CliError
 
 /// How long the coordinator takes to serve again on the run's journal.
 async fn restarted(plan: &Plan, records: u64) -> Result<Restart, CliError> {
-    let again = Coordinator::start(plan).await?;
+    let again = Coordinator::start(plan, ANY_PORT, Until::Serving).await?;
     let seconds = again.started_in.as_secs_f64();
     again.stop().await?;
     Ok(Restart { records, seconds })
 }
+
+/// What a run yields: numbers, take-overs, and an assignment as it came.
+type Found = (Measured, Vec<Takeover>, Option<cambrian_proto::v1::Assignment>);
 
 /// A run in progress.
 struct Bench<'a> {
@@ -218,7 +254,7 @@ struct Bench<'a> {
     given: &'a BenchClusterArguments,
     settings: &'a Settings,
     workers: u32,
-    endpoint: String,
+    endpoints: Vec<String>,
     /// The coordinator's process, where it is ours.
     observed: Option<Process>,
 }
@@ -232,12 +268,10 @@ struct Seen {
 }
 
 impl Bench<'_> {
-    async fn measure(
-        &self,
-    ) -> Result<(Measured, Option<cambrian_proto::v1::Assignment>), CliError> {
+    async fn measure(&self, pair: Option<&mut Pair>) -> Result<Found, CliError> {
         let (steer, phase) = watch::channel(Phase::Idle);
         let fleet = Arc::new(Fleet {
-            endpoint: self.endpoint.clone(),
+            endpoints: self.endpoints.clone(),
             credentials: self.context.credentials()?,
             slots: self.settings.slots,
             prefetch: self.settings.prefetch,
@@ -247,7 +281,7 @@ impl Bench<'_> {
             dialling: Semaphore::new(DIALLING),
             phase,
         });
-        let mut client = Client::connect(&self.endpoint, &fleet.credentials).await?;
+        let mut client = Client::connect(&self.endpoints.join(","), &fleet.credentials).await?;
         let without = self.resident().await;
         let mut tasks = JoinSet::new();
         for index in 1..=self.workers {
@@ -263,7 +297,10 @@ impl Bench<'_> {
         })?;
         let began = Instant::now();
         steer.send_replace(Phase::Work);
-        let seen = self.watch(&mut client, campaign, &fleet.tally, began).await?;
+        let (seen, takeovers) = tokio::try_join!(
+            self.watch(&mut client, campaign, &fleet.tally, began),
+            self.kill_leaders(pair, &fleet.tally),
+        )?;
         steer.send_replace(Phase::Leave);
         let left = timeout(STALL, async { while tasks.join_next().await.is_some() {} }).await;
         if left.is_err() {
@@ -272,7 +309,47 @@ impl Bench<'_> {
         let slots = u64::from(self.workers) * u64::from(self.settings.slots);
         let memory = self.observed.map(|_| (without, idle));
         let measured = Measured::new(&fleet.tally, &seen, (self.workers, slots), memory, load);
-        Ok((measured, fleet.tally.example.get().cloned()))
+        Ok((measured, takeovers, fleet.tally.example.get().cloned()))
+    }
+
+    /// Kills the leaders of a pair.
+    async fn kill_leaders(
+        &self,
+        pair: Option<&mut Pair>,
+        tally: &Tally,
+    ) -> Result<Vec<Takeover>, CliError> {
+        let Some(pair) = pair else { return Ok(Vec::new()) };
+        let schedule = Schedule {
+            kills: self.given.takeovers,
+            after: self.given.takeovers_after,
+            evaluations: self.settings.evaluations,
+        };
+        let kills = pair.kill_leaders(schedule, self.workers, tally, |found| {
+            self.context.output.hint(&format!(
+                "leader killed after {} evaluations: the next result was durable {} later, one of \
+                 each worker {}",
+                number::count(found.after_evaluations),
+                number::duration(found.first_result_s),
+                number::duration(found.all_workers_s),
+            ));
+        });
+        let all = u64::from(self.settings.evaluations);
+        let over = async {
+            while tally.acknowledged.load(Relaxed) < all {
+                sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            takeovers = kills => takeovers,
+            () = over => Err(CliError::Usage {
+                message: format!(
+                    "the run was over before {} leaders were killed and replaced",
+                    self.given.takeovers
+                ),
+                help: "give it more --evaluations, or a longer --duration".to_owned(),
+            }),
+        }
     }
 
     async fn resident(&self) -> u64 {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Seen;
 use super::histogram::Histogram;
+use super::takeover::Takeover;
 use super::tally::{self, Tally};
 use crate::present::number;
 use crate::present::table::{self, Look};
@@ -202,6 +203,8 @@ pub(super) struct Run {
     #[serde(flatten)]
     pub(super) measured: Measured,
     pub(super) limits: Option<Limits>,
+    /// One for each leader that was killed.
+    pub(super) takeovers: Vec<Takeover>,
     pub(super) verified: Option<Verified>,
     pub(super) restart: Option<Restart>,
 }
@@ -246,7 +249,7 @@ pub(super) fn text(settings: &Settings, runs: &[Run], look: Look) -> String {
 type Show = fn(&Run) -> Option<String>;
 
 /// The lines of the table in order.
-const LINES: [(&str, Show); 23] = [
+const LINES: [(&str, Show); 25] = [
     ("durable evaluations, 1/s", |run| Some(number::count(run.measured.rate as u64))),
     ("assignment p50, ms", |run| run.measured.assignment.p50_ms.map(decimals)),
     ("assignment p99, ms", |run| run.measured.assignment.p99_ms.map(decimals)),
@@ -278,6 +281,12 @@ const LINES: [(&str, Show); 23] = [
         run.limits.as_ref().map(|limits| decimals(limits.ratio))
     }),
     ("slowest over fastest decade", |run| run.measured.flatness.map(decimals)),
+    ("next result after a leader's end, s (median, longest)", |run| {
+        spread(run.takeovers.iter().map(|found| found.first_result_s))
+    }),
+    ("one of each worker after it, s (median, longest)", |run| {
+        spread(run.takeovers.iter().map(|found| found.all_workers_s))
+    }),
     ("ledger", |run| {
         let verified = run.verified.as_ref()?;
         Some(if verified.sound { "sound" } else { "NOT sound" }.to_owned())
@@ -294,6 +303,14 @@ fn decimals(value: f64) -> String {
         middle if middle < 100.0 => format!("{value:.1}"),
         _ => number::count(value.round() as u64),
     }
+}
+
+/// The median, the upper one of two, and the longest; `None` of nothing.
+fn spread(seconds: impl Iterator<Item = f64>) -> Option<String> {
+    let mut sorted: Vec<f64> = seconds.collect();
+    sorted.sort_by(f64::total_cmp);
+    let longest = sorted.last()?;
+    Some(format!("{}, {}", decimals(sorted[sorted.len() / 2]), decimals(*longest)))
 }
 
 fn whole(value: f64) -> String {

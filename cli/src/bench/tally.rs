@@ -2,11 +2,13 @@
 //!
 //! Must not know how it is counted or shown.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cambrian_proto::v1;
+use tokio::time::Instant;
 
 use super::histogram::Histogram;
 
@@ -30,6 +32,53 @@ pub(super) struct Tally {
     pub(super) stopped: AtomicU64,
     /// The first task.
     pub(super) example: OnceLock<v1::Assignment>,
+    /// One for each stream on which something was acknowledged.
+    resumptions: Mutex<Vec<Resumption>>,
+}
+
+/// A worker's first acknowledged report on a new stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Resumption {
+    pub(super) worker: u32,
+    /// When the stream was registered.
+    pub(super) registered: Instant,
+    /// When the acknowledgement came.
+    pub(super) at: Instant,
+}
+
+/// How work went on after the leader was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// Until the first result was acknowledged by another.
+    pub(super) first: Duration,
+    /// Until each worker had one acknowledged.
+    pub(super) all: Duration,
+}
+
+impl Tally {
+    /// Notes it.
+    pub(super) fn resumed(&self, resumption: Resumption) {
+        self.resumptions.lock().unwrap_or_else(PoisonError::into_inner).push(resumption);
+    }
+
+    /// How `workers` went on on streams that were registered after an instant; `None` until all of
+    /// them have.
+    pub(super) fn recovery(&self, workers: u32, since: Instant) -> Option<Recovery> {
+        let found = self.resumptions.lock().unwrap_or_else(PoisonError::into_inner);
+        recovery(&found, workers, since)
+    }
+}
+
+fn recovery(found: &[Resumption], workers: u32, since: Instant) -> Option<Recovery> {
+    let mut first = BTreeMap::new();
+    for Resumption { worker, registered, at } in found {
+        if *registered > since {
+            // In the order of time, so that a later stream of the same worker is no news.
+            first.entry(*worker).or_insert(*at - since);
+        }
+    }
+    let all = first.values().max().filter(|_| first.len() >= workers as usize)?;
+    Some(Recovery { first: *first.values().min()?, all: *all })
 }
 
 /// A look at a run.
@@ -166,6 +215,24 @@ mod tests {
         let samples = [at(0, 5_000_000), at(2_000, 30_000_000), at(20_000, 37_200_000)];
         assert_eq!(bytes_per_candidate(&samples), Some(400.0));
         assert_eq!(bytes_per_candidate(&samples[..2]), None, "too few to tell");
+    }
+
+    #[test]
+    fn work_has_gone_on_when_each_worker_was_answered_on_a_new_stream() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let at = |worker, registered, at| Resumption {
+            worker,
+            registered: start + second * registered,
+            at: start + second * at,
+        };
+        // The leader is killed after 10 s; the second worker's new stream breaks once more.
+        let mut found = vec![at(1, 1, 2), at(2, 1, 3), at(2, 12, 13)];
+        let killed = start + second * 10;
+        assert_eq!(recovery(&found, 2, killed), None);
+        found.extend([at(2, 15, 16), at(1, 14, 17)]);
+        let both = Recovery { first: second * 3, all: second * 7 };
+        assert_eq!(recovery(&found, 2, killed), Some(both));
+        assert_eq!(recovery(&found, 3, killed), None);
     }
 
     #[test]

@@ -17,12 +17,13 @@ use cambrian_proto::v1::coordinator_message::Message as Down;
 use cambrian_proto::v1::worker_message::Message as Up;
 use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
 use cambrian_transport::client::Credentials;
+use cambrian_transport::standby::{Addresses, Next, Standby};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
-use super::tally::Tally;
+use super::tally::{Resumption, Tally};
 
 /// As real workers do: four heartbeats a lease, and never rarer than every ten seconds.
 const HEARTBEATS_PER_LEASE: u32 = 4;
@@ -38,7 +39,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What all simulated workers have in common.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    pub(super) endpoint: String,
+    /// Coordinators, of which one leads.
+    pub(super) endpoints: Vec<String>,
     pub(super) credentials: Credentials,
     /// Evaluations at once.
     pub(super) slots: u32,
@@ -122,11 +124,17 @@ pub(super) fn report(assignment: &v1::Assignment, elapsed: Duration) -> v1::Repo
 }
 
 type Key = (u64, u32);
+/// Both halves of a stream.
+type Opened = (mpsc::Sender<v1::WorkerMessage>, Streaming<v1::CoordinatorMessage>);
 
 /// One worker.
 pub(super) struct Worker {
     fleet: Arc<Fleet>,
+    index: u32,
     name: String,
+    coordinators: Addresses,
+    /// When the present stream was registered, until its first report is acknowledged.
+    resuming: Option<Instant>,
     running: BTreeMap<Key, (Box<v1::Assignment>, Instant)>,
     ends: BinaryHeap<Reverse<(Instant, Key)>>,
     waiting: VecDeque<Box<v1::Assignment>>,
@@ -141,8 +149,8 @@ pub(super) struct Worker {
 enum End {
     /// By the worker's goodbye.
     Left,
-    /// Before the worker was registered.
-    Unopened,
+    /// Before the worker was registered, perhaps by a coordinator that stands by.
+    Unopened(Option<Standby>),
     /// Before its time.
     Broken,
 }
@@ -150,8 +158,11 @@ enum End {
 impl Worker {
     pub(super) fn new(fleet: Arc<Fleet>, index: u32) -> Self {
         Self {
-            fleet,
+            index,
             name: format!("simulated-{index:05}"),
+            coordinators: Addresses::new(fleet.endpoints.clone()),
+            fleet,
+            resuming: None,
             running: BTreeMap::new(),
             ends: BinaryHeap::new(),
             waiting: VecDeque::new(),
@@ -163,17 +174,21 @@ impl Worker {
     /// Works until it is told to leave.
     pub(super) async fn run(mut self) {
         loop {
-            match self.session().await {
+            let next = match self.session().await {
                 End::Left => return,
                 End::Broken => {
                     self.fleet.tally.reconnected.fetch_add(1, Relaxed);
+                    self.coordinators.served();
+                    Next::Pause { soon: true }
                 }
-                End::Unopened => {}
-            }
+                End::Unopened(refusal) => self.coordinators.failed(refusal.as_ref()),
+            };
             if *self.fleet.phase.borrow() == Phase::Leave {
                 return;
             }
-            sleep(PAUSE.mul_f64(1.0 + unit(mixed_name(&self.name)))).await;
+            if let Next::Pause { .. } = next {
+                sleep(PAUSE.mul_f64(1.0 + unit(mixed_name(&self.name)))).await;
+            }
         }
     }
 
@@ -184,12 +199,16 @@ impl Worker {
     }
 
     async fn session(&mut self) -> End {
-        let Some((up, mut down)) = self.open().await else { return End::Unopened };
+        let (up, mut down) = match self.open().await {
+            Ok(opened) => opened,
+            Err(status) => return End::Unopened(status.and_then(|status| Standby::of(&status))),
+        };
         let Ok(Ok(Some(v1::CoordinatorMessage { message: Some(Down::Registered(registered)) }))) =
             timeout(CONNECT, down.message()).await
         else {
-            return End::Unopened;
+            return End::Unopened(None);
         };
+        self.resuming = Some(Instant::now());
         self.fleet.tally.registered.fetch_add(1, Relaxed);
         let end = self.serve(&up, &mut down, registered.lease_micros).await;
         self.fleet.tally.registered.fetch_sub(1, Relaxed);
@@ -203,13 +222,17 @@ impl Worker {
         end
     }
 
-    async fn open(
-        &self,
-    ) -> Option<(mpsc::Sender<v1::WorkerMessage>, Streaming<v1::CoordinatorMessage>)> {
-        let _dialling = self.fleet.dialling.acquire().await.ok()?;
-        let endpoint = self.fleet.credentials.endpoint(&self.fleet.endpoint).ok()?;
-        let bearer = self.fleet.credentials.bearer().ok()?;
-        let channel = timeout(CONNECT, endpoint.tcp_nodelay(true).connect()).await.ok()?.ok()?;
+    /// Dials the present coordinator and sends the registration.
+    ///
+    /// # Errors
+    /// The status of a coordinator that refuses; nothing if there is no answer.
+    async fn open(&self) -> Result<Opened, Option<Status>> {
+        let _dialling = self.fleet.dialling.acquire().await.map_err(|_| None)?;
+        let endpoint = self.fleet.credentials.endpoint(self.coordinators.present());
+        let endpoint = endpoint.map_err(|_| None)?.tcp_nodelay(true);
+        let bearer = self.fleet.credentials.bearer().map_err(|_| None)?;
+        let channel = timeout(CONNECT, endpoint.connect()).await;
+        let channel = channel.map_err(|_| None)?.map_err(|_| None)?;
         let mut client = WorkerServiceClient::with_interceptor(channel, bearer);
         let (up, messages) = mpsc::channel(OUTGOING);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -222,8 +245,8 @@ impl Worker {
                 holding: self.holding(),
             }),
         );
-        let answer = timeout(CONNECT, client.work(ReceiverStream::new(messages))).await.ok()?;
-        Some((up, answer.ok()?.into_inner()))
+        let answer = timeout(CONNECT, client.work(ReceiverStream::new(messages))).await;
+        Ok((up, answer.map_err(|_| None)?.map_err(Some)?.into_inner()))
     }
 
     async fn serve(
@@ -252,6 +275,14 @@ impl Worker {
                 let held = (self.running.len() + self.waiting.len()) as u32;
                 self.announce(up, (fleet.slots + fleet.prefetch).saturating_sub(held), None);
             }
+            // Also of what runs since an earlier stream.
+            if let Some(Reverse((end, _))) = self.ends.peek()
+                && finish.deadline() != *end
+            {
+                finish.as_mut().reset(*end);
+            } else if self.ends.is_empty() && finish.is_elapsed() {
+                finish.as_mut().reset(Instant::now() + NEVER);
+            }
             tokio::select! {
                 received = down.message() => match received {
                     Ok(Some(v1::CoordinatorMessage { message: Some(message) })) => {
@@ -272,13 +303,6 @@ impl Worker {
                         return End::Left;
                     }
                 }
-            }
-            if let Some(Reverse((end, _))) = self.ends.peek()
-                && finish.deadline() != *end
-            {
-                finish.as_mut().reset(*end);
-            } else if self.ends.is_empty() && finish.is_elapsed() {
-                finish.as_mut().reset(Instant::now() + NEVER);
             }
         }
     }
@@ -304,6 +328,10 @@ impl Worker {
                 self.begin(up);
             }
             Down::Acknowledged(v1::Acknowledged { task, attempt }) => {
+                if let Some(registered) = self.resuming.take() {
+                    let at = Instant::now();
+                    tally.resumed(Resumption { worker: self.index, registered, at });
+                }
                 if let Some((_, sent)) = self.unacknowledged.remove(&(task, attempt)) {
                     tally.acknowledgement.add(sent.elapsed());
                     tally.acknowledged.fetch_add(1, Relaxed);

@@ -15,13 +15,17 @@ use crate::present::number;
 use crate::run::directory;
 
 /// A journal that is read, wherever it is.
-enum Journal {
+pub(crate) enum Journal {
     File(SqliteStore),
     Postgres(PostgresStore),
 }
 
 impl Journal {
-    fn open(place: &Place) -> Result<Self, CliError> {
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub(crate) fn open(place: &Place) -> Result<Self, CliError> {
         let opened = match place {
             Place::File(path) => SqliteStore::open_read_only(path).map(Self::File),
             Place::Postgres(url) => PostgresStore::open_read_only(url).map(Self::Postgres),
@@ -45,7 +49,11 @@ impl Journal {
         })
     }
 
-    fn verify(&self) -> Result<Report, CliError> {
+    /// Checks its ledger and tables.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn verify(&self) -> Result<Report, CliError> {
         let report = match self {
             Self::File(store) => verify_tables(store),
             Self::Postgres(store) => verify_tables(store),

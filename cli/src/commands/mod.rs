@@ -6,7 +6,7 @@ mod candidates;
 mod correlate;
 mod explain;
 mod front;
-mod journal;
+pub(crate) mod journal;
 mod list;
 mod reference;
 mod steer;

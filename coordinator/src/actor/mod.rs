@@ -15,6 +15,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use cambrian_core::engine::{Command, Engine, EngineSettings, FleetPolicy, Incons
 use cambrian_core::time::Span;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -127,35 +128,15 @@ impl Actor {
     /// As [`Self::start`].
     pub fn resume(
         store: Box<dyn Store>,
-        mut follower: Follower,
+        follower: Follower,
         clock: Arc<dyn Clock>,
         settings: ActorSettings,
     ) -> Result<(Self, Handle), ActorError> {
-        follower.catch_up(store.as_ref())?;
-        let (mailbox, messages) = mpsc::channel(settings.mailbox.max(1));
-        let (publish, changes) = watch::channel(0);
-        let ended = CancellationToken::new();
-        let engine = follower.engine;
-        let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
-        let mut owner = Owner {
-            engine,
-            store,
-            clock,
-            settings,
-            connections,
-            fitter,
-            publish,
-            handled: 0,
-            append_time: Duration::ZERO,
-        };
-        owner.begin()?;
+        let (run, handle) = prepare(store, follower, clock, settings)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let guard = ended.clone().drop_guard();
-        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
-            let _ended_however_it_ends = guard;
-            runtime.block_on(owner.run(messages))
-        })?;
-        Ok((Self { thread }, Handle { mailbox, changes, ended }))
+        let thread = std::thread::Builder::new().name("engine".into());
+        let thread = thread.spawn(move || runtime.block_on(run))?;
+        Ok((Self { thread }, handle))
     }
 
     /// Waits until the actor has ended; the store is closed then.
@@ -165,6 +146,43 @@ impl Actor {
     pub fn join(self) -> Result<(), ActorError> {
         self.thread.join().unwrap_or(Err(ActorError::Panicked))
     }
+}
+
+/// An actor that is ready to run on whatever runs its future. Appends hold that up, so it is a thread
+/// of its own but where a simulation decides what happens when: there, all is one thread.
+///
+/// # Errors
+/// As [`Actor::start`].
+pub(crate) fn prepare(
+    store: Box<dyn Store>,
+    mut follower: Follower,
+    clock: Arc<dyn Clock>,
+    settings: ActorSettings,
+) -> Result<(impl Future<Output = Result<(), ActorError>> + Send + 'static, Handle), ActorError> {
+    follower.catch_up(store.as_ref())?;
+    let (mailbox, messages) = mpsc::channel(settings.mailbox.max(1));
+    let (publish, changes) = watch::channel(0);
+    let ended = CancellationToken::new();
+    let engine = follower.engine;
+    let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
+    let mut owner = Owner {
+        engine,
+        store,
+        clock,
+        settings,
+        connections,
+        fitter,
+        publish,
+        handled: 0,
+        append_time: Duration::ZERO,
+    };
+    owner.begin()?;
+    let guard = ended.clone().drop_guard();
+    let run = async move {
+        let _ended_however_it_ends = guard;
+        owner.run(messages).await
+    };
+    Ok((run, Handle { mailbox, changes, ended }))
 }
 
 /// What lives on the actor's thread.
@@ -194,19 +212,24 @@ impl Owner {
             self.gather(&mut messages, &mut waiting);
             let told = waiting.iter().any(|message| matches!(message, Message::Shutdown));
             let mut batch = Batch::default();
-            if Instant::now() >= next_tick + self.tolerated_stall() {
+            // In this order: standing still between the two looks like standing still before, and
+            // what follows is judged by a time that is not after the look.
+            let mut now = self.clock.now();
+            let looked = Instant::now();
+            if looked >= next_tick + self.tolerated_stall() {
                 // A machine that was suspended or starved, a store that hung: what workers have
                 // sent meanwhile is not in the mailbox yet, and must not come too late.
                 tracing::warn!("the coordinator stood still; leases get a full period of grace");
-                batch.step(&mut self.engine, self.clock.now(), Command::Stalled);
+                now = self.clock.now();
+                batch.step(&mut self.engine, now, Command::Stalled);
             }
-            if Instant::now() >= next_tick {
-                next_tick = Instant::now() + self.settings.tick;
-                batch.step(&mut self.engine, self.clock.now(), Command::Tick);
+            if looked >= next_tick {
+                next_tick = looked + self.settings.tick;
+                batch.step(&mut self.engine, now, Command::Tick);
             }
-            self.handle(batch, &mut waiting)?;
+            self.handle(batch, &mut waiting).await?;
             if told || orphaned {
-                return self.finish(messages);
+                return self.finish(messages).await;
             }
         }
     }
@@ -233,18 +256,22 @@ impl Owner {
     }
 
     /// Handles what still waits, then ends all connections.
-    fn finish(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), ActorError> {
+    async fn finish(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), ActorError> {
         messages.close();
         let mut waiting = Vec::new();
         while let Ok(message) = messages.try_recv() {
             waiting.push(message);
         }
-        self.handle(Batch::default(), &mut waiting)?;
+        self.handle(Batch::default(), &mut waiting).await?;
         self.connections.close_all(&Closed::ShuttingDown);
         Ok(())
     }
 
-    fn handle(&mut self, mut batch: Batch, waiting: &mut Vec<Message>) -> Result<(), ActorError> {
+    async fn handle(
+        &mut self,
+        mut batch: Batch,
+        waiting: &mut Vec<Message>,
+    ) -> Result<(), ActorError> {
         let now = self.clock.now();
         for message in waiting.drain(..) {
             batch.take(&mut self.engine, now, message);
@@ -267,7 +294,7 @@ impl Owner {
                 tracing::error!(%error, "the journal could not be written; the batch is undone");
                 let queries = batch.fail(&error);
                 self.connections.close_all(&Closed::StorageFailed);
-                self.recover(error)?;
+                self.recover(error).await?;
                 queries.into_iter().for_each(|query| query(self.engine.state()));
                 Ok(())
             }
@@ -287,13 +314,13 @@ impl Owner {
     }
 
     /// Rebuilds from the journal until that works, or has failed too often.
-    fn recover(&mut self, mut error: StoreError) -> Result<(), ActorError> {
+    async fn recover(&mut self, mut error: StoreError) -> Result<(), ActorError> {
         let mut delay = self.settings.store_retry_delay;
         if error.is_loss_of_leadership() {
             return Err(error.into());
         }
         for attempt in 1..=self.settings.store_retries {
-            std::thread::sleep(delay);
+            sleep(delay).await;
             delay *= 2;
             match self.restart() {
                 Ok(()) => {

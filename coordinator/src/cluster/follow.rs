@@ -45,7 +45,7 @@ impl Following {
     /// for.
     pub(super) fn until_promoted(mut self) -> Result<Option<Promoted>, ServeError> {
         let mut follower = Follower::new(self.settings);
-        let mut away = false;
+        let (mut away, mut told) = (false, false);
         while !self.stop.is_cancelled() {
             let pause = match self.step(&mut follower) {
                 Ok((store, Bid::Won { epoch, now })) => {
@@ -54,6 +54,10 @@ impl Following {
                 Ok((store, Bid::Held { endpoint, remaining })) => {
                     self.store = Some(store);
                     away = false;
+                    if !std::mem::replace(&mut told, true) {
+                        let records = follower.sequence();
+                        tracing::info!(records, "followed the journal to its end");
+                    }
                     let known = Some(endpoint).filter(|endpoint| !endpoint.is_empty());
                     self.leader.send_if_modified(|present| {
                         let changed = *present != known;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cambrian_proto::v1::Capabilities;
 use cambrian_transport::client::DialError;
+use cambrian_transport::dial::Dialler;
 use cambrian_transport::standby::Addresses;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -24,10 +25,11 @@ use crate::config::AgentConfig;
 use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::outbox::{Outbox, OutboxError};
 use crate::queue::{SlotHealth, SlotIndex};
+use crate::simulated::{SimulatedSlot, World};
 use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
 use crate::state_dir::{StateDir, StateError};
-use crate::storage;
-use crate::supervisor::{Supervisor, SupervisorTiming};
+use crate::storage::{self, Disk};
+use crate::supervisor::{self, Supervisor, SupervisorTiming};
 
 /// How long the slots' processes and the disk may take at the very end.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -74,6 +76,8 @@ pub enum AgentError {
 #[derive(Debug)]
 pub struct Agent {
     config: AgentConfig,
+    /// In place of the machine.
+    world: Option<World>,
 }
 
 /// The slots' ends that the agent holds.
@@ -89,7 +93,13 @@ impl Agent {
     /// An agent as configured; nothing happens before it runs.
     #[must_use]
     pub fn new(config: AgentConfig) -> Self {
-        Self { config }
+        Self { config, world: None }
+    }
+
+    /// The same in a simulated world. The configured evaluator is not started.
+    #[must_use]
+    pub fn simulated(config: AgentConfig, world: World) -> Self {
+        Self { config, world: Some(world) }
     }
 
     /// Runs until `drain` is ready, then finishes what runs (for at most the configured time),
@@ -111,7 +121,7 @@ impl Agent {
         drain: impl Future<Output = ()>,
         leave: impl Future<Output = ()>,
     ) -> Result<(), AgentError> {
-        let config = self.config;
+        let Self { config, world } = self;
         check_coordinators(&config)?;
         if config.slots == 0 {
             return Err(AgentError::NoSlots);
@@ -122,8 +132,12 @@ impl Agent {
         info!(worker = name, slots = config.slots, unsent_reports = reports.len(), "worker starts");
 
         let (mut drain, mut leave) = (pin!(drain), pin!(leave));
-        let mut slots = Slots::start(&config, &name);
+        let mut slots = match &world {
+            None => Slots::start(&config, &name),
+            Some(world) => Slots::simulated(&config, world),
+        };
         let first = tokio::select! {
+            biased;
             first = slots.first_health() => first,
             () = &mut drain => return Ok(()),
             () = &mut leave => return Ok(()),
@@ -136,20 +150,31 @@ impl Agent {
             slots.offer.get().unwrap_or(&Capabilities::default()),
             config.slots,
             &config.labels,
-            memory::available_bytes(),
+            if world.is_none() { memory::available_bytes() } else { None },
         );
 
+        let (disk, wall, dialler) = match world {
+            None => (Disk::Apart, supervisor::wall as fn() -> u64, Dialler::System),
+            Some(world) => (Disk::Here, world.wall, world.dialler),
+        };
         let (storage, changes) = mpsc::unbounded_channel();
         let (sendable, mut stored) = mpsc::unbounded_channel();
-        let mut keeper = tokio::spawn(storage::run(outbox, changes, sendable));
+        let mut keeper = tokio::spawn(storage::run(disk, outbox, changes, sendable));
         let (link_events, mut link) = mpsc::channel(LINK_EVENTS);
-        tokio::spawn(dial(&config, &name, link_events).run());
+        tokio::spawn(dial(&config, &name, dialler, link_events).run());
         let timing = SupervisorTiming {
             drain: config.timing.drain,
             acknowledgement: config.timing.acknowledgement,
         };
-        let mut supervisor =
-            Supervisor::new(name, state, capabilities, slots.commands, storage, reports, timing);
+        let mut supervisor = Supervisor::new(
+            name,
+            (state, wall),
+            capabilities,
+            slots.commands,
+            storage,
+            reports,
+            timing,
+        );
         for (slot, (health, reason)) in healths.into_iter().enumerate() {
             supervisor.on_slot(SlotEvent::Health { slot: SlotIndex(slot as u32), health, reason });
         }
@@ -208,11 +233,17 @@ fn check_coordinators(config: &AgentConfig) -> Result<(), AgentError> {
     config.coordinators.iter().try_for_each(check)
 }
 
-fn dial(config: &AgentConfig, name: &str, events: mpsc::Sender<LinkEvent>) -> Link {
+fn dial(
+    config: &AgentConfig,
+    name: &str,
+    dialler: Dialler,
+    events: mpsc::Sender<LinkEvent>,
+) -> Link {
     let timing = &config.timing;
     Link {
         coordinators: Addresses::new(config.coordinators.clone()),
         credentials: config.credentials.clone(),
+        dialler,
         timing: LinkTiming {
             connect: timing.connect,
             registration: timing.registration,
@@ -262,6 +293,27 @@ impl Slots {
                 ),
                 offer: Arc::clone(&offer),
                 artifacts: artifacts.clone(),
+                commands: receiver,
+                events: say.clone(),
+            };
+            tasks.spawn(slot.run());
+        }
+        Self { offer, commands, events, tasks }
+    }
+
+    /// Slots without processes.
+    fn simulated(config: &AgentConfig, world: &World) -> Self {
+        let offer = Arc::new(OnceLock::new());
+        let (say, events) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let mut commands = Vec::new();
+        for index in 0..config.slots {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            commands.push(sender);
+            let slot = SimulatedSlot {
+                index: SlotIndex(index),
+                evaluations: world.evaluations.clone(),
+                offer: offer.clone(),
                 commands: receiver,
                 events: say.clone(),
             };

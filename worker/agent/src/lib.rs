@@ -23,6 +23,7 @@ pub mod framing;
 mod link;
 pub mod outbox;
 pub mod queue;
+pub mod simulated;
 mod slot;
 pub mod state_dir;
 mod storage;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
 use cambrian_proto::v1::{CoordinatorMessage, WorkerMessage, coordinator_message};
 use cambrian_transport::client::{Credentials, DialError};
+use cambrian_transport::dial::Dialler;
 use cambrian_transport::failure;
 use cambrian_transport::standby::{Addresses, Next, Standby};
 use tokio::sync::mpsc;
@@ -82,6 +83,7 @@ pub(crate) struct Outgoing {
 pub(crate) struct Link {
     pub(crate) coordinators: Addresses,
     pub(crate) credentials: Credentials,
+    pub(crate) dialler: Dialler,
     pub(crate) timing: LinkTiming,
     pub(crate) backoff: Backoff,
     /// How long leases lasted at the last registration; unknown before the first.
@@ -91,6 +93,11 @@ pub(crate) struct Link {
 
 /// The agent has gone, so there is nobody to connect for.
 struct NobodyListens;
+
+/// How long a coordinator may be silent before the transport asks it for a sign of life.
+fn patience(lease: Option<Duration>) -> Duration {
+    lease.map_or(KEEPALIVE_INTERVAL, |lease| KEEPALIVE_INTERVAL.min(lease / 4))
+}
 
 /// The endpoint at an address, with the files that it needs read anew: renewed certificates and
 /// tokens take effect with the next connection. A coordinator that falls silent is noticed while half of
@@ -103,7 +110,7 @@ fn endpoint(
     let quarter = lease.map_or(Duration::MAX, |lease| lease / 4);
     Ok(credentials
         .endpoint(address)?
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL.min(quarter))
+        .http2_keep_alive_interval(patience(lease))
         .keep_alive_timeout(KEEPALIVE_TIMEOUT.min(quarter))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -127,6 +134,7 @@ impl Link {
                 return;
             }
             tokio::select! {
+                biased;
                 () = sleep(pause) => {}
                 () = self.events.closed() => return,
             }
@@ -138,12 +146,16 @@ impl Link {
         if end.lease.is_some() && lasted >= self.timing.settled {
             self.backoff.reset();
         }
-        // The coordinator that served last is the most likely one to serve again.
         if let Some(lease) = end.lease {
             // A pause must not cost the leases that a returning worker still holds.
             self.lease = Some(lease);
             self.backoff.shorten(lease / PAUSES_PER_LEASE);
-            self.coordinators.served();
+            // The coordinator that served last is the most likely one to serve again, unless it has
+            // stopped to answer.
+            match end.silent {
+                true => self.coordinators.fell_silent(),
+                false => self.coordinators.served(),
+            }
             self.backoff.fail();
             return self.backoff.pause();
         }
@@ -165,7 +177,7 @@ impl Link {
             Ok(prepared) => prepared,
             Err(error) => return Ok(End::before_registration(error.to_string())),
         };
-        let dialled = timeout(self.timing.connect, endpoint.connect()).await;
+        let dialled = timeout(self.timing.connect, self.dialler.connect(&endpoint)).await;
         let channel = match dialled {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Ok(End::before_registration(chain(&error))),
@@ -206,30 +218,37 @@ impl Link {
         let lease = Some(Duration::from_micros(registered.lease_micros));
         let registered = coordinator_message::Message::Registered(registered);
         self.say(LinkEvent::Received(Box::new(registered))).await?;
-        let reason = self.follow(stream, &abandon).await?;
-        Ok(End { lease, reason, refusal: None })
+        let (reason, heard) = self.follow(stream, &abandon).await?;
+        let silent = heard.elapsed() >= patience(self.lease);
+        Ok(End { lease, reason, refusal: None, silent })
     }
 
+    /// Why it ended, and when the last message came.
     async fn follow(
         &self,
         mut stream: Streaming<CoordinatorMessage>,
         abandon: &CancellationToken,
-    ) -> Result<String, NobodyListens> {
+    ) -> Result<(String, Instant), NobodyListens> {
+        let mut heard = Instant::now();
         loop {
             let received = tokio::select! {
+                biased;
                 received = stream.message() => received,
-                () = abandon.cancelled() => return Ok("the coordinator does not read".to_owned()),
+                () = abandon.cancelled() => {
+                    return Ok(("the coordinator does not read".to_owned(), heard));
+                }
                 () = self.events.closed() => return Err(NobodyListens),
             };
             match received {
                 Ok(Some(CoordinatorMessage { message: Some(message) })) => {
+                    heard = Instant::now();
                     self.say(LinkEvent::Received(Box::new(message))).await?;
                 }
                 Ok(Some(CoordinatorMessage { message: None })) => {
                     warn!("the coordinator sent a message that this version does not know");
                 }
-                Ok(None) => return Ok("the coordinator ended the stream".to_owned()),
-                Err(status) => return Ok(words(&status)),
+                Ok(None) => return Ok(("the coordinator ended the stream".to_owned(), heard)),
+                Err(status) => return Ok((words(&status), heard)),
             }
         }
     }
@@ -246,11 +265,13 @@ struct End {
     reason: String,
     /// That of a coordinator that stands by.
     refusal: Option<Standby>,
+    /// Whether it had not been heard of for a while when it ended.
+    silent: bool,
 }
 
 impl End {
     fn before_registration(reason: String) -> Self {
-        Self { lease: None, reason, refusal: None }
+        Self { lease: None, reason, refusal: None, silent: false }
     }
 }
 

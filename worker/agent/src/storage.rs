@@ -23,9 +23,19 @@ pub(crate) enum Change {
     Remove(AttemptId),
 }
 
+/// Where changes are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// On a thread that may wait for it.
+    Apart,
+    /// In place, where a simulation decides what happens when.
+    Here,
+}
+
 /// Applies changes until their sender is gone. Says which reports may be sent: those that are on
 /// the disk, and those that the disk refused, since a report in memory is better sent than lost.
 pub(crate) async fn run(
+    disk: Disk,
     outbox: Outbox,
     mut changes: mpsc::UnboundedReceiver<Change>,
     sendable: mpsc::UnboundedSender<AttemptId>,
@@ -33,7 +43,11 @@ pub(crate) async fn run(
     let mut batch = Vec::new();
     while changes.recv_many(&mut batch, BATCH).await > 0 {
         let (outbox, taken) = (outbox.clone(), std::mem::take(&mut batch));
-        match spawn_blocking(move || apply(&outbox, taken)).await {
+        let applied = match disk {
+            Disk::Apart => spawn_blocking(move || apply(&outbox, taken)).await,
+            Disk::Here => Ok(apply(&outbox, taken)),
+        };
+        match applied {
             Ok(stored) => {
                 for id in stored {
                     // The agent may have ended; the report is on the disk all the same.
@@ -91,7 +105,7 @@ mod tests {
             sender.send(change).unwrap();
         }
         drop(sender);
-        run(outbox, receiver, sendable).await;
+        run(Disk::Apart, outbox, receiver, sendable).await;
         let mut ids = Vec::new();
         while let Some(id) = stored.recv().await {
             ids.push(id);

@@ -34,6 +34,12 @@ const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long the coordinator may take to close a stream after a goodbye.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The machine's clock, microseconds since 1970.
+pub(crate) fn wall() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_micros() as u64
+}
+
 /// The durations that the supervisor keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SupervisorTiming {
@@ -71,6 +77,8 @@ enum Phase {
 pub(crate) struct Supervisor {
     name: String,
     state: StateDir,
+    /// Microseconds since 1970.
+    wall: fn() -> u64,
     capabilities: Capabilities,
     timing: SupervisorTiming,
     queue: WorkQueue,
@@ -87,7 +95,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(
         name: String,
-        state: StateDir,
+        (state, wall): (StateDir, fn() -> u64),
         capabilities: Capabilities,
         slots: Vec<mpsc::UnboundedSender<SlotCommand>>,
         storage: mpsc::UnboundedSender<Change>,
@@ -98,6 +106,7 @@ impl Supervisor {
         Self {
             name,
             state,
+            wall,
             capabilities,
             timing,
             queue: WorkQueue::new(slots.len() as u32),
@@ -347,8 +356,7 @@ impl Supervisor {
         if matches!(self.phase, Phase::Leaving { .. } | Phase::Done) {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let session = match self.state.next_session(now.as_micros() as u64) {
+        let session = match self.state.next_session((self.wall)()) {
             Ok(session) => session,
             Err(error) => {
                 error!("cannot open a session: {error}");

@@ -46,7 +46,7 @@ fn rig_with(slots: usize, stored: &[u64]) -> Rig {
     let (senders, commands) = (0..slots).map(|_| mpsc::unbounded_channel()).unzip();
     let supervisor = Supervisor::new(
         "worker".to_owned(),
-        StateDir::open(root.path()).unwrap(),
+        (StateDir::open(root.path()).unwrap(), wall),
         Capabilities { slots: slots as u32, ..Capabilities::default() },
         senders,
         storage,
