@@ -154,6 +154,11 @@ impl SearchSpace for Darts {
         architecture.map_or_else(|_| genotype.clone(), |known| Self::genotype(&known.simplified()))
     }
 
+    /// Equal hashes compute the same function, by networks that may cost differently.
+    fn hash_names_network(&self) -> bool {
+        false
+    }
+
     fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
         let architecture = self.architecture(genotype)?;
         network::lower(&self.parameters, &architecture)
