@@ -19,7 +19,6 @@ use crate::algorithm::{Origin, Proposal, Suggestion};
 use crate::graph::Graph;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use crate::objective::{METRICS, Measurement, MetricKind, MetricName, Provenance};
-use crate::rng::{self, Purpose};
 use crate::space::{Genotype, SpaceError};
 
 /// After this many proposals in a row that break the analytic constraints, a campaign gives up:
