@@ -1,11 +1,10 @@
 //! Evaluations that are stopped because their curves are hopeless: the curves of those that were
 //! completed, and where a running one stands among them.
 //!
-//! The rule is the median stopping rule of Vizier (Golovin et al. 2017, section 3.2.2), with
-//! non-dominated fronts in place of an order: a candidate is hopeless at a step if more than half of
-//! the completed ones stand in better fronts, its own best value so far against their running
-//! averages up to that step, beside what else is known of all of them (ADR 0029). Must not know
-//! workers.
+//! The rule is median stopping as in Optuna's `MedianPruner`, with non-dominated fronts in place of an
+//! order: a candidate is hopeless at a step if more than half of the completed ones stand in better
+//! fronts, its own best value so far against theirs at that step, beside what else is known of all of
+//! them (ADR 0029). Must not know workers.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -50,25 +49,24 @@ pub(super) struct CompletedCurve {
     pub(super) ordinal: Ordinal,
     /// Ascending.
     pub(super) steps: Box<[u32]>,
-    /// The mean of all values up to each step.
-    averages: Box<[f64]>,
+    /// The best value up to each step, minimised.
+    bests: Box<[f64]>,
 }
 
 impl CompletedCurve {
-    fn new(ordinal: Ordinal, points: &[CurvePoint]) -> Self {
-        let mut sum = 0.0;
-        let averages = (1u32..).zip(points).map(|(count, (_, value))| {
-            sum += value;
-            sum / f64::from(count)
+    fn new(ordinal: Ordinal, goal: Goal, points: &[CurvePoint]) -> Self {
+        let bests = points.iter().scan(f64::INFINITY, |best, (_, value)| {
+            *best = best.min(goal.minimized(*value));
+            Some(*best)
         });
-        let averages = averages.collect();
-        Self { ordinal, steps: points.iter().map(|(step, _)| *step).collect(), averages }
+        let bests = bests.collect();
+        Self { ordinal, steps: points.iter().map(|(step, _)| *step).collect(), bests }
     }
 
-    /// The running average up to a step, if the curve has begun by then.
-    fn average_at(&self, step: u32) -> Option<f64> {
+    /// The best value up to a step, minimised, if the curve has begun by then.
+    fn best_at(&self, step: u32) -> Option<f64> {
         let known = self.steps.partition_point(|at| *at <= step);
-        self.averages.get(known.checked_sub(1)?).copied()
+        self.bests.get(known.checked_sub(1)?).copied()
     }
 }
 
@@ -80,8 +78,9 @@ impl Campaign {
 
     /// Files the curve of a candidate that completes a stage.
     pub(super) fn record_curve(&mut self, ordinal: Ordinal, stage: u8, points: &[CurvePoint]) {
+        let Some(goal) = self.early_stop(stage).map(|rule| rule.curve.goal) else { return };
         let curves: &mut VecDeque<CompletedCurve> = self.curves.entry(stage).or_default();
-        curves.push_back(CompletedCurve::new(ordinal, points));
+        curves.push_back(CompletedCurve::new(ordinal, goal, points));
         if curves.len() > KEPT {
             curves.pop_front();
         }
@@ -105,9 +104,11 @@ impl Campaign {
                 .map(|(column, goal)| Some(goal.minimized(candidate.value(*column)?)));
             std::iter::once(Some(value)).chain(others).collect()
         };
-        let completed = self.curves.get(&stage)?.iter().filter_map(|other| {
-            row(goal.minimized(other.average_at(step)?), self.candidate(other.ordinal)?)
-        });
+        let completed = self
+            .curves
+            .get(&stage)?
+            .iter()
+            .filter_map(|other| row(other.best_at(step)?, self.candidate(other.ordinal)?));
         let mut rows: Vec<Vec<f64>> = completed.collect();
         let of = rows.len();
         if of < rule.least as usize {
@@ -226,10 +227,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_running_average_is_that_of_the_points_up_to_a_step() {
-        let curve = CompletedCurve::new(Ordinal(1), &[(2, 10.0), (3, 20.0), (7, 60.0)]);
-        let found = [1, 2, 3, 6, 7, 9].map(|step| curve.average_at(step));
-        let (first, second, all) = (Some(10.0), Some(15.0), Some(30.0));
-        assert_eq!(found, [None, first, second, second, all, all]);
+    fn the_best_value_is_that_of_the_points_up_to_a_step() {
+        let points = [(2, 10.0), (3, 5.0), (7, 60.0)];
+        let curve = CompletedCurve::new(Ordinal(1), Goal::Maximize, &points);
+        let found = [1, 2, 3, 6, 7, 9].map(|step| curve.best_at(step));
+        let (early, late) = (Some(-10.0), Some(-60.0));
+        assert_eq!(found, [None, early, early, early, late, late]);
     }
 }

@@ -8,7 +8,7 @@ use crate::store::contract::{contract, lead, registered, started, texts};
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
 use crate::store::{Tables, tokens};
-use crate::testing::{journal_of, journal_with_known_results, repeated, simulated_journal};
+use crate::testing::{journal_with_known_results, simulated_journal};
 use crate::verify::verify;
 
 fn url(text: &str) -> Url {
