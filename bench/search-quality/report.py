@@ -1,7 +1,8 @@
 """Writes the search-quality report from measured rows: Markdown, pictures, and a CSV of means.
 
 Rows are those of `measure.py`, from any number of files; methods whose name begins with `cambrian`
-are ours. Knows nothing of problems beyond their names and titles.
+are ours. Where a peer has no rows, its summary in `peers.csv` stands for it: means and standard
+deviations of an earlier run. Knows nothing of problems beyond their names and titles.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import yaml
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_ind_from_stats, wilcoxon
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -29,6 +30,16 @@ Runs = dict[int, dict[int, float]]
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What is known of a method at one checkpoint."""
+
+    seeds: int
+    mean: float
+    spread: float
+    """Standard deviation over seeds."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Our method against the best peer at one checkpoint."""
 
@@ -36,7 +47,7 @@ class Comparison:
     peer: str
     theirs: float
     probability: float
-    pairs: int
+    """That the difference is chance: paired by seed, or of two independent samples for a summary."""
 
     @property
     def verdict(self) -> str:
@@ -46,9 +57,9 @@ class Comparison:
 
 
 class Measurements:
-    """All rows, by problem, workers and method."""
+    """All rows and summaries, by problem, workers and method."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], peers: Path) -> None:
         self.runs: dict[tuple[str, int, str], Runs] = defaultdict(lambda: defaultdict(dict))
         for file in files:
             with file.open() as lines:
@@ -56,16 +67,26 @@ class Measurements:
                     key = (row["problem"], int(row["workers"]), row["method"])
                     gap = float(row["gap"])
                     self.runs[key][int(row["seed"])][int(row["evaluations"])] = gap
+        self.summaries: dict[tuple[str, int, str], dict[int, Summary]] = defaultdict(dict)
+        with peers.open() as lines:
+            for row in csv.DictReader(lines):
+                key = (row["problem"], int(row["workers"]), row["method"])
+                if key not in self.runs:
+                    found = Summary(int(row["seeds"]), float(row["mean"]), float(row["sd"]))
+                    self.summaries[key][int(row["evaluations"])] = found
+
+    def keys(self) -> set[tuple[str, int, str]]:
+        return self.runs.keys() | self.summaries.keys()
 
     def problems(self) -> list[str]:
-        return sorted({problem for problem, _, _ in self.runs})
+        return sorted({problem for problem, _, _ in self.keys()})
 
     def workers(self) -> list[int]:
-        return sorted({workers for _, workers, _ in self.runs})
+        return sorted({workers for _, workers, _ in self.keys()})
 
     def methods(self, problem: str, workers: int) -> list[str]:
         """Methods measured there, ours first."""
-        found = {m for p, w, m in self.runs if (p, w) == (problem, workers)}
+        found = {m for p, w, m in self.keys() if (p, w) == (problem, workers)}
         return sorted(found, key=lambda method: (not method.startswith(OURS), method))
 
     def gaps(self, problem: str, workers: int, method: str, evaluations: int) -> dict[int, float]:
@@ -73,32 +94,53 @@ class Measurements:
         runs = self.runs.get((problem, workers, method), {})
         return {seed: curve[evaluations] for seed, curve in runs.items() if evaluations in curve}
 
+    def summary(self, problem: str, workers: int, method: str, at: int) -> Summary | None:
+        """Of the rows if there are any; `None` where the method was not run that far."""
+        gaps = list(self.gaps(problem, workers, method, at).values())
+        if gaps:
+            spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else 0.0
+            return Summary(len(gaps), float(np.mean(gaps)), spread)
+        return self.summaries.get((problem, workers, method), {}).get(at)
+
     def checkpoints(self, problem: str, workers: int, method: str) -> list[int]:
         runs = self.runs.get((problem, workers, method), {})
-        return sorted({evaluations for curve in runs.values() for evaluations in curve})
+        known = {evaluations for curve in runs.values() for evaluations in curve}
+        return sorted(known | self.summaries.get((problem, workers, method), {}).keys())
 
     def compare(self, problem: str, workers: int, ours: str, at: int) -> Comparison | None:
-        """Ours against the peer with the lowest mean there, paired by seed."""
-        mine = self.gaps(problem, workers, ours, at)
+        """Ours against the peer with the lowest mean there."""
+        mine = self.summary(problem, workers, ours, at)
         peers = {
-            method: gaps
+            method: found
             for method in self.methods(problem, workers)
             if not method.startswith(OURS)
-            and len(gaps := self.gaps(problem, workers, method, at)) >= FEWEST_PAIRS
+            and (found := self.summary(problem, workers, method, at))
+            and found.seeds >= FEWEST_PAIRS
         }
         if not mine or not peers:
             return None
-        peer = min(peers, key=lambda method: np.mean(list(peers[method].values())))
-        seeds = sorted(mine.keys() & peers[peer].keys())
-        differences = np.array([mine[seed] - peers[peer][seed] for seed in seeds])
-        informative = len(seeds) >= FEWEST_PAIRS and differences.any()
+        peer = min(peers, key=lambda method: peers[method].mean)
         return Comparison(
-            ours=float(np.mean(list(mine.values()))),
+            ours=mine.mean,
             peer=peer,
-            theirs=float(np.mean(list(peers[peer].values()))),
-            probability=float(wilcoxon(differences).pvalue) if informative else 1.0,
-            pairs=len(seeds),
+            theirs=peers[peer].mean,
+            probability=self._probability(problem, workers, ours, peer, at),
         )
+
+    def _probability(self, problem: str, workers: int, ours: str, peer: str, at: int) -> float:
+        """Wilcoxon's signed-rank test over the seeds of both, or Welch's test on a summary."""
+        mine = self.gaps(problem, workers, ours, at)
+        theirs = self.gaps(problem, workers, peer, at)
+        if theirs:
+            seeds = sorted(mine.keys() & theirs.keys())
+            differences = np.array([mine[seed] - theirs[seed] for seed in seeds])
+            informative = len(seeds) >= FEWEST_PAIRS and differences.any()
+            return float(wilcoxon(differences).pvalue) if informative else 1.0
+        samples = [self.summary(problem, workers, method, at) for method in (ours, peer)]
+        if any(sample is None or sample.seeds < FEWEST_PAIRS for sample in samples):
+            return 1.0
+        numbers = [value for s in samples for value in (s.mean, s.spread, s.seeds)]
+        return float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue)
 
 
 def number(value: float) -> str:
@@ -154,11 +196,10 @@ def means_table(data: Measurements, workers: int) -> list[str]:
         for method in data.methods(problem, workers):
             cells, seeds = [], set()
             for at in SHOWN:
-                gaps = list(data.gaps(problem, workers, method, at).values())
-                if gaps:
-                    seeds.add(len(gaps))
-                    spread = np.std(gaps, ddof=1) if len(gaps) > 1 else 0.0
-                    cells.append(f"{number(float(np.mean(gaps)))}±{number(float(spread))}")
+                found = data.summary(problem, workers, method, at)
+                if found:
+                    seeds.add(found.seeds)
+                    cells.append(f"{number(found.mean)}±{number(found.spread)}")
                 else:
                     cells.append("")
             counts = "/".join(str(count) for count in sorted(seeds, reverse=True))
@@ -182,8 +223,8 @@ def picture(data: Measurements, workers: int, titles: dict[str, str], path: Path
             checkpoints = data.checkpoints(problem, workers, method)
             if not checkpoints:
                 continue
-            columns = [list(data.gaps(problem, workers, method, n).values()) for n in checkpoints]
-            mean = np.array([np.mean(column) for column in columns])
+            found = [data.summary(problem, workers, method, n) for n in checkpoints]
+            mean = np.array([summary.mean for summary in found])
             mine = method in own
             axis.plot(
                 checkpoints,
@@ -194,7 +235,7 @@ def picture(data: Measurements, workers: int, titles: dict[str, str], path: Path
                 zorder=3 if mine else 2,
             )
             if mine or method == _best_at(data, problem, workers, peers, 200):
-                spread = np.array([np.std(column) for column in columns])
+                spread = np.array([summary.spread for summary in found])
                 low = np.maximum(mean - spread, mean / 4)
                 axis.fill_between(
                     checkpoints, low, mean + spread, color=colours[method], alpha=0.13, linewidth=0
@@ -221,9 +262,9 @@ def _best_at(
     data: Measurements, problem: str, workers: int, methods: list[str], at: int
 ) -> str | None:
     means = {
-        method: np.mean(list(gaps.values()))
+        method: found.mean
         for method in methods
-        if (gaps := data.gaps(problem, workers, method, at))
+        if (found := data.summary(problem, workers, method, at))
     }
     return min(means, key=lambda method: means[method]) if means else None
 
@@ -233,11 +274,11 @@ def write_means(data: Measurements, path: Path) -> None:
     with path.open("w") as output:
         rows = csv.writer(output, lineterminator="\n")
         rows.writerow(["problem", "workers", "method", "evaluations", "seeds", "mean", "sd"])
-        for problem, workers, method in sorted(data.runs):
+        for problem, workers, method in sorted(data.keys()):
             for at in data.checkpoints(problem, workers, method):
-                gaps = list(data.gaps(problem, workers, method, at).values())
-                mean, spread = f"{np.mean(gaps):.4f}", f"{np.std(gaps):.4f}"
-                rows.writerow([problem, workers, method, at, len(gaps), mean, spread])
+                found = data.summary(problem, workers, method, at)
+                mean, spread = f"{found.mean:.4f}", f"{found.spread:.4f}"
+                rows.writerow([problem, workers, method, at, found.seeds, mean, spread])
 
 
 def late_table(file: Path) -> list[str]:
@@ -280,7 +321,7 @@ def write_report(
         "MEANS": [],
         "LATE": late_table(late) if late else ["Not measured."],
     }
-    has_ours = any(method.startswith(OURS) for _, _, method in data.runs)
+    has_ours = any(method.startswith(OURS) for _, _, method in data.keys())
     parts["COMPARISON"] += [tally(data, ours), ""] if has_ours else ["Ours: not measured.", ""]
     for workers in data.workers():
         title = "One worker" if workers == 1 else f"{workers} simulated workers"
@@ -305,7 +346,7 @@ def main() -> None:
     parser.add_argument("--means", type=Path, required=True, help="CSV file to write")
     arguments = parser.parse_args()
     here = Path(__file__).parent
-    data = Measurements(arguments.rows)
+    data = Measurements(arguments.rows, here / "peers.csv")
     write_means(data, arguments.means)
     write_report(
         data,

@@ -2,7 +2,7 @@
 //! some thousand evaluations: there a model is several times closer to the front than evolution
 //! alone.
 //!
-//! After a few random candidates each proposal is the genotype with the largest expected gain of
+//! After a few candidates of a spread-out design (`design`) each proposal is the genotype with the largest expected gain of
 //! hypervolume that a short evolution on the model finds. A model errs most where it promises
 //! most, so a search that trusts it for long collects its errors; with more results it is
 //! therefore asked less: part of the proposals come from a Parzen estimator (`tpe`), the others are
@@ -12,6 +12,7 @@
 //! It must not know workers or time. Models are fitted off the engine (`fit`), and while one is
 //! wanted nothing is proposed.
 
+mod design;
 pub(super) mod fit;
 mod judge;
 pub(super) mod parameters;
@@ -126,7 +127,8 @@ impl Surrogate {
     ) -> Option<Proposal> {
         let results = self.observations.results();
         let searches = results.len() < self.setting.parameters.search_until as usize;
-        let mut judge = Judge::new(space, model, &self.observations, ranked, rng);
+        let pending = self.observations.pending();
+        let mut judge = Judge::new(space, model, &self.observations, ranked, &pending, rng);
         let front = ranked.ranks.iter().filter(|rank| **rank == 0).count();
         let parents = ranked.order.iter().take(front.max(LEAST_PARENTS));
         let parents: Vec<(&Genotype, Origin)> = parents
@@ -166,13 +168,16 @@ impl Surrogate {
     ) -> Suggestion {
         let novelty = Novelty::new(space, known);
         let parameters = &self.setting.parameters;
-        if self.observations.proposed_in_all() < parameters.initial as usize {
-            return novelty.sample(rng);
+        let initial = parameters.initial as usize;
+        let design =
+            |rng: &mut Stream| design::next(&novelty, space, &self.observations, initial, rng);
+        if self.observations.proposed_in_all() < initial {
+            return design(rng);
         }
         if self.wanted.is_some() {
             return Suggestion::Wait;
         }
-        let Some(model) = &self.model else { return novelty.sample(rng) };
+        let Some(model) = &self.model else { return design(rng) };
         let results = self.observations.results();
         let ranked = rank(results, self.observations.objectives());
         let searches = results.len() < parameters.search_until as usize;

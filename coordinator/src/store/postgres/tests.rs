@@ -8,7 +8,7 @@ use crate::store::contract::{contract, lead, registered, started, texts};
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
 use crate::store::{Tables, tokens};
-use crate::testing::{journal_with_known_results, simulated_journal};
+use crate::testing::{journal_of, journal_with_known_results, repeated, simulated_journal};
 use crate::verify::verify;
 
 fn url(text: &str) -> Url {
@@ -54,9 +54,13 @@ fn postgres_keeps_the_contract_and_projects_what_the_engine_decides() {
     tokens::tests::contract(&|| PostgresStore::open(&place).unwrap().register().unwrap());
     half_a_batch_is_none(&url(&server.database("half")));
     for seed in 0..4 {
-        let simulated = if seed < 2 { simulated_journal } else { journal_with_known_results };
+        let simulated = match seed {
+            0 => simulated_journal(seed),
+            1 => journal_of(&repeated(), seed),
+            _ => journal_with_known_results(seed),
+        };
         let place = url(&server.database(&format!("j{seed}")));
-        projections_are_those_of_the_engine(&place, seed, simulated(seed));
+        projections_are_those_of_the_engine(&place, seed, simulated);
     }
     zero_characters_are_kept_out(&url(&server.database("zero")));
 }

@@ -54,6 +54,7 @@ impl Test {
 #[derive(Debug, Clone)]
 pub(in crate::algorithm) struct Forest {
     trees: Vec<Vec<Node>>,
+    left_out_error: f64,
 }
 
 impl Forest {
@@ -66,13 +67,34 @@ impl Forest {
     ) -> Self {
         let n = outputs.len();
         let grower = Grower { inputs, features, outputs };
+        // The sum and the number of what the trees that did not see an output predict for it.
+        let mut left_out = vec![(0.0, 0u32); n];
         let tree = |_| {
             let mut rows: Vec<u32> = (0..n).map(|_| rng.random_range(0..n as u32)).collect();
+            let mut unseen = vec![true; n];
+            rows.iter().for_each(|row| unseen[*row as usize] = false);
             let mut tree = Vec::with_capacity(2 * n);
             grower.grow(&mut rows, &mut tree, rng);
+            for at in (0..n).filter(|at| unseen[*at]) {
+                left_out[at].0 += descend(&tree, grower.row(at as u32));
+                left_out[at].1 += 1;
+            }
             tree
         };
-        Self { trees: (0..TREES).map(tree).collect() }
+        let trees = (0..TREES).map(tree).collect();
+        let predicted = left_out.iter().zip(outputs).filter(|((_, trees), _)| *trees > 0);
+        let errors = predicted.map(|((sum, trees), output)| {
+            let error = sum / f64::from(*trees) - output;
+            error * error
+        });
+        let (sum, count) = errors.fold((0.0, 0u32), |(sum, count), e| (sum + e, count + 1));
+        Self { trees, left_out_error: sum / f64::from(count.max(1)) }
+    }
+
+    /// The mean squared error with which trees predict the outputs that they were not grown on
+    /// (Breiman 2001, section 3.1).
+    pub(in crate::algorithm) fn left_out_error(&self) -> f64 {
+        self.left_out_error
     }
 
     /// The output at an encoding; its variance is that among the trees.
@@ -240,6 +262,8 @@ mod tests {
         let errors = errors.map(|(row, output)| (forest.predict(row).mean - output).powi(2));
         let error = errors.sum::<f64>() / 200.0;
         assert!(error < 0.1, "squared error {error}");
+        let left_out = forest.left_out_error();
+        assert!(left_out > 0.3 * error && left_out < 5.0 * error, "{left_out} for {error}");
         assert_eq!(forest.predict(&[2.0, f64::NAN]).mean, 2.0);
         let mut again = stream(1, Purpose::Model, 1);
         let same = Forest::new(&inputs, &FEATURES, &outputs, &mut again);

@@ -36,9 +36,10 @@ pub(in crate::algorithm) fn dot(a: &[f64], b: &[f64]) -> f64 {
     ((a + e) + (b + f)) + ((c + g) + (d + h)) + rest
 }
 
-/// Solves L x = b in place, L being a factor of [`cholesky`].
+/// Solves L x = b in place, L being a factor of [`cholesky`] with rows of `n`; a shorter `b` is solved
+/// with as much of L's beginning.
 pub(in crate::algorithm) fn solve_lower(factor: &[f64], n: usize, b: &mut [f64]) {
-    for i in 0..n {
+    for i in 0..b.len() {
         let rest = b[i] - dot(&factor[i * n..i * n + i], &b[..i]);
         b[i] = rest / factor[i * n + i];
     }

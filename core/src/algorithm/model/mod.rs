@@ -7,6 +7,7 @@
 pub(super) mod forest;
 pub(super) mod gaussian_process;
 pub(super) mod kernel;
+pub(super) mod likelihood;
 pub(super) mod linear;
 pub(super) mod normal;
 pub(super) mod parzen;

@@ -3,17 +3,12 @@
 //! It must not know which objective the output is.
 
 use super::forest::Forest;
-use super::gaussian_process::{
-    GaussianProcess, Neighbours, Prediction, fit_hyperparameters, moments,
-};
+use super::gaussian_process::{GaussianProcess, Posterior, Prediction, moments};
 use super::kernel::Hyperparameters;
+use super::likelihood::fit_hyperparameters;
 use super::warp::{SHAPES, Shape, Warp};
 use crate::rng::Stream;
 use crate::space::schema::Feature;
-
-/// The forest's share in a prediction; equal shares of two models that err differently beat
-/// either of them, and weights by their estimated errors chase noise.
-const FOREST_SHARE: f64 = 0.5;
 
 /// The slow part of a fit, done again only when there are many more results: how the output is
 /// mapped, and the kernel's parameters.
@@ -32,14 +27,10 @@ impl Form {
             let (mean, scale) = moments(&mapped);
             let standard: Vec<f64> = mapped.iter().map(|value| (value - mean) / scale).collect();
             let hyperparameters = fit_hyperparameters(inputs, features, &standard);
-            let density = GaussianProcess::log_density(
-                hyperparameters.clone(),
-                features,
-                inputs.to_vec(),
-                &mapped,
-            );
+            let inputs = inputs.to_vec();
+            let process = GaussianProcess::new(hyperparameters.clone(), features, inputs, &mapped);
             let slopes: f64 = outputs.iter().map(|output| warp.log_slope(*output)).sum();
-            (density + slopes, Self { shape, hyperparameters })
+            (process.log_density() + slopes, Self { shape, hyperparameters })
         };
         let [first, rest @ ..] = SHAPES.map(candidate);
         let better = |best: (f64, Self), other: (f64, Self)| {
@@ -55,6 +46,15 @@ pub(in crate::algorithm) struct Regression {
     warp: Warp,
     process: GaussianProcess,
     forest: Forest,
+    /// The forest's share in a prediction, 0 to 1.
+    forest_share: f64,
+}
+
+/// A regression together with encodings whose outputs are not known yet.
+#[derive(Debug)]
+pub(in crate::algorithm) struct Expectation<'p> {
+    regression: &'p Regression,
+    posterior: Posterior<'p>,
 }
 
 impl Regression {
@@ -70,23 +70,23 @@ impl Regression {
         let mapped: Vec<f64> = outputs.iter().map(|output| warp.forward(*output)).collect();
         let forest = Forest::new(&inputs, features, &mapped, rng);
         let process = GaussianProcess::new(form.hyperparameters.clone(), features, inputs, &mapped);
-        Self { warp, process, forest }
+        let forest_share = forest_share(process.left_out_error(), forest.left_out_error());
+        Self { warp, process, forest, forest_share }
     }
 
-    /// The mapped output at an encoding: the mixture of both models. `pending` as in
-    /// [`GaussianProcess::predict`].
-    pub(in crate::algorithm) fn predict(
-        &self,
-        input: &[f64],
-        pending: &[&[f64]],
-        neighbours: &mut Neighbours,
-    ) -> Prediction {
-        let smooth = self.process.predict(input, pending, neighbours);
-        let rough = self.forest.predict(input);
-        let mix = |a: f64, b: f64| (1.0 - FOREST_SHARE) * a + FOREST_SHARE * b;
-        let mean = mix(smooth.mean, rough.mean);
-        let squares = mix((smooth.mean - mean).powi(2), (rough.mean - mean).powi(2));
-        Prediction { mean, variance: mix(smooth.variance, rough.variance) + squares }
+    /// The regression with `pending` encodings.
+    pub(in crate::algorithm) fn with<'p>(&'p self, pending: &'p [&'p [f64]]) -> Expectation<'p> {
+        Expectation { regression: self, posterior: self.process.posterior(pending) }
+    }
+
+    /// The output that is expected at an encoding.
+    pub(in crate::algorithm) fn expected(&self, input: &[f64]) -> f64 {
+        let (smooth, rough) = (self.process.mean(input), self.forest.predict(input).mean);
+        self.output(self.mixed(smooth, rough))
+    }
+
+    fn mixed(&self, smooth: f64, rough: f64) -> f64 {
+        (1.0 - self.forest_share) * smooth + self.forest_share * rough
     }
 
     /// The mapped value of an output.
@@ -100,11 +100,57 @@ impl Regression {
     }
 }
 
+impl Expectation<'_> {
+    /// The regression alone.
+    pub(in crate::algorithm) fn regression(&self) -> &Regression {
+        self.regression
+    }
+
+    /// The mapped output at an encoding: the mixture of both models; `scratch` is overwritten.
+    pub(in crate::algorithm) fn predict(
+        &self,
+        input: &[f64],
+        scratch: &mut Vec<f64>,
+    ) -> Prediction {
+        let regression = self.regression;
+        let smooth = self.posterior.predict(input, scratch);
+        let rough = regression.forest.predict(input);
+        let mean = regression.mixed(smooth.mean, rough.mean);
+        let square = |other: f64| (other - mean) * (other - mean);
+        let apart = regression.mixed(square(smooth.mean), square(rough.mean));
+        Prediction { mean, variance: regression.mixed(smooth.variance, rough.variance) + apart }
+    }
+}
+
+/// Shares by the inverse of both models' squared errors on what they were not fitted on: a cost that is
+/// a sum over its parts is left to the process, and where both err alike they share.
+fn forest_share(process: f64, forest: f64) -> f64 {
+    let sum = process + forest;
+    if sum.is_normal() { process / sum } else { 0.5 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::{Purpose, stream};
     use rand::RngExt;
+
+    #[test]
+    fn the_model_that_errs_less_has_the_larger_share() {
+        const FEATURES: [Feature; 4] = [Feature::Category(5); 4];
+        let mut rng = stream(2, Purpose::Model, 0);
+        let inputs: Vec<f64> = (0..400).map(|_| f64::from(rng.random_range(0..5u32))).collect();
+        let share = |output: &dyn Fn(&[f64]) -> f64| {
+            let outputs: Vec<f64> = inputs.chunks_exact(4).map(output).collect();
+            let form = Form::new(&inputs, &FEATURES, &outputs);
+            let mut rng = stream(2, Purpose::Model, 1);
+            Regression::new(&form, inputs.clone(), &FEATURES, &outputs, &mut rng).forest_share
+        };
+        let sum = share(&|row| row.iter().sum());
+        let nested = share(&|row| if row[0] == 1.0 && row[1] == 1.0 { 30.0 } else { row[2] });
+        assert!(sum < 0.1 && nested > sum, "{sum} of a sum, {nested} where a combination matters");
+        assert_eq!((forest_share(1.0, 1.0), forest_share(0.0, 0.0)), (0.5, 0.5));
+    }
 
     #[test]
     fn outputs_over_orders_of_magnitude_are_modelled_in_the_logarithm() {
@@ -116,8 +162,10 @@ mod tests {
         let form = Form::new(&inputs, &FEATURES, &outputs);
         assert_ne!(form.shape, Shape::Linear);
         let regression = Regression::new(&form, inputs, &FEATURES, &outputs, &mut rng);
-        let predicted = regression.predict(&[0.0, 1.0, 0.0], &[], &mut Neighbours::new());
+        let place = [0.0, 1.0, 0.0];
+        let predicted = regression.with(&[]).predict(&place, &mut Vec::new());
         let output = regression.output(predicted.mean);
+        assert!((output / regression.expected(&place) - 1.0).abs() < 1e-9);
         assert!((3.0..33.0).contains(&output), "{output} for 10");
         let sums: Vec<f64> = outputs.iter().map(|output| output.log10()).collect();
         let inputs: Vec<f64> = sums.iter().map(|sum| sum / 6.0).collect();

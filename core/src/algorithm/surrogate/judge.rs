@@ -4,9 +4,9 @@
 use rand::RngExt;
 
 use super::fit::Model;
-use crate::algorithm::model::gaussian_process::{Neighbours, Prediction};
+use crate::algorithm::model::gaussian_process::Prediction;
 use crate::algorithm::model::normal;
-use crate::algorithm::model::regression::Regression;
+use crate::algorithm::model::regression::{Expectation, Regression};
 use crate::algorithm::model::scalarization::HypervolumeScalarization;
 use crate::algorithm::observations::{Observation, Observations, Ranked, encode, extent};
 use crate::rng::Stream;
@@ -21,34 +21,36 @@ const MARGIN: f64 = 0.1;
 /// How often the reference point is the worst of all results instead of the front's, so that a
 /// front can be extended beyond its present ends.
 const WIDE_SHARE: f64 = 0.25;
+/// How many candidates in flight lower the variance around them, the latest first: the older are to be
+/// told soon, and each costs as many steps as there are results and candidates.
+const PENDING: usize = 64;
 /// The summed normalised violation that counts as none.
 const TOLERANCE: f64 = 1e-3;
 
 /// Judges genotypes for one proposal.
 pub(super) struct Judge<'a> {
     space: &'a dyn SearchSpace,
-    objectives: &'a [Regression],
-    violation: Option<&'a Regression>,
-    pending: Vec<&'a [f64]>,
+    regressions: &'a [Regression],
+    objectives: Vec<Expectation<'a>>,
+    violation: Option<Expectation<'a>>,
     known: HypervolumeScalarization,
     /// Standard normal draws, one row of objectives each; the same for all genotypes.
     draws: Vec<Vec<f64>>,
-    neighbours: Neighbours,
     features: Vec<f64>,
+    scratch: Vec<f64>,
 }
 
 impl<'a> Judge<'a> {
-    /// A judge by `model`, of what `observations`, ranked, leave to gain.
+    /// A judge by `model`, of what `observations`, ranked, and the encodings in flight leave to gain.
     pub(super) fn new(
         space: &'a dyn SearchSpace,
         model: &'a Model,
-        observations: &'a Observations,
+        observations: &Observations,
         ranked: &Ranked,
+        pending: &'a [&'a [f64]],
         rng: &mut Stream,
     ) -> Self {
         let count = observations.objectives();
-        let (objectives, violation) = model.regressions().split_at(count);
-        let pending = observations.pending();
         let results = observations.results();
         let front = |at: &usize| ranked.ranks[*at] == 0 && results[*at].violation == 0.0;
         let front: Vec<&Observation> =
@@ -62,44 +64,37 @@ impl<'a> Judge<'a> {
         let reference = 1.0 + MARGIN;
         let known = HypervolumeScalarization::new(&ideal, &nadir, reference, DIRECTIONS, rng);
         let draws = (0..DRAWS).map(|_| (0..count).map(|_| normal::draw(rng)).collect()).collect();
+        let regressions = model.regressions();
+        let latest = &pending[pending.len().saturating_sub(PENDING)..];
+        let mut expectations = regressions.iter().map(|regression| regression.with(latest));
         let mut judge = Self {
             space,
-            objectives,
-            violation: violation.first(),
-            pending: Vec::new(),
+            regressions: &regressions[..count],
+            objectives: expectations.by_ref().take(count).collect(),
+            violation: expectations.next(),
             known,
             draws,
-            neighbours: Neighbours::new(),
             features: Vec::new(),
+            scratch: Vec::new(),
         };
         front.iter().for_each(|member| judge.known.add(&member.objectives));
-        for features in &pending {
-            let expected = judge.expected(features);
+        for features in pending {
+            let expected: Vec<f64> =
+                judge.regressions.iter().map(|regression| regression.expected(features)).collect();
             judge.known.add(&expected);
         }
-        judge.pending = pending;
         judge
-    }
-
-    /// The outputs that are most likely at an encoding.
-    fn expected(&mut self, features: &[f64]) -> Vec<f64> {
-        let neighbours = &mut self.neighbours;
-        let output = |regression: &Regression| {
-            regression.output(regression.predict(features, &[], neighbours).mean)
-        };
-        self.objectives.iter().map(output).collect()
     }
 
     /// The expected gain, up to a constant factor; not negative.
     pub(super) fn gain(&mut self, genotype: &Genotype) -> f64 {
         encode(self.space, genotype, &mut self.features);
-        let (features, pending, neighbours) = (&self.features, &self.pending, &mut self.neighbours);
-        let mut predict =
-            |regression: &Regression| regression.predict(features, pending, neighbours);
+        let (features, scratch) = (&self.features, &mut self.scratch);
+        let mut predict = |expectation: &Expectation<'_>| expectation.predict(features, scratch);
         let predictions: Vec<Prediction> = self.objectives.iter().map(&mut predict).collect();
-        let feasible = self.violation.map_or(1.0, |regression| {
-            let Prediction { mean, variance } = predict(regression);
-            let room = regression.mapped(TOLERANCE) - mean;
+        let feasible = self.violation.as_ref().map_or(1.0, |violation| {
+            let Prediction { mean, variance } = predict(violation);
+            let room = violation.regression().mapped(TOLERANCE) - mean;
             normal::share_below(room / variance.sqrt().max(1e-9))
         });
         let mut point = vec![0.0; predictions.len()];
@@ -107,7 +102,7 @@ impl<'a> Judge<'a> {
         for draw in &self.draws {
             for (at, prediction) in predictions.iter().enumerate() {
                 let mapped = prediction.mean + draw[at] * prediction.variance.sqrt();
-                point[at] = self.objectives[at].output(mapped);
+                point[at] = self.regressions[at].output(mapped);
             }
             sum += self.known.improvement(&point);
         }

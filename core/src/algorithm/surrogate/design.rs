@@ -1,0 +1,180 @@
+//! What is evaluated before any model: genotypes on the diagonal of the space, then ones that are spread
+//! out. On the diagonal all genes stand at the same share of their choices, so it runs from the smallest
+//! network to the largest, or through the cells of a single operation: the ends of fronts are near it,
+//! and independent draws hardly ever meet it. It must not know results or models.
+
+use crate::algorithm::breeding::Novelty;
+use crate::algorithm::observations::{Observations, encode};
+use crate::algorithm::{Origin, Suggestion};
+use crate::rng::Stream;
+use crate::space::{Genotype, Schema, SearchSpace};
+
+/// Draws of which the one farthest from everything proposed is kept.
+const DRAWS: usize = 30;
+/// How fast genotypes repel each other less with the number of genes in which they differ.
+const DECAY: f64 = 2.0;
+
+/// The next candidate of an initial design of which `initial` are wanted at least; half of those are on
+/// the diagonal at most.
+pub(super) fn next(
+    novelty: &Novelty<'_>,
+    space: &dyn SearchSpace,
+    observations: &Observations,
+    initial: usize,
+    rng: &mut Stream,
+) -> Suggestion {
+    let on_diagonal = diagonal(space.schema(), observations.proposed_in_all(), initial / 2);
+    let found = on_diagonal.and_then(|genotype| novelty.admit(genotype, Origin::Sampled));
+    found.map_or_else(|| spread(novelty, space, observations, rng), Suggestion::Propose)
+}
+
+/// The one of some draws that is least like what has been proposed.
+fn spread(
+    novelty: &Novelty<'_>,
+    space: &dyn SearchSpace,
+    observations: &Observations,
+    rng: &mut Stream,
+) -> Suggestion {
+    let features = space.schema().features();
+    let mut others = observations.pending();
+    others.extend(observations.results().iter().map(|result| result.features.as_slice()));
+    let mut encoding = Vec::new();
+    let mut best = (f64::INFINITY, novelty.sample(rng));
+    for draw in 0..DRAWS {
+        let drawn = if draw == 0 { best.1.clone() } else { novelty.sample(rng) };
+        let Suggestion::Propose(proposal) = &drawn else { break };
+        encode(space, &proposal.genotype, &mut encoding);
+        let likeness = |other: &&[f64]| {
+            let pairs = features.iter().zip(encoding.iter().zip(*other));
+            let apart: f64 = pairs.map(|(feature, (x, y))| feature.difference(*x, *y)).sum();
+            libm::exp(-DECAY * apart)
+        };
+        let likeness: f64 = others.iter().map(likeness).sum();
+        if likeness < best.0 {
+            best = (likeness, drawn);
+        }
+    }
+    best.1
+}
+
+/// The genotype number `nth` of at most `most` on the diagonal, evenly apart from the first choices of
+/// all genes to the last; `None` beyond. There are no more of them than the gene with the most choices
+/// has. Genes that only apply by the choice of an earlier one follow it, and a step that would break a
+/// constraint is left out.
+fn diagonal(schema: &Schema, nth: usize, most: usize) -> Option<Genotype> {
+    let first = schema.unrank(&0u32.into())?;
+    let mut values = first;
+    let slots = values.0.len();
+    let largest = (0..slots).map(|slot| last_choice(schema, &mut values, slot)).max()?;
+    let count = most.min(usize::try_from(largest).ok()?.saturating_add(1));
+    if nth >= count || count < 2 {
+        return None;
+    }
+    let (nth, steps) = (nth as u64, count as u64 - 1);
+    for slot in 0..slots {
+        let last = u64::from(last_choice(schema, &mut values, slot));
+        let before = values.0[slot];
+        values.0[slot] = ((2 * nth * last + steps) / (2 * steps)) as u32;
+        if schema.check(&values).is_err() {
+            values.0[slot] = before;
+        }
+    }
+    Some(values)
+}
+
+/// The last choice that a slot can take in a genotype, which is left as it was.
+fn last_choice(schema: &Schema, values: &mut Genotype, slot: usize) -> u32 {
+    let before = values.0[slot];
+    let mut fits = |value: u32| {
+        values.0[slot] = value;
+        schema.check(values).is_ok()
+    };
+    let (mut fitting, mut step) = (before, 1u32);
+    while let Some(next) = fitting.checked_add(step).filter(|next| fits(*next)) {
+        fitting = next;
+        step = step.saturating_mul(2);
+    }
+    while step > 1 {
+        step /= 2;
+        if let Some(next) = fitting.checked_add(step).filter(|next| fits(*next)) {
+            fitting = next;
+        }
+    }
+    values.0[slot] = before;
+    fitting
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::algorithm::Proposal;
+    use crate::algorithm::contract::Grid;
+    use crate::id::Ordinal;
+    use crate::rng::{Purpose, stream};
+    use crate::space::schema::{Gene, GeneKind};
+
+    fn texts(schema: &Schema, most: usize) -> Vec<Vec<u32>> {
+        let found = (0..most + 2).map_while(|nth| diagonal(schema, nth, most));
+        found.map(|genotype| genotype.0.into_vec()).collect()
+    }
+
+    #[test]
+    fn the_diagonal_runs_from_the_first_choices_to_the_last() {
+        let of = |choices| Grid::of(3, choices);
+        assert_eq!(texts(of(3).schema(), 6), [[0; 3], [1; 3], [2; 3]]);
+        assert_eq!(texts(of(9).schema(), 5), [[0; 3], [2; 3], [4; 3], [6; 3], [8; 3]]);
+        assert_eq!(texts(of(9).schema(), 1), Vec::<Vec<u32>>::new());
+        let width = GeneKind::Integer { low: 8, high: 800, step: 8, log: false };
+        let repeat = GeneKind::Repeat {
+            at_least: 1,
+            at_most: 3,
+            shared: false,
+            body: vec![Gene::new("width", width)],
+        };
+        let schema = Schema::new(vec![Gene::new("layers", repeat)]).unwrap();
+        let found = texts(&schema, 3);
+        assert_eq!(found.len(), 3);
+        let text = |at: usize| schema.format(&Genotype(found[at].clone().into()));
+        assert!(!text(0).contains("800") && text(2).matches("800").count() == 3, "{}", text(2));
+        for values in &found {
+            schema.check(&Genotype(values.clone().into())).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_design_is_spread_wider_than_random_draws() {
+        let space = Grid::of(6, 5);
+        let alike = |genotypes: &[Genotype]| -> f64 {
+            let schema = space.schema();
+            let pairs = genotypes
+                .iter()
+                .enumerate()
+                .flat_map(|(at, one)| genotypes[..at].iter().map(move |other| (one, other)));
+            pairs.map(|(one, other)| libm::exp(-12.0 * schema.distance(one, other))).sum()
+        };
+        let design = |initial: usize, draws_only: bool| {
+            let mut known = BTreeSet::new();
+            let mut observations = Observations::new(Some(space.clone()), 2);
+            let mut genotypes = Vec::new();
+            for number in 1..=40 {
+                let mut rng = stream(1, Purpose::Proposal, number);
+                let novelty = Novelty::new(&*space, &known);
+                let found = match draws_only {
+                    true => novelty.sample(&mut rng),
+                    false => next(&novelty, &*space, &observations, initial, &mut rng),
+                };
+                let Suggestion::Propose(proposal): Suggestion = found else { panic!("{found:?}") };
+                let Proposal { genotype, key, .. } = &proposal;
+                genotypes.push(genotype.clone());
+                known.insert(*key);
+                observations.propose(Ordinal(number as u32), &proposal);
+            }
+            genotypes
+        };
+        let (wide, drawn) = (design(12, false), design(12, true));
+        assert_eq!(wide[..5], (0..5).map(|at| Genotype([at; 6].into())).collect::<Vec<_>>());
+        assert!(alike(&wide[5..]) < 0.7 * alike(&drawn[5..]), "{}", alike(&wide[5..]));
+    }
+}
