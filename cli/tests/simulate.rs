@@ -207,7 +207,7 @@ fn repeats_read_a_column_each_and_the_gap_is_that_of_the_means() {
         let (rest, loss) = line.rsplit_once(',').unwrap();
         let Ok(loss) = loss.parse::<f64>() else { return format!("{rest},s1,s2,s3") };
         // Noise without a mean over the three.
-        let noise = 5.0 * ((at * 7919 % 101) as f64 / 101.0 - 0.5);
+        let noise = 15.0 * ((at * 7919 % 101) as f64 / 101.0 - 0.5);
         format!("{rest},{},{},{}", loss + noise, loss - 3.0 * noise, loss + 2.0 * noise)
     });
     fs::write(root.path().join("losses.csv"), noisy.collect::<Vec<_>>().join("\n") + "\n").unwrap();

@@ -1,6 +1,8 @@
 //! Replay as a proof: the journal leads to the same population and front again, and the search
 //! itself proposes the same candidates again, bit for bit, without evaluating anything.
 
+use std::collections::BTreeSet;
+
 use cambrian_core::algorithm::{Proposal, Suggestion};
 use cambrian_core::engine::{Campaign, Engine, EngineSettings, Event, State};
 use cambrian_core::id::{CampaignId, CandidateId, Ordinal};
@@ -19,6 +21,8 @@ pub struct Replayed {
     pub proposals: u64,
     /// The first proposal that came out differently; none if the search is reproduced.
     pub mismatch: Option<Mismatch>,
+    /// The campaigns that are not reproduced. What follows the first mismatch of a campaign is not derived.
+    pub departed: BTreeSet<CampaignId>,
     /// Every campaign, in order.
     pub campaigns: Vec<ReplayedCampaign>,
 }
@@ -56,19 +60,23 @@ pub struct Mismatch {
 pub fn replay(store: &dyn Store) -> Result<Replayed, StoreError> {
     let mut engine = Engine::new(EngineSettings { lease_length: Span(0) });
     let (mut records, mut proposals, mut mismatch) = (0, 0, None);
+    let mut departed = BTreeSet::new();
     for_each(store, |stored| {
         records = stored.sequence;
         if let Event::CandidateProposed { candidate, proposal, .. } = &stored.event {
             proposals += 1;
-            if mismatch.is_none() {
-                mismatch = derive(engine.state(), stored.sequence, *candidate, proposal);
+            if !departed.contains(&candidate.campaign)
+                && let Some(found) = derive(engine.state(), stored.sequence, *candidate, proposal)
+            {
+                departed.insert(candidate.campaign);
+                mismatch.get_or_insert(found);
             }
         }
         engine.apply(&stored.event, stored.at);
     })?;
     let state = engine.state();
     let campaigns = state.campaigns().map(replayed).collect();
-    Ok(Replayed { records, digest: state.digest(), proposals, mismatch, campaigns })
+    Ok(Replayed { records, digest: state.digest(), proposals, mismatch, departed, campaigns })
 }
 
 fn derive(

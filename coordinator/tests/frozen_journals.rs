@@ -16,6 +16,8 @@ struct Frozen {
     completed: u64,
     /// Name, scored, infeasible, screened, failed, and the ordinals of the front.
     campaigns: &'static [(&'static str, [u32; 4], &'static [u32])],
+    /// Campaigns whose algorithm proposes otherwise by now.
+    departed: &'static [u32],
 }
 
 const FROZEN: [Frozen; 1] = [Frozen {
@@ -28,6 +30,7 @@ const FROZEN: [Frozen; 1] = [Frozen {
         ("frozen-models", [40, 0, 0, 0], &[6, 10, 18, 27, 32]),
         ("frozen-cancelled", [252, 0, 0, 8], &[14, 35, 92, 239]),
     ],
+    departed: &[2],
 }];
 
 fn thawed(file: &str, folder: &Path) -> SqliteStore {
@@ -59,7 +62,8 @@ fn journals_of_earlier_formats_mean_what_they_meant() {
         assert_eq!(ledger, expected, "{}", frozen.file);
 
         let replayed = replay(&store).unwrap();
-        assert_eq!(replayed.mismatch, None, "{}", frozen.file);
+        let departed: Vec<u32> = replayed.departed.iter().map(|campaign| campaign.0).collect();
+        assert_eq!(departed, frozen.departed, "{}: {:?}", frozen.file, replayed.mismatch);
         assert_eq!(replayed.proposals, frozen.proposals);
         assert_eq!(replayed.digest, verified.digest);
         for (campaign, (name, _, front)) in replayed.campaigns.iter().zip(frozen.campaigns) {

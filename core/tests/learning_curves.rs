@@ -319,7 +319,7 @@ fn hopeless_trainings_are_stopped_and_the_hypervolume_is_reached_with_fewer_epoc
         (0..epochs.len()).map(at).collect()
     };
     let rule = ", stop_early: {metric: accuracy, after: 3, least: 10}";
-    let (plain, early) = (mean(&stopped("", PLAIN)), mean(&stopped(rule, 2 * PLAIN)));
+    let (plain, early) = (mean(&stopped("", PLAIN)), mean(&stopped(rule, 6 * PLAIN)));
     for candidates in [100, 200, PLAIN as usize] {
         let wanted = plain[candidates - 1];
         let reached = early.iter().position(|share| *share >= wanted).map(|at| epochs[at]);

@@ -76,6 +76,10 @@ const BELOW_CORE: [&str; 12] = [
     "torch-sys",
 ];
 
+/// Bindings to browsers. The lock file lists them for every system that a package could be built for;
+/// here nothing is built for browsers, so what lies below them is below nobody.
+const BROWSERS: [&str; 2] = ["js-sys", "wasm-bindgen"];
+
 /// The package that alone may know libtorch, and the libraries that are libtorch.
 const LIBTORCH_USER: &str = "cambrian-evaluator";
 const LIBTORCH: [&str; 2] = ["tch", "torch-sys"];
@@ -305,6 +309,7 @@ fn lock_graph(lock: &Table) -> BTreeMap<String, BTreeSet<String>> {
         let depends = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
         // An entry is `name`, or `name version` where several versions are in the tree.
         let depends = depends.filter_map(|on| on.as_str()?.split(' ').next().map(str::to_owned));
+        let depends = depends.filter(|on| !BROWSERS.contains(&on.as_str()));
         graph.entry(name.to_owned()).or_default().extend(depends);
     }
     graph

@@ -548,6 +548,9 @@ fn way_out(found: &str, expected: &str) -> Option<String> {
         (other, _) if other.starts_with("struct ") => {
             Some("write `{key: value}`, or one `key: value` a line and indented".to_owned())
         }
+        (other, None) if other.starts_with("the name of a column") => {
+            Some("write `column`, or `[first, second]`; a name of digits goes in quotes".to_owned())
+        }
         (other, _) if other.starts_with("an array") => Some("write `[a, b, ...]`".to_owned()),
         _ => None,
     }

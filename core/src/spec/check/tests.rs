@@ -220,7 +220,7 @@ fn alternatives(text: &str) -> Vec<String> {
 fn the_alternatives_in_the_reference_are_valid() {
     let reference = example::reference();
     let alternatives = alternatives(&reference);
-    assert_eq!(alternatives.len(), 20);
+    assert_eq!(alternatives.len(), 21);
     for alternative in alternatives {
         let mut campaign: serde_yaml::Mapping = serde_yaml::from_str(&reference).unwrap();
         campaign.extend(serde_yaml::from_str::<serde_yaml::Mapping>(&alternative).unwrap());
