@@ -198,6 +198,19 @@ fn the_examples_of_the_repository_are_valid() {
     assert_eq!(demo.stages[0].dataset.as_deref(), Some("fashion-mnist"));
     let axes = CampaignSpec::parse(&example::file("seven-axes.yaml"));
     assert_eq!(axes.unwrap_or_else(|faults| panic!("{faults}")).objectives.len(), 3);
+    let mut found = 0;
+    for folder in ["configs/campaigns", "bench/rungs"] {
+        let folder = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../{}"), folder);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let spec = CampaignSpec::parse(&std::fs::read_to_string(&path).unwrap());
+                spec.unwrap_or_else(|faults| panic!("{}:\n{faults}", path.display()));
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 12, "only {found} examples found");
 }
 
 /// The blocks of lines that start with `#|`, each a mapping with one key.
