@@ -6,10 +6,12 @@
 //! objectives are swept, O(N log N) but for the moves within one sorted vector; four are swept with
 //! a linked union of three, O(N^2) (HV4D+: Guerreiro and Fonseca 2018); five to eight are swept
 //! along the last objective, each point adding its exclusive volume in one objective less (WFG:
-//! While, Bradstreet and Barone 2012). Beyond, it is estimated.
+//! While, Bradstreet and Barone 2012), which in four objectives comes, for up to 128 points, from sets
+//! of bits and one more linked union. Beyond, it is estimated.
 
 mod estimate;
 mod exact;
+mod few;
 mod linked;
 mod sweep;
 mod union;

@@ -198,6 +198,36 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Five objectives are few boxes in a word, in two, or so many that they are cut; few values make
+    /// boxes that share sides, repeat or lie inside one another.
+    #[test]
+    fn sets_of_every_size_agree_with_the_grid_of_cells(
+        values in prop::collection::vec(0u8..5, 5 * 40..=5 * 150),
+    ) {
+        let rows: Vec<Vec<f64>> =
+            values.chunks_exact(5).map(|row| row.iter().map(|value| f64::from(*value)).collect()).collect();
+        let expected = naive(&rows, &[5.0; 5]);
+        assert_close(volume(&rows, &[5.0; 5]), expected, expected);
+    }
+
+    /// As above, but close to a plane, where hardly a box lies inside another.
+    #[test]
+    fn large_fronts_with_ties_agree_with_the_grid_of_cells(
+        values in prop::collection::vec(prop::collection::vec(0u8..7, 4), 40..=150),
+    ) {
+        let row = |row: &Vec<u8>| {
+            let sum: u8 = row.iter().sum();
+            row.iter().copied().chain([20u8.saturating_sub(sum) / 3]).map(f64::from).collect()
+        };
+        let rows: Vec<Vec<f64>> = values.iter().map(row).collect();
+        let expected = naive(&rows, &[8.0; 5]);
+        assert_close(volume(&rows, &[8.0; 5]), expected, expected);
+    }
+}
+
+proptest! {
     #[test]
     fn agrees_with_the_grid_of_cells(rows in any_rows(1..=7), bound in -1.0f64..10.0) {
         let reference = vec![bound; rows[0].len()];
