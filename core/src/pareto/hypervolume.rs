@@ -13,6 +13,7 @@ mod estimate;
 mod exact;
 mod few;
 mod linked;
+mod parts;
 mod sweep;
 mod union;
 
@@ -20,6 +21,7 @@ mod union;
 mod tests;
 
 pub use estimate::{Estimate, estimate_hypervolume};
+pub use parts::Part;
 
 use super::Points;
 
@@ -69,6 +71,32 @@ pub fn hypervolume(points: &Points, reference: &[f64]) -> Result<f64, Hypervolum
     let mut gains = Gains::over(points, reference)?;
     check_exact(points.objectives())?;
     finite(exact::volume(points.objectives(), &mut gains.values))
+}
+
+/// As [`hypervolume`], to the last bit, in up to `parts` parts that `compute` may compute at the same time: where
+/// five objectives or more and hundreds of points make that worth while, none elsewhere.
+///
+/// # Errors
+/// As [`hypervolume`].
+pub fn hypervolume_in_parts(
+    points: &Points,
+    reference: &[f64],
+    parts: usize,
+    compute: impl FnOnce(&mut [Part<'_>]),
+) -> Result<f64, HypervolumeError> {
+    let m = points.objectives();
+    let worth_while = parts > 1 && points.len() >= parts::FROM;
+    let Some(terms) = exact::terms(m).filter(|_| worth_while) else {
+        return hypervolume(points, reference);
+    };
+    let mut gains = Gains::over(points, reference)?;
+    if gains.indices.len() < parts::FROM {
+        return hypervolume(points, reference);
+    }
+    exact::order(m, &mut gains.values);
+    let mut parts = Part::all(&gains.values, parts, terms);
+    compute(&mut parts);
+    finite(Part::sum(parts))
 }
 
 /// For every point, the volume that it alone dominates: the hypervolume of all points minus that

@@ -30,6 +30,32 @@ fn union_volume<const M: usize, const L: usize, U: union::Union<L> + Default>(
     union::volume::<M, L>(gains.as_chunks::<M>().0, &mut U::default())
 }
 
+/// For boxes in the order of [`order`], by how much each grows the union times its height: of those from the
+/// number given on in steps of the other.
+pub(super) type Terms = fn(&[f64], usize, usize) -> Vec<f64>;
+
+/// The terms of which [`volume`] is the sum, for more boxes of `m` gains than are sets of bits; `None` where
+/// each needs the one before.
+pub(super) fn terms(m: usize) -> Option<Terms> {
+    match m {
+        5 => Some(union::terms::<5, 4, 3, Union3>),
+        6 => Some(union::terms::<6, 5, 4, Union4>),
+        7 => Some(union::terms::<7, 6, 5, Union5>),
+        8 => Some(union::terms::<8, 7, 6, Union6>),
+        _ => None,
+    }
+}
+
+/// Puts the boxes of `m` gains, five to eight, into the order in which they are swept.
+pub(super) fn order(m: usize, gains: &mut [f64]) {
+    match m {
+        5 => union::order(gains.as_chunks_mut::<5>().0),
+        6 => union::order(gains.as_chunks_mut::<6>().0),
+        7 => union::order(gains.as_chunks_mut::<7>().0),
+        _ => union::order(gains.as_chunks_mut::<8>().0),
+    }
+}
+
 /// For each box of `m` gains, at most [`MOST`], the volume that it alone covers; infinite when the
 /// volume of the box is, whatever the others cover.
 pub(super) fn exclusive_volumes(m: usize, gains: &[f64]) -> Vec<f64> {

@@ -135,6 +135,32 @@ fn order_of_points_does_not_matter_for_large_fronts() {
 }
 
 #[test]
+fn parts_make_the_same_bits_wherever_they_are_computed() {
+    let mut next = uniform_stream(11);
+    for m in 2..=6 {
+        // Dominated points and repeated ones among them.
+        let mut rows: Vec<Vec<f64>> = (0..700)
+            .map(|_| (0..m).map(|_| (next() * 50.0).round() + next().round() / 8.0).collect())
+            .collect();
+        rows[699] = rows[0].clone();
+        let (points, reference) = (points_of(&rows), vec![48.0; m]);
+        let expected = hypervolume(&points, &reference).unwrap();
+        for count in [1, 2, 3] {
+            let mut computed = 0;
+            let found = hypervolume_in_parts(&points, &reference, count, |parts| {
+                computed = parts.len();
+                // The last is left to be computed when it is needed.
+                parts.iter_mut().rev().skip(1).for_each(Part::compute);
+            });
+            assert_eq!(found.map(f64::to_bits), Ok(expected.to_bits()));
+            assert_eq!(computed, if m >= 5 && count > 1 { count } else { 0 });
+        }
+    }
+    let error = hypervolume_in_parts(&points_of(&vec![vec![0.0; 5]; 600]), &[1.0], 2, |_| ());
+    assert!(matches!(error, Err(HypervolumeError::ReferenceLength { .. })));
+}
+
+#[test]
 fn nothing_inside_the_reference_is_zero() {
     for m in 1..=6 {
         assert_eq!(hypervolume(&Points::new(m), &vec![1.0; m]), Ok(0.0));

@@ -73,10 +73,35 @@ impl Union<4> for FourUnion {
     }
 }
 
+/// Puts boxes into the order in which they are swept: by descending last gain.
+pub(super) fn order<const M: usize>(rows: &mut [[f64; M]]) {
+    rows.sort_unstable_by_key(|row| descending(row[M - 1]));
+}
+
+/// By how much each of some boxes, in their order, grows the union of those before it, times its last gain: of
+/// the boxes `number`, `number + parts` and so on. L = M - 1, K = L - 1.
+pub(super) fn terms<const M: usize, const L: usize, const K: usize, B: Union<K> + Default>(
+    gains: &[f64],
+    number: usize,
+    parts: usize,
+) -> Vec<f64> {
+    let mut union = CutUnion::<L, K, B>::default();
+    let rows = gains.as_chunks::<M>().0.iter().enumerate();
+    let term = |(at, row): (usize, &[f64; M])| {
+        let corner = std::array::from_fn(|at| row[at]);
+        if at % parts == number {
+            return Some(union.grow(corner) * row[L]);
+        }
+        union.add(corner);
+        None
+    };
+    rows.filter_map(term).collect()
+}
+
 /// Volume of the union of boxes of M gains each by sweeping along the last one, L = M - 1; the
 /// boxes are put into that order.
 fn swept<const M: usize, const L: usize>(rows: &mut [[f64; M]], union: &mut impl Union<L>) -> f64 {
-    rows.sort_unstable_by_key(|row| descending(row[L]));
+    order(rows);
     let corner = |row: &[f64; M]| std::array::from_fn(|at| row[at]);
     union.start(rows.iter().map(corner));
     rows.iter().map(|row| union.grow(corner(row)) * row[L]).sum()
@@ -102,19 +127,26 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
         boxes.push(carried);
     }
 
-    /// The volume of a box outside all of `others`, of which those first should be the largest; 0
-    /// if one of them contains it, infinite if that of the box is.
+    /// Adds a box as [`Union::grow`] does, without asking by how much the union grows.
+    fn add(&mut self, corner: [f64; M]) {
+        if !self.boxes.iter().any(|(_, other)| within(&corner, other)) {
+            self.insert(corner.iter().product(), corner);
+        }
+    }
+
+    /// The volume of a box outside all of `others`, of which those first should be the largest;
+    /// infinite if that of the box is, `None` if one of them contains it.
     fn outside<'o>(
         &mut self,
         corner: &[f64; M],
         others: impl Iterator<Item = &'o [f64; M]>,
-    ) -> f64 {
+    ) -> Option<f64> {
         let whole: f64 = corner.iter().product();
         if !cut_to(corner, others, &mut self.cut) {
-            return 0.0;
+            return None;
         }
         let covered = swept(&mut self.cut, &mut self.base);
-        if whole.is_infinite() { whole } else { (whole - covered).max(0.0) }
+        Some(if whole.is_infinite() { whole } else { (whole - covered).max(0.0) })
     }
 
     /// For each box the volume that it alone covers.
@@ -125,7 +157,7 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
         let mut volumes = vec![0.0; boxes.len()];
         for (at, corner) in boxes.iter().enumerate() {
             let others = order.iter().filter(|other| **other != at).map(|other| &boxes[*other]);
-            volumes[at] = self.outside(corner, others);
+            volumes[at] = self.outside(corner, others).unwrap_or(0.0);
         }
         volumes
     }
@@ -163,10 +195,10 @@ impl<const M: usize, const L: usize, B: Union<L>> Union<M> for CutUnion<M, L, B>
         let boxes = std::mem::take(&mut self.boxes);
         let outside = self.outside(&corner, boxes.iter().map(|(_, other)| other));
         self.boxes = boxes;
-        if outside > 0.0 {
+        if outside.is_some() {
             self.insert(corner.iter().product(), corner);
         }
-        outside
+        outside.unwrap_or(0.0)
     }
 }
 
