@@ -1,18 +1,21 @@
 //! Times one kernel, or an evolutionary search, and prints one JSON line, as the scripts for other
 //! libraries do:
 //!
-//! - `kernel-times sort|hypervolume|contributions FILE N M`, where the file holds N x M
+//! - `kernel-times sort|hypervolume|hypervolume-2|contributions FILE N M`, `hypervolume-2` on two threads, where the file holds N x M
 //!   little-endian doubles, row-major;
 //! - `kernel-times evolve PROBLEM POPULATION GENERATIONS MODE`, where the problem is one of
 //!   [`search::PROBLEMS`] and the mode `generational` or `asynchronous`.
 
+mod clock;
 mod search;
 
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use cambrian_core::pareto::Points;
-use cambrian_core::pareto::hypervolume::{exclusive_contributions, hypervolume};
+use cambrian_core::pareto::hypervolume::{
+    Part, exclusive_contributions, hypervolume, hypervolume_in_parts,
+};
 use cambrian_core::pareto::sorting::non_dominated_sort;
 
 /// The reference point in every objective.
@@ -25,7 +28,9 @@ fn main() -> anyhow::Result<()> {
             return search::run(problem, population.parse()?, generations.parse()?, mode);
         }
         [kernel, file, n, m] => (kernel, file, n, m),
-        _ => bail!("usage: kernel-times sort|hypervolume|contributions FILE N M, or evolve ..."),
+        _ => bail!(
+            "usage: kernel-times sort|hypervolume|hypervolume-2|contributions FILE N M, or evolve ..."
+        ),
     };
     let (n, m): (usize, usize) = (n.parse()?, m.parse()?);
     let points = read(file, n, m).with_context(|| format!("cannot read {file}"))?;
@@ -33,6 +38,7 @@ fn main() -> anyhow::Result<()> {
     let (seconds, result) = match kernel.as_str() {
         "sort" => timed(|| Ok(non_dominated_sort(&points, None)?.iter().count() as f64))?,
         "hypervolume" => timed(|| Ok(hypervolume(&points, &reference)?))?,
+        "hypervolume-2" => on_two_threads(&points, &reference)?,
         "contributions" => {
             timed(|| Ok(exclusive_contributions(&points, &reference)?.iter().sum()))?
         }
@@ -45,6 +51,24 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The median time that the busier of two threads is at work, and the volume that they find.
+fn on_two_threads(points: &Points, reference: &[f64]) -> anyhow::Result<(f64, f64)> {
+    median(|| {
+        let mut busier = Duration::ZERO;
+        let compute = |parts: &mut [Part<'_>]| {
+            std::thread::scope(|scope| {
+                let start = |part| scope.spawn(move || clock::timed(|| Part::compute(part)).0);
+                let threads: Vec<_> = parts.iter_mut().map(start).collect();
+                let times = threads.into_iter().filter_map(|thread| thread.join().ok());
+                busier = times.max().unwrap_or_default();
+            });
+        };
+        let (around, volume) = clock::timed(|| hypervolume_in_parts(points, reference, 2, compute));
+        // Waiting for the threads takes no processor's time, so the two add up.
+        Ok(((around + busier).as_secs_f64(), volume?))
+    })
+}
+
 fn read(file: &str, n: usize, m: usize) -> anyhow::Result<Points> {
     let bytes = std::fs::read(file)?;
     let values: Vec<f64> =
@@ -55,13 +79,15 @@ fn read(file: &str, n: usize, m: usize) -> anyhow::Result<Points> {
     Ok(Points::try_from_rows(m, values.chunks_exact(m))?)
 }
 
-/// The median time of up to 21 runs, as many as fit into a second or so.
 fn timed(mut run: impl FnMut() -> anyhow::Result<f64>) -> anyhow::Result<(f64, f64)> {
-    let mut once = || {
-        let start = Instant::now();
-        let result = run()?;
-        anyhow::Ok((start.elapsed().as_secs_f64(), result))
-    };
+    median(|| {
+        let (time, result) = clock::timed(&mut run);
+        Ok((time.as_secs_f64(), result?))
+    })
+}
+
+/// The median time of up to 21 runs, as many as fit into a second or so, and a result.
+fn median(mut once: impl FnMut() -> anyhow::Result<(f64, f64)>) -> anyhow::Result<(f64, f64)> {
     let (first, result) = once()?;
     let repeats = if first > 5.0 { 0 } else { ((1.0 / first.max(1e-6)) as usize).clamp(2, 20) };
     let mut times = vec![first];

@@ -1,8 +1,9 @@
 //! The cost of NSGA-II itself: a search of a trivial problem in process, without an engine around it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock;
 use anyhow::{Context, bail};
 use cambrian_core::algorithm::{
     ALGORITHMS, Algorithm, AlgorithmContext, Known, Outcome, Proposal, Suggestion,
@@ -85,28 +86,31 @@ struct Search {
 
 impl Search {
     fn propose(&mut self, ordinals: std::ops::Range<u32>) -> anyhow::Result<Vec<Proposal>> {
-        let mut proposals = Vec::with_capacity(ordinals.len());
-        let start = Instant::now();
-        for ordinal in ordinals {
-            let mut rng = self.streams.stream(u64::from(ordinal));
-            let suggestion = self.algorithm.suggest(&*self.space, &Nothing, &mut rng);
-            let Suggestion::Propose(proposal) = suggestion else {
-                bail!("NSGA-II proposes nothing");
+        let Self { space, algorithm, streams, spent } = self;
+        let (time, proposals) = clock::timed(|| {
+            let propose = |ordinal| {
+                let mut rng = streams.stream(u64::from(ordinal));
+                let suggestion = algorithm.suggest(&**space, &Nothing, &mut rng);
+                let Suggestion::Propose(proposal) = suggestion else {
+                    bail!("NSGA-II proposes nothing");
+                };
+                algorithm.proposed(Ordinal(ordinal), &proposal);
+                Ok(proposal)
             };
-            self.algorithm.proposed(Ordinal(ordinal), &proposal);
-            proposals.push(proposal);
-        }
-        self.spent += start.elapsed();
-        Ok(proposals)
+            ordinals.map(propose).collect()
+        });
+        *spent += time;
+        proposals
     }
 
     fn tell(&mut self, first: u32, scores: &[Vec<f64>]) {
-        let start = Instant::now();
-        for (ordinal, objectives) in (first..).zip(scores) {
-            let outcome = Outcome::Scored { objectives, violation: 0.0 };
-            self.algorithm.update(Ordinal(ordinal), outcome);
-        }
-        self.spent += start.elapsed();
+        let (time, ()) = clock::timed(|| {
+            for (ordinal, objectives) in (first..).zip(scores) {
+                let outcome = Outcome::Scored { objectives, violation: 0.0 };
+                self.algorithm.update(Ordinal(ordinal), outcome);
+            }
+        });
+        self.spent += time;
     }
 }
 

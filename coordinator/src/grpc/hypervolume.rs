@@ -37,10 +37,24 @@ impl HypervolumeCache {
             return 0.0;
         }
         let front = front.clone();
-        let computed = tokio::task::spawn_blocking(move || front.hypervolume()).await;
+        let computed = tokio::task::spawn_blocking(move || on_all_processors(&front)).await;
         // Without a value it exceeds every number; a panic is reported by the runtime.
         let value = computed.ok().flatten().unwrap_or(f64::INFINITY);
         *known = Some((version, value));
         value
     }
+}
+
+/// The hypervolume of a front, large ones in a part for each processor.
+fn on_all_processors(front: &FrontView) -> Option<f64> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    front.hypervolume_in_parts(processors, |parts| {
+        let Some((own, others)) = parts.split_first_mut() else { return };
+        std::thread::scope(|scope| {
+            for part in others {
+                scope.spawn(move || part.compute());
+            }
+            own.compute();
+        });
+    })
 }

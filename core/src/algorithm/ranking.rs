@@ -257,12 +257,16 @@ impl RankedPopulation {
             let first = last.iter().copied().min_by(|&a, &b| table.worse(a, b));
             return first.expect("the last front has members");
         }
-        let changed = table.changed.take().unwrap_or_default();
+        let mut changed = table.changed.take().unwrap_or_default();
+        // One change of a front notes its neighbours once for each objective.
+        changed.sort_unstable();
+        changed.dedup();
         let few = !changed.is_empty() && 16 * changed.len() < table.len();
         if !(few && changed.iter().all(|&slot| worst.replay(table, slot))) {
             worst.play(table);
         }
-        table.changed = Some(Vec::new());
+        changed.clear();
+        table.changed = Some(changed);
         worst.first().expect("a tournament of members")
     }
 

@@ -19,7 +19,7 @@ use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::objective::{Goal, Measurement, MetricName, Provenance};
-use crate::pareto::hypervolume::hypervolume;
+use crate::pareto::hypervolume::{Part, hypervolume, hypervolume_in_parts};
 use crate::pareto::points::Points;
 use crate::spec::Share;
 use crate::time::{Span, Timestamp};
@@ -156,6 +156,16 @@ impl FrontView {
     #[must_use]
     pub fn hypervolume(&self) -> Option<f64> {
         hypervolume(&self.points, self.reference.as_deref()?).ok()
+    }
+
+    /// As [`Self::hypervolume`], in up to `parts` parts that `compute` may compute at the same time.
+    #[must_use]
+    pub fn hypervolume_in_parts(
+        &self,
+        parts: usize,
+        compute: impl FnOnce(&mut [Part<'_>]),
+    ) -> Option<f64> {
+        hypervolume_in_parts(&self.points, self.reference.as_deref()?, parts, compute).ok()
     }
 
     /// The reference point in the metrics' natural signs; empty until fixed.

@@ -41,11 +41,15 @@ impl CanonicalHash {
     /// As [`Self::of`], with one part: the little-endian bytes of `numbers`.
     #[must_use]
     pub fn of_numbers(domain: &str, numbers: &[u32]) -> Self {
-        let mut text = Vec::with_capacity(16 + domain.len() + 4 * numbers.len());
+        let start = 16 + domain.len();
+        let mut text = Vec::with_capacity(start + 4 * numbers.len());
         text.extend_from_slice(&(domain.len() as u64).to_le_bytes());
         text.extend_from_slice(domain.as_bytes());
         text.extend_from_slice(&(4 * numbers.len() as u64).to_le_bytes());
-        text.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        text.resize(start + 4 * numbers.len(), 0);
+        for (bytes, number) in text[start..].as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+            *bytes = number.to_le_bytes();
+        }
         Self::of_bytes(&text)
     }
 

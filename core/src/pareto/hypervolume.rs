@@ -6,11 +6,14 @@
 //! objectives are swept, O(N log N) but for the moves within one sorted vector; four are swept with
 //! a linked union of three, O(N^2) (HV4D+: Guerreiro and Fonseca 2018); five to eight are swept
 //! along the last objective, each point adding its exclusive volume in one objective less (WFG:
-//! While, Bradstreet and Barone 2012). Beyond, it is estimated.
+//! While, Bradstreet and Barone 2012), which in four objectives comes, for up to 128 points, from sets
+//! of bits and one more linked union. Beyond, it is estimated.
 
 mod estimate;
 mod exact;
+mod few;
 mod linked;
+mod parts;
 mod sweep;
 mod union;
 
@@ -18,6 +21,7 @@ mod union;
 mod tests;
 
 pub use estimate::{Estimate, estimate_hypervolume};
+pub use parts::Part;
 
 use super::Points;
 
@@ -67,6 +71,32 @@ pub fn hypervolume(points: &Points, reference: &[f64]) -> Result<f64, Hypervolum
     let mut gains = Gains::over(points, reference)?;
     check_exact(points.objectives())?;
     finite(exact::volume(points.objectives(), &mut gains.values))
+}
+
+/// As [`hypervolume`], to the last bit, in up to `parts` parts that `compute` may compute at the same time: where
+/// five objectives or more and hundreds of points make that worth while, none elsewhere.
+///
+/// # Errors
+/// As [`hypervolume`].
+pub fn hypervolume_in_parts(
+    points: &Points,
+    reference: &[f64],
+    parts: usize,
+    compute: impl FnOnce(&mut [Part<'_>]),
+) -> Result<f64, HypervolumeError> {
+    let m = points.objectives();
+    let worth_while = parts > 1 && points.len() >= parts::FROM;
+    let Some(terms) = exact::terms(m).filter(|_| worth_while) else {
+        return hypervolume(points, reference);
+    };
+    let mut gains = Gains::over(points, reference)?;
+    if gains.indices.len() < parts::FROM {
+        return hypervolume(points, reference);
+    }
+    exact::order(m, &mut gains.values);
+    let mut parts = Part::all(&gains.values, parts, terms);
+    compute(&mut parts);
+    finite(Part::sum(parts))
 }
 
 /// For every point, the volume that it alone dominates: the hypervolume of all points minus that

@@ -2,8 +2,11 @@
 //!
 //! `kernel-peers sort|hypervolume FILE N M`, `kernel-peers evolve PROBLEM POPULATION GENERATIONS`.
 
+#[path = "../../src/clock.rs"]
+mod clock;
+
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::Duration;
 
 use genoxide::Objective::Minimize;
 use genoxide::multi::{MultiEngine, Nsga2, Scores, indicator::hypervolume, non_dominated_sort};
@@ -59,9 +62,8 @@ fn kernel<const M: usize>(name: &str, file: &str) -> (f64, f64) {
 /// The median of up to 21 runs, as many as fit into a second or so.
 fn timed(mut run: impl FnMut() -> f64) -> (f64, f64) {
     let mut once = || {
-        let start = Instant::now();
-        let result = black_box(run());
-        (start.elapsed().as_secs_f64(), result)
+        let (time, result) = clock::timed(|| black_box(run()));
+        (time.as_secs_f64(), result)
     };
     let (first, result) = once();
     let repeats = if first > 5.0 { 0 } else { ((1.0 / first.max(1e-6)) as usize).clamp(2, 20) };
@@ -85,8 +87,8 @@ fn weight(objective: usize, gene: usize, value: f64) -> f64 {
     (((objective * 1009 + gene * 31) as f64 + value * 7.0 + 1.0) * 12.9898).sin().abs()
 }
 
-fn micros(start: Instant, population: usize, generations: usize) -> f64 {
-    start.elapsed().as_secs_f64() * 1e6 / (population * generations) as f64
+fn micros(time: Duration, population: usize, generations: usize) -> f64 {
+    time.as_secs_f64() * 1e6 / (population * generations) as f64
 }
 
 fn real<const M: usize>(population: usize, generations: usize) -> f64 {
@@ -99,17 +101,15 @@ fn real<const M: usize>(population: usize, generations: usize) -> f64 {
         .seed(1)
         .build()
         .expect("an algorithm");
-    let start = Instant::now();
-    MultiEngine::new(algorithm, |x: &Reals| {
+    let mut engine = MultiEngine::new(algorithm, |x: &Reals| {
         std::array::from_fn::<f64, M, _>(|m| {
             x.iter().enumerate().map(|(gene, value)| weight(m, gene, *value)).sum()
         })
     })
     .parallel(false)
-    .stop_when(Stop::generations(generations as u64))
-    .run()
-    .expect("a run");
-    micros(start, population, generations)
+    .stop_when(Stop::generations(generations as u64));
+    let (time, _) = clock::timed(|| engine.run().expect("a run"));
+    micros(time, population, generations)
 }
 
 fn categorical<const M: usize>(genes: usize, population: usize, generations: usize) -> f64 {
@@ -121,15 +121,13 @@ fn categorical<const M: usize>(genes: usize, population: usize, generations: usi
         .seed(1)
         .build()
         .expect("an algorithm");
-    let start = Instant::now();
-    MultiEngine::new(algorithm, |x: &Integers| {
+    let mut engine = MultiEngine::new(algorithm, |x: &Integers| {
         std::array::from_fn::<f64, M, _>(|m| {
             x.iter().enumerate().map(|(gene, value)| weight(m, gene, *value as f64)).sum()
         })
     })
     .parallel(false)
-    .stop_when(Stop::generations(generations as u64))
-    .run()
-    .expect("a run");
-    micros(start, population, generations)
+    .stop_when(Stop::generations(generations as u64));
+    let (time, _) = clock::timed(|| engine.run().expect("a run"));
+    micros(time, population, generations)
 }

@@ -62,11 +62,8 @@ pub(super) struct LinkedUnion {
 }
 
 impl Union<3> for LinkedUnion {
-    fn clear(&mut self) {
-        self.boxes.clear();
-        self.boxes.push(Box3::new(f64::INFINITY, 0.0, f64::INFINITY));
-        self.boxes.push(Box3::new(0.0, f64::INFINITY, f64::INFINITY));
-        self.boxes.resize(FIRST, Box3::new(0.0, 0.0, 0.0));
+    fn start(&mut self, _: impl ExactSizeIterator<Item = [f64; 3]>) {
+        self.clear();
     }
 
     fn grow(&mut self, [x, y, z]: [f64; 3]) -> f64 {
@@ -87,6 +84,32 @@ impl Union<3> for LinkedUnion {
 }
 
 impl LinkedUnion {
+    /// Forgets all boxes and keeps the allocations.
+    pub(super) fn clear(&mut self) {
+        self.boxes.clear();
+        self.boxes.push(Box3::new(f64::INFINITY, 0.0, f64::INFINITY));
+        self.boxes.push(Box3::new(0.0, f64::INFINITY, f64::INFINITY));
+        self.boxes.resize(FIRST, Box3::new(0.0, 0.0, 0.0));
+    }
+
+    /// Adds a box that no other contains and that is at most as high as any, given its neighbours in
+    /// the staircase of all others, and returns its name. Sides of boxes tie as anywhere here.
+    pub(super) fn push_lowest(
+        &mut self,
+        [x, y, z]: [f64; 3],
+        right: Option<u32>,
+        left: Option<u32>,
+    ) -> u32 {
+        let at = self.boxes.len() as u32;
+        let higher = self.boxes[LEFT_END].higher;
+        let new = Box3::new(x, y, z);
+        let (right, left) = (right.unwrap_or(new.right), left.unwrap_or(new.left));
+        self.boxes.push(Box3 { right, left, higher, ..new });
+        self.boxes[higher as usize].lower = at;
+        self.boxes[LEFT_END].higher = at;
+        at
+    }
+
     /// Walks down to the height of the new box, links the staircase there, and finds the box's
     /// neighbours in it and its place in the list; false if another box contains it.
     fn find_place(&mut self, new: &mut Box3) -> bool {

@@ -118,3 +118,79 @@ pub(super) fn exclusive_areas(gains: &[f64]) -> Vec<f64> {
     }
     areas
 }
+
+/// A corner of [`Stairs`] and whose it is.
+#[derive(Debug, Clone, Copy)]
+struct Stair {
+    x: f64,
+    y: f64,
+    of: u32,
+}
+
+/// A staircase whose corners belong to boxes, for handing each box its neighbours in the staircase
+/// of the boxes before it: x ascending, y descending, of equal sides that of the earlier box the longer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stairs {
+    stairs: Vec<Stair>,
+}
+
+impl Stairs {
+    pub(super) fn clear(&mut self) {
+        self.stairs.clear();
+    }
+
+    /// Adds a corner to the right of all, of a box that is named by its left neighbour.
+    pub(super) fn push(&mut self, [x, y]: [f64; 2], name: impl FnOnce(Option<u32>) -> u32) {
+        let of = name(self.stairs.last().map(|stair| stair.of));
+        self.stairs.push(Stair { x, y, of });
+    }
+
+    /// Adds the box to (x, y), lower than all before it, and returns the area by which the union grew. If it
+    /// did, the box is named by its right and left neighbour.
+    pub(super) fn add_lower(
+        &mut self,
+        [x, y]: [f64; 2],
+        name: impl FnOnce(Option<u32>, Option<u32>) -> u32,
+    ) -> f64 {
+        let stairs = &mut self.stairs;
+        let right = stairs.partition_point(|stair| stair.x < x);
+        let beside = stairs.get(right).map(|stair| stair.of);
+        let floor = stairs.get(right).map_or(0.0, |stair| stair.y);
+        if floor >= y {
+            return 0.0;
+        }
+        let (left, area) = free_from(stairs, right, floor, [x, y], |other| other < y);
+        let of = name(beside, left.checked_sub(1).map(|left| stairs[left].of));
+        replace(stairs, left, right, Stair { x, y, of });
+        area
+    }
+}
+
+/// The free area of the box to (x, y), whose right neighbour, as deep as `floor`, is at `right`; and
+/// where the corners begin that it covers.
+fn free_from(
+    stairs: &[Stair],
+    right: usize,
+    floor: f64,
+    [x, y]: [f64; 2],
+    covers: impl Fn(f64) -> bool,
+) -> (usize, f64) {
+    let (mut area, mut edge, mut height, mut left) = (0.0, x, floor, right);
+    while left > 0 && covers(stairs[left - 1].y) {
+        let covered = stairs[left - 1];
+        area += (edge - covered.x) * (y - height);
+        (edge, height) = (covered.x, covered.y);
+        left -= 1;
+    }
+    let start = left.checked_sub(1).map_or(0.0, |left| stairs[left].x);
+    (left, area + (edge - start) * (y - height))
+}
+
+fn replace(stairs: &mut Vec<Stair>, from: usize, to: usize, stair: Stair) {
+    if from == to {
+        stairs.insert(from, stair);
+    } else {
+        stairs[from] = stair;
+        stairs.drain(from + 1..to);
+    }
+}

@@ -135,6 +135,32 @@ fn order_of_points_does_not_matter_for_large_fronts() {
 }
 
 #[test]
+fn parts_make_the_same_bits_wherever_they_are_computed() {
+    let mut next = uniform_stream(11);
+    for m in 2..=6 {
+        // Dominated points and repeated ones among them.
+        let mut rows: Vec<Vec<f64>> = (0..700)
+            .map(|_| (0..m).map(|_| (next() * 50.0).round() + next().round() / 8.0).collect())
+            .collect();
+        rows[699] = rows[0].clone();
+        let (points, reference) = (points_of(&rows), vec![48.0; m]);
+        let expected = hypervolume(&points, &reference).unwrap();
+        for count in [1, 2, 3] {
+            let mut computed = 0;
+            let found = hypervolume_in_parts(&points, &reference, count, |parts| {
+                computed = parts.len();
+                // The last is left to be computed when it is needed.
+                parts.iter_mut().rev().skip(1).for_each(Part::compute);
+            });
+            assert_eq!(found.map(f64::to_bits), Ok(expected.to_bits()));
+            assert_eq!(computed, if m >= 5 && count > 1 { count } else { 0 });
+        }
+    }
+    let error = hypervolume_in_parts(&points_of(&vec![vec![0.0; 5]; 600]), &[1.0], 2, |_| ());
+    assert!(matches!(error, Err(HypervolumeError::ReferenceLength { .. })));
+}
+
+#[test]
 fn nothing_inside_the_reference_is_zero() {
     for m in 1..=6 {
         assert_eq!(hypervolume(&Points::new(m), &vec![1.0; m]), Ok(0.0));
@@ -194,6 +220,36 @@ proptest! {
         let reference = vec![4.0; m];
         let expected = naive(&rows, &reference);
         assert_close(volume(&rows, &reference), expected, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Five objectives are few boxes in a word, in two, or so many that they are cut; few values make
+    /// boxes that share sides, repeat or lie inside one another.
+    #[test]
+    fn sets_of_every_size_agree_with_the_grid_of_cells(
+        values in prop::collection::vec(0u8..5, 5 * 40..=5 * 150),
+    ) {
+        let rows: Vec<Vec<f64>> =
+            values.chunks_exact(5).map(|row| row.iter().map(|value| f64::from(*value)).collect()).collect();
+        let expected = naive(&rows, &[5.0; 5]);
+        assert_close(volume(&rows, &[5.0; 5]), expected, expected);
+    }
+
+    /// As above, but close to a plane, where hardly a box lies inside another.
+    #[test]
+    fn large_fronts_with_ties_agree_with_the_grid_of_cells(
+        values in prop::collection::vec(prop::collection::vec(0u8..7, 4), 40..=150),
+    ) {
+        let row = |row: &Vec<u8>| {
+            let sum: u8 = row.iter().sum();
+            row.iter().copied().chain([20u8.saturating_sub(sum) / 3]).map(f64::from).collect()
+        };
+        let rows: Vec<Vec<f64>> = values.iter().map(row).collect();
+        let expected = naive(&rows, &[8.0; 5]);
+        assert_close(volume(&rows, &[8.0; 5]), expected, expected);
     }
 }
 

@@ -1,17 +1,19 @@
 //! Unions of boxes that grow box by box, in three to seven objectives. Summed over points in the
 //! order of one more objective, the growth makes the hypervolume: each point adds what it covers
 //! beyond those at least as high, over its whole height. In three objectives `linked` finds the
-//! growth; above, the boxes so far are cut to the new one, and what they cover of it is a
+//! growth, in four for few boxes `few`; else the boxes so far are cut to the new one, and what they cover of it is a
 //! hypervolume in turn (WFG: While, Bradstreet and Barone 2012). Points are positive gains; nothing
 //! here knows a reference.
 
+use super::few::{self, FewBoxes};
 use super::linked::LinkedUnion;
 use super::sweep::{Staircase, descending};
 
 /// A union of boxes of M gains each.
 pub(super) trait Union<const M: usize> {
-    /// Forgets all boxes and keeps the allocations.
-    fn clear(&mut self);
+    /// Forgets all boxes and keeps the allocations; `corners` are those of the boxes to be added, in
+    /// this order.
+    fn start(&mut self, corners: impl ExactSizeIterator<Item = [f64; M]>);
 
     /// Adds a box and returns the volume by which the union grew; infinite when that of the box
     /// is, whatever the others cover.
@@ -19,8 +21,8 @@ pub(super) trait Union<const M: usize> {
 }
 
 impl Union<2> for Staircase {
-    fn clear(&mut self) {
-        Staircase::clear(self);
+    fn start(&mut self, _: impl ExactSizeIterator<Item = [f64; 2]>) {
+        self.clear();
     }
 
     fn grow(&mut self, corner: [f64; 2]) -> f64 {
@@ -40,17 +42,69 @@ pub(super) struct CutUnion<const M: usize, const L: usize, B> {
 }
 
 pub(super) type Union3 = LinkedUnion;
-pub(super) type Union4 = CutUnion<4, 3, Union3>;
+pub(super) type Union4 = FourUnion;
 pub(super) type Union5 = CutUnion<5, 4, Union4>;
 pub(super) type Union6 = CutUnion<6, 5, Union5>;
 pub(super) type Union7 = CutUnion<7, 6, Union6>;
 
+/// Unions that cut sets of every size. Exclusive volumes decide which candidate leaves a population, so they
+/// have to come out of the same sums, to the last bit, in every release.
+pub(super) type Cut4 = CutUnion<4, 3, Union3>;
+pub(super) type Cut5 = CutUnion<5, 4, Cut4>;
+pub(super) type Cut6 = CutUnion<6, 5, Cut5>;
+pub(super) type Cut7 = CutUnion<7, 6, Cut6>;
+
+/// A union in four objectives: few boxes are sets of bits, more are cut.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FourUnion {
+    few: FewBoxes,
+    many: Cut4,
+    is_large: bool,
+}
+
+impl Union<4> for FourUnion {
+    fn start(&mut self, corners: impl ExactSizeIterator<Item = [f64; 4]>) {
+        self.is_large = corners.len() > few::MOST;
+        if self.is_large { self.many.start(corners) } else { self.few.start(corners) }
+    }
+
+    fn grow(&mut self, corner: [f64; 4]) -> f64 {
+        if self.is_large { self.many.grow(corner) } else { self.few.grow() }
+    }
+}
+
+/// Puts boxes into the order in which they are swept: by descending last gain.
+pub(super) fn order<const M: usize>(rows: &mut [[f64; M]]) {
+    rows.sort_unstable_by_key(|row| descending(row[M - 1]));
+}
+
+/// By how much each of some boxes, in their order, grows the union of those before it, times its last gain: of
+/// the boxes `number`, `number + parts` and so on. L = M - 1, K = L - 1.
+pub(super) fn terms<const M: usize, const L: usize, const K: usize, B: Union<K> + Default>(
+    gains: &[f64],
+    number: usize,
+    parts: usize,
+) -> Vec<f64> {
+    let mut union = CutUnion::<L, K, B>::default();
+    let rows = gains.as_chunks::<M>().0.iter().enumerate();
+    let term = |(at, row): (usize, &[f64; M])| {
+        let corner = std::array::from_fn(|at| row[at]);
+        if at % parts == number {
+            return Some(union.grow(corner) * row[L]);
+        }
+        union.add(corner);
+        None
+    };
+    rows.filter_map(term).collect()
+}
+
 /// Volume of the union of boxes of M gains each by sweeping along the last one, L = M - 1; the
 /// boxes are put into that order.
 fn swept<const M: usize, const L: usize>(rows: &mut [[f64; M]], union: &mut impl Union<L>) -> f64 {
-    rows.sort_unstable_by_key(|row| descending(row[L]));
-    union.clear();
-    rows.iter().map(|row| union.grow(std::array::from_fn(|at| row[at])) * row[L]).sum()
+    order(rows);
+    let corner = |row: &[f64; M]| std::array::from_fn(|at| row[at]);
+    union.start(rows.iter().map(corner));
+    rows.iter().map(|row| union.grow(corner(row)) * row[L]).sum()
 }
 
 impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
@@ -73,19 +127,26 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
         boxes.push(carried);
     }
 
-    /// The volume of a box outside all of `others`, of which those first should be the largest; 0
-    /// if one of them contains it, infinite if that of the box is.
+    /// Adds a box as [`Union::grow`] does, without asking by how much the union grows.
+    fn add(&mut self, corner: [f64; M]) {
+        if !self.boxes.iter().any(|(_, other)| within(&corner, other)) {
+            self.insert(corner.iter().product(), corner);
+        }
+    }
+
+    /// The volume of a box outside all of `others`, of which those first should be the largest;
+    /// infinite if that of the box is, `None` if one of them contains it.
     fn outside<'o>(
         &mut self,
         corner: &[f64; M],
         others: impl Iterator<Item = &'o [f64; M]>,
-    ) -> f64 {
+    ) -> Option<f64> {
         let whole: f64 = corner.iter().product();
         if !cut_to(corner, others, &mut self.cut) {
-            return 0.0;
+            return None;
         }
         let covered = swept(&mut self.cut, &mut self.base);
-        if whole.is_infinite() { whole } else { (whole - covered).max(0.0) }
+        Some(if whole.is_infinite() { whole } else { (whole - covered).max(0.0) })
     }
 
     /// For each box the volume that it alone covers.
@@ -96,7 +157,7 @@ impl<const M: usize, const L: usize, B: Union<L>> CutUnion<M, L, B> {
         let mut volumes = vec![0.0; boxes.len()];
         for (at, corner) in boxes.iter().enumerate() {
             let others = order.iter().filter(|other| **other != at).map(|other| &boxes[*other]);
-            volumes[at] = self.outside(corner, others);
+            volumes[at] = self.outside(corner, others).unwrap_or(0.0);
         }
         volumes
     }
@@ -126,7 +187,7 @@ fn cut_to<'o, const M: usize>(
 }
 
 impl<const M: usize, const L: usize, B: Union<L>> Union<M> for CutUnion<M, L, B> {
-    fn clear(&mut self) {
+    fn start(&mut self, _: impl ExactSizeIterator<Item = [f64; M]>) {
         self.boxes.clear();
     }
 
@@ -134,10 +195,10 @@ impl<const M: usize, const L: usize, B: Union<L>> Union<M> for CutUnion<M, L, B>
         let boxes = std::mem::take(&mut self.boxes);
         let outside = self.outside(&corner, boxes.iter().map(|(_, other)| other));
         self.boxes = boxes;
-        if outside > 0.0 {
+        if outside.is_some() {
             self.insert(corner.iter().product(), corner);
         }
-        outside
+        outside.unwrap_or(0.0)
     }
 }
 

@@ -145,6 +145,28 @@ fn shape(style: usize, mut row: Vec<f64>) -> Vec<f64> {
     row
 }
 
+/// Fronts of three objectives with few and with very many corners in the last two, alone and with a
+/// dominated point at the end of the order.
+#[test]
+fn single_fronts_are_told_from_those_with_a_dominated_point() {
+    let mut next = uniform_stream(3);
+    for steep in [0.0, 1.0] {
+        let mut rows: Vec<Vec<f64>> = (0..3_000)
+            .map(|_| {
+                let (x, y) = (next(), next());
+                if steep > 0.0 { vec![x, y, -y] } else { vec![x, y, -x - y] }
+            })
+            .collect();
+        rows.extend_from_within(..10);
+        let ranks = |rows: &[Vec<f64>]| {
+            non_dominated_sort(&points_of(rows), None).unwrap().ranks().to_vec()
+        };
+        assert_eq!(ranks(&rows), vec![0; rows.len()]);
+        rows.push(rows[0].iter().map(|value| value + 1.0).collect());
+        assert_eq!(ranks(&rows), quadratic_ranks(&rows));
+    }
+}
+
 proptest! {
     #[test]
     fn agrees_with_peeling(rows in any_rows(1..=80)) {

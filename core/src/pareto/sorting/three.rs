@@ -1,5 +1,5 @@
 //! Ranks for three objectives by divide and conquer, O(N log^2 N) (Jensen 2003; Fortin, Grenier
-//! and Parizeau 2013). It knows only the second and third objectives of distinct points in
+//! and Parizeau 2013), but for a single front, which a sweep finds (Kung, Luccio and Preparata 1975). It knows only the second and third objectives of distinct points in
 //! lexicographic order.
 
 use super::ascending_key;
@@ -10,6 +10,8 @@ const SMALL: usize = 48;
 /// Buffers of the recursion.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
+    /// Second and third objectives that no point before is below in both: ascending and descending.
+    stairs: Vec<[f64; 2]>,
     keyed: Vec<(u64, u32)>,
     by_second: Vec<u32>,
     /// Smallest third objective by rank: a segment tree whose root is node 1. Every node is
@@ -22,7 +24,10 @@ pub(super) struct Scratch {
 pub(super) fn rank(columns: &[f64], scratch: &mut Scratch, ranks: &mut [u32]) {
     let n = ranks.len();
     let (second, third) = columns.split_at(n);
-    let Scratch { keyed, by_second, smallest } = scratch;
+    let Scratch { stairs, keyed, by_second, smallest } = scratch;
+    if is_one_front(second, third, stairs) {
+        return;
+    }
     keyed.clear();
     keyed.extend(second.iter().zip(0..).map(|(value, at)| (ascending_key(*value), at)));
     keyed.sort_unstable();
@@ -33,6 +38,28 @@ pub(super) fn rank(columns: &[f64], scratch: &mut Scratch, ranks: &mut [u32]) {
     smallest.clear();
     smallest.resize(2 * n.next_power_of_two(), f64::INFINITY);
     Divider { second, third, ranks, smallest }.solve(0, n, by_second);
+}
+
+/// With more stairs than this, finding out whether there is one front would cost more than dividing.
+const STAIRS: usize = 2_048;
+
+/// Whether no point dominates another, if that is cheaply found. Most sets of several fronts are known by their first points.
+fn is_one_front(second: &[f64], third: &[f64], stairs: &mut Vec<[f64; 2]>) -> bool {
+    stairs.clear();
+    for (&y, &z) in second.iter().zip(third) {
+        let at = stairs.partition_point(|stair| stair[0] <= y);
+        if (at > 0 && stairs[at - 1][1] <= z) || stairs.len() > STAIRS {
+            return false;
+        }
+        let hidden = stairs[at..].iter().take_while(|stair| stair[1] >= z).count();
+        if hidden == 0 {
+            stairs.insert(at, [y, z]);
+        } else {
+            stairs[at] = [y, z];
+            stairs.drain(at + 1..at + hidden);
+        }
+    }
+    true
 }
 
 struct Divider<'a> {
