@@ -108,6 +108,7 @@ impl Search {
             seed: 1,
             objectives: ["f1", "f2", "f3"].map(Into::into).into(),
             maximized: vec![false; 3],
+            computed: None,
         };
         let entry = ALGORITHMS.iter().find(|entry| entry.name == algorithm).expect("an algorithm");
         let section = Section::from_text(&format!("population: {population}")).expect("a mapping");

@@ -48,6 +48,7 @@ pub(crate) fn run(name: &str, population: u32, generations: u32, mode: &str) -> 
         seed: 1,
         objectives: (0..objectives).map(|at| format!("f{at}").into()).collect(),
         maximized: vec![false; objectives],
+        computed: None,
     };
     let entry = ALGORITHMS.iter().find(|entry| entry.name == "nsga2").context("no NSGA-II")?;
     let section = Section::from_text(&format!("{{population: {population}, mode: {mode}}}"))?;

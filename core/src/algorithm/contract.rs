@@ -1,6 +1,7 @@
 //! What every algorithm of [`ALGORITHMS`] owes its engine, checked for each of them with several
 //! settings. An algorithm that is added must be added to [`VARIANTS`] and to `golden.txt`.
 
+mod computed;
 mod driver;
 mod grid;
 mod problems;

@@ -7,6 +7,7 @@
 
 mod auto;
 mod breeding;
+mod computed;
 mod evolution;
 mod model;
 mod nsga2;
@@ -22,6 +23,8 @@ mod tpe;
 
 #[cfg(test)]
 mod contract;
+
+pub use computed::{Computed, ComputedValues};
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -203,6 +206,9 @@ pub struct AlgorithmContext {
     /// The goals of those objectives: `true` where the campaign maximises, so that the minimised
     /// value that the algorithm sees is the negated one.
     pub maximized: Vec<bool>,
+    /// What can be computed of a genotype before it is evaluated, if anything: objectives and bounds on
+    /// what follows from its network.
+    pub computed: Option<Arc<dyn Computed>>,
 }
 
 /// One line of [`ALGORITHMS`].

@@ -1,11 +1,11 @@
 //! The results that model-assisted algorithms learn from, in order of arrival, with the encoding of
-//! each; the candidates in flight; and those that early stages held back. It must not know any
-//! model.
+//! each; the candidates in flight; those that early stages held back; and what is computed of a
+//! genotype before it is evaluated. It must not know any model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Outcome, Proposal};
+use super::{AlgorithmContext, Computed, Outcome, Proposal};
 use crate::id::Ordinal;
 use crate::pareto::Points;
 use crate::pareto::sorting::non_dominated_sort;
@@ -32,13 +32,19 @@ pub(super) struct Pending {
     genotype: Genotype,
     /// Its encoding.
     pub(super) features: Vec<f64>,
+    /// What is computed of its objectives.
+    pub(super) foreseen: Option<Foreseen>,
 }
+
+/// One entry an objective: its minimised value where that is computed.
+pub(super) type Foreseen = Box<[Option<f64>]>;
 
 /// What is known of a campaign.
 #[derive(Debug, Clone)]
 pub(super) struct Observations {
     space: Option<Arc<dyn SearchSpace>>,
     objectives: usize,
+    computed: Option<Arc<dyn Computed>>,
     /// Results in order of arrival.
     results: Vec<Arc<Observation>>,
     pending: BTreeMap<Ordinal, Pending>,
@@ -57,11 +63,12 @@ pub(super) struct Ranked {
 }
 
 impl Observations {
-    /// Nothing yet; `space` says how genotypes are encoded.
-    pub(super) fn new(space: Option<Arc<dyn SearchSpace>>, objectives: usize) -> Self {
+    /// Nothing yet of this campaign.
+    pub(super) fn new(context: &AlgorithmContext) -> Self {
         Self {
-            space,
-            objectives,
+            space: context.space.clone(),
+            objectives: context.objectives.len(),
+            computed: context.computed.clone(),
             results: Vec::new(),
             pending: BTreeMap::new(),
             held_back: BTreeMap::new(),
@@ -77,6 +84,31 @@ impl Observations {
     /// Results in order of arrival.
     pub(super) fn results(&self) -> &[Arc<Observation>] {
         &self.results
+    }
+
+    /// What is computed of a genotype; `None` if that says that it is never evaluated.
+    pub(super) fn foresee(&self, genotype: &Genotype) -> Option<Foreseen> {
+        let Some(computed) = &self.computed else {
+            return Some(vec![None; self.objectives].into());
+        };
+        let values = computed.of(genotype)?;
+        (values.violation == 0.0).then_some(values.objectives)
+    }
+
+    /// Whether a genotype is known to be never evaluated, by bounds on what is computed.
+    pub(super) fn rules_out(&self, genotype: &Genotype) -> bool {
+        let bounded = self.computed.as_ref().is_some_and(|computed| computed.bounds());
+        bounded && self.foresee(genotype).is_none()
+    }
+
+    /// Of how many genotypes it may be asked what is computed of them, for one proposal.
+    pub(super) fn affordable(&self) -> usize {
+        self.computed.as_ref().map_or(usize::MAX, |computed| computed.affordable())
+    }
+
+    /// The candidates in flight, in order of proposal.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.values()
     }
 
     /// Encodings of the candidates in flight, in order of proposal.
@@ -102,7 +134,8 @@ impl Observations {
             encode(space.as_ref(), &proposal.genotype, &mut features);
         }
         let genotype = proposal.genotype.clone();
-        self.pending.insert(id, Pending { genotype, features });
+        let foreseen = self.foresee(&genotype);
+        self.pending.insert(id, Pending { genotype, features, foreseen });
     }
 
     /// Records what became of a proposal; whether it is a new result.
@@ -113,7 +146,7 @@ impl Observations {
             self.held_back.insert(id, found);
             return false;
         }
-        let Pending { genotype, features } = found;
+        let Pending { genotype, features, .. } = found;
         let Outcome::Scored { objectives, violation } = outcome else { return false };
         let sound = objectives.len() == self.objectives
             && objectives.iter().all(|value| value.is_finite())

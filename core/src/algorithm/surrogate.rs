@@ -9,6 +9,9 @@
 //! the best of ever fewer offspring of the front. Candidates in flight count as what they are
 //! expected to become, so that many workers are not sent to the same place.
 //!
+//! What is computed of a genotype is not predicted: such an objective counts with its exact value, and what
+//! breaks such a bound is not proposed.
+//!
 //! It must not know workers or time. Models are fitted off the engine (`fit`), and while one is
 //! wanted nothing is proposed.
 
@@ -44,7 +47,7 @@ const FORM_GROWTH: f64 = 1.3;
 const SCREENED: usize = 1000;
 /// The least number of offspring of which the best is proposed.
 const LEAST_SCREENED: usize = 4;
-/// Genotypes that a search on the model begins with, and half as many in each later round.
+/// The most genotypes that a search on the model begins with, and half as many in each later round.
 const POOL: usize = 400;
 const ROUNDS: usize = 2;
 /// How many of the best genotypes are the parents of a search's next round.
@@ -83,14 +86,18 @@ struct Judged {
 
 impl Surrogate {
     pub(super) fn new(parameters: Parameters, context: &AlgorithmContext) -> Self {
-        let space = context.space.clone();
-        let features =
-            space.as_ref().map(|space| space.schema().features().to_vec()).unwrap_or_default();
+        let features = context
+            .space
+            .as_ref()
+            .map(|space| space.schema().features().to_vec())
+            .unwrap_or_default();
         let objectives = context.objectives.len();
-        let setting = Setting { features, objectives, parameters, seed: context.seed };
+        let computed = |at: usize| context.computed.as_ref().is_some_and(|found| found.covers(at));
+        let modelled = (0..objectives).filter(|at| !computed(*at)).collect();
+        let setting = Setting { features, objectives, modelled, parameters, seed: context.seed };
         Self {
             setting: Arc::new(setting),
-            observations: Observations::new(space, objectives),
+            observations: Observations::new(context),
             forms: None,
             model: None,
             wanted: None,
@@ -128,7 +135,9 @@ impl Surrogate {
         let results = self.observations.results();
         let searches = results.len() < self.setting.parameters.search_until as usize;
         let pending = self.observations.pending();
-        let mut judge = Judge::new(space, model, &self.observations, ranked, &pending, rng);
+        let modelled = &self.setting.modelled;
+        let mut judge =
+            Judge::new(space, (model, modelled), &self.observations, ranked, &pending, rng);
         let front = ranked.ranks.iter().filter(|rank| **rank == 0).count();
         let parents = ranked.order.iter().take(front.max(LEAST_PARENTS));
         let parents: Vec<(&Genotype, Origin)> = parents
@@ -138,7 +147,8 @@ impl Surrogate {
             })
             .collect();
         if searches {
-            let found = search(space, &parents, &mut judge, rng);
+            let pool = (self.observations.affordable() / 2).clamp(ELITE, POOL);
+            let found = search(space, &parents, pool, &mut judge, rng);
             return found.into_iter().find_map(|found| novelty.admit(found.genotype, found.origin));
         }
         let wanted = (SCREENED / results.len()).max(LEAST_SCREENED);
@@ -148,7 +158,7 @@ impl Surrogate {
         for nth in 0..20 * wanted {
             let (genotype, origin) = offspring(space, &parents, nth, rng);
             let Some(proposal) = novelty.admit(genotype, origin) else { continue };
-            let gain = judge.gain(&proposal.genotype);
+            let Some(gain) = judge.gain(&proposal.genotype) else { continue };
             if best.as_ref().is_none_or(|(other, _)| gain > *other) {
                 best = Some((gain, proposal));
             }
@@ -222,10 +232,11 @@ fn offspring(
     }
 }
 
-/// A short evolution on the model; what it has seen, the most promising first.
+/// A short evolution on the model that begins with a pool of offspring; what it has seen, the most promising first.
 fn search(
     space: &dyn SearchSpace,
     parents: &[(&Genotype, Origin)],
+    pool: usize,
     judge: &mut Judge<'_>,
     rng: &mut Stream,
 ) -> Vec<Judged> {
@@ -241,13 +252,15 @@ fn search(
         };
         let elite: Vec<(&Genotype, Origin)> =
             elite.iter().map(|(genotype, origin)| (genotype, *origin)).collect();
-        for nth in 0..if round == 0 { POOL } else { POOL / 2 } {
+        for nth in 0..if round == 0 { pool } else { pool / 2 } {
             let (genotype, origin) = match (round, nth % 8) {
                 (0, 7) => (space.schema().sample(rng), Origin::Sampled),
                 _ => offspring(space, &elite, nth, rng),
             };
-            if seen.insert(genotype.clone()) {
-                found.push(Judged { gain: judge.gain(&genotype), genotype, origin });
+            if seen.insert(genotype.clone())
+                && let Some(gain) = judge.gain(&genotype)
+            {
+                found.push(Judged { gain, genotype, origin });
             }
         }
         found.sort_by(|a, b| b.gain.total_cmp(&a.gain));

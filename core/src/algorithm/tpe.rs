@@ -3,7 +3,7 @@
 //! is proposed is the most typical of the good among some genotypes drawn from them. The good are
 //! the first tenth by constrained non-domination, the last front cut by the hypervolume that each
 //! member adds. Candidates in flight count among the others, so that workers spread, and so do those
-//! that an early stage held back.
+//! that an early stage held back. Genotypes that break a computed bound are not drawn.
 //!
 //! Genotypes are drawn by recombining several good ones, which works for genes of every kind and
 //! for independent ones is nearly a draw from the product of their densities.
@@ -59,7 +59,7 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
         let message = format!("{} is out of range", parameters.initial);
         section.fault("initial", message, "write a number from 2 to 100000; 10 is usual");
     }
-    let observations = Observations::new(context.space.clone(), context.objectives.len());
+    let observations = Observations::new(context);
     section.is_clean().then(|| Box::new(Tpe { parameters, observations }) as Box<dyn Algorithm>)
 }
 
@@ -93,6 +93,9 @@ pub(super) fn propose(
     for _ in 0..20 * CANDIDATES {
         let (genotype, origin) = recombine(space, &members, rng);
         let Some(proposal) = novelty.admit(genotype, origin) else { continue };
+        if observations.rules_out(&proposal.genotype) {
+            continue;
+        }
         encode(space, &proposal.genotype, &mut encoding);
         let ratio = typical.log_density(&encoding) - others.log_density(&encoding);
         if best.as_ref().is_none_or(|(other, _)| ratio > *other) {

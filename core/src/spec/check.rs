@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::amount::Amount;
+use super::computed::ComputedMetrics;
 use super::document::{Place, shortened};
 use super::duration::{self, Duration};
 use super::evaluator::{custom_name, dataset_facts};
@@ -79,6 +80,10 @@ pub(super) fn parse(
     let stop =
         stop_section.as_ref().map_or_else(StopRules::default, |stop| check_stop(stop, target));
     let budget = check_budget(&root);
+    let computed = space.as_ref().and_then(|space| {
+        let stages = stages.iter().map(|placed| &placed.value);
+        ComputedMetrics::of_campaign(space, &objectives, &constraints, stages)
+    });
     let algorithm = check_algorithm(
         &root,
         &AlgorithmContext {
@@ -87,6 +92,7 @@ pub(super) fn parse(
             seed: raw.seed.unwrap_or(0),
             objectives: objectives.iter().map(|goal| goal.metric.as_str().into()).collect(),
             maximized: objectives.iter().map(|goal| goal.goal == Goal::Maximize).collect(),
+            computed,
         },
     );
     let failures = failures::check(&root);

@@ -7,6 +7,7 @@
 mod amount;
 mod cache;
 mod check;
+mod computed;
 mod document;
 mod duration;
 mod early;

@@ -37,13 +37,14 @@ pub(in crate::algorithm) fn context() -> AlgorithmContext {
     context_in(Grid::of(6, 5))
 }
 
-fn context_in(space: Arc<dyn SearchSpace>) -> AlgorithmContext {
+pub(super) fn context_in(space: Arc<dyn SearchSpace>) -> AlgorithmContext {
     AlgorithmContext {
         space: Some(space),
         evaluations: Some(400),
         seed: 1,
         objectives: vec!["accuracy".into(), "cost".into()],
         maximized: vec![true, false],
+        computed: None,
     }
 }
 

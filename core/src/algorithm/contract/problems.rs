@@ -35,6 +35,7 @@ fn hypervolume_after(
         seed,
         objectives: (1..=width).map(|at| format!("f{at}").into()).collect(),
         maximized: vec![false; width],
+        computed: None,
     };
     let entry = ALGORITHMS.iter().find(|entry| entry.name == name).unwrap();
     let section = Section::from_text(settings).unwrap();

@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::algorithm::Proposal;
-    use crate::algorithm::contract::Grid;
+    use crate::algorithm::contract::{Grid, context};
     use crate::id::Ordinal;
     use crate::rng::{Purpose, stream};
     use crate::space::schema::{Gene, GeneKind};
@@ -156,7 +156,7 @@ mod tests {
         };
         let design = |initial: usize, draws_only: bool| {
             let mut known = BTreeSet::new();
-            let mut observations = Observations::new(Some(space.clone()), 2);
+            let mut observations = Observations::new(&context());
             let mut genotypes = Vec::new();
             for number in 1..=40 {
                 let mut rng = stream(1, Purpose::Proposal, number);

@@ -19,6 +19,8 @@ const FORM_RESULTS: usize = 120;
 pub(super) struct Setting {
     pub(super) features: Vec<Feature>,
     pub(super) objectives: usize,
+    /// The positions of the objectives that are predicted, ascending; the others are computed.
+    pub(super) modelled: Vec<usize>,
     pub(super) parameters: Parameters,
     pub(super) seed: u64,
 }
@@ -60,17 +62,17 @@ impl Forms {
 
     fn get(&self) -> &[Form] {
         self.lazy.cell.get_or_init(|| {
-            let Setting { features, objectives, .. } = self.setting.as_ref();
+            let Setting { features, objectives, modelled, .. } = self.setting.as_ref();
             let chosen = representatives(&self.lazy.results, *objectives, FORM_RESULTS);
             let inputs = inputs(&chosen);
-            outputs(&chosen, *objectives)
+            outputs(&chosen, modelled)
                 .map(|outputs| Form::new(&inputs, features, &outputs))
                 .collect()
         })
     }
 }
 
-/// A model of every objective, and of the violation of constraints if there is any.
+/// A model of every objective that is not computed, and of the violation of constraints if there is any.
 pub(super) struct Model {
     forms: Arc<Forms>,
     lazy: Lazy<Vec<Regression>>,
@@ -93,16 +95,17 @@ impl Model {
         self.lazy.results.len()
     }
 
-    /// One regression an objective, then one for the violation of constraints where results
+    /// One regression a modelled objective, then one for the violation of constraints where results
     /// differ in it; fitted now if nobody has.
     pub(super) fn regressions(&self) -> &[Regression] {
         self.lazy.cell.get_or_init(|| {
-            let Setting { features, objectives, parameters, seed } = self.forms.setting.as_ref();
+            let Setting { features, objectives, modelled, parameters, seed } =
+                self.forms.setting.as_ref();
             let limit = parameters.training_results as usize;
             let chosen = representatives(&self.lazy.results, *objectives, limit);
             let inputs = inputs(&chosen);
             let forms = self.forms.get();
-            let outputs = outputs(&chosen, *objectives).enumerate();
+            let outputs = outputs(&chosen, modelled).enumerate();
             outputs
                 .map(|(at, outputs)| {
                     // A violation can appear between two searches for forms.
@@ -127,14 +130,15 @@ fn inputs(observations: &[Arc<Observation>]) -> Vec<f64> {
     observations.iter().flat_map(|observation| observation.features.iter().copied()).collect()
 }
 
-/// The values of each objective, then those of the violation where they differ.
-fn outputs(observations: &[Arc<Observation>], objectives: usize) -> impl Iterator<Item = Vec<f64>> {
+/// The values of each modelled objective, then those of the violation where they differ.
+fn outputs(
+    observations: &[Arc<Observation>],
+    modelled: &[usize],
+) -> impl Iterator<Item = Vec<f64>> {
     let constrained = observations.iter().any(|observation| observation.violation > 0.0);
-    (0..objectives + usize::from(constrained)).map(move |at| {
-        let value = |observation: &Arc<Observation>| match observation.objectives.get(at) {
-            Some(value) => *value,
-            None => observation.violation,
-        };
-        observations.iter().map(value).collect()
-    })
+    let objectives = modelled
+        .iter()
+        .map(|at| observations.iter().map(|observation| observation.objectives[*at]).collect());
+    let violations = || observations.iter().map(|observation| observation.violation).collect();
+    objectives.chain(constrained.then(violations))
 }

@@ -1,14 +1,14 @@
 //! How promising a genotype is: the expected gain of hypervolume over what is known and in flight,
-//! by the predictions of a model. It must not know where genotypes come from.
+//! by the predictions of a model and what is computed. It must not know where genotypes come from.
 
 use rand::RngExt;
 
 use super::fit::Model;
 use crate::algorithm::model::gaussian_process::Prediction;
 use crate::algorithm::model::normal;
-use crate::algorithm::model::regression::{Expectation, Regression};
+use crate::algorithm::model::regression::Expectation;
 use crate::algorithm::model::scalarization::HypervolumeScalarization;
-use crate::algorithm::observations::{Observation, Observations, Ranked, encode, extent};
+use crate::algorithm::observations::{Observation, Observations, Pending, Ranked, encode, extent};
 use crate::rng::Stream;
 use crate::space::{Genotype, SearchSpace};
 
@@ -30,8 +30,9 @@ const TOLERANCE: f64 = 1e-3;
 /// Judges genotypes for one proposal.
 pub(super) struct Judge<'a> {
     space: &'a dyn SearchSpace,
-    regressions: &'a [Regression],
-    objectives: Vec<Expectation<'a>>,
+    observations: &'a Observations,
+    /// One entry an objective; `None` where it is computed.
+    objectives: Vec<Option<Expectation<'a>>>,
     violation: Option<Expectation<'a>>,
     known: HypervolumeScalarization,
     /// Standard normal draws, one row of objectives each; the same for all genotypes.
@@ -41,11 +42,11 @@ pub(super) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// A judge by `model`, of what `observations`, ranked, and the encodings in flight leave to gain.
+    /// A judge by a model of the objectives at some positions, of what `observations`, ranked, and the encodings in flight leave to gain.
     pub(super) fn new(
         space: &'a dyn SearchSpace,
-        model: &'a Model,
-        observations: &Observations,
+        (model, modelled): (&'a Model, &[usize]),
+        observations: &'a Observations,
         ranked: &Ranked,
         pending: &'a [&'a [f64]],
         rng: &mut Stream,
@@ -69,8 +70,10 @@ impl<'a> Judge<'a> {
         let mut expectations = regressions.iter().map(|regression| regression.with(latest));
         let mut judge = Self {
             space,
-            regressions: &regressions[..count],
-            objectives: expectations.by_ref().take(count).collect(),
+            observations,
+            objectives: (0..count)
+                .map(|at| modelled.contains(&at).then(|| expectations.next()).flatten())
+                .collect(),
             violation: expectations.next(),
             known,
             draws,
@@ -78,34 +81,47 @@ impl<'a> Judge<'a> {
             scratch: Vec::new(),
         };
         front.iter().for_each(|member| judge.known.add(&member.objectives));
-        for features in pending {
-            let expected: Vec<f64> =
-                judge.regressions.iter().map(|regression| regression.expected(features)).collect();
-            judge.known.add(&expected);
+        for candidate in observations.in_flight() {
+            let expected = judge.expected(candidate);
+            expected.into_iter().for_each(|point| judge.known.add(&point));
         }
         judge
     }
 
-    /// The expected gain, up to a constant factor; not negative.
-    pub(super) fn gain(&mut self, genotype: &Genotype) -> f64 {
+    /// What is expected of a candidate in flight; `None` if it will not be evaluated.
+    fn expected(&self, candidate: &Pending) -> Option<Vec<f64>> {
+        let foreseen = candidate.foreseen.as_ref()?.iter();
+        let objectives = self.objectives.iter().zip(foreseen).map(|(model, exact)| {
+            exact.or_else(|| Some(model.as_ref()?.regression().expected(&candidate.features)))
+        });
+        objectives.collect()
+    }
+
+    /// The expected gain, up to a constant factor, not negative; `None` if what is computed of the
+    /// genotype says that it is never evaluated.
+    pub(super) fn gain(&mut self, genotype: &Genotype) -> Option<f64> {
+        let foreseen = self.observations.foresee(genotype)?;
         encode(self.space, genotype, &mut self.features);
         let (features, scratch) = (&self.features, &mut self.scratch);
         let mut predict = |expectation: &Expectation<'_>| expectation.predict(features, scratch);
-        let predictions: Vec<Prediction> = self.objectives.iter().map(&mut predict).collect();
+        let models = self.objectives.iter();
+        let predictions: Vec<Option<Prediction>> =
+            models.map(|model| model.as_ref().map(&mut predict)).collect();
         let feasible = self.violation.as_ref().map_or(1.0, |violation| {
             let Prediction { mean, variance } = predict(violation);
             let room = violation.regression().mapped(TOLERANCE) - mean;
             normal::share_below(room / variance.sqrt().max(1e-9))
         });
-        let mut point = vec![0.0; predictions.len()];
+        let mut point: Vec<f64> = foreseen.iter().map(|exact| exact.unwrap_or_default()).collect();
         let mut sum = 0.0;
         for draw in &self.draws {
-            for (at, prediction) in predictions.iter().enumerate() {
+            for (at, model) in self.objectives.iter().enumerate() {
+                let (Some(model), Some(prediction)) = (model, &predictions[at]) else { continue };
                 let mapped = prediction.mean + draw[at] * prediction.variance.sqrt();
-                point[at] = self.regressions[at].output(mapped);
+                point[at] = model.regression().output(mapped);
             }
             sum += self.known.improvement(&point);
         }
-        sum * feasible
+        Some(sum * feasible)
     }
 }
