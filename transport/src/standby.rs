@@ -59,8 +59,8 @@ pub enum Next {
 }
 
 /// How many refusals that point back to one that has fallen silent are waited out, since it may have
-/// the lease without serving.
-const DISTRUSTED: u32 = 4;
+/// the lease without serving. With half a second between them they last longer than such a lease.
+const DISTRUSTED: u32 = 8;
 
 /// The coordinators that a client knows, one of which it speaks with.
 #[derive(Debug, Clone)]
@@ -119,9 +119,16 @@ impl Addresses {
     /// The present one does not serve: moves on, to where it points or to the next one.
     pub fn failed(&mut self, refusal: Option<&Standby>) -> Next {
         self.standing_by |= refusal.is_some();
-        let hinted = self.hint.take().is_some();
+        let present = self.present().to_owned();
+        let hinted = self.hint.take();
+        if refusal.is_none() && self.silent.as_ref().is_some_and(|(silent, _)| *silent != present) {
+            // Others do not answer, either: what is silent is the way to them.
+            self.silent = None;
+        }
         // Of two that point at each other neither leads, so no hint is taken from a hinted one.
-        if !hinted && let Some(leader) = refusal.and_then(|refusal| self.trusted(refusal)) {
+        if hinted.is_none()
+            && let Some(leader) = refusal.and_then(|refusal| self.trusted(refusal))
+        {
             if let Some((silent, left @ 1..)) = &mut self.silent
                 && *silent == leader
             {
@@ -132,13 +139,24 @@ impl Addresses {
             return Next::AtOnce;
         }
         self.tried += 1;
-        self.at = (self.at + 1) % self.listed.len().max(1);
+        self.at = self.after(&present);
         if self.tried < self.listed.len() {
             return Next::AtOnce;
         }
         let soon = self.standing_by;
         (self.tried, self.standing_by) = (0, false);
         Next::Pause { soon }
+    }
+
+    /// The place of the next one, which is not the one that has just failed: to find out again that it
+    /// does not answer may take as long as a lease lasts.
+    fn after(&self, failed: &str) -> usize {
+        let count = self.listed.len().max(1);
+        let next = (self.at + 1) % count;
+        match self.listed.get(next) {
+            Some(listed) if listed == failed => (next + 1) % count,
+            _ => next,
+        }
     }
 
     /// The leader's address, unless it is less protected than the one that names it.
@@ -199,10 +217,26 @@ mod tests {
         assert_eq!(list.present(), "http://b:1");
         assert_eq!(list.failed(None), Next::AtOnce, "no answer: it is tried without a hint");
         assert_eq!(list.present(), "http://a:1");
+        assert_eq!(list.failed(None), Next::Pause { soon: false });
+        assert_eq!(list.failed(Some(&led_by("http://a:1"))), Next::AtOnce, "it was not to blame");
         list.served();
         let mut alone = addresses(&["http://a:1"]);
         alone.fell_silent();
         assert_eq!(alone.present(), "http://a:1");
+    }
+
+    #[test]
+    fn a_hint_that_leads_nowhere_is_not_followed_by_the_same_address() {
+        let mut list = addresses(&["http://a:1", "http://b:1"]);
+        list.fell_silent();
+        while list.failed(Some(&led_by("http://a:1"))) != Next::AtOnce {}
+        assert_eq!(list.present(), "http://a:1");
+        assert_eq!(list.failed(None), Next::AtOnce, "it stands still");
+        assert_eq!(list.present(), "http://b:1", "who may lead by now");
+        let mut three = addresses(&["http://a:1", "http://b:1", "http://c:1"]);
+        assert_eq!(three.failed(Some(&led_by("http://b:1"))), Next::AtOnce);
+        assert_eq!(three.failed(None), Next::AtOnce);
+        assert_eq!(three.present(), "http://c:1");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! nobody's, or lapsed --bid--> held, epoch + 1 --renew each second--> held
 //!                                |-- released: open to the next bid at once
-//!                                |-- not renewed in time: lapsed
+//!                                |-- not renewed in time: lapsed, and never renewed again
 //! ```
 //! What keeps a stale leader from writing is the epoch, which every append checks within its
 //! transaction; the lease only decides how soon another may take over. The holder itself stops
@@ -100,6 +100,17 @@ impl Standing {
             true => Ok(()),
             false => Err(StoreError::Lapsed { epoch: self.epoch }),
         }
+    }
+
+    /// The database has renewed the lease until then. One that is over here stays so: what was said
+    /// of it, once, must not become untrue.
+    fn renewed(&self, until: Instant) -> Result<(), StoreError> {
+        let mut valid_until = self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if Instant::now() >= *valid_until {
+            return Err(StoreError::Lapsed { epoch: self.epoch });
+        }
+        *valid_until = until;
+        Ok(())
     }
 }
 
@@ -227,6 +238,11 @@ impl Keeper {
         let mut client = None;
         loop {
             sleep(self.candidate.renewal).await;
+            // A process that was stopped meanwhile finds its lease over.
+            if let Err(error) = self.standing.check() {
+                tracing::warn!(%error, "the lease was not renewed in time");
+                return;
+            }
             while let Err(error) = self.renew(&mut client).await {
                 if self.standing.check().is_err() {
                     tracing::warn!(%error, "the lease could not be renewed in time");
@@ -257,11 +273,32 @@ impl Keeper {
         let slow = || StoreError::Postgres(super::database::PostgresError::outage("no answer"));
         match timeout((*renewal).max(RETRY), work).await.map_err(|_| slow())?? {
             0 => self.standing.deposed.store(true, Ordering::SeqCst),
-            _ => {
-                let until = asked + *length;
-                *self.standing.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-            }
+            _ => self.standing.renewed(asked + *length)?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_is_over_is_not_renewed_by_an_answer_that_comes_too_late() {
+        let now = Instant::now();
+        let standing = |valid_until| Standing {
+            epoch: 7,
+            deposed: AtomicBool::new(false),
+            valid_until: Mutex::new(valid_until),
+        };
+        let later = now + Duration::from_secs(600);
+        let held = standing(now + Duration::from_secs(60));
+        held.renewed(later).unwrap();
+        assert_eq!(held.valid_until(), later);
+        assert!(held.check().is_ok());
+        let over = standing(now);
+        for found in [over.renewed(later), over.check()] {
+            assert!(matches!(found, Err(StoreError::Lapsed { epoch: 7 })), "{found:?}");
+        }
     }
 }
