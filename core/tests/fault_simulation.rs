@@ -1,11 +1,13 @@
 //! The whole engine under seeded faults, without threads, sockets or clocks: whatever is lost,
 //! late, repeated or dead, every evaluation counts exactly once and replay is bit for bit.
 //!
-//! `CAMBRIAN_SIMULATION_SEEDS` sets the number of seeds (default 2,000).
+//! `CAMBRIAN_SIMULATION_SEEDS` sets the number of seeds (default 2,000),
+//! `CAMBRIAN_SIMULATION_FIRST_SEED` the first of them (default 0), so that many can be had in parts.
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use cambrian_core::engine::{
@@ -166,11 +168,13 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
         .unwrap_or_else(|breach| panic!("seed {seed}: {breach}"))
 }
 
-fn seeds() -> u64 {
-    std::env::var("CAMBRIAN_SIMULATION_SEEDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(2_000)
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn seeds() -> Range<u64> {
+    let first = setting("CAMBRIAN_SIMULATION_FIRST_SEED", 0);
+    first..first + setting("CAMBRIAN_SIMULATION_SEEDS", 2_000)
 }
 
 /// What happens to workers and slots beyond faults.
@@ -191,7 +195,7 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     let mut fleet: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut known = BTreeSet::new();
     let (mut averaged, mut decided, mut stopped) = (0, 0, 0);
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let outcome = simulate(seed, FaultRates::HARSH);
         for campaign in outcome.engine.state().campaigns() {
             let finished = CampaignStatus::Finished(FinishReason::BudgetSpent);
@@ -221,7 +225,7 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
             *injected.entry(fault).or_default() += times;
         }
     }
-    eprintln!("injected over {} seeds: {injected:?}", seeds());
+    eprintln!("injected over seeds {:?}: {injected:?}", seeds());
     assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
     assert!(averaged > 0, "nothing was measured repeatedly");
     eprintln!("{decided} evaluations were told to stop, {stopped} ended without a result");

@@ -58,9 +58,19 @@ pub enum Next {
     },
 }
 
-/// How many refusals that point back to one that has fallen silent are waited out, since it may have
-/// the lease without serving.
-const DISTRUSTED: u32 = 4;
+/// How many refusals that point to one that does not answer are waited out, since it may have the lease
+/// without serving. With half a second between them they last longer than such a lease.
+const DISTRUSTED: u32 = 8;
+
+/// A coordinator that does not answer.
+#[derive(Debug, Clone)]
+struct Silent {
+    address: String,
+    /// How many refusals that point to it are waited out from now on.
+    left: u32,
+    /// Whether it is known by the address that refusals name, which need not be the listed one.
+    named: bool,
+}
 
 /// The coordinators that a client knows, one of which it speaks with.
 #[derive(Debug, Clone)]
@@ -71,8 +81,7 @@ pub struct Addresses {
     hint: Option<String>,
     tried: usize,
     standing_by: bool,
-    /// One that has fallen silent, and how often it is not believed yet to serve again.
-    silent: Option<(String, u32)>,
+    silent: Option<Silent>,
 }
 
 impl Addresses {
@@ -113,23 +122,42 @@ impl Addresses {
         if self.listed.get(self.at) == Some(&silent) {
             self.at = (self.at + 1) % self.listed.len().max(1);
         }
-        self.silent = Some((silent, DISTRUSTED));
+        self.silent = Some(Silent { address: silent, left: DISTRUSTED, named: false });
     }
 
     /// The present one does not serve: moves on, to where it points or to the next one.
     pub fn failed(&mut self, refusal: Option<&Standby>) -> Next {
         self.standing_by |= refusal.is_some();
+        let present = self.present().to_owned();
         let hinted = self.hint.take().is_some();
+        if refusal.is_none() {
+            if hinted {
+                // Whoever has named it answers, and may lead itself before that one does again.
+                self.silent = Some(Silent { address: present, left: DISTRUSTED, named: true });
+                return Next::AtOnce;
+            }
+            // Where others do not answer, either, the way to them is at fault.
+            self.silent.take_if(|silent| silent.address != present);
+        }
         // Of two that point at each other neither leads, so no hint is taken from a hinted one.
         if !hinted && let Some(leader) = refusal.and_then(|refusal| self.trusted(refusal)) {
-            if let Some((silent, left @ 1..)) = &mut self.silent
-                && *silent == leader
-            {
-                *left -= 1;
-                return Next::Pause { soon: true };
+            let known = self.listed.contains(&leader);
+            let suspect = |silent: &Silent| {
+                // An unknown name may well be its.
+                silent.address == leader || (!silent.named && !known)
+            };
+            match self.silent.as_mut().filter(|silent| suspect(silent)) {
+                Some(silent) if silent.left > 0 => {
+                    silent.left -= 1;
+                    return Next::Pause { soon: true };
+                }
+                // It does not serve by that name; the list may have another.
+                Some(silent) if silent.named => {}
+                _ => {
+                    self.hint = Some(leader);
+                    return Next::AtOnce;
+                }
             }
-            self.hint = Some(leader);
-            return Next::AtOnce;
         }
         self.tried += 1;
         self.at = (self.at + 1) % self.listed.len().max(1);
@@ -199,10 +227,43 @@ mod tests {
         assert_eq!(list.present(), "http://b:1");
         assert_eq!(list.failed(None), Next::AtOnce, "no answer: it is tried without a hint");
         assert_eq!(list.present(), "http://a:1");
+        assert_eq!(list.failed(None), Next::Pause { soon: false });
+        assert_eq!(list.failed(Some(&led_by("http://a:1"))), Next::AtOnce, "it was not to blame");
         list.served();
         let mut alone = addresses(&["http://a:1"]);
         alone.fell_silent();
         assert_eq!(alone.present(), "http://a:1");
+    }
+
+    #[test]
+    fn whoever_names_one_that_does_not_answer_is_asked_again_before_others() {
+        // The leader is listed by another name than it gives itself.
+        let named = Some(led_by("http://10.0.0.1:1"));
+        let mut list = addresses(&["http://a:1", "http://b:1"]);
+        list.fell_silent();
+        for _ in 0..DISTRUSTED {
+            assert_eq!(list.failed(named.as_ref()), Next::Pause { soon: true });
+            assert_eq!(
+                list.present(),
+                "http://b:1",
+                "who may lead before that one is found silent"
+            );
+        }
+        assert_eq!(list.failed(named.as_ref()), Next::AtOnce);
+        assert_eq!(list.present(), "http://10.0.0.1:1");
+        assert_eq!(list.failed(None), Next::AtOnce);
+        for _ in 0..DISTRUSTED {
+            assert_eq!(list.present(), "http://b:1", "who may lead by now");
+            assert_eq!(list.failed(named.as_ref()), Next::Pause { soon: true });
+        }
+        assert_eq!(list.failed(named.as_ref()), Next::AtOnce);
+        assert_eq!(list.present(), "http://a:1", "which may be reached where its own name is not");
+        list.served();
+
+        let mut list = addresses(&["http://a:1", "http://b:1", "http://c:1"]);
+        list.fell_silent();
+        assert_eq!(list.failed(Some(&led_by("http://c:1"))), Next::AtOnce, "that is another one");
+        assert_eq!(list.present(), "http://c:1");
     }
 
     #[test]

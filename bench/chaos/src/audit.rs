@@ -15,11 +15,15 @@ use cambrian_coordinator::store::sqlite::SqliteStore;
 use cambrian_coordinator::store::{Store, Stored, for_each};
 use cambrian_coordinator::verify::{Report, verify};
 use cambrian_core::engine::Event;
+use cambrian_core::time::Timestamp;
 use cambrian_worker::synthetic;
 use serde::Serialize;
 
 /// A task with one of its attempts.
 type Attempt = (u64, u32);
+
+/// How many tasks that were done again are explained.
+const EXPLAINED: usize = 5;
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -50,10 +54,18 @@ struct Account {
     given_up: BTreeSet<Attempt>,
     campaigns: u32,
     problems: Vec<String>,
+    /// When the journal begins.
+    began: Option<Timestamp>,
+    /// When a coordinator began to lead, seconds from there.
+    leaders: Vec<f64>,
+    /// Who had each task, and how that ended.
+    histories: BTreeMap<u64, Vec<String>>,
 }
 
 impl Account {
     fn book(&mut self, record: &Stored) {
+        let began = *self.began.get_or_insert(record.at);
+        self.remember(record.at.since(began).as_secs_f64(), &record.event);
         match &record.event {
             Event::CampaignSubmitted { .. } => self.campaigns += 1,
             Event::TaskCompleted { task, attempt, measurements, .. } => {
@@ -73,6 +85,36 @@ impl Account {
             }
             _ => {}
         }
+    }
+}
+
+impl Account {
+    fn remember(&mut self, second: f64, event: &Event) {
+        let (task, what) = match event {
+            Event::Started { .. } => return self.leaders.push(second),
+            Event::TaskLeased { task, attempt, worker, .. } => {
+                (task, format!("attempt {attempt} to worker {worker}"))
+            }
+            Event::LeaseEnded { task, end, .. } => (task, format!("{end:?}")),
+            Event::AttemptFailed { task, failure, .. } => (task, failure.message.to_string()),
+            Event::TaskCompleted { task, .. } => (task, "counted".to_owned()),
+            _ => return,
+        };
+        self.histories.entry(task.0).or_default().push(format!("{second:.2} s {what}"));
+    }
+
+    /// What became of some tasks that were done again.
+    fn explain(&self, finished: &BTreeMap<Attempt, String>) -> Vec<String> {
+        let again = finished.keys().filter(|attempt| !self.counted.contains_key(*attempt));
+        let tasks: BTreeSet<u64> = again.map(|(task, _)| *task).collect();
+        let explained = tasks.into_iter().take(EXPLAINED);
+        let explain = |task: u64| {
+            let history = self.histories.get(&task).map(|found| found.join(", "));
+            format!("task {task}: {}", history.unwrap_or_default())
+        };
+        let leaders: Vec<String> = self.leaders.iter().map(|at| format!("{at:.2}")).collect();
+        let began = format!("leaders began at {} s", leaders.join(", "));
+        explained.map(explain).chain([began]).collect()
     }
 }
 
@@ -121,6 +163,7 @@ fn examine(
         problems.push(format!(
             "{repeated} finished evaluations were done again; the faults account for {may_repeat}"
         ));
+        problems.extend(account.explain(&finished));
     }
     problems.extend(verified.problems.iter().map(|problem| format!("verify: {problem}")));
     let replayed = replay(store).context("the journal cannot be replayed")?;

@@ -344,6 +344,19 @@ impl Cluster {
         self.coordinators.iter_mut().chain(&mut self.workers).try_for_each(Process::kill)
     }
 
+    /// Copies every log to a folder, which is made.
+    ///
+    /// # Errors
+    /// When a file cannot be copied.
+    pub(crate) fn keep_logs(&self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        self.coordinators
+            .iter()
+            .chain(&self.workers)
+            .try_for_each(|process| process.keep_log(folder))
+    }
+
     /// The last lines of every log.
     #[must_use]
     pub(crate) fn last_words(&self) -> String {

@@ -55,6 +55,9 @@ struct Arguments {
     /// Where the cluster's programs are [default: beside this one].
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
+    /// Copy the logs of a cluster that shows a problem to this folder.
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
     /// Write everything to this file as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -186,6 +189,9 @@ async fn round(
     outcome.audit = checked.await??;
     if !outcome.is_sound() {
         outcome.audit.problems.push(format!("the logs end with\n{}", cluster.last_words()));
+        if let Some(folder) = &arguments.logs {
+            cluster.keep_logs(&folder.join(name))?;
+        }
     }
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)

@@ -172,6 +172,17 @@ impl Process {
         found.into_iter().filter_map(Pid::from_raw).collect()
     }
 
+    /// Copies its log to `folder`.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub(crate) fn keep_log(&self, folder: &Path) -> anyhow::Result<()> {
+        let copy = folder.join(format!("{}.log", self.program.name));
+        std::fs::copy(&self.log, &copy)
+            .with_context(|| format!("cannot copy the log to {}", copy.display()))?;
+        Ok(())
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub(crate) fn last_words(&self) -> String {

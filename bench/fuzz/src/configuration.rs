@@ -1,7 +1,10 @@
-//! Text that people write: campaigns, settings, tokens.
+//! Text that people write: campaigns, settings, tokens, places of databases, names of artifacts.
 
 use std::hint::black_box;
 
+use cambrian_coordinator::store::place::Place;
+use cambrian_coordinator::store::postgres::PostgresStore;
+use cambrian_core::artifact::ArtifactId;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::spec::CampaignSpec;
 use cambrian_transport::token::{Token, Validity};
@@ -70,4 +73,41 @@ pub(crate) fn token(bytes: &[u8]) {
 pub(crate) fn tokens() -> Vec<Vec<u8>> {
     let tokens = ["cambrian_1_abcdefghijklmnopqrstuvwxyz", "90d", "12h", "3w", "never"];
     tokens.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// A name has one spelling.
+pub(crate) fn artifact(bytes: &[u8]) {
+    let _ = black_box(ArtifactId::try_from(bytes).map(|id| id.to_string()));
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(id) = text.parse::<ArtifactId>() {
+        assert_eq!(id.to_string(), text);
+    }
+}
+
+pub(crate) fn artifacts() -> Vec<Vec<u8>> {
+    vec![ArtifactId::of(b"content").to_string().into_bytes()]
+}
+
+/// The parameters of a URL that name a file, which is read.
+const OF_FILES: [&str; 4] = ["sslrootcert", "sslcert", "sslkey", "password_file"];
+
+/// No connection is made, and no file is read.
+pub(crate) fn database(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Place::Postgres(url) = Place::from(text.to_owned())
+        && !OF_FILES.iter().any(|name| text.contains(name))
+        && let Err(fault) = PostgresStore::check_url(&url)
+    {
+        assert!(!fault.to_string().is_empty());
+    }
+}
+
+pub(crate) fn databases() -> Vec<Vec<u8>> {
+    let places = [
+        "postgresql://cambrian:secret@localhost:5433/cambrian?sslmode=disable",
+        "postgres://u@a.example,b.example/x?connect_timeout=5&sslmode=require",
+        "postgresql:///x?host=/run/postgresql&target_session_attrs=read-write&keepalives=1",
+        "state/cambrian.db",
+    ];
+    places.map(|text| text.as_bytes().to_vec()).to_vec()
 }

@@ -1,8 +1,8 @@
 //! Readers of what comes from outside as functions of bytes: none may panic, hang or take memory
 //! without bound, whatever the bytes are.
 //!
-//! A new reader is one entry of [`TARGETS`]; readers of data sets are in
-//! `libfuzzer/src/files.rs`. The tests feed each with mutations of valid inputs;
+//! A new reader is one entry of [`TARGETS`]; readers of data sets and checkpoints
+//! are in `libfuzzer/src/files.rs`. The tests feed each with mutations of valid inputs;
 //! `libfuzzer` beside this package feeds them millions, guided by coverage. Must not check what a
 //! reader makes of its input beyond what every input must hold.
 
@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// Every reader.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "campaign", read: configuration::campaign, seeds: configuration::campaigns },
     Target {
         name: "coordinator_config",
@@ -32,6 +32,8 @@ pub const TARGETS: [Target; 9] = [
         seeds: configuration::coordinators,
     },
     Target { name: "worker_config", read: configuration::worker, seeds: configuration::workers },
+    Target { name: "artifact", read: configuration::artifact, seeds: configuration::artifacts },
+    Target { name: "database", read: configuration::database, seeds: configuration::databases },
     Target { name: "token", read: configuration::token, seeds: configuration::tokens },
     Target { name: "graph", read: messages::graph, seeds: messages::graphs },
     Target { name: "worker_message", read: messages::worker, seeds: messages::workers },

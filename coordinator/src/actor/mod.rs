@@ -223,11 +223,15 @@ impl Owner {
                 now = self.clock.now();
                 batch.step(&mut self.engine, now, Command::Stalled);
             }
+            for message in waiting.drain(..) {
+                batch.take(&mut self.engine, now, message);
+            }
+            // Last, so that what has arrived in time counts however long it has waited.
             if looked >= next_tick {
                 next_tick = looked + self.settings.tick;
                 batch.step(&mut self.engine, now, Command::Tick);
             }
-            self.handle(batch, &mut waiting).await?;
+            self.commit(batch).await?;
             if told || orphaned {
                 return self.finish(messages).await;
             }
@@ -258,24 +262,17 @@ impl Owner {
     /// Handles what still waits, then ends all connections.
     async fn finish(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), ActorError> {
         messages.close();
-        let mut waiting = Vec::new();
+        let (mut batch, now) = (Batch::default(), self.clock.now());
         while let Ok(message) = messages.try_recv() {
-            waiting.push(message);
+            batch.take(&mut self.engine, now, message);
         }
-        self.handle(Batch::default(), &mut waiting).await?;
+        self.commit(batch).await?;
         self.connections.close_all(&Closed::ShuttingDown);
         Ok(())
     }
 
-    async fn handle(
-        &mut self,
-        mut batch: Batch,
-        waiting: &mut Vec<Message>,
-    ) -> Result<(), ActorError> {
-        let now = self.clock.now();
-        for message in waiting.drain(..) {
-            batch.take(&mut self.engine, now, message);
-        }
+    /// Stores what was decided, then does what waited for that.
+    async fn commit(&mut self, batch: Batch) -> Result<(), ActorError> {
         match self.append(&batch) {
             Ok(()) => {
                 let changed = batch.is_visible();

@@ -11,7 +11,7 @@ use cambrian_core::id::CampaignId;
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 
-use super::{Actor, ActorError, ActorSettings};
+use super::{Actor, ActorError, ActorSettings, Follower, prepare};
 use crate::clock::ManualClock;
 use crate::connection::{Closed, Outbound};
 use crate::handle::{CallError, Handle};
@@ -305,6 +305,29 @@ async fn a_silent_worker_loses_its_task_to_another() {
     assert!(matches!(silent.effect().await, Effect::Stop { .. }));
     stop(actor, &handle).await.unwrap();
     assert_eq!((&mut other.line.closed).await, Ok(Closed::ShuttingDown));
+}
+
+#[tokio::test]
+async fn what_has_arrived_is_heard_before_leases_run_out() {
+    let (store, clock) = (MemoryStore::default(), Arc::new(ManualClock::default()));
+    let follower = Follower::new(settings().engine());
+    let prepared = prepare(Box::new(store.clone()), follower, clock.clone(), settings());
+    let (run, handle) = prepared.unwrap();
+    let actor = tokio::spawn(run);
+    submit(&handle, 1).await.unwrap();
+    let mut worker = Connected::open(&handle, "gpu", 1, &[]).await.unwrap();
+    worker.ready(1).await;
+    let held = worker.assignment().await;
+    // The actor shares this thread: when it goes on, a tick is due and the heartbeat is there.
+    clock.advance(LEASE);
+    std::thread::sleep(settings().tick * 2);
+    worker.heartbeat(&[(held.task, held.attempt)]).await;
+    let task = held.task;
+    let held = handle.query(move |state| state.task(task).unwrap().lease().is_some());
+    assert!(held.await.unwrap());
+    assert_eq!(count(&store, |event| matches!(event, Event::LeaseEnded { .. })), 0);
+    handle.shutdown().await;
+    actor.await.unwrap().unwrap();
 }
 
 #[tokio::test]

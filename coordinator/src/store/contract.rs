@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cambrian_core::engine::{Capabilities, Event, SubmissionId};
 use cambrian_core::id::{CampaignId, SessionId, TaskId, WorkerId};
@@ -70,6 +70,9 @@ pub(super) fn contract<S: Store>(open: impl Fn() -> S) {
     assert_eq!(texts(&store).len(), READ_BATCH + 4);
 }
 
+/// Longer than a lease takes to be over, or a machine to do anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A store that leads, as soon as whoever led before has gone.
 pub(super) fn lead(place: &Url) -> PostgresStore {
     let mut store = PostgresStore::open(place).unwrap();
@@ -79,7 +82,9 @@ pub(super) fn lead(place: &Url) -> PostgresStore {
         length: Duration::from_secs(3),
         renewal: Duration::from_secs(1),
     };
+    let deadline = Instant::now() + PATIENCE;
     while let Bid::Held { remaining, .. } = store.bid(&candidate).unwrap() {
+        assert!(Instant::now() < deadline, "another one still leads, for {remaining:?}");
         std::thread::sleep(remaining.min(Duration::from_millis(100)));
     }
     store

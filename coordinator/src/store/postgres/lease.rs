@@ -3,7 +3,7 @@
 //! ```text
 //! nobody's, or lapsed --bid--> held, epoch + 1 --renew each second--> held
 //!                                |-- released: open to the next bid at once
-//!                                |-- not renewed in time: lapsed
+//!                                |-- not renewed in time: lapsed; once it was seen, for good
 //! ```
 //! What keeps a stale leader from writing is the epoch, which every append checks within its
 //! transaction; the lease only decides how soon another may take over. The holder itself stops
@@ -11,7 +11,7 @@
 //! a clock that does not stand still while the process does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cambrian_core::time::Timestamp;
@@ -84,22 +84,51 @@ pub enum Bid {
 struct Standing {
     epoch: i64,
     deposed: AtomicBool,
-    valid_until: Mutex<Instant>,
+    term: Mutex<Term>,
+}
+
+#[derive(Debug)]
+struct Term {
+    valid_until: Instant,
+    /// Whether somebody was told that it is over, which must not become untrue.
+    lapsed: bool,
 }
 
 impl Standing {
+    fn new(epoch: i64, valid_until: Instant) -> Self {
+        let term = Mutex::new(Term { valid_until, lapsed: false });
+        Self { epoch, deposed: AtomicBool::new(false), term }
+    }
+
+    fn term(&self) -> MutexGuard<'_, Term> {
+        self.term.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn valid_until(&self) -> Instant {
-        *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.term().valid_until
     }
 
     fn check(&self) -> Result<(), StoreError> {
         if self.deposed.load(Ordering::SeqCst) {
             return Err(StoreError::Deposed { epoch: self.epoch });
         }
-        match Instant::now() < self.valid_until() {
-            true => Ok(()),
-            false => Err(StoreError::Lapsed { epoch: self.epoch }),
+        let mut term = self.term();
+        term.lapsed |= Instant::now() >= term.valid_until;
+        match term.lapsed {
+            false => Ok(()),
+            true => Err(StoreError::Lapsed { epoch: self.epoch }),
         }
+    }
+
+    /// The database has renewed the lease until then: nobody else has led meanwhile, so that it goes on
+    /// even if the answer is late.
+    fn renewed(&self, until: Instant) -> Result<(), StoreError> {
+        let mut term = self.term();
+        if term.lapsed {
+            return Err(StoreError::Lapsed { epoch: self.epoch });
+        }
+        term.valid_until = until;
+        Ok(())
     }
 }
 
@@ -142,11 +171,7 @@ impl Lease {
             })
         })?;
         let Bid::Won { epoch, .. } = bid else { return Ok((bid, None)) };
-        let standing = Arc::new(Standing {
-            epoch,
-            deposed: AtomicBool::new(false),
-            valid_until: Mutex::new(asked + candidate.length),
-        });
+        let standing = Arc::new(Standing::new(epoch, asked + candidate.length));
         let ended = CancellationToken::new();
         let keeper = Keeper {
             target: database.target(),
@@ -257,11 +282,29 @@ impl Keeper {
         let slow = || StoreError::Postgres(super::database::PostgresError::outage("no answer"));
         match timeout((*renewal).max(RETRY), work).await.map_err(|_| slow())?? {
             0 => self.standing.deposed.store(true, Ordering::SeqCst),
-            _ => {
-                let until = asked + *length;
-                *self.standing.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-            }
+            _ => self.standing.renewed(asked + *length)?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_was_seen_to_be_over_is_never_renewed() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(600);
+        for until in [now, now + Duration::from_secs(60)] {
+            let unseen = Standing::new(7, until);
+            unseen.renewed(later).unwrap();
+            assert_eq!(unseen.valid_until(), later);
+            assert!(unseen.check().is_ok());
+        }
+        let seen = Standing::new(7, now);
+        for found in [seen.check(), seen.renewed(later), seen.check()] {
+            assert!(matches!(found, Err(StoreError::Lapsed { epoch: 7 })), "{found:?}");
+        }
     }
 }

@@ -102,6 +102,14 @@ impl PostgresStore {
         Self::on(database)
     }
 
+    /// Reads a URL without connecting; the files that it names are read.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] with what is wrong.
+    pub fn check_url(url: &Url) -> Result<(), StoreError> {
+        Target::parse(url, Purpose::Write).map(drop)
+    }
+
     /// Opens the store for reading, also while a coordinator leads.
     ///
     /// # Errors

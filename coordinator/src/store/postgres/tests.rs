@@ -1,10 +1,10 @@
 //! What only PostgreSQL has: epochs, leases, migrations. The contract that it shares with the other
 //! stores is in `store/contract.rs`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::store::contract::{contract, lead, registered, started, texts};
+use crate::store::contract::{PATIENCE, contract, lead, registered, started, texts};
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
 use crate::store::{Tables, tokens};
@@ -37,12 +37,15 @@ fn epoch(store: &mut PostgresStore, candidate: &Candidate) -> i64 {
 /// Takes over from a leader that is stopped for longer than its lease: it renews nothing, and the
 /// database's clock finds the lease over.
 fn take_over(server: &PostgresServer, store: &mut PostgresStore, candidate: &Candidate) -> i64 {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         server.ask("stale", "UPDATE cambrian.leader SET expires_at = '-infinity'");
         // The test's leader is not stopped and may have renewed its lease meanwhile.
-        if let Bid::Won { epoch, .. } = store.bid(candidate).unwrap() {
+        let bid = store.bid(candidate).unwrap();
+        if let Bid::Won { epoch, .. } = bid {
             return epoch;
         }
+        assert!(Instant::now() < deadline, "the lease is renewed whenever it is over: {bid:?}");
     }
 }
 
@@ -155,9 +158,9 @@ fn a_stale_leader_cannot_write() {
     assert_eq!(texts(&second).len(), 1, "a stale leader wrote");
     assert_eq!(second.append(1, &[started(3)]).unwrap(), 2);
     // It learns by itself, too, when it next wants to renew.
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while first.standing().is_ok() {
-        assert!(std::time::Instant::now() < deadline, "a deposed leader believes in itself");
+        assert!(Instant::now() < deadline, "a deposed leader believes in itself");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(first.standing().unwrap_err().is_loss_of_leadership());
@@ -198,9 +201,9 @@ fn an_outage_ends_a_leadership(mut server: PostgresServer, place: &Url) {
     server.stop();
     let error = store.append(3, &[started(4)]).unwrap_err();
     assert!(error.is_outage() || error.is_loss_of_leadership(), "{error}");
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while store.standing().is_ok() {
-        assert!(std::time::Instant::now() < deadline, "a lease outlived its database");
+        assert!(Instant::now() < deadline, "a lease outlived its database");
         std::thread::sleep(Duration::from_millis(20));
     }
     server.resume();

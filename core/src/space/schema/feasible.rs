@@ -12,12 +12,13 @@ use super::{Mutation, Schema, node};
 use crate::rng::{Purpose, Stream, stream};
 use crate::space::Genotype;
 
-/// Schemas of at most so many genotypes have those that meet their constraints listed.
-pub const LIST_LIMIT: u32 = 1_000_000;
+/// Schemas of at most so many genotypes have those that meet their constraints listed. As with the other
+/// bounds, tests that feed millions of inputs (`--cfg fuzzing`) do less of the same.
+pub const LIST_LIMIT: u32 = if cfg!(fuzzing) { 1_000 } else { 1_000_000 };
 /// How many genotypes are drawn to see whether constraints leave enough of a larger schema, and
 /// the least number of them that has to meet the constraints: one in a thousand.
-const TRIAL_DRAWS: u32 = 20_000;
-const TRIAL_LEAST: u32 = 20;
+const TRIAL_DRAWS: u32 = if cfg!(fuzzing) { 200 } else { 20_000 };
+const TRIAL_LEAST: u32 = if cfg!(fuzzing) { 1 } else { 20 };
 /// The most draws of [`Schema::draw`].
 const DRAWS: u32 = 100_000;
 /// The number of draws behind an estimated count.

@@ -118,7 +118,7 @@ impl Arrays {
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(|_| content("it is too short".to_owned()))?;
         let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER || length > size - 8 {
+        if length > MAX_HEADER || length > size.saturating_sub(8) {
             return Err(content("its header is longer than it can be".to_owned()));
         }
         let mut header = vec![0; length as usize];
@@ -199,6 +199,8 @@ fn label_width(dtype: &str) -> Option<u64> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::any;
+    use proptest::sample::Index;
     use serde_json::{Value, json};
 
     use super::*;
@@ -255,6 +257,29 @@ pub(super) mod tests {
             let file = encoded(&header, &[vec![7; 24], labels].concat());
             let folder = folder(&file, &file);
             assert_eq!(form(folder.path()).unwrap(), Form { input: [3, 2, 2], classes: 2 });
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_strange_file_is_read_whole_or_refused(
+            edits in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..4),
+            length in 0..700_usize,
+        ) {
+            let mut bytes = images(6, 3);
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(length);
+            let folder = folder(&bytes, &bytes);
+            if let Ok(form) = form(folder.path())
+                && let Ok([train, _]) = read(folder.path(), form)
+            {
+                let pixels: u32 = form.input.iter().product();
+                assert_eq!(train.images.len(), train.labels.len() * pixels as usize);
+                assert!(train.labels.iter().all(|label| u32::from(*label) < form.classes));
+            }
         }
     }
 

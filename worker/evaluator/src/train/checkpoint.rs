@@ -1,9 +1,10 @@
 //! The state of a training in a file, so that another process continues it.
 //!
-//! A header line, the length and then the text of a JSON description, the numbers of all tensors in
-//! its order (little-endian, row by row), a checksum of all that. Only a file that is whole and belongs
-//! to the same training is read; anything else is a [`CheckpointFault`] and changes nothing. Must not
-//! know how a training goes on.
+//! Only a file that is whole and belongs to the same training is read; anything else is a
+//! [`CheckpointFault`] and changes nothing. Must not know how a training goes on; `content` knows how a
+//! file is laid out.
+
+mod content;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,41 +14,11 @@ use std::path::{Path, PathBuf};
 use cambrian_core::graph::Graph;
 use cambrian_core::rng::Stream;
 use cambrian_core::spec::TrainSettings;
-use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
-use thiserror::Error;
 
-const HEADER: &[u8] = b"cambrian checkpoint 1\n";
-const LENGTH_BYTES: usize = 8;
-const CHECKSUM_BYTES: usize = 32;
-
-/// Why a checkpoint is not continued.
-#[derive(Debug, Error)]
-pub enum CheckpointFault {
-    /// The file cannot be read.
-    #[error("its file cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
-    /// The file is no checkpoint of this version, or not whole.
-    #[error("its file is damaged: {0}")]
-    Damaged(&'static str),
-    /// It is the state of something else.
-    #[error("it is the state of another training: {0}")]
-    Foreign(String),
-}
-
-/// Which training a checkpoint is of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// The evaluator's version.
-    pub version: String,
-    /// The network's canonical hash.
-    pub network: String,
-    /// The hash of the settings that make up the recipe.
-    pub recipe: String,
-    /// The seed of everything random.
-    pub seed: u64,
-}
+pub(super) use content::Position;
+use content::{Array, Description, Entry, HEADER};
+pub use content::{CheckpointFault, Identity};
 
 /// Where the state comes from and goes to.
 #[derive(Debug, Clone)]
@@ -58,36 +29,6 @@ pub struct Files {
     pub resume: Option<PathBuf>,
     /// Where its state at the end belongs.
     pub write: Option<PathBuf>,
-}
-
-/// How far a training has come, besides its tensors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Position {
-    /// Finished epochs.
-    pub(super) epoch: u32,
-    /// Steps in them.
-    pub(super) step: u64,
-    /// How many words each generator has put out, as text: JSON has no 128-bit numbers.
-    pub(super) words: Vec<String>,
-    /// What losses are multiplied with, and for how many steps that went well.
-    pub(super) scale: Option<(f64, u32)>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Description {
-    identity: Identity,
-    position: Position,
-    tensors: Vec<Entry>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: String,
-    integers: bool,
-    size: Vec<i64>,
 }
 
 impl Identity {
@@ -101,16 +42,6 @@ impl Identity {
             recipe: recipe.to_hex().to_string(),
             seed,
         }
-    }
-
-    fn difference(&self, other: &Self) -> Option<&'static str> {
-        let parts = [
-            ("the evaluator's version", self.version == other.version),
-            ("its network", self.network == other.network),
-            ("its recipe", self.recipe == other.recipe),
-            ("its seed", self.seed == other.seed),
-        ];
-        parts.into_iter().find(|(_, same)| !same).map(|(part, _)| part)
     }
 }
 
@@ -189,47 +120,15 @@ pub(super) fn read(
     expected: &BTreeMap<String, Vec<i64>>,
 ) -> Result<(Position, BTreeMap<String, Tensor>), CheckpointFault> {
     let content = fs::read(path)?;
-    let (checked, checksum) = content
-        .len()
-        .checked_sub(CHECKSUM_BYTES)
-        .map(|at| content.split_at(at))
-        .ok_or(CheckpointFault::Damaged("it is too short"))?;
-    let rest = checked
-        .strip_prefix(HEADER)
-        .ok_or(CheckpointFault::Damaged("it does not begin like a checkpoint of this version"))?;
-    if blake3::hash(checked).as_bytes() != checksum {
-        return Err(CheckpointFault::Damaged("its checksum does not match"));
-    }
-    let described = rest.split_first_chunk::<LENGTH_BYTES>().and_then(|(length, rest)| {
-        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
-    });
-    let (text, mut numbers) =
-        described.ok_or(CheckpointFault::Damaged("its description is cut off"))?;
-    let description: Description = serde_json::from_slice(text)
-        .map_err(|_| CheckpointFault::Damaged("its description cannot be read"))?;
-    if let Some(part) = identity.difference(&description.identity) {
-        return Err(CheckpointFault::Foreign(format!("{part} is different")));
-    }
-    let found = description.tensors.iter().map(|entry| (&entry.name, &entry.size));
-    if !found.eq(expected.iter()) {
-        return Err(CheckpointFault::Foreign("its weights have other names or sizes".to_owned()));
-    }
+    let (position, arrays) = content::parse(&content, identity, expected)?;
     let mut tensors = BTreeMap::new();
-    for Entry { name, integers, size } in description.tensors {
+    for Array { name, integers, size, numbers } in arrays {
         let kind = if integers { Kind::Int64 } else { Kind::Float };
-        let length = size.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
-        let (own, rest) = numbers
-            .split_at_checked(length)
-            .ok_or(CheckpointFault::Damaged("its numbers are cut off"))?;
-        numbers = rest;
-        let tensor = Tensor::f_from_data_size(own, &size, kind)
+        let tensor = Tensor::f_from_data_size(numbers, &size, kind)
             .map_err(|_| CheckpointFault::Damaged("its numbers cannot be read"))?;
         tensors.insert(name, tensor);
     }
-    if !numbers.is_empty() {
-        return Err(CheckpointFault::Damaged("it is too long"));
-    }
-    Ok((description.position, tensors))
+    Ok((position, tensors))
 }
 
 /// The numbers of a tensor, row by row, in the machine's order, which is little-endian on every machine
