@@ -252,6 +252,8 @@ pub(crate) struct Candidate {
     /// Time in slots over all attempts.
     pub(crate) elapsed_seconds: f64,
     pub(crate) attempts: u32,
+    /// How many of these repeated one that had failed, was lost or was taken back.
+    pub(crate) repeated_attempts: u32,
     /// The stages at which it took a known result instead of being evaluated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) cached: Vec<CachedResult>,
@@ -524,6 +526,7 @@ impl From<v1::Candidate> for Candidate {
             resolved_at: Instant::known(message.resolved_at_micros),
             elapsed_seconds: message.elapsed_micros as f64 / 1e6,
             attempts: message.attempts,
+            repeated_attempts: message.repeated_attempts,
             cached: message.taken.into_iter().map(Into::into).collect(),
         }
     }
