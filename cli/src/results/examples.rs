@@ -41,6 +41,7 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
         let value = Value {
             value: *value,
             spread: None,
+            interval_95: None,
             source: "trained".into(),
             device_class: String::new(),
         };

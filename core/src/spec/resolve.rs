@@ -137,6 +137,9 @@ fn objective(objective: &Objective) -> Value {
     if let Some(reference) = objective.reference {
         written.insert("reference".into(), reference.into());
     }
+    if let Some(difference) = objective.min_difference {
+        written.insert("min_difference".into(), difference.into());
+    }
     written.into()
 }
 
