@@ -1,5 +1,6 @@
 """Tests of `convert.py`, on files in the published formats: `python3 -m unittest` in this folder."""
 
+import bz2
 import contextlib
 import csv
 import gzip
@@ -10,6 +11,7 @@ import pickle
 import struct
 import tempfile
 import unittest
+from collections import OrderedDict
 from pathlib import Path
 
 import convert
@@ -42,7 +44,9 @@ def numpy_pickle(value):
     return b"\x80\x03}(" + key + b"}(" + plain + short(b"para") + scalar + b"uu."
 
 
-class Conversions(unittest.TestCase):
+class Files(unittest.TestCase):
+    """A folder of files, and what becomes of them."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -65,6 +69,8 @@ class Conversions(unittest.TestCase):
         path.write_bytes(data)
         return path
 
+
+class Conversions(Files):
     def test_nas_bench_macro_is_one_row_a_chain(self):
         record = {"test_acc": [90.5, 91.0, 91.5], "mean_acc": 91.0, "std": 0.5, "params": 7, "flops": 9}
         data = json.dumps({"22212220": record, "00000000": record}).encode()
@@ -126,6 +132,175 @@ class Conversions(unittest.TestCase):
             (pickle.dumps({1: {**record, "para": "2"}}), "finite"),
         ]:
             status, said, rows = self.convert("nas-bench-graph", self.file("cora.bench", data))
+            self.assertEqual((status, rows), (1, None), reason)
+            self.assertIn(reason, said)
+
+
+CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
+
+
+def trial(valid, test, latency=(0.5, 1.5)):
+    """One training of NATS-Bench as its class `ResultsCount` stores it, of two epochs."""
+    return {
+        "name": "", "net_state_dict": None, "train_acc1es": {0: 1.0, 1: 2.0}, "train_acc5es": None,
+        "train_losses": {0: 1.0, 1: 1.0}, "train_times": OrderedDict([(0, 10.0), (1, 12.0)]),
+        "arch_config": {"arch_str": CELL}, "params": 1.5, "flop": 20.0, "seed": 777, "epochs": 2,
+        "latency": list(latency), "eval_names": ["x-valid", "ori-test", "x-test"],
+        "eval_acc1es": {"x-valid@0": 1.0, "x-valid@1": valid, "ori-test@1": test, "x-test@1": test},
+        "eval_times": {}, "eval_losses": {},
+    }
+
+
+def nats_record(arch, schedule="12"):
+    """What is known of an architecture: CIFAR-10 with validation under two seeds, and CIFAR-100."""
+    trials = {
+        ("cifar10-valid", 777): trial(80.0, 79.0),
+        ("cifar10-valid", 888): trial(82.0, 80.0),
+        ("cifar100", 777): trial(50.0, 49.0, latency=()),
+    }
+    seeds = {"cifar10-valid": [777, 888], "cifar100": [777]}
+    results = {"arch_index": 7, "arch_str": arch, "all_results": trials, "dataset_seed": seeds}
+    return {schedule: {**results, "clear_net_done": True}}
+
+
+def array_pickle(kind, count, data):
+    """A pickle of a numpy array as numpy writes it, without numpy."""
+    short = lambda text: b"X" + struct.pack("<I", len(text)) + text
+    none = b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
+    dtype = b"cnumpy\ndtype\n" + short(kind) + b"\x89\x88\x87R(K\x03" + short(b"<") + none + b"K\x00tb"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+    state = b"(K\x01" + b"M" + struct.pack("<H", count) + b"\x85" + dtype + b"\x89" + data + b"tb"
+    return b"\x80\x03" + empty + state + b"."
+
+
+def spiking_log(identity=10000, epochs=3, end="\r\n"):
+    """A log of SpikeNAS-Bench as its training writes it."""
+    lines = [
+        f"architecture id: {identity}", "model parameters: 17917668",
+        "epoch, train_acc, train_loss, val_acc, val_loss",
+        *(f"{epoch}.000, 9.880, 2.303, {10 + epoch}.968, 2.303" for epoch in range(epochs)),
+        "test accuracy: 13.250", "firing rate of layers: -1.000, 0.125",
+        "Elapsed time: 1.0hour7.0minute39.7second",
+    ]
+    return end.join(lines) + end
+
+
+class Spaces(Files):
+    """The files of NATS-Bench, HW-NAS-Bench and SpikeNAS-Bench in their published layouts."""
+
+    def nats(self, *records):
+        folder = self.folder / "NATS-simple"
+        folder.mkdir(exist_ok=True)
+        (folder / "meta.pickle.pbz2").write_bytes(bz2.compress(pickle.dumps({"meta_archs": []})))
+        for index, record in enumerate(records):
+            data = bz2.compress(pickle.dumps(record, protocol=4))
+            (folder / f"{index:06}.pickle.pbz2").write_bytes(data)
+        return folder
+
+    def test_nats_bench_is_read_from_its_folder_and_from_its_file(self):
+        record = nats_record(CELL)
+        whole = {"meta_archs": [CELL], "arch2infos": {0: record}, "evaluated_indexes": {0}}
+        file = self.file("NATS-tss.pickle.pbz2", bz2.compress(pickle.dumps(whole, protocol=4)))
+        for source in [self.nats(record), file]:
+            status, said, rows = self.convert("nats-bench-topology", source)
+            self.assertEqual(status, 0, said)
+            values = dict(zip(*rows))
+            self.assertEqual(values["arch"], CELL)
+            expected = {
+                "cifar10_valid_12_valid": "81.0", "cifar10_valid_12_test": "79.5",
+                "cifar10_valid_12_params_m": "1.5", "cifar10_valid_12_flops_m": "20.0",
+                "cifar10_valid_12_train_s": "22.0", "cifar10_valid_12_latency_s": "1.0",
+                "cifar100_12_valid": "50.0", "cifar100_12_test": "49.0",
+            }
+            self.assertEqual({name: values.get(name) for name in expected}, expected)
+            self.assertNotIn("cifar100_12_latency_s", values)
+
+    def test_sizes_are_rows_of_channels_and_no_cells(self):
+        status, _, rows = self.convert("nats-bench-size", self.nats(nats_record("8:16:24:32:64", "90")))
+        self.assertEqual((status, rows[1][0]), (0, "8:16:24:32:64"))
+        self.assertIn("cifar10_valid_90_valid", rows[0])
+        for kind in ["nats-bench-topology", "nats-bench-size"]:
+            status, said, _ = self.convert(kind, self.nats(nats_record("8:16:24:32:7")), output="none.csv")
+            self.assertEqual(status, 1)
+            self.assertIn("no architecture of this space", said)
+
+    def test_faults_of_nats_bench_are_named(self):
+        lacking = nats_record(CELL)
+        del lacking["12"]["all_results"]["cifar100", 777]["eval_acc1es"]["x-valid@1"]
+        unknown = nats_record(CELL)
+        unknown["12"]["dataset_seed"]["mnist"] = [1]
+        for records, reason in [
+            ([nats_record(CELL), nats_record(CELL)], "twice"),
+            ([lacking], "not a finite number"),
+            ([unknown], "no data set"),
+            ([], "no results"),
+        ]:
+            for old in (self.folder / "NATS-simple").glob("*"):
+                old.unlink()
+            status, said, rows = self.convert("nats-bench-topology", self.nats(*records))
+            self.assertEqual((status, rows), (1, None))
+            self.assertIn(reason, said)
+
+    def test_hw_nas_bench_has_a_column_a_device_and_no_value_where_it_does_not_compile(self):
+        other = CELL.replace("nor_conv_3x3", "none")
+        network = {"name": "infer.tiny", "C": 16, "N": 5, "num_classes": 10}
+        config = [{**network, "arch_str": arch} for arch in (CELL, other)]
+        metrics = {
+            "config": config, "edgegpu_latency": [5.5, 6.5], "edgegpu_energy": [24.5, 25.0],
+            "edgetpu_latency": [0.5, -1], "eyeriss_arithmetic_intensity": [1.0, 2.0],
+        }
+        spaces = {
+            "fbnet": {}, "nasbench201": {
+                "cifar10": metrics, "ImageNet16-120": {"config": config[:1], "pixel3_latency": [3.5]},
+            },
+        }
+        status, said, rows = self.convert("hw-nas-bench", self.file("a.pickle", pickle.dumps(spaces)))
+        self.assertEqual(status, 0, said)
+        self.assertEqual(rows[0], [
+            "arch", "cifar10_edgegpu_latency", "cifar10_edgegpu_energy", "cifar10_edgetpu_latency",
+            "imagenet16_120_pixel3_latency",
+        ])
+        self.assertEqual(sorted(rows[1:]), sorted([
+            [CELL, "5.5", "24.5", "0.5", "3.5"], [other, "6.5", "25.0", "", ""],
+        ]))
+        metrics["edgegpu_energy"].pop()
+        broken = self.file("b.pickle", pickle.dumps(spaces))
+        status, said, _ = self.convert("hw-nas-bench", broken, output="b.csv")
+        self.assertEqual(status, 1)
+        self.assertIn("one value for each architecture", said)
+
+    def test_numpy_arrays_are_read_without_numpy(self):
+        data = struct.pack("<2d", 1.5, -2.0)
+        self.assertEqual(convert.unpickle(array_pickle(b"f8", 2, b"C\x10" + data)), [1.5, -2.0])
+        self.assertEqual(convert.unpickle(array_pickle(b"O8", 1, b"]K\x07a")), [7])
+        with self.assertRaises(convert.Refused):
+            convert.unpickle(array_pickle(b"f8", 3, b"C\x10" + data))
+
+    def test_spikenas_bench_is_digits_values_and_a_curve(self):
+        for identity, text in [(10000, spiking_log()), (1, spiking_log(1, epochs=2, end="\n"))]:
+            folder = self.folder / "CIFAR10" / str(identity)
+            folder.mkdir(parents=True)
+            (folder / "train_process.txt").write_bytes(text.encode())
+        status, said, rows = self.convert("spikenas-bench", self.folder / "CIFAR10")
+        self.assertEqual(status, 0, said)
+        self.assertEqual(rows, [
+            ["ops", "params", "test_acc", "elapsed_s", "e0", "e1", "e2"],
+            ["000013", "17917668", "13.25", "4059.7", "10.968", "11.968", "12.968"],
+            ["100000", "17917668", "13.25", "4059.7", "10.968", "11.968", ""],
+        ])
+
+    def test_faults_of_spikenas_bench_are_named(self):
+        folder = self.folder / "CIFAR10" / "7"
+        folder.mkdir(parents=True)
+        whole = spiking_log()
+        for text, reason in [
+            ("architecture id: 7\n", "no whole log"),
+            (spiking_log(15625), "no number of an architecture"),
+            (whole.replace("1.000,", "5.000,", 1), "line of epoch 1"),
+            (whole.replace("test accuracy: 13.250", "test accuracy: nan"), "not as expected"),
+        ]:
+            (folder / "train_process.txt").write_text(text)
+            status, said, rows = self.convert("spikenas-bench", self.folder / "CIFAR10")
             self.assertEqual((status, rows), (1, None), reason)
             self.assertIn(reason, said)
 

@@ -10,13 +10,16 @@ use std::path::Path;
 use cambrian_core::spec::{CampaignSpec, MAX_SPEC_BYTES};
 
 use crate::error::CliError;
-use crate::start_files;
+use crate::output::Output;
+use crate::{snippet, start_files};
 
 /// A campaign file that passed every check.
 #[derive(Debug, Clone)]
 pub(crate) struct CampaignFile {
     /// As written, except that the architectures of files stand in it, so that it is complete.
     pub(crate) text: String,
+    /// As written, which the places of warnings are about.
+    pub(crate) source: String,
     /// As understood.
     pub(crate) spec: CampaignSpec,
 }
@@ -36,7 +39,7 @@ pub(crate) fn read(path: &Path) -> Result<CampaignFile, CliError> {
     let text = String::from_utf8(bytes).map_err(|error| not_text(path, &error))?;
     let directory = path.parent().unwrap_or(Path::new(""));
     match CampaignSpec::parse_with_files(&text, &|file| start_files::read(directory, file)) {
-        Ok((spec, text)) => Ok(CampaignFile { text, spec }),
+        Ok((spec, complete)) => Ok(CampaignFile { text: complete, source: text, spec }),
         Err(faults) => Err(CliError::InvalidCampaign {
             file: path.to_owned(),
             text,
@@ -45,12 +48,27 @@ pub(crate) fn read(path: &Path) -> Result<CampaignFile, CliError> {
     }
 }
 
+impl CampaignFile {
+    /// What is doubtful about the campaign, each with its place in the file.
+    pub(crate) fn warnings(&self) -> Vec<snippet::Fault> {
+        self.spec.warnings.iter().map(Into::into).collect()
+    }
+
+    /// Shows the warnings to people on standard error; the file was read from `path`.
+    pub(crate) fn warn(&self, path: &Path, output: Output) {
+        for warning in self.warnings() {
+            let style = output.hint_style;
+            output.hint(&snippet::render_warning(path, &self.source, &warning, style));
+        }
+    }
+}
+
 fn not_text(path: &Path, error: &std::string::FromUtf8Error) -> CliError {
     let valid = error.utf8_error().valid_up_to();
     let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    let fault = crate::snippet::Fault {
+    let fault = snippet::Fault {
         path: String::new(),
         line,
         column,

@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 use crate::error::CliError;
+use crate::results::accuracy;
 use crate::results::token::TokenRecord;
 use crate::results::{Campaign, Candidate, Explanation, Front, Metric, Worker};
 use crate::snippet::Fault;
@@ -363,7 +364,8 @@ impl Client {
                 .await?;
             metrics = answer.metrics.into_iter().map(Into::into).collect();
             let room = wanted.unwrap_or(PAGE) as usize;
-            candidates.extend(answer.candidates.into_iter().map(Into::into).take(room));
+            let page = accuracy::candidates(&metrics, answer.candidates);
+            candidates.extend(page.into_iter().take(room));
             if answer.next_after <= after {
                 return Ok((metrics, candidates));
             }

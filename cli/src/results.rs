@@ -3,6 +3,7 @@
 //! The only place where the wire's messages become values of this program; the JSON that commands
 //! print and write is these values, so a field here is a promise to scripts (`docs/cli.md`).
 
+pub(crate) mod accuracy;
 pub(crate) mod cached;
 pub(crate) mod token;
 
@@ -195,6 +196,10 @@ pub(crate) struct Value {
     /// Of repeated samples, in the metric's unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spread: Option<f64>,
+    /// Where an accuracy lies with 95 % certainty by its validation images, in the metric's unit; absent
+    /// where it is not known or the accuracy is a mean of repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interval_95: Option<[f64; 2]>,
     pub(crate) source: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) device_class: String,
@@ -252,6 +257,8 @@ pub(crate) struct Candidate {
     /// Time in slots over all attempts.
     pub(crate) elapsed_seconds: f64,
     pub(crate) attempts: u32,
+    /// How many of these repeated one that had failed, was lost or was taken back.
+    pub(crate) repeated_attempts: u32,
     /// The stages at which it took a known result instead of being evaluated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) cached: Vec<CachedResult>,
@@ -504,6 +511,7 @@ impl From<v1::Candidate> for Candidate {
             let value = Value {
                 value: measurement.value,
                 spread: measurement.spread,
+                interval_95: None,
                 source: provenance.source,
                 device_class: provenance.device_class,
             };
@@ -524,6 +532,7 @@ impl From<v1::Candidate> for Candidate {
             resolved_at: Instant::known(message.resolved_at_micros),
             elapsed_seconds: message.elapsed_micros as f64 / 1e6,
             attempts: message.attempts,
+            repeated_attempts: message.repeated_attempts,
             cached: message.taken.into_iter().map(Into::into).collect(),
         }
     }
@@ -531,11 +540,12 @@ impl From<v1::Candidate> for Candidate {
 
 impl From<v1::Front> for Front {
     fn from(message: v1::Front) -> Self {
+        let columns = metrics(message.metrics);
         Self {
-            metrics: metrics(message.metrics),
             hypervolume: (!message.reference_point.is_empty()).then_some(message.hypervolume),
             reference_point: message.reference_point,
-            members: message.members.into_iter().map(Into::into).collect(),
+            members: accuracy::candidates(&columns, message.members),
+            metrics: columns,
         }
     }
 }

@@ -52,6 +52,15 @@ impl From<cambrian_proto::v1::Fault> for Fault {
 
 /// The fault as a block of lines, each ended by a newline.
 pub(crate) fn render(file: &Path, source: &str, fault: &Fault, style: Style) -> String {
+    block(file, source, fault, style, &style.error("fault:"))
+}
+
+/// What is doubtful but no fault, in the same form.
+pub(crate) fn render_warning(file: &Path, source: &str, warning: &Fault, style: Style) -> String {
+    block(file, source, warning, style, &style.warning("warning:"))
+}
+
+fn block(file: &Path, source: &str, fault: &Fault, style: Style, heading: &str) -> String {
     let about = match fault.path.as_str() {
         "" => fault.message.clone(),
         path => format!("{path}: {}", fault.message),
@@ -59,7 +68,7 @@ pub(crate) fn render(file: &Path, source: &str, fault: &Fault, style: Style) -> 
     let number = fault.line.to_string();
     let margin = " ".repeat(number.len());
     let bar = style.dim("|");
-    let mut text = format!("{} {about}\n", style.error("fault:"));
+    let mut text = format!("{heading} {about}\n");
     let place = format!("{}:{}:{}", file.display(), fault.line, fault.column);
     text += &format!("{margin}{} {place}\n", style.dim("-->"));
     if let Some(line) = fault.line.checked_sub(1).and_then(|at| source.lines().nth(at)) {

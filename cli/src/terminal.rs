@@ -66,6 +66,11 @@ impl Style {
         self.paint("1;31", text)
     }
 
+    /// For what is doubtful.
+    pub(crate) fn warning(self, text: &str) -> String {
+        self.paint("1;33", text)
+    }
+
     /// For the way out.
     pub(crate) fn help(self, text: &str) -> String {
         self.paint("36", text)

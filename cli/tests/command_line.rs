@@ -57,6 +57,30 @@ fn a_valid_campaign_is_said_to_be_valid() {
 }
 
 #[test]
+fn too_few_validation_images_are_a_warning_in_its_place() {
+    let root = tempfile::tempdir().unwrap();
+    let asked = "  - {metric: accuracy, reference: 50, min_difference: 0.5}";
+    let plain = "  - {metric: accuracy, reference: 50}";
+    let file = written(root.path(), &DEMO.replace(plain, asked));
+    let output = run(&["validate", &file]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("is a valid campaign"), "{}", stdout(&output));
+    let text = stderr(&output);
+    let line = 1 + DEMO.lines().position(|line| line == plain).unwrap();
+    let column = 1 + asked.find("0.5").unwrap();
+    assert!(text.contains("warning: objectives[0].min_difference: "), "{text}");
+    assert!(text.contains(&format!("--> {file}:{line}:{column}\n{line} | {asked}\n")), "{text}");
+    assert!(text.contains("validation images tell the `accuracy` of 70 candidates"), "{text}");
+    assert_eq!(stderr(&run(&["validate", &file, "--quiet"])), "");
+
+    let output = run(&["validate", &file, "--json"]);
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let warning = &json["warnings"][0];
+    assert_eq!((&json["valid"], &warning["line"]), (&Value::Bool(true), &line.into()));
+    assert_eq!(warning["path"], "objectives[0].min_difference");
+}
+
+#[test]
 fn a_resolved_campaign_is_a_valid_campaign() {
     let root = tempfile::tempdir().unwrap();
     let file = written(root.path(), DEMO);

@@ -20,7 +20,9 @@ struct Frozen {
     departed: &'static [u32],
 }
 
-const FROZEN: [Frozen; 1] = [Frozen {
+const FROZEN: [Frozen; 2] = [SCHEMA_2, SCHEMA_3];
+
+const SCHEMA_2: Frozen = Frozen {
     file: "schema-2.db.gz",
     records: 1_871,
     proposals: 343,
@@ -31,7 +33,22 @@ const FROZEN: [Frozen; 1] = [Frozen {
         ("frozen-cancelled", [252, 0, 0, 8], &[14, 35, 92, 239]),
     ],
     departed: &[2],
-}];
+};
+
+const SCHEMA_3: Frozen = Frozen {
+    file: "schema-3.db.gz",
+    records: 1_600,
+    proposals: 260,
+    completed: 298,
+    campaigns: &[
+        ("frozen-first", [60, 0, 0, 0], &[1, 9, 14, 24, 36, 43, 45, 47, 52]),
+        ("frozen-repeats", [30, 0, 0, 0], &[1, 22, 26]),
+        ("frozen-curves", [52, 0, 4, 4], &[3, 4, 10, 11, 16, 27, 46, 47, 48, 50, 52]),
+        ("frozen-cached", [80, 0, 0, 0], &[19, 29, 30, 39, 55, 60, 71, 76, 79]),
+        ("frozen-again", [30, 0, 0, 0], &[1, 9, 12, 13, 15, 29]),
+    ],
+    departed: &[],
+};
 
 fn thawed(file: &str, folder: &Path) -> SqliteStore {
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen").join(file);

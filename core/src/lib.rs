@@ -8,6 +8,7 @@
 
 pub mod algorithm;
 pub mod artifact;
+pub mod confidence;
 pub mod energy;
 pub mod engine;
 pub mod graph;

@@ -7,6 +7,7 @@ use crate::arguments::{Format, FrontArguments};
 use crate::error::CliError;
 use crate::figure;
 use crate::files;
+use crate::present::confidence::Confidence;
 use crate::present::{csv, summary, table};
 
 /// # Errors
@@ -19,14 +20,20 @@ pub(super) async fn run(context: &Context, given: &FrontArguments) -> Result<(),
     // By number from here on: a name may pass to a newer campaign between two questions.
     let number = campaign.id.to_string();
     let front = client.front(&number).await?;
+    let confidence = Confidence::of_best(&front, campaign.scored);
     let default = if output.json { Format::Json } else { Format::Table };
     match given.format.unwrap_or(default) {
-        Format::Json => output.object(&json!({ "campaign": campaign, "front": front }))?,
+        Format::Json => output.object(&json!({
+            "campaign": campaign,
+            "front": front,
+            "confidence": confidence,
+        }))?,
         Format::Csv => output.text(&csv::candidates(&front.metrics, front.best_first())?)?,
         Format::Table => {
             let columns = table::Columns { genotype: given.genotypes, ..Default::default() };
             output.text(&table::front(&front, columns, output.look()))?;
             output.text(&format!("{}\n", summary::hypervolume(&campaign)))?;
+            output.text(&confidence.map_or_else(String::new, |found| found.line()))?;
         }
     }
     if given.svg.is_none() && given.png.is_none() {

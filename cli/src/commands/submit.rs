@@ -11,6 +11,7 @@ use crate::{campaign_file, watch};
 /// When the file has faults or the coordinator refuses it.
 pub(super) async fn run(context: &Context, given: &SubmitArguments) -> Result<(), CliError> {
     let campaign = campaign_file::read(&given.file)?;
+    campaign.warn(&given.file, context.output);
     let mut client = context.client().await?;
     let submission = *uuid::Uuid::new_v4().as_bytes();
     // The coordinator may be of another version and find faults of its own.
@@ -19,7 +20,11 @@ pub(super) async fn run(context: &Context, given: &SubmitArguments) -> Result<()
     })?;
     let output = context.output;
     if output.json {
-        output.object(&json!({ "campaign": number, "name": &*campaign.spec.name }))?;
+        output.object(&json!({
+            "campaign": number,
+            "name": &*campaign.spec.name,
+            "warnings": campaign.warnings(),
+        }))?;
     } else if output.quiet {
         output.text(&format!("{number}\n"))?;
     } else {

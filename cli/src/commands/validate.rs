@@ -22,8 +22,14 @@ pub(super) fn run(context: &Context, given: &ValidateArguments) -> Result<(), Cl
         Err(error) => return Err(error),
     };
     let spec = &campaign.spec;
+    campaign.warn(&given.file, output);
     if output.json {
-        let mut answer = json!({ "valid": true, "faults": [], "name": &*spec.name });
+        let mut answer = json!({
+            "valid": true,
+            "faults": [],
+            "warnings": campaign.warnings(),
+            "name": &*spec.name,
+        });
         if given.resolved {
             answer["resolved_yaml"] = json!(spec.to_yaml());
         }

@@ -5,14 +5,11 @@
 //! largest of A equally good ones, each with a normal error of deviation s, lies about s sqrt(2 ln A)
 //! above what they are.
 
+use cambrian_core::confidence::optimism;
 use serde::Serialize;
 
+use crate::results::accuracy::ACCURACY;
 use crate::results::{Candidate, Front, Metric};
-
-/// The metric whose spread is a standard error.
-const ACCURACY: &str = "accuracy";
-/// Half a 95 % interval of a normal distribution, in standard deviations.
-const HALF_WIDTH_95: f64 = 1.96;
 
 /// What can be said of the most accurate candidate of a front.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,11 +29,6 @@ pub(crate) struct Confidence {
     unit: String,
 }
 
-/// How much the best of `count` looks better than it is, in units of the standard error.
-fn optimism(count: u32) -> f64 {
-    (2.0 * f64::from(count.max(1)).ln()).sqrt()
-}
-
 impl Confidence {
     /// Of the most accurate member of a front that is the best of `scored` candidates; `None` where
     /// accuracy is no objective or has no standard error.
@@ -47,13 +39,11 @@ impl Confidence {
         let (member, best) =
             values.reduce(|best, next| if next.1.value > best.1.value { next } else { best })?;
         let standard_error = best.spread.filter(|spread| *spread > 0.0)?;
-        let half = HALF_WIDTH_95 * standard_error;
-        let highest = if metric.unit == "%" { 100.0 } else { f64::INFINITY };
         Some(Self {
             candidate: member.id.clone(),
             accuracy: best.value,
             standard_error,
-            interval_95: [(best.value - half).max(0.0), (best.value + half).min(highest)],
+            interval_95: best.interval_95?,
             of: scored,
             optimism: standard_error * optimism(scored),
             unit: metric.unit.clone(),
@@ -78,6 +68,7 @@ fn is_accuracy(metric: &Metric) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::accuracy::complete;
     use crate::results::examples::{candidate, metrics};
 
     /// A front of two, of which the better one is right on 90 % of 2,000 images.
@@ -89,6 +80,7 @@ mod tests {
             let error = 100.0 * (share * (1.0 - share) / 2_000.0).sqrt();
             member.metrics.get_mut(ACCURACY).unwrap().spread = Some(error);
         }
+        members.iter_mut().for_each(|member| complete(&metrics(), member));
         Front { metrics: metrics(), reference_point: vec![], hypervolume: None, members }
     }
 
@@ -111,7 +103,8 @@ mod tests {
     fn nothing_is_said_where_nothing_is_known() {
         let mut without_error = front();
         for member in &mut without_error.members {
-            member.metrics.get_mut(ACCURACY).unwrap().spread = None;
+            let found = member.metrics.get_mut(ACCURACY).unwrap();
+            (found.spread, found.interval_95) = (None, None);
         }
         assert_eq!(Confidence::of_best(&without_error, 200), None);
         let no_objective = Front { metrics: metrics()[1..].to_vec(), ..front() };

@@ -91,6 +91,7 @@ mod tests {
             *latency = Value {
                 value: 0.25,
                 spread: Some(0.01),
+                interval_95: None,
                 source: "wall-clock".into(),
                 device_class: "cpu:example:1t".into(),
             };

@@ -21,7 +21,7 @@ pub(crate) struct Totals {
     pub(crate) screened: u32,
     /// Failed candidates by the kind of their failure.
     pub(crate) failures_by_kind: BTreeMap<String, u32>,
-    /// Attempts beyond the first of each candidate.
+    /// Attempts beyond the first of each task; further stages and repeats of a candidate have tasks of their own.
     pub(crate) repeated_attempts: u32,
     /// Results that were known and taken instead of evaluations, over all stages.
     pub(crate) cached: u32,
@@ -47,10 +47,7 @@ impl Totals {
             failed: campaign.failed,
             screened: campaign.screened,
             failures_by_kind,
-            repeated_attempts: candidates
-                .iter()
-                .map(|candidate| candidate.attempts.saturating_sub(1))
-                .sum(),
+            repeated_attempts: candidates.iter().map(|found| found.repeated_attempts).sum(),
             cached: campaign.stages.iter().map(|stage| stage.cached).sum(),
             slot_seconds: candidates.iter().map(|candidate| candidate.elapsed_seconds).sum(),
             elapsed_seconds: end.seconds_since(campaign.submitted_at),
@@ -173,6 +170,7 @@ mod tests {
             status: CandidateStatus::Failed,
             reason: reason.into(),
             attempts: 3,
+            repeated_attempts: 2,
             ..candidate(ordinal, &[])
         }
     }
@@ -182,7 +180,8 @@ mod tests {
         let mut campaign = campaign(metrics());
         campaign.finished_at = Some(Instant(campaign.submitted_at.0 + 125_000_000));
         let candidates = [
-            candidate(1, &[]),
+            // Of three stages, each at the first attempt.
+            Candidate { attempts: 3, ..candidate(1, &[]) },
             failed(2, "timeout: a"),
             failed(3, "crash: b"),
             failed(4, "timeout: c"),

@@ -41,6 +41,7 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
         let value = Value {
             value: *value,
             spread: None,
+            interval_95: None,
             source: "trained".into(),
             device_class: String::new(),
         };
@@ -61,6 +62,7 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
         resolved_at: Instant::known(1_795_262_401_000_000 + u64::from(ordinal)),
         elapsed_seconds: 1.5,
         attempts: 1,
+        repeated_attempts: 0,
         cached: Vec::new(),
     }
 }

@@ -235,7 +235,8 @@ mod tests {
     use crate::exit::Exit;
 
     fn campaign(text: &str) -> CampaignFile {
-        CampaignFile { text: text.to_owned(), spec: CampaignSpec::parse(text).unwrap() }
+        let spec = CampaignSpec::parse(text).unwrap();
+        CampaignFile { text: text.to_owned(), source: text.to_owned(), spec }
     }
 
     fn example() -> String {

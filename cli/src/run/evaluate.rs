@@ -38,7 +38,8 @@ pub(crate) async fn run(context: &Context, given: &EvaluateArguments) -> Result<
     let spec = campaign.spec.of_one(&given.architecture, &given.stages).map_err(usage)?;
     let root = tempfile::tempdir()
         .map_err(CliError::io("create a directory in", &std::env::temp_dir()))?;
-    let campaign = CampaignFile { text: spec.to_yaml(), spec };
+    let text = spec.to_yaml();
+    let campaign = CampaignFile { source: text.clone(), text, spec };
     let results = results(context, given, &campaign, root.path()).await?;
     let Some(candidate) = results.candidates.first() else {
         return Err(CliError::Internal("the architecture was not evaluated".to_owned()));

@@ -39,6 +39,7 @@ use workers::{Event, Plan, Workers};
 /// it, it ends without a score, or the user interrupts it.
 pub(crate) async fn run(context: &Context, given: &RunArguments) -> Result<(), CliError> {
     let campaign = campaign_file::read(&given.file)?;
+    campaign.warn(&given.file, context.output);
     let root = match &given.output {
         Some(root) => root.clone(),
         None => Path::new("runs").join(&*campaign.spec.name),

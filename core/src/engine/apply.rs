@@ -341,6 +341,7 @@ impl State {
         self.leases.insert((priority, Reverse(at), id));
         if is_new && let Some(found) = campaign.candidate_mut(task.candidate) {
             found.attempts += 1;
+            found.repeated_attempts += u32::from(task.attempt.0 > 1);
         }
         let Some(holder) = self.workers.get_mut(&worker) else { return };
         holder.leases.insert(id);

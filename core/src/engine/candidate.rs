@@ -69,6 +69,7 @@ pub struct Candidate {
     pub(super) elapsed: Span,
     pub(super) energy: Energy,
     pub(super) attempts: u32,
+    pub(super) repeated_attempts: u32,
     /// How many stages it has entered.
     pub(super) entered: u8,
 }
@@ -84,6 +85,7 @@ impl Candidate {
             elapsed: Span(0),
             energy: Energy(0),
             attempts: 0,
+            repeated_attempts: 0,
             entered: 0,
         }
     }
@@ -157,5 +159,12 @@ impl Candidate {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// How many of them repeated one of the same task that had failed, was lost or was taken back; the
+    /// first attempts of further stages and repeats are none.
+    #[must_use]
+    pub fn repeated_attempts(&self) -> u32 {
+        self.repeated_attempts
     }
 }

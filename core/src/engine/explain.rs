@@ -11,6 +11,7 @@ use super::state::State;
 use super::task::{Task, TaskStatus};
 use super::view::Explanation;
 use super::worker::Worker;
+use crate::confidence::interval_95;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use crate::spec::Stage;
 
@@ -48,6 +49,7 @@ impl State {
             format!("leased {} times, {} in slots", candidate.attempts(), candidate.elapsed()),
         ];
         let derived = campaign.spec.space.schema().derived_values(&candidate.proposal().genotype);
+        details.extend(campaign.interval_of(candidate));
         details.extend(campaign.means_of(candidate));
         details.extend(campaign.notes_about(id.ordinal));
         details.extend(campaign.taken_by(id.ordinal).map(|(stage, origin)| {
@@ -347,6 +349,23 @@ impl Campaign {
             ))
         };
         self.measurements_of(candidate).into_iter().filter_map(line)
+    }
+
+    /// How far the candidate's accuracy can be trusted, where its spread is the standard error over the
+    /// validation images: where it was measured once.
+    fn interval_of(&self, candidate: &super::candidate::Candidate) -> Option<String> {
+        let measurements = self.measurements_of(candidate);
+        let found = measurements.iter().find(|found| found.metric.as_str() == "accuracy")?;
+        let spread = found.spread().filter(|spread| *spread > 0.0)?;
+        let unit = self.spec.metrics.find("accuracy").map_or("", |found| found.unit);
+        if self.repeats_of_metric(&found.metric) > 1 || unit != "%" {
+            return None;
+        }
+        let [low, high] = interval_95(found.value(), spread, 0.0, 100.0);
+        Some(format!(
+            "accuracy: {:.2} %, 95 % interval {low:.2} to {high:.2} % by its validation images",
+            found.value()
+        ))
     }
 
     /// Why a candidate waits after a stage: a sentence, and what it rests on.

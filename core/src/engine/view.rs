@@ -204,6 +204,8 @@ pub struct CandidateView {
     pub elapsed: Span,
     /// How often it was leased.
     pub attempts: u32,
+    /// How many of these repeated an earlier attempt of the same task.
+    pub repeated_attempts: u32,
     /// The stages at which it took a known result instead of being evaluated.
     pub taken: Vec<TakenView>,
     /// Whether it is on the front.
@@ -436,6 +438,7 @@ impl Campaign {
             held_after: held_after.map(|stage| stage.name.clone()),
             elapsed: candidate.elapsed,
             attempts: candidate.attempts,
+            repeated_attempts: candidate.repeated_attempts,
             taken: self.taken_views(ordinal),
             on_front: self.front.contains(ordinal),
         })

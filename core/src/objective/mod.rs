@@ -71,6 +71,10 @@ pub struct Objective {
     /// The coordinate of the hypervolume's reference point, in the metric's own unit and sign;
     /// where absent, the engine fixes it from the initial population.
     pub reference: Option<f64>,
+    /// The smallest difference that matters, percentage points above 0; only for metrics in %. The search
+    /// does not use it: it is held against what the validation images can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_difference: Option<f64>,
 }
 
 /// A limit on a metric.

@@ -3,6 +3,7 @@
 //! Every check records its fault and goes on; the campaign is put together only if there is none.
 //! It must not know what an entry of a table does with its parameters.
 
+mod difference;
 mod early;
 mod metrics;
 mod objectives;
@@ -74,12 +75,14 @@ pub(super) fn parse(
     };
     let passes = passes::passes(&known);
     let early_stops = early::early_stops(&known);
+    let budget = check_budget(&root);
+    let evaluations = budget.as_ref().map(|budget| budget.evaluations);
+    let warnings = difference::warnings(&objectives, &stages, evaluations.unwrap_or(1));
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
     let target = targets.into_iter().map(|placed| placed.value).collect();
     let stop =
         stop_section.as_ref().map_or_else(StopRules::default, |stop| check_stop(stop, target));
-    let budget = check_budget(&root);
     let computed = space.as_ref().and_then(|space| {
         let stages = stages.iter().map(|placed| &placed.value);
         ComputedMetrics::of_campaign(space, &objectives, &constraints, stages)
@@ -88,7 +91,7 @@ pub(super) fn parse(
         &root,
         &AlgorithmContext {
             space: space.clone(),
-            evaluations: budget.as_ref().map(|budget| budget.evaluations),
+            evaluations,
             seed: raw.seed.unwrap_or(0),
             objectives: objectives.iter().map(|goal| goal.metric.as_str().into()).collect(),
             maximized: objectives.iter().map(|goal| goal.goal == Goal::Maximize).collect(),
@@ -97,7 +100,6 @@ pub(super) fn parse(
     );
     let failures = failures::check(&root);
     let share = share::check(&root);
-    let evaluations = budget.as_ref().map(|budget| budget.evaluations);
     let start = space
         .as_ref()
         .map(|space| start::check(&root, space.as_ref(), evaluations, files))
@@ -132,6 +134,7 @@ pub(super) fn parse(
                 failures,
                 share,
                 cache: raw.cache.unwrap_or_default(),
+                warnings,
             };
             let written = start.with_files.map(|list| start::written_out(text, &spec, list));
             Ok((spec, written.transpose()?))

@@ -440,12 +440,12 @@ pub(super) fn join(path: &str, key: &str) -> String {
 /// The text of a key, `None` if its entry is to be left out, and what is wrong with it.
 fn key_of(node: Node, entries: &[Entry]) -> ((Option<String>, Place), Option<Fault>) {
     let place = node.place;
-    let Content::Scalar { text, .. } = node.content else {
+    let Content::Scalar { text, plain, .. } = node.content else {
         let message = "a list or mapping stands where a key is expected".to_owned();
         let help = Some("write a plain key, such as `name:`".to_owned());
         return ((None, place), Some(place.fault("", message, help)));
     };
-    if text == "<<" {
+    if plain && text == "<<" {
         let message = "merge keys (`<<`) are not read".to_owned();
         let help = Some("write the keys out, or repeat whole values by `*alias`".to_owned());
         return ((None, place), Some(place.fault("", message, help)));

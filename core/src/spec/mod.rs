@@ -90,6 +90,9 @@ pub struct CampaignSpec {
     pub share: Share,
     /// What it makes of results that are known already.
     pub cache: CacheUse,
+    /// What is doubtful about it although it can run, in order of the objectives, with places in the text
+    /// that it was read from.
+    pub warnings: Vec<Fault>,
 }
 
 /// One step of a candidate's evaluation: what is measured, by which evaluator, and where.

@@ -58,6 +58,7 @@ pub(super) struct RawObjective {
     pub(super) metric: Option<String>,
     pub(super) goal: Option<Goal>,
     pub(super) reference: Option<f64>,
+    pub(super) min_difference: Option<f64>,
 }
 
 /// A constraint, possibly with both bounds.

@@ -32,7 +32,25 @@ pub(super) fn of_one(spec: &CampaignSpec, genotype: &str) -> String {
 }
 
 fn text(campaign: &Mapping) -> String {
-    serde_yaml::to_string(campaign).expect("keys are texts and no value is a foreign type")
+    let text =
+        serde_yaml::to_string(campaign).expect("keys are texts and no value is a foreign type");
+    let means_the_same = |quoted: &String| {
+        serde_yaml::from_str::<Mapping>(quoted).is_ok_and(|again| again == *campaign)
+    };
+    with_quoted_merge_keys(&text).filter(means_the_same).unwrap_or(text)
+}
+
+/// The text with quotes around keys `<<`, which the writer leaves out and without which they are merge
+/// keys; `None` if there is no such line. A line of a longer text may look the same.
+fn with_quoted_merge_keys(text: &str) -> Option<String> {
+    let quoted = |line: &str| {
+        let rest = line.trim_start_matches([' ', '-']).strip_prefix("<<:")?;
+        let indent = &line[..line.len() - rest.len() - "<<:".len()];
+        Some(format!("{indent}'<<':{rest}"))
+    };
+    let is_found = text.lines().any(|line| quoted(line).is_some());
+    let lines = text.split_inclusive('\n');
+    is_found.then(|| lines.map(|line| quoted(line).unwrap_or_else(|| line.to_owned())).collect())
 }
 
 fn campaign(spec: &CampaignSpec) -> Mapping {
@@ -118,6 +136,9 @@ fn objective(objective: &Objective) -> Value {
     let mut written = mapping([("metric", objective.metric.as_str().into()), ("goal", goal)]);
     if let Some(reference) = objective.reference {
         written.insert("reference".into(), reference.into());
+    }
+    if let Some(difference) = objective.min_difference {
+        written.insert("min_difference".into(), difference.into());
     }
     written.into()
 }

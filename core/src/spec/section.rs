@@ -263,6 +263,11 @@ impl<'d> Item<'d> {
         push(&self.faults, fault);
     }
 
+    /// What could be said of this value without its being a fault: a warning.
+    pub(super) fn remark(&self, message: String, help: String) -> Fault {
+        self.node.place.fault(&self.path, message, Some(help))
+    }
+
     /// Records a fault at a character of the text of this value, from 0; at the start of the value if
     /// the text is written over several lines or with escapes.
     pub(crate) fn fault_at_character(

@@ -122,6 +122,7 @@ impl From<&CandidateView> for v1::Candidate {
             resolved_at_micros: view.resolved_at.map_or(0, |at| at.0),
             elapsed_micros: view.elapsed.0,
             attempts: view.attempts,
+            repeated_attempts: view.repeated_attempts,
             on_front: view.on_front,
             taken: view.taken.iter().map(Into::into).collect(),
         }
@@ -232,6 +233,7 @@ mod tests {
             held_after: Some("short".into()),
             elapsed: Span(9),
             attempts: 3,
+            repeated_attempts: 2,
             on_front: false,
             taken: vec![],
         }
@@ -284,6 +286,7 @@ mod tests {
         assert_eq!(message.origin, "mutated from 1");
         assert_eq!(message.canonical_hash, "07".repeat(16));
         assert_eq!((message.resolved_at_micros, message.attempts), (0, 3));
+        assert_eq!(message.repeated_attempts, 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Placed;
+use super::{Placed, difference};
 use crate::objective::{
     Bound, Constraint, FoundMetric, Goal, MetricKind, MetricName, Metrics, Objective,
 };
@@ -93,7 +93,12 @@ fn objective(item: &Item<'_>, metrics: &Metrics) -> Option<Objective> {
         let descriptor =
             find_readable(name, metrics).map_err(|(message, help)| item.fault(message, help));
         let descriptor = descriptor.ok()?;
-        return Some(Objective { metric: name.into(), goal: descriptor.goal, reference: None });
+        return Some(Objective {
+            metric: name.into(),
+            goal: descriptor.goal,
+            reference: None,
+            min_difference: None,
+        });
     }
     let section = item.section()?;
     let raw: RawObjective = section.read();
@@ -106,7 +111,15 @@ fn objective(item: &Item<'_>, metrics: &Metrics) -> Option<Objective> {
     if let Some(reference) = raw.reference {
         check_reference(&section, &descriptor, goal, reference);
     }
-    Some(Objective { metric: descriptor.name.into(), goal, reference: raw.reference })
+    if let Some(difference) = raw.min_difference {
+        difference::check(&section, &descriptor, difference);
+    }
+    Some(Objective {
+        metric: descriptor.name.into(),
+        goal,
+        reference: raw.reference,
+        min_difference: raw.min_difference,
+    })
 }
 
 /// A reference point that no candidate can beat gives a hypervolume of zero for ever.
