@@ -58,6 +58,8 @@ pub struct Files {
     pub resume: Option<PathBuf>,
     /// Where its state at the end belongs.
     pub write: Option<PathBuf>,
+    /// Where its state belongs if it is stopped for another attempt to go on.
+    pub left: Option<PathBuf>,
 }
 
 /// How far a training has come, besides its tensors.
@@ -66,12 +68,25 @@ pub struct Files {
 pub(super) struct Position {
     /// Finished epochs.
     pub(super) epoch: u32,
-    /// Steps in them.
+    /// Steps in all.
     pub(super) step: u64,
+    /// The epoch that was begun and not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Part>,
     /// How many words each generator has put out, as text: JSON has no 128-bit numbers.
     pub(super) words: Vec<String>,
     /// What losses are multiplied with, and for how many steps that went well.
     pub(super) scale: Option<(f64, u32)>,
+}
+
+/// What is done of an epoch: its samples are shuffled, and some of its steps taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// Steps taken.
+    pub(super) steps: u32,
+    /// The bits of the sum of their losses: text would round it.
+    pub(super) loss_bits: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
