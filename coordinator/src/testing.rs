@@ -44,6 +44,7 @@ pub(crate) fn capabilities(slots: u32) -> Arc<Capabilities> {
         name: "synthetic".into(),
         version: "1".into(),
         metrics: [("accuracy".into(), trained()), ("energy".into(), trained())].into(),
+        yields: false,
     };
     Arc::new(Capabilities {
         device_class: "test".into(),

@@ -22,6 +22,8 @@ mod start;
 mod stop;
 #[path = "engine_rules/turns.rs"]
 mod turns;
+#[path = "engine_rules/yields.rs"]
+mod yields;
 
 use std::sync::Arc;
 

@@ -90,6 +90,7 @@ fn capabilities() -> v1::Capabilities {
         name: "train".into(),
         version: "1".into(),
         metrics: [("accuracy".to_owned(), provenance())].into(),
+        yields: true,
     };
     v1::Capabilities {
         device_class: "cpu".into(),

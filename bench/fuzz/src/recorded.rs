@@ -43,7 +43,8 @@ impl Evaluate for MadeUp {
 
 pub(crate) fn records() -> Vec<Vec<u8>> {
     let metrics = ["accuracy", "latency"].map(|metric| (metric.into(), provenance())).into();
-    let offer = EvaluatorOffer { name: "synthetic".into(), version: "1".into(), metrics };
+    let offer =
+        EvaluatorOffer { name: "synthetic".into(), version: "1".into(), metrics, yields: false };
     let capabilities = Arc::new(Capabilities {
         device_class: "simulated".into(),
         slots: 2,

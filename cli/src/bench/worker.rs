@@ -89,8 +89,12 @@ fn length(duration: Duration, jitter: f64, seed: u64) -> Duration {
 fn capabilities(slots: u32) -> v1::Capabilities {
     let provenance = v1::Provenance { source: "simulated".into(), device_class: String::new() };
     let metrics = ["f1", "f2"].map(|metric| (metric.to_owned(), provenance.clone()));
-    let offer =
-        v1::EvaluatorOffer { name: "problem".into(), version: "1".into(), metrics: metrics.into() };
+    let offer = v1::EvaluatorOffer {
+        name: "problem".into(),
+        version: "1".into(),
+        metrics: metrics.into(),
+        yields: false,
+    };
     v1::Capabilities {
         device_class: "simulated".into(),
         slots,

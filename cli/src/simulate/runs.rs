@@ -142,6 +142,7 @@ fn capabilities(spec: &CampaignSpec, source: &Source) -> Arc<Capabilities> {
             name: source.evaluator().into(),
             version: "1".into(),
             metrics,
+            yields: false,
         }],
         datasets: BTreeSet::new(),
         fingerprints: BTreeMap::new(),

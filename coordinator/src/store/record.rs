@@ -81,6 +81,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::RepeatsAveraged { .. } => "repeats_averaged",
         Event::StopDecided { .. } => "stop_decided",
         Event::CurveRecorded { .. } => "curve_recorded",
+        Event::AttemptYielded { .. } => "attempt_yielded",
         Event::AttemptFailed { .. } => "attempt_failed",
         Event::TaskRequeued(_) => "task_requeued",
         Event::TaskFailed { .. } => "task_failed",

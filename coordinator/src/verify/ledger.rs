@@ -43,6 +43,8 @@ pub(super) struct TaskAccount {
     pub(super) taken_from: Option<CandidateId>,
     /// The latest attempt that was ended by a report.
     reported: Attempt,
+    /// The latest attempt that said what it leaves.
+    yielded: Attempt,
     /// The latest attempt whose energy was counted.
     energy_of: Attempt,
 }
@@ -144,6 +146,9 @@ impl Ledger {
             }
             Event::StopDecided { task, attempt, .. } => self.stop(*task, *attempt),
             Event::CurveRecorded { task, attempt, .. } => self.record_curve(*task, *attempt),
+            Event::AttemptYielded { task, attempt, worker, .. } => {
+                self.yield_attempt(*task, *attempt, *worker)
+            }
             Event::RepeatsAveraged { candidate, stage, measurements } => {
                 self.average(*candidate, *stage, measurements)
             }
@@ -321,6 +326,7 @@ impl Ledger {
                 key: None,
                 taken_from: None,
                 reported: Attempt(0),
+                yielded: Attempt(0),
                 energy_of: Attempt(0),
             },
         );
@@ -392,6 +398,22 @@ impl Ledger {
         let twice = std::mem::replace(&mut account.stopped, true);
         if twice || !account.leased || account.attempt != attempt {
             return Err(format!("attempt {attempt} of task {task} is stopped out of turn"));
+        }
+        Ok(())
+    }
+
+    /// The holder of the latest attempt says once what it leaves, before anything else about its end.
+    fn yield_attempt(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+    ) -> Result<(), String> {
+        let account = self.live(task)?;
+        let twice = std::mem::replace(&mut account.yielded, attempt) == attempt;
+        let holds = account.attempt == attempt && account.worker == Some(worker);
+        if twice || !holds || account.reported == attempt {
+            return Err(format!("attempt {attempt} of task {task} leaves its state out of turn"));
         }
         Ok(())
     }

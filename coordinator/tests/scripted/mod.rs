@@ -98,6 +98,7 @@ pub(crate) fn capabilities() -> v1::Capabilities {
         name: "synthetic".into(),
         version: "1".into(),
         metrics: [("accuracy".into(), provenance)].into(),
+        yields: false,
     };
     v1::Capabilities {
         device_class: "scripted".into(),

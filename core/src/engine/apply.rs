@@ -135,6 +135,9 @@ impl State {
             Event::ResultTaken { task, origin, measurements } => {
                 self.take_result(*task, origin, measurements);
             }
+            Event::AttemptYielded { task, attempt, checkpoint, step, .. } => {
+                self.yield_attempt(*task, *attempt, (*checkpoint, *step));
+            }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
                 self.fail_attempt(*task, *worker, failure, *elapsed);
             }
@@ -220,6 +223,7 @@ impl State {
             | Event::CurveRecorded { task, .. }
             | Event::TaskCompleted { task, .. }
             | Event::ResultTaken { task, .. }
+            | Event::AttemptYielded { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::TaskFailed { task, .. }
             | Event::TaskRequeued(task) => self.candidate_of_task(*task).map(|id| id.campaign),
@@ -289,6 +293,8 @@ impl State {
                 key: None,
                 failures: Vec::new(),
                 hopeless: None,
+                left: None,
+                awaited_until: None,
             },
         );
         campaign.queue.insert(id);
@@ -324,6 +330,7 @@ impl State {
         task.last_worker = Some(worker);
         task.reported = false;
         task.withdrawn = false;
+        task.awaited_until = None;
         task.status = TaskStatus::Leased(Lease {
             worker,
             session,

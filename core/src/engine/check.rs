@@ -77,6 +77,11 @@ impl State {
             findings.require(candidate.is_some_and(|found| *found.status() == expected), || {
                 format!("candidate {} is not in the stage of its task {id}", task.candidate)
             });
+            let left = task.left.is_none_or(|left| (1..=task.attempt.0).contains(&left.attempt.0));
+            findings.require(left, || format!("task {id} continues an attempt that never was"));
+            findings.require(task.awaited_until.is_none() || task.withdrawn, || {
+                format!("task {id} waits for the state of an attempt that may go on")
+            });
             if let TaskStatus::Leased(lease) = &task.status {
                 deadlines.insert((lease.deadline, *id));
                 findings

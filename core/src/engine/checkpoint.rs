@@ -1,31 +1,91 @@
-//! Checkpoints of trainings that a later stage continues: which there are, and for whom.
+//! Checkpoints of trainings that a later stage, or the next attempt of the same task, continues: which
+//! there are, and for whom.
 //!
 //! A checkpoint is kept from the end of its stage until the stages that continue it are done, or the
-//! candidate or its campaign is. A task that runs again finds it where it was. Must not know what a
+//! candidate or its campaign is. A task that runs again finds it where it was. What an attempt leaves
+//! that was stopped half-way is kept until its task is over, or a later attempt leaves more. Must not know what a
 //! checkpoint holds nor where it is kept; if it is gone the stage begins anew.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::campaign::Campaign;
 use super::state::State;
+use super::task::Task;
 use crate::artifact::ArtifactId;
-use crate::id::{CandidateId, Ordinal};
+use crate::id::{Attempt, CandidateId, Ordinal, TaskId, WorkerId};
+use crate::time::Timestamp;
 
 /// What comes with the result of an attempt besides its measurements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attached {
-    /// The state at the end of a training that a later stage continues.
+    /// The state at the end of a training that a later stage continues; of an attempt that was stopped
+    /// half-way, the state that the next one goes on with.
     pub checkpoint: Option<ArtifactId>,
+    /// The steps done in the state of an attempt that was stopped half-way.
+    pub step: u32,
     /// What was different from what was asked for and does not change what the values are, for
     /// people: that a training began anew, say.
     pub note: Option<Arc<str>>,
+}
+
+/// What an unfinished attempt left for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Continuation {
+    /// Its state.
+    pub checkpoint: ArtifactId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The steps that are done in it, as progress counts them.
+    pub step: u32,
+}
+
+impl fmt::Display for Continuation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "continues after step {}, checkpoint of attempt {}", self.step, self.attempt)
+    }
 }
 
 impl State {
     /// The checkpoints that something may still need, in no particular order.
     pub fn checkpoints(&self) -> impl Iterator<Item = ArtifactId> {
         let active = self.active.iter().filter_map(|id| self.campaigns.get(id));
-        active.flat_map(|campaign| campaign.checkpoints.values().copied())
+        let of_stages = active.flat_map(|campaign| campaign.checkpoints.values().copied());
+        of_stages.chain(self.tasks.values().filter_map(|task| Some(task.left?.checkpoint)))
+    }
+
+    /// Until when the state of an attempt is waited for whose lease is taken away now: for the length of
+    /// a lease, if its evaluator can leave one.
+    pub(super) fn awaits_state(&self, task: &Task, worker: WorkerId) -> Option<Timestamp> {
+        let stage =
+            self.campaigns.get(&task.candidate.campaign)?.stages.get(usize::from(task.stage))?;
+        let offers = &self.workers.get(&worker)?.capabilities.evaluators;
+        let offer = offers.iter().find(|offer| offer.name == stage.evaluator)?;
+        offer.yields.then(|| self.now + self.lease_length)
+    }
+
+    /// Why a task goes to nobody yet, if the state of its latest attempt is waited for.
+    pub(super) fn state_to_come(&self, task: &Task) -> Option<String> {
+        let left = task.awaited_until?.since(self.now);
+        (left.0 > 0).then(|| {
+            let holder = task.last_worker.and_then(|worker| self.workers.get(&worker));
+            let holder = holder.map_or("its last worker", |worker| &worker.name);
+            format!("{holder} may leave its state within {left}")
+        })
+    }
+
+    /// The holder of an unfinished attempt has said what it leaves.
+    pub(super) fn yield_attempt(
+        &mut self,
+        id: TaskId,
+        attempt: Attempt,
+        (checkpoint, step): (Option<ArtifactId>, u32),
+    ) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.awaited_until = None;
+        task.reported = true;
+        let left = checkpoint.map(|checkpoint| Continuation { checkpoint, attempt, step });
+        task.left = left.or(task.left);
     }
 }
 

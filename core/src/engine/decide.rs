@@ -357,6 +357,11 @@ impl Decision<'_> {
                 Some((TaskStatus::Queued, Some(last))) if last == worker && !withdrawn => {
                     self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
                 }
+                // Said once more, because the first time may have been lost; its state is waited for.
+                Some((TaskStatus::Queued, Some(last))) if last == worker => {
+                    let reason = StopReason::Preempted;
+                    self.effect(Effect::Stop { worker, session, task, attempt, reason });
+                }
                 _ => self.effect(Effect::Stop {
                     worker,
                     session,

@@ -289,9 +289,12 @@ impl Decision<'_> {
         let (attempt, session) = (found.attempt.next(), holder.session);
         let campaign = &self.state.campaigns[&found.candidate.campaign];
         let (stage, repeat) = (found.stage, found.repeat);
+        let left = found.left.map(|left| left.checkpoint);
         let assignment = campaign.assignment(task, attempt, found.candidate, (stage, repeat));
         match assignment {
             Ok(assignment) => {
+                let resume = left.or(assignment.resume);
+                let assignment = Assignment { resume, ..assignment };
                 let deadline = self.deadline();
                 self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
                 let assignment = Box::new(assignment);

@@ -32,7 +32,8 @@ pub struct Assignment {
     /// Which of the stage's repeats this is, from 0. Evaluators on workers are not told: they see the
     /// seed.
     pub repeat: u32,
-    /// The checkpoint of an earlier stage that this one continues, if there is one.
+    /// The checkpoint that it begins with, if there is one: of an earlier attempt that was stopped
+    /// half-way, or of an earlier stage that this one continues.
     pub resume: Option<ArtifactId>,
     /// Whether a later stage continues this one, so that its state is to be kept at its end.
     pub keep: bool,

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::policy::FleetPolicy;
 use super::worker::Capabilities;
 use crate::algorithm::Proposal;
+use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::{Measurement, MetricName};
@@ -278,6 +279,20 @@ pub enum Event {
         stage: u8,
         /// The mean of each metric, with the standard error of the mean as its spread.
         measurements: Vec<Measurement>,
+    },
+    /// The holder of an unfinished attempt has said what it leaves: the next attempt goes on with it. The
+    /// attempt's lease was taken away before, or its end follows.
+    AttemptYielded {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The worker that reported it.
+        worker: WorkerId,
+        /// Its state; none if it has left nothing.
+        checkpoint: Option<ArtifactId>,
+        /// The steps that are done in it, as progress counts them.
+        step: u32,
     },
     /// An attempt failed; the task is queued again or fails (a separate event).
     AttemptFailed {

@@ -161,6 +161,7 @@ impl State {
         if let Some(standing) = task.hopeless {
             details.push(campaign.words_of(task.stage, standing));
         }
+        details.extend(task.left.map(|left| left.to_string()));
         match task.lease() {
             Some(lease) => {
                 details.push(match &lease.progress {

@@ -54,8 +54,8 @@ impl State {
     /// Why a task is not given to a worker, `None` if it may be.
     pub(super) fn unfit(&self, task: &Task, worker: &Worker) -> Option<String> {
         let campaign = self.campaigns.get(&task.candidate.campaign)?;
-        campaign
-            .unsuited(worker, task.stage)
+        self.state_to_come(task)
+            .or_else(|| campaign.unsuited(worker, task.stage))
             .or_else(|| campaign.too_large(task.candidate.ordinal, task.stage, worker))
             .or_else(|| self.better_elsewhere(campaign, task, worker))
     }

@@ -38,7 +38,7 @@ pub use cache::{ResultKey, ResultOrigin};
 pub use campaign::{Campaign, CampaignStatus, FinishReason};
 pub use candidate::{Candidate, CandidateStatus, StoredMeasurement};
 pub use check::Inconsistency;
-pub use checkpoint::Attached;
+pub use checkpoint::{Attached, Continuation};
 pub use command::{Command, Rejected, ReportedOutcome, SubmissionId};
 pub use curve::{CurvePoint, Standing};
 pub use decide::{Engine, EngineSettings, Step};

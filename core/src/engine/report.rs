@@ -51,8 +51,11 @@ impl Decision<'_> {
                 self.complete((task, attempt), worker, (measurements, attached), elapsed);
             }
             // The lease had ended before, and was charged then.
-            Err(_) if !still_leased => {}
+            Err(failure) if !still_leased => {
+                self.take_state((task, attempt), worker, &failure, &attached)
+            }
             Err(failure) => {
+                self.take_state((task, attempt), worker, &failure, &attached);
                 let event = Event::AttemptFailed {
                     task,
                     attempt,
@@ -68,6 +71,23 @@ impl Decision<'_> {
             }
         }
         self.dispatch();
+    }
+
+    /// Files what an attempt left that was stopped half-way; whoever waits for it waits no more.
+    fn take_state(
+        &mut self,
+        (task, attempt): (TaskId, Attempt),
+        worker: WorkerId,
+        failure: &Failure,
+        attached: &Attached,
+    ) {
+        let awaited = self.state.tasks[&task].awaited_until.is_some();
+        let preempted = failure.kind == FailureKind::Preempted;
+        let Attached { checkpoint, step, .. } = *attached;
+        let checkpoint = checkpoint.filter(|_| preempted);
+        if awaited || checkpoint.is_some() {
+            self.emit(Event::AttemptYielded { task, attempt, worker, checkpoint, step });
+        }
     }
 
     /// The stage's metrics in order, or why the report cannot be used.

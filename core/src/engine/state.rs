@@ -159,6 +159,10 @@ impl State {
                 number(u64::from(standing.step));
                 number(standing.value.to_bits());
             }
+            if let Some(left) = task.left {
+                number(u64::from(left.attempt.0));
+                number(u64::from(left.step));
+            }
         }
         for campaign in self.campaigns.values() {
             number(u64::from(campaign.id.0));

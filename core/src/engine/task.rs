@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cache::ResultKey;
+use super::checkpoint::Continuation;
 use super::curve::{CurvePoint, Standing};
 use super::failure::FailureKind;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
@@ -83,6 +84,11 @@ pub struct Task {
     pub(super) failures: Vec<(FailureKind, WorkerId)>,
     /// Where its attempt stood when it was found hopeless.
     pub(super) hopeless: Option<Standing>,
+    /// What an unfinished attempt left; the next one goes on with it.
+    pub(super) left: Option<Continuation>,
+    /// Until when the holder of a lease that was taken away may say what it leaves; nobody else gets
+    /// the task before.
+    pub(super) awaited_until: Option<Timestamp>,
 }
 
 impl Task {
@@ -125,6 +131,12 @@ impl Task {
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
         self.hopeless
+    }
+
+    /// What an unfinished attempt left, if the latest one did not end otherwise.
+    #[must_use]
+    pub fn left(&self) -> Option<Continuation> {
+        self.left
     }
 
     /// Where it is.

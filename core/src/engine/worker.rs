@@ -29,6 +29,9 @@ pub struct EvaluatorOffer {
     pub version: Arc<str>,
     /// The metrics that it can deliver here, with where their values come from.
     pub metrics: BTreeMap<MetricName, Provenance>,
+    /// Whether an evaluation that is stopped can leave its state for another attempt.
+    #[serde(default)]
+    pub yields: bool,
 }
 
 /// What a worker can do.
@@ -220,7 +223,12 @@ mod tests {
     fn offer(name: &str, metrics: &[&str]) -> EvaluatorOffer {
         let provenance = Provenance { source: "trained".into(), device_class: "".into() };
         let metrics = metrics.iter().map(|metric| ((*metric).into(), provenance.clone()));
-        EvaluatorOffer { name: name.into(), version: "1".into(), metrics: metrics.collect() }
+        EvaluatorOffer {
+            name: name.into(),
+            version: "1".into(),
+            metrics: metrics.collect(),
+            yields: false,
+        }
     }
 
     #[test]

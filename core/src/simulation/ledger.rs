@@ -8,7 +8,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::algorithm::Suggestion;
-use crate::engine::{Engine, EngineSettings, Event, Inconsistency, ScreenReason};
+use crate::engine::{Assignment, Engine, EngineSettings, Event, Inconsistency, ScreenReason};
 use crate::id::{Attempt, CampaignId, CandidateId, TaskId};
 use crate::objective::Measurement;
 use crate::time::{Span, Timestamp};
@@ -72,12 +72,31 @@ pub(super) fn check_acknowledged(
     Ok(())
 }
 
+/// A further attempt begins with what the latest of those that left something has left.
+pub(super) fn check_continued(
+    journal: &[(Timestamp, Event)],
+    assignment: &Assignment,
+) -> Result<(), Breach> {
+    if assignment.attempt.0 == 1 {
+        return Ok(());
+    }
+    let left = journal.iter().rev().find_map(|(_, event)| match event {
+        Event::AttemptYielded { task, checkpoint, .. } if *task == assignment.task => *checkpoint,
+        _ => None,
+    });
+    require(left.is_none() || left == assignment.resume, || {
+        let (task, attempt) = (assignment.task, assignment.attempt);
+        format!("attempt {attempt} of task {task} does not go on with what was left")
+    })
+}
+
 #[derive(Default)]
 struct TaskEntry {
     /// The candidate, the stage and the repeat.
     asks: Option<(CandidateId, u8, u32)>,
     measurements: Vec<Measurement>,
     leased: BTreeSet<Attempt>,
+    yielded: BTreeSet<Attempt>,
     ended: BTreeMap<Attempt, u32>,
     completed: u32,
     failed: u32,
@@ -131,6 +150,13 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                 });
                 require(known, || {
                     format!("task {task} took what candidate {} has not", origin.candidate)
+                })?;
+            }
+            Event::AttemptYielded { task, attempt, .. } => {
+                let entry = tasks.entry(*task).or_default();
+                let latest = entry.leased.last() == Some(attempt);
+                require(latest && entry.yielded.insert(*attempt), || {
+                    format!("attempt {attempt} of task {task} leaves its state out of turn")
                 })?;
             }
             Event::AttemptFailed { task, attempt, .. } => {

@@ -15,7 +15,7 @@ pub use faults::FaultRates;
 pub use ledger::Breach;
 pub use problem::{ProblemEvaluations, problem_provenance};
 pub use table::{LookUp, TableError, TableRow, drawn_between, table_provenance};
-pub use worker::{Evaluate, Evaluation, state_of};
+pub use worker::{Evaluate, Evaluation, state_left, state_of};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use rand::RngExt;
 use self::worker::{SimulatedWorker, ToWorker};
 use crate::engine::{
     CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, FleetPolicy,
-    Rejected, Step, StopReason, SubmissionId,
+    Rejected, Step, SubmissionId,
 };
 use crate::id::{CampaignId, WorkerId};
 use crate::objective::MetricName;
@@ -492,11 +492,12 @@ impl<'e> Simulation<'e> {
     fn perform(&mut self, effect: Effect) -> Result<(), Breach> {
         let (id, session, message) = match effect {
             Effect::Assign { worker, session, assignment } => {
+                ledger::check_continued(&self.journal, &assignment)?;
                 (worker, session, ToWorker::Assign { session, assignment })
             }
             Effect::Stop { worker, session, task, attempt, reason } => {
-                let (key, reports) = ((task, attempt), reason == StopReason::Hopeless);
-                (worker, session, ToWorker::Stop { session, key, reports })
+                let key = (task, attempt);
+                (worker, session, ToWorker::Stop { session, key, reason })
             }
             Effect::Drain { worker, session } => (worker, session, ToWorker::Drain { session }),
             Effect::Acknowledge { worker, session, task, attempt } => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::engine::{
-    Assignment, Attached, Capabilities, Command, Failure, FailureKind, ReportedOutcome,
+    Assignment, Attached, Capabilities, Command, Failure, FailureKind, ReportedOutcome, StopReason,
 };
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
@@ -48,35 +48,27 @@ pub fn state_of(candidate: CandidateId, stage: &str) -> ArtifactId {
     ArtifactId::of(format!("{candidate} {stage}").as_bytes())
 }
 
+/// The checkpoint that a simulated worker leaves of an attempt that it has to stop.
+#[must_use]
+pub fn state_left(candidate: CandidateId, stage: &str, attempt: Attempt) -> ArtifactId {
+    ArtifactId::of(format!("{candidate} {stage} attempt {attempt}").as_bytes())
+}
+
 /// A message from the coordinator.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
-    Registered {
-        worker: WorkerId,
-        session: SessionId,
-    },
-    Assign {
-        session: SessionId,
-        assignment: Box<Assignment>,
-    },
-    /// With `reports`, its end is reported all the same.
-    Stop {
-        session: SessionId,
-        key: Key,
-        reports: bool,
-    },
-    Acknowledged {
-        session: SessionId,
-        key: Key,
-    },
-    Drain {
-        session: SessionId,
-    },
+    Registered { worker: WorkerId, session: SessionId },
+    Assign { session: SessionId, assignment: Box<Assignment> },
+    Stop { session: SessionId, key: Key, reason: StopReason },
+    Acknowledged { session: SessionId, key: Key },
+    Drain { session: SessionId },
     Closed,
 }
 
 struct Running {
     since: Timestamp,
+    candidate: CandidateId,
+    stage: Arc<str>,
     attached: Attached,
     evaluation: Option<Evaluation>,
 }
@@ -218,8 +210,15 @@ impl SimulatedWorker {
                 }
                 self.hand_back_if_draining()
             }
-            ToWorker::Stop { session, key, reports: true } if session == self.session => {
+            ToWorker::Stop { session, key, reason: StopReason::Hopeless }
+                if session == self.session =>
+            {
                 self.cut_short(key, now)
+            }
+            ToWorker::Stop { session, key, reason: StopReason::Preempted }
+                if session == self.session && self.yields() =>
+            {
+                self.leave_state(key, now)
             }
             ToWorker::Stop { session, key, .. } if session == self.session => {
                 self.waiting.retain(|found| (found.task, found.attempt) != key);
@@ -251,6 +250,36 @@ impl SimulatedWorker {
         let message = "stopped on request".into();
         let failure = ReportedOutcome::Failed(Failure { kind: FailureKind::Preempted, message });
         self.outbox.insert(key, (failure, Attached::default(), elapsed));
+        let Some(worker) = self.registered else { return Vec::new() };
+        let mut messages = self.reports(worker);
+        messages.extend(self.announce_credit());
+        messages
+    }
+
+    /// Whether its evaluators can leave the state of what is stopped.
+    fn yields(&self) -> bool {
+        self.capabilities.evaluators.iter().any(|offer| offer.yields)
+    }
+
+    /// Ends an evaluation before its time and reports the state that it leaves; nothing of one that has
+    /// not begun.
+    fn leave_state(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
+        let waited = self.waiting.len();
+        self.waiting.retain(|found| (found.task, found.attempt) != key);
+        let (attached, elapsed) = match self.running.remove(&key) {
+            Some(Running { since, candidate, stage, .. }) => {
+                let elapsed = now.since(since);
+                let checkpoint = Some(state_left(candidate, &stage, key.1));
+                let step = (elapsed.0 / 1_000_000) as u32;
+                (Attached { checkpoint, step, note: None }, elapsed)
+            }
+            None if self.waiting.len() < waited => (Attached::default(), Span(0)),
+            None => return Vec::new(),
+        };
+        self.busy = self.busy + elapsed;
+        let message = "stopped on request".into();
+        let failure = ReportedOutcome::Failed(Failure { kind: FailureKind::Preempted, message });
+        self.outbox.insert(key, (failure, attached, elapsed));
         let Some(worker) = self.registered else { return Vec::new() };
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());
@@ -297,8 +326,10 @@ impl SimulatedWorker {
             let key = (assignment.task, assignment.attempt);
             let state = state_of(assignment.candidate, &assignment.stage.name);
             let checkpoint = assignment.keep.then_some(state);
-            let attached = Attached { checkpoint, note: None };
-            self.running.insert(key, Running { since: now, attached, evaluation: None });
+            let attached = Attached { checkpoint, ..Attached::default() };
+            let (candidate, stage) = (assignment.candidate, assignment.stage.name.clone());
+            let running = Running { since: now, candidate, stage, attached, evaluation: None };
+            self.running.insert(key, running);
             started.push((key, assignment));
         }
         started
@@ -312,11 +343,14 @@ impl SimulatedWorker {
 
     pub(super) fn evaluation_ended(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
         let ended = self.running.remove(&key);
-        let Some(Running { since, attached, evaluation: Some(evaluation) }) = ended else {
+        let Some(Running { since, attached, evaluation: Some(evaluation), .. }) = ended else {
             return Vec::new();
         };
         let elapsed = now.since(since);
         self.busy = self.busy + elapsed;
+        // A failure leaves nothing.
+        let measured = matches!(evaluation.outcome, ReportedOutcome::Measured(_));
+        let attached = if measured { attached } else { Attached::default() };
         self.outbox.insert(key, (evaluation.outcome, attached, elapsed));
         let Some(worker) = self.registered else { return Vec::new() };
         let mut messages = self.reports(worker);

@@ -44,7 +44,7 @@ fn value(metric: &str) -> ReportedOutcome {
 }
 
 fn attached(content: &str) -> Attached {
-    Attached { checkpoint: Some(ArtifactId::of(content.as_bytes())), note: None }
+    Attached { checkpoint: Some(ArtifactId::of(content.as_bytes())), ..Attached::default() }
 }
 
 fn kept(cluster: &Cluster) -> Vec<ArtifactId> {
@@ -81,7 +81,7 @@ fn a_result_without_a_checkpoint_is_as_good() {
     let (mut cluster, worker) = cluster("");
     let short = next(&mut cluster, worker);
     let note = Some("its state could not be kept".into());
-    let attached = Attached { checkpoint: None, note };
+    let attached = Attached { note, ..Attached::default() };
     cluster.report_with(worker, (short.task.0, 1), value("early"), attached);
     let look = next(&mut cluster, worker);
     cluster.report(worker, (look.task.0, 1), value("latency"));

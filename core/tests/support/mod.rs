@@ -20,6 +20,7 @@ pub(crate) fn capabilities(evaluators: &[&str], metrics: &[&str]) -> Arc<Capabil
         name: (*name).into(),
         version: "1".into(),
         metrics: metrics.clone(),
+        yields: false,
     };
     Arc::new(Capabilities {
         device_class: "simulated".into(),

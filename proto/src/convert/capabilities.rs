@@ -26,6 +26,7 @@ impl From<&EvaluatorOffer> for v1::EvaluatorOffer {
             name: offer.name.to_string(),
             version: offer.version.to_string(),
             metrics: offer.metrics.iter().map(metric).collect(),
+            yields: offer.yields,
         }
     }
 }
@@ -42,7 +43,8 @@ impl TryFrom<v1::EvaluatorOffer> for EvaluatorOffer {
             Ok((key, Provenance::try_from(provenance).within(&metric).within("metrics")?))
         };
         let metrics = message.metrics.into_iter().map(metric).collect::<Result<_, _>>()?;
-        Ok(Self { name: message.name.into(), version: message.version.into(), metrics })
+        let (name, version) = (message.name.into(), message.version.into());
+        Ok(Self { name, version, metrics, yields: message.yields })
     }
 }
 
@@ -136,10 +138,11 @@ pub(crate) mod tests {
     prop_compose! {
         fn any_offer()(
             version in ".{0,8}",
+            yields in proptest::bool::ANY,
             metrics in proptest::collection::btree_map("[a-z]{1,8}", any_provenance(), 0..4),
         ) -> EvaluatorOffer {
             let metrics = metrics.into_iter().map(|(k, v)| (k.as_str().into(), v)).collect();
-            EvaluatorOffer { name: "x".into(), version: version.into(), metrics }
+            EvaluatorOffer { name: "x".into(), version: version.into(), metrics, yields }
         }
     }
 

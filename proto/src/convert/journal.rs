@@ -3,13 +3,16 @@
 //! A record that cannot be read is an error that names its field; what a release wrote, every
 //! later release reads. Volatile events have no record.
 
+mod curve;
+mod yielded;
+
 use std::sync::Arc;
 
 use cambrian_core::algorithm::{Origin, Proposal};
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{
     Capabilities, Event, Failure, FinishReason, FleetPolicy, InfeasibleReason, LeaseEnd, Release,
-    ResultKey, ResultOrigin, ScreenReason, Screening, Standing,
+    ResultKey, ResultOrigin, ScreenReason, Screening,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
@@ -22,8 +25,8 @@ use super::artifact::bytes_of;
 use super::campaign::{submission, submission_bytes};
 use super::measurement::{attached, measurement_messages, measurements};
 use super::{
-    ConvertError, MAX_LIST, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number,
-    positive, required, span, text,
+    ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, instant, list, name, number, positive,
+    required, span, text,
 };
 use crate::v1;
 use crate::v1::journal_record::Event as Message;
@@ -187,6 +190,14 @@ fn task_message(event: &Event) -> Option<Message> {
             let (steps, values) = points.iter().copied().unzip();
             let (task, attempt) = (task.0, attempt.0);
             Message::CurveRecorded(v1::CurveRecorded { task, attempt, steps, values })
+        }
+        Event::AttemptYielded { task, attempt, worker, checkpoint, step } => {
+            Message::AttemptYielded(yielded::message(
+                (*task, *attempt),
+                *worker,
+                *checkpoint,
+                *step,
+            ))
         }
         Event::RepeatsAveraged { candidate, stage, measurements } => {
             Message::RepeatsAveraged(v1::RepeatsAveraged {
@@ -394,9 +405,10 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         }
         Message::TaskCompleted(message) => task_completed(message).within("task_completed"),
         Message::ResultTaken(message) => result_taken(message).within("result_taken"),
-        Message::StopDecided(message) => stop_decided(message).within("stop_decided"),
-        Message::CurveRecorded(message) => curve_recorded(message).within("curve_recorded"),
+        Message::StopDecided(message) => curve::stop_decided(message).within("stop_decided"),
+        Message::CurveRecorded(message) => curve::curve_recorded(message).within("curve_recorded"),
         Message::RepeatsAveraged(message) => repeats_averaged(message).within("repeats_averaged"),
+        Message::AttemptYielded(message) => yielded::event(message).within("attempt_yielded"),
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
         Message::TaskRequeued(message) => {
             task(message.task).map(Event::TaskRequeued).within("task_requeued")
@@ -615,37 +627,6 @@ fn result_taken(message: v1::ResultTaken) -> Result<Event, ConvertError> {
         },
         measurements: measurements("measurements", message.measurements)?,
     })
-}
-
-fn stop_decided(message: v1::StopDecided) -> Result<Event, ConvertError> {
-    let v1::StopDecided { task, attempt, step, value, behind, of } = message;
-    let (task, attempt) = task_attempt(task, attempt)?;
-    finite("value", value)?;
-    let standing = Standing { step, value, behind, of };
-    Ok(Event::StopDecided { task, attempt, standing })
-}
-
-fn curve_recorded(message: v1::CurveRecorded) -> Result<Event, ConvertError> {
-    let v1::CurveRecorded { task, attempt, steps, values } = message;
-    let (task, attempt) = task_attempt(task, attempt)?;
-    positive("steps", steps.len())?;
-    list("steps", steps.len(), MAX_LIST)?;
-    if steps.len() != values.len() {
-        let reason = format!("has {} values of {} steps", values.len(), steps.len());
-        return Err(ConvertError::new("values", reason));
-    }
-    for (index, value) in values.iter().enumerate() {
-        finite("", *value).within_entry("values", index)?;
-    }
-    let points = steps.into_iter().zip(values).collect();
-    Ok(Event::CurveRecorded { task, attempt, points })
-}
-
-fn finite(field: &'static str, value: f64) -> Result<(), ConvertError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(ConvertError::new(field, format!("is {value}, expected a finite number")))
 }
 
 fn repeats_averaged(message: v1::RepeatsAveraged) -> Result<Event, ConvertError> {

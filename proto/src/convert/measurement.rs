@@ -178,7 +178,7 @@ pub fn outcome_message(outcome: &ReportedOutcome, elapsed: Span) -> v1::Outcome 
 pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Attached, Span), ConvertError> {
     use v1::outcome::Outcome as Message;
     let elapsed = span("elapsed_micros", message.elapsed_micros)?;
-    let attached = attached(&message.checkpoint, message.note)?;
+    let attached = Attached { step: message.step, ..attached(&message.checkpoint, message.note)? };
     let outcome = match required("outcome", message.outcome)? {
         Message::Measured(values) => match non_finite(&values.measurements) {
             Some(failure) => ReportedOutcome::Failed(failure),
@@ -200,7 +200,7 @@ pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Attached, Span)
 pub(super) fn attached(checkpoint: &[u8], note: String) -> Result<Attached, ConvertError> {
     text("note", &note, MAX_NOTE_BYTES)?;
     let checkpoint = named_or_none("checkpoint", checkpoint)?;
-    Ok(Attached { checkpoint, note: (!note.is_empty()).then(|| note.into()) })
+    Ok(Attached { checkpoint, step: 0, note: (!note.is_empty()).then(|| note.into()) })
 }
 
 fn non_finite(values: &[v1::Measurement]) -> Option<Failure> {

@@ -92,6 +92,7 @@ impl From<&Assignment> for v1::Assignment {
             keep: assignment.keep,
             resume_path: String::new(),
             checkpoint_path: String::new(),
+            yield_path: String::new(),
         }
     }
 }

@@ -275,7 +275,8 @@ mod tests {
         let failed = v1::outcome::Outcome::Failed(failed);
         let checkpoint = ArtifactId::of(b"state").as_bytes().to_vec();
         let note = "anew".to_owned();
-        let outcome = v1::Outcome { outcome: Some(failed), elapsed_micros: 9, checkpoint, note };
+        let outcome =
+            v1::Outcome { outcome: Some(failed), elapsed_micros: 9, checkpoint, note, step: 12 };
         let energy_joules = Some(2.5);
         let report = v1::Report { task: 5, attempt: 2, outcome: Some(outcome), energy_joules };
         let Ok(Command::Report {

@@ -99,10 +99,11 @@ class Conversation:
         """Asks for an evaluation."""
         self.say(evaluator_pb2.SupervisorMessage(evaluate=assignment))
 
-    def stop(self, task: int, attempt: int = 1) -> None:
-        """Takes it back."""
+    def stop(self, task: int, attempt: int = 1, *, keep_state: bool = False) -> None:
+        """Takes it back; with `keep_state` for another attempt to go on."""
         key = types_pb2.TaskAttempt(task=task, attempt=attempt)
-        self.say(evaluator_pb2.SupervisorMessage(stop=evaluator_pb2.StopEvaluation(attempt=key)))
+        stop = evaluator_pb2.StopEvaluation(attempt=key, keep_state=keep_state)
+        self.say(evaluator_pb2.SupervisorMessage(stop=stop))
 
     def say(self, message: evaluator_pb2.SupervisorMessage) -> None:
         """Sends a message."""

@@ -17,6 +17,7 @@ from cambrian_evaluator import (
     OutOfMemory,
     Results,
     Source,
+    Stopped,
     evaluator,
     serve,
 )
@@ -103,11 +104,29 @@ def continues(evaluation: Evaluation) -> Results:
     return {"accuracy": begun + 1}
 
 
+def yields(evaluation: Evaluation) -> Results:
+    """Counts until it is stopped, and leaves how far it has got if somebody goes on from there."""
+    step = int(evaluation.resume_path.read_text()) if evaluation.resume_path else 0
+    if evaluation.resume_path:
+        return {"accuracy": step}
+    try:
+        while True:
+            step += 1
+            evaluation.progress(step, 1_000_000)
+            time.sleep(0.01)
+    except Stopped:
+        if evaluation.yield_path:
+            evaluation.yield_path.write_text(str(step))
+            evaluation.left(step)
+        raise
+
+
 WAYS: dict[str, Callable[[Evaluation], Results]] = {
     "reports": reports,
     "swallows": swallows,
     "hangs": hangs,
     "continues": continues,
+    "yields": yields,
     "raises": raises,
     "exits": exits,
     "killed": killed,
@@ -129,7 +148,9 @@ WAYS: dict[str, Callable[[Evaluation], Results]] = {
 }
 
 
-@evaluator("faulty", version="3", metrics={"accuracy": "trained", "latency": Source("clock", True)})
+@evaluator(
+    "faulty", version="3", metrics={"accuracy": "trained", "latency": Source("clock", True)}, yields=True
+)
 def faulty(evaluation: Evaluation) -> Results:
     """Goes the way that the settings name."""
     return WAYS[evaluation.settings["way"]](evaluation)

@@ -77,6 +77,31 @@ class Evaluating(unittest.TestCase):
             outcome = conversation.outcome()
             self.assertEqual((outcome.measured.measurements[0].value, outcome.note), (2.0, ""))
 
+    def test_a_stopped_evaluation_leaves_its_state_where_that_is_wanted(self) -> None:
+        for wanted in (True, False):
+            with (
+                self.subTest(wanted=wanted),
+                tempfile.TemporaryDirectory() as folder,
+                Conversation(FAULTY) as conversation,
+            ):
+                self.assertTrue(conversation.hear().hello.capabilities.evaluators[0].yields)
+                path = Path(folder) / "left"
+                first = assignment('{"way": "yields"}')
+                first.yield_path = str(path)
+                conversation.evaluate(first)
+                conversation.hear()
+                conversation.stop(1, keep_state=wanted)
+                outcome = conversation.outcome()
+                self.assertEqual(outcome.failed.kind, types_pb2.FAILURE_KIND_PREEMPTED)
+                self.assertEqual(path.exists(), wanted)
+                self.assertEqual(outcome.step > 0, wanted)
+                if wanted:
+                    second = assignment('{"way": "yields"}', task=2)
+                    second.resume_path = str(path)
+                    conversation.evaluate(second)
+                    (measured,) = conversation.outcome().measured.measurements
+                    self.assertEqual(measured.value, outcome.step)
+
     def test_errors_become_failures_of_their_kind(self) -> None:
         for way, kind, words in [
             ("bad_node", "bad_node", "no data here"),

@@ -164,6 +164,8 @@ impl Agent {
         tokio::spawn(dial(&config, &name, dialler, link_events).run());
         let timing = SupervisorTiming {
             drain: config.timing.drain,
+            // To end, and to send what was left.
+            yielding: (2 * config.timing.stop_grace).min(config.timing.drain / 2),
             acknowledgement: config.timing.acknowledgement,
         };
         let mut supervisor = Supervisor::new(

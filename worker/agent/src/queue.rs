@@ -161,6 +161,14 @@ impl WorkQueue {
         self.slots.iter().position(works).map(|position| SlotIndex(position as u32))
     }
 
+    /// The attempts that slots work on and whose results are wanted.
+    pub fn running(&self) -> impl Iterator<Item = (SlotIndex, AttemptId)> {
+        (0u32..).zip(&self.slots).filter_map(|(at, slot)| {
+            let occupant = slot.occupant.as_ref().filter(|occupant| occupant.wanted)?;
+            Some((SlotIndex(at), occupant.id))
+        })
+    }
+
     /// Records how a slot fares.
     pub fn set_health(&mut self, slot: SlotIndex, health: SlotHealth) {
         self.slots[slot.0 as usize].health = health;

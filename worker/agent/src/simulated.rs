@@ -73,7 +73,7 @@ impl SimulatedSlot {
                     self.say(SlotEvent::Finished { slot, report: Box::new(report) });
                 }
                 // It has crossed the end of its attempt.
-                SlotCommand::Stop(_) => {}
+                SlotCommand::Stop(_) | SlotCommand::Yield(_) => {}
                 SlotCommand::Leave => return,
             }
         }
@@ -86,10 +86,14 @@ impl SimulatedSlot {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    Some(SlotCommand::Stop(id)) if id == AttemptId::of(assignment) => {
+                    Some(SlotCommand::Stop(id) | SlotCommand::Yield(id))
+                        if id == AttemptId::of(assignment) =>
+                    {
                         return Some(stopped());
                     }
-                    Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
+                    Some(
+                        SlotCommand::Stop(_) | SlotCommand::Yield(_) | SlotCommand::Evaluate(_),
+                    ) => {}
                     Some(SlotCommand::Leave) | None => return None,
                 },
                 () = sleep_until(end) => return Some(self.evaluations.finish(assignment)),

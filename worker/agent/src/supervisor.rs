@@ -45,6 +45,8 @@ pub(crate) fn wall() -> u64 {
 pub(crate) struct SupervisorTiming {
     /// How long running evaluations may go on after a drain by signal.
     pub(crate) drain: Duration,
+    /// How long before that they are asked to leave their state, if they can.
+    pub(crate) yielding: Duration,
     /// How long the last acknowledgements are waited for.
     pub(crate) acknowledgement: Duration,
 }
@@ -66,9 +68,17 @@ struct Connection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Working,
-    Draining { until: Option<Instant> },
-    Settling { until: Instant },
-    Leaving { until: Instant },
+    /// `yields` is when what still runs is asked for its state.
+    Draining {
+        until: Option<Instant>,
+        yields: Option<Instant>,
+    },
+    Settling {
+        until: Instant,
+    },
+    Leaving {
+        until: Instant,
+    },
     Done,
 }
 
@@ -133,7 +143,7 @@ impl Supervisor {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Working | Phase::Done => None,
-            Phase::Draining { until } => until,
+            Phase::Draining { until, yields } => yields.or(until),
             Phase::Settling { until } | Phase::Leaving { until } => Some(until),
         }
     }
@@ -190,6 +200,10 @@ impl Supervisor {
     pub(crate) fn on_deadline(&mut self) {
         match self.phase {
             Phase::Working | Phase::Done => {}
+            Phase::Draining { until, yields: Some(_) } => {
+                self.phase = Phase::Draining { until, yields: None };
+                self.yield_all();
+            }
             Phase::Draining { .. } => {
                 warn!("evaluations that did not finish in time are handed back");
                 self.settle();
@@ -206,17 +220,20 @@ impl Supervisor {
     }
 
     fn drain(&mut self, until: Option<Instant>) {
+        let able = self.capabilities.evaluators.iter().any(|offer| offer.yields);
+        let yields =
+            until.filter(|_| able).and_then(|until| until.checked_sub(self.timing.yielding));
         match self.phase {
             Phase::Working => {}
             // A signal bounds a drain that the coordinator asked for.
-            Phase::Draining { until: None } if until.is_some() => {
-                self.phase = Phase::Draining { until };
+            Phase::Draining { until: None, .. } if until.is_some() => {
+                self.phase = Phase::Draining { until, yields };
                 return;
             }
             _ => return,
         }
         self.queue.close();
-        self.phase = Phase::Draining { until };
+        self.phase = Phase::Draining { until, yields };
         self.hand_back_waiting(FailureKind::Preempted, "the worker takes nothing more");
         self.say_draining();
     }
@@ -251,15 +268,15 @@ impl Supervisor {
 
     fn hand_back_waiting(&mut self, kind: FailureKind, message: &str) {
         for assignment in self.queue.take_waiting() {
-            self.hand_back(&assignment, kind, message);
+            self.hand_back(AttemptId::of(&assignment), kind, message);
         }
     }
 
-    fn hand_back(&mut self, assignment: &Assignment, kind: FailureKind, message: &str) {
+    fn hand_back(&mut self, id: AttemptId, kind: FailureKind, message: &str) {
         let failure = Failure { kind: kind.into(), message: message.to_owned() };
         let outcome =
             Outcome { outcome: Some(outcome::Outcome::Failed(failure)), ..Outcome::default() };
-        let Assignment { task, attempt, .. } = *assignment;
+        let (task, attempt) = (id.task.0, id.attempt.0);
         let report = Report { task, attempt, outcome: Some(outcome), energy_joules: None };
         self.keep(Box::new(report));
     }
@@ -420,9 +437,9 @@ impl Supervisor {
         match self.queue.take(assignment) {
             Taken::Queued => debug!(%id, "assigned"),
             Taken::Duplicate => debug!(%id, "assigned once more"),
-            Taken::Refused(assignment) => {
+            Taken::Refused(_) => {
                 let message = "the worker takes nothing more";
-                self.hand_back(&assignment, FailureKind::Preempted, message);
+                self.hand_back(id, FailureKind::Preempted, message);
             }
         }
     }
@@ -432,6 +449,9 @@ impl Supervisor {
         if stop.reason() == StopReason::Hopeless {
             return self.cut_short(id);
         }
+        if stop.reason() == StopReason::Preempted {
+            return self.yield_attempt(id);
+        }
         // A finished report stays until it is acknowledged: that may have crossed the request.
         match self.queue.stop(id) {
             Stopped::Dropped => info!(%id, reason = ?stop.reason(), "a waiting task is dropped"),
@@ -440,6 +460,26 @@ impl Supervisor {
                 self.tell(slot.0 as usize, SlotCommand::Stop(id));
             }
             Stopped::Unknown => debug!(%id, "nothing to stop"),
+        }
+    }
+
+    /// Ends an evaluation that another attempt goes on with: its end is reported all the same, with its
+    /// state, if it can leave one.
+    fn yield_attempt(&mut self, id: AttemptId) {
+        if let Some(slot) = self.queue.slot_of(id) {
+            info!(%id, %slot, "a running evaluation yields its slot");
+            self.tell(slot.0 as usize, SlotCommand::Yield(id));
+        } else if !self.reports.contains_key(&id)
+            && !matches!(self.queue.stop(id), Stopped::Running(_))
+        {
+            self.hand_back(id, FailureKind::Preempted, "it had not begun");
+        }
+    }
+
+    fn yield_all(&self) {
+        for (slot, id) in self.queue.running() {
+            info!(%id, %slot, "the worker has to go: an evaluation leaves its state");
+            self.tell(slot.0 as usize, SlotCommand::Yield(id));
         }
     }
 

@@ -105,14 +105,23 @@ pub fn serve(
 /// What the reading thread tells the evaluating one.
 #[derive(Debug, Default)]
 struct Board {
-    /// The attempts that are queued or in work, and whether each was asked to stop.
-    attempts: Mutex<BTreeMap<(u64, u32), bool>>,
+    /// The attempts that are queued or in work, and what was asked of each.
+    attempts: Mutex<BTreeMap<(u64, u32), Wish>>,
     /// Whether the supervisor's stream has ended.
     ended: AtomicBool,
 }
 
+/// What the supervisor wants of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Result,
+    /// Its end, and its state for another attempt.
+    State,
+    End,
+}
+
 impl Board {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(u64, u32), bool>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(u64, u32), Wish>> {
         // The map is whole after every operation, so a panic elsewhere does not matter.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,7 +131,11 @@ impl Board {
     }
 
     fn is_stopped(&self, attempt: (u64, u32)) -> bool {
-        self.has_ended() || self.lock().get(&attempt).copied().unwrap_or(false)
+        self.has_ended() || self.lock().get(&attempt).is_some_and(|wish| *wish != Wish::Result)
+    }
+
+    fn is_state_wanted(&self, attempt: (u64, u32)) -> bool {
+        !self.has_ended() && self.lock().get(&attempt) == Some(&Wish::State)
     }
 }
 
@@ -134,15 +147,15 @@ fn listen(
     while let Some(message) = pipe::read::<SupervisorMessage>(&mut input)? {
         match message.message {
             Some(supervisor_message::Message::Evaluate(assignment)) => {
-                board.lock().insert((assignment.task, assignment.attempt), false);
+                board.lock().insert((assignment.task, assignment.attempt), Wish::Result);
                 if queue.send(assignment).is_err() {
                     return Ok(());
                 }
             }
             Some(supervisor_message::Message::Stop(stop)) => {
                 let attempt = stop.attempt.unwrap_or_default();
-                if let Some(stopped) = board.lock().get_mut(&(attempt.task, attempt.attempt)) {
-                    *stopped = true;
+                if let Some(wish) = board.lock().get_mut(&(attempt.task, attempt.attempt)) {
+                    *wish = if stop.keep_state { Wish::State } else { Wish::End };
                 }
             }
             None => eprintln!("ignored a message of a kind that this evaluator does not know"),
@@ -166,9 +179,11 @@ fn work<W: Write>(
         let kept = Kept {
             resume: path(&message.resume_path),
             write: path(&message.checkpoint_path),
+            left: path(&message.yield_path),
+            step: 0,
             notes: Vec::new(),
         };
-        let (result, notes) = {
+        let (result, kept) = {
             let device = machine.device.clone();
             let mut report = |step: u32, steps: u32, metrics: &[(&str, f64)]| {
                 let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value));
@@ -179,13 +194,14 @@ fn work<W: Write>(
             };
             let mut supervision = Supervision {
                 stopped: &|| board.is_stopped(attempt),
+                wanted: &|| board.is_state_wanted(attempt),
                 report: &mut report,
                 gate,
                 synchronize: &|| device.synchronize(),
                 kept,
             };
             let result = guarded(message, machine, &mut supervision);
-            (result, supervision.kept.notes)
+            (result, supervision.kept)
         };
         board.lock().remove(&attempt);
         if board.has_ended() {
@@ -194,7 +210,7 @@ fn work<W: Write>(
         if let Some(error) = broken {
             return Err(error);
         }
-        let (attempt, outcome) = (Some(address), Some(to_outcome(result, &notes)));
+        let (attempt, outcome) = (Some(address), Some(to_outcome(result, &kept)));
         let ended = EvaluationEnded { attempt, outcome, energy_joules: None };
         send(output, evaluator_message::Message::Ended(ended))?;
     }
@@ -222,8 +238,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("the evaluation panicked without a message").to_owned()
 }
 
-fn to_outcome(result: Result<Vec<Measurement>, EvaluationError>, notes: &[String]) -> Outcome {
-    let mut note = notes.join("; ");
+fn to_outcome(result: Result<Vec<Measurement>, EvaluationError>, kept: &Kept) -> Outcome {
+    let mut note = kept.notes.join("; ");
     note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
     let outcome = match result {
         Ok(measurements) => {
@@ -238,7 +254,7 @@ fn to_outcome(result: Result<Vec<Measurement>, EvaluationError>, notes: &[String
             outcome::Outcome::Failed(failure)
         }
     };
-    Outcome { outcome: Some(outcome), note, ..Outcome::default() }
+    Outcome { outcome: Some(outcome), note, step: kept.step, ..Outcome::default() }
 }
 
 fn send<W: Write>(output: &Mutex<W>, message: evaluator_message::Message) -> Result<(), PipeError> {

@@ -27,8 +27,8 @@ use crate::evaluate::Supervision;
 use crate::failure::EvaluationError;
 use crate::network::{Mode, Network};
 use average::Average;
-use checkpoint::Position;
 pub use checkpoint::{CheckpointFault, Files, Identity};
+use checkpoint::{Part, Position};
 use loss_scale::LossScale;
 pub(crate) use optimizer::NORM_AND_BIAS;
 use optimizer::Optimizer;
@@ -93,6 +93,9 @@ impl Accuracy {
 /// ended; its state at the end is written where `files` says. Each epoch is reported with its mean
 /// loss and, if `validate`, its validation accuracy; returns that of the last epoch.
 ///
+/// If it is stopped and its state is wanted, it is written where `files` says, in the middle of an epoch as
+/// well: whoever goes on with it ends with the same bits.
+///
 /// A state that cannot be continued, or cannot be written, leaves a note and no error.
 ///
 /// # Errors
@@ -108,21 +111,19 @@ pub fn train(
 ) -> Result<Option<Accuracy>, EvaluationError> {
     let mut training = Training::new(network, splits, settings, files.identity.seed)?;
     if let Err(fault) = training.resume(files)? {
-        supervision
-            .note(format!("it began anew, because of the state of the stage before: {fault}"));
+        let state = "it began anew, because of the state that it was to go on with";
+        supervision.note(format!("{state}: {fault}"));
     }
     let mut accuracy = None;
     for epoch in training.epochs + 1..=settings.epochs {
-        let loss = training.epoch(epoch, supervision)?;
-        let mut metrics = vec![("train_loss", loss)];
-        if validate {
-            training.exchange_average()?;
-            let reached =
-                evaluate(network, &splits.validation, &splits.normalization, supervision)?;
-            training.exchange_average()?;
-            metrics.push(("accuracy", reached.percent()));
-            accuracy = Some(reached);
+        let passed = training.pass(epoch, validate, supervision);
+        if matches!(passed, Err(EvaluationError::Stopped)) {
+            training.leave(files, supervision);
         }
+        let (loss, reached) = passed?;
+        let mut metrics = vec![("train_loss", loss)];
+        metrics.extend(reached.map(|reached| ("accuracy", reached.percent())));
+        accuracy = reached;
         supervision.progress(epoch, settings.epochs, &metrics);
     }
     if let Some(path) = &files.write
@@ -150,6 +151,8 @@ struct Training<'a> {
     randoms: Randoms,
     /// Finished epochs.
     epochs: u32,
+    /// What is done of the next one.
+    part: Option<Part>,
     step: u64,
     /// The epochs of the whole training.
     until: u32,
@@ -190,21 +193,56 @@ impl<'a> Training<'a> {
                 erasing: Randomness::Erasing.stream(seed),
             },
             epochs: 0,
+            part: None,
             step: 0,
             until: settings.epochs,
         })
     }
 
-    /// One pass over the training samples; the mean of the steps' losses.
+    /// An epoch: its mean loss, and, if `validate`, its validation accuracy.
+    fn pass(
+        &mut self,
+        epoch: u32,
+        validate: bool,
+        supervision: &mut Supervision<'_>,
+    ) -> Result<(f64, Option<Accuracy>), EvaluationError> {
+        let loss = self.epoch(epoch, supervision)?;
+        let accuracy = if validate { Some(self.validate(supervision)?) } else { None };
+        (self.epochs, self.part) = (epoch, None);
+        Ok((loss, accuracy))
+    }
+
+    fn validate(&mut self, supervision: &mut Supervision<'_>) -> Result<Accuracy, EvaluationError> {
+        let Splits { validation, normalization, .. } = self.splits;
+        self.exchange_average()?;
+        let accuracy = evaluate(self.network, validation, normalization, supervision);
+        // A stop as well must find the weights that are trained.
+        self.exchange_average()?;
+        accuracy
+    }
+
+    /// Writes the state of a training that was stopped, if it is wanted.
+    fn leave(&mut self, files: &Files, supervision: &mut Supervision<'_>) {
+        let Some(path) = files.left.as_ref().filter(|_| (supervision.wanted)()) else { return };
+        match self.write(path, &files.identity) {
+            Ok(()) => supervision.kept.step = self.epochs,
+            Err(error) => supervision.note(format!("its state could not be written: {error}")),
+        }
+    }
+
+    /// One pass over the training samples, or the rest of one; the mean of the steps' losses.
     fn epoch(
         &mut self,
         epoch: u32,
         supervision: &mut Supervision<'_>,
     ) -> Result<f64, EvaluationError> {
-        self.positions.shuffle(&mut self.order);
+        if self.part.is_none() {
+            self.positions.shuffle(&mut self.order);
+        }
         let count = self.positions.len();
-        let (mut sum, mut steps) = (0.0, 0u32);
-        for range in batches(count, self.batch_size).filter(|range| is_used(range, count)) {
+        let mut part = *self.part.get_or_insert_default();
+        let used = batches(count, self.batch_size).filter(|range| is_used(range, count));
+        for range in used.skip(part.steps as usize) {
             let positions = self.positions[range].to_vec();
             let loss = supervision.share(|| self.descend(&positions))?;
             if !loss.is_finite() {
@@ -214,11 +252,11 @@ impl<'a> Training<'a> {
                     self.step
                 )));
             }
-            sum += loss;
-            steps += 1;
+            let sum = f64::from_bits(part.loss_bits) + loss;
+            part = Part { steps: part.steps + 1, loss_bits: sum.to_bits() };
+            self.part = Some(part);
         }
-        self.epochs = epoch;
-        Ok(sum / f64::from(steps.max(1)))
+        Ok(f64::from_bits(part.loss_bits) / f64::from(part.steps.max(1)))
     }
 
     fn descend(&mut self, positions: &[i64]) -> Result<f64, EvaluationError> {
@@ -303,6 +341,7 @@ impl<'a> Training<'a> {
         let position = Position {
             epoch: self.epochs,
             step: self.step,
+            part: self.part,
             words: checkpoint::words([&self.order, &self.randoms.changes, &self.randoms.erasing]),
             scale: self.scale.as_ref().map(LossScale::state),
         };
@@ -342,7 +381,7 @@ impl<'a> Training<'a> {
         if let (Some(scale), Some(state)) = (&mut self.scale, position.scale) {
             *scale = LossScale::from_state(state);
         }
-        (self.epochs, self.step) = (position.epoch, position.step);
+        (self.epochs, self.step, self.part) = (position.epoch, position.step, position.part);
         Ok(Ok(()))
     }
 }

@@ -119,6 +119,52 @@ fn a_training_goes_on_in_another_process() {
 }
 
 #[test]
+fn a_training_that_yields_goes_on_in_another_process_with_the_same_bits() {
+    let base = tempfile::tempdir().unwrap();
+    write_dataset(base.path());
+    let mut settings = settings();
+    settings["epochs"] = json!(400);
+    settings["deterministic"] = json!(true);
+    let file = base.path().join("left");
+    let path = file.to_str().unwrap().to_owned();
+    let begun = |task| Assignment {
+        yield_path: path.clone(),
+        ..assignment(task, &settings, &["accuracy"])
+    };
+    let mut evaluator = Evaluator::start(base.path());
+    let offers = &evaluator.hello.capabilities.as_ref().unwrap().evaluators;
+    assert!(offers.iter().all(|offer| offer.yields == (offer.name == "train")));
+
+    // One that is stopped for good leaves nothing.
+    evaluator.evaluate(begun(1));
+    receive(&mut evaluator.output);
+    evaluator.end(TaskAttempt { task: 1, attempt: 1 }, false);
+    assert_eq!(evaluator.failure().0, FailureKind::Preempted);
+    assert!(!file.exists());
+
+    evaluator.evaluate(begun(2));
+    receive(&mut evaluator.output);
+    evaluator.end(TaskAttempt { task: 2, attempt: 1 }, true);
+    let (ended, steps) = evaluator.ended();
+    let ended = ended.outcome.unwrap();
+    let last = steps.last().copied().unwrap_or(1);
+    assert!(last < 400, "it was stopped half-way");
+    assert_eq!(ended.step, last);
+    let Some(outcome::Outcome::Failed(failure)) = ended.outcome else { panic!("{ended:?}") };
+    assert_eq!(failure.kind(), FailureKind::Preempted);
+
+    let mut other = Evaluator::start(base.path());
+    other.evaluate(Assignment { resume_path: path.clone(), ..begun(3) });
+    let (ended, steps) = other.ended();
+    let resumed = ended.outcome.unwrap();
+    assert_eq!(resumed.note, "");
+    assert_eq!(steps, (last + 1..=400).collect::<Vec<_>>(), "only what is left");
+    evaluator.evaluate(begun(4));
+    let stretch = evaluator.ended().0.outcome.unwrap();
+    assert_eq!(resumed.outcome, stretch.outcome, "bit for bit");
+}
+
+#[test]
 fn initial_weights_are_those_of_the_settings() {
     let base = tempfile::tempdir().unwrap();
     write_dataset(base.path());

@@ -101,6 +101,7 @@ impl Evaluations for Passing {
             name: "problem".to_owned(),
             version: "1".to_owned(),
             metrics: metrics.into(),
+            yields: false,
         };
         v1::Capabilities {
             device_class: "simulated".to_owned(),

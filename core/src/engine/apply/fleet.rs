@@ -101,7 +101,13 @@ impl State {
         if let Some(worker) = holder.filter(|_| lost) {
             task.failures.push((FailureKind::LeaseExpired, worker));
         }
+        let withdrawn = task.withdrawn;
         self.release(id, lost);
+        let awaited = self.tasks.get(&id).zip(holder.filter(|_| withdrawn));
+        let awaited = awaited.and_then(|(task, worker)| self.awaits_state(task, worker));
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.awaited_until = awaited;
+        }
         if let (LeaseEnd::Preempted { by }, Some(worker)) = (end, holder) {
             self.claim(by, worker);
         }

@@ -5,7 +5,7 @@ use super::super::measurement::tests::{any_failure, any_measurements};
 use super::super::tests::bad_field;
 use super::*;
 use cambrian_core::artifact::ArtifactId;
-use cambrian_core::engine::{Attached, QuarantineRule, UserBudget, UserPolicy};
+use cambrian_core::engine::{Attached, QuarantineRule, Standing, UserBudget, UserPolicy};
 use cambrian_core::time::Span;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -57,6 +57,7 @@ fn any_attached() -> impl Strategy<Value = Attached> {
         |(content, note)| Attached {
             checkpoint: content.map(|content| ArtifactId::of(&content)),
             note: note.map(Into::into),
+            step: 0,
         },
     )
 }
@@ -118,6 +119,16 @@ fn any_task_event() -> impl Strategy<Value = Event> {
         )
             .prop_map(|((task, attempt), points)| {
                 Event::CurveRecorded { task, attempt, points: points.into() }
+            }),
+        (
+            (task.clone(), attempt.clone()),
+            1..99u32,
+            proptest::option::of(any::<[u8; 4]>()),
+            any::<u32>()
+        )
+            .prop_map(|((task, attempt), worker, content, step)| {
+                let checkpoint = content.map(|content| ArtifactId::of(&content));
+                Event::AttemptYielded { task, attempt, worker: WorkerId(worker), checkpoint, step }
             }),
         (any_candidate(), any::<u8>(), any_measurements()).prop_map(
             |(candidate, stage, measurements)| Event::RepeatsAveraged {
@@ -385,6 +396,10 @@ fn bad_tasks_and_workers_name_their_field() {
     assert_eq!(bad(Message::CurveRecorded(curve.clone())), "curve_recorded.values");
     let curve = v1::CurveRecorded { values: vec![0.5, f64::INFINITY], ..curve };
     assert_eq!(bad(Message::CurveRecorded(curve)), "curve_recorded.values[1]");
+    let left = v1::AttemptYielded { task: 1, attempt: 1, ..Default::default() };
+    assert_eq!(bad(Message::AttemptYielded(left.clone())), "attempt_yielded.worker");
+    let left = v1::AttemptYielded { worker: 1, checkpoint: vec![1], ..left };
+    assert_eq!(bad(Message::AttemptYielded(left)), "attempt_yielded.checkpoint");
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");

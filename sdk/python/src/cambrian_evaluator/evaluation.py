@@ -35,11 +35,14 @@ class Evaluation:
         slot: Slot | None = None,
         report: Report = lambda step, steps, metrics: None,
         is_stopped: Callable[[], bool] = lambda: False,
+        is_state_wanted: Callable[[], bool] = lambda: False,
     ) -> None:
         """An evaluation of a message; the defaults are for tests of an evaluator's function."""
         self._assignment = assignment
         self._report = report
         self._is_stopped = is_stopped
+        self._is_state_wanted = is_state_wanted
+        self._step = 0
         self._notes: list[str] = []
         self._energy_joules: float | None = None
         self.slot = slot or Slot()
@@ -128,9 +131,9 @@ class Evaluation:
 
     @property
     def resume_path(self) -> Path | None:
-        """The file that an earlier stage has left, where this one continues it and the file is there.
+        """The file that an earlier stage, or an earlier attempt that was stopped, has left for this one.
 
-        A stage that continues another and has none begins anew.
+        Without one it begins anew.
         """
         return _path(self._assignment.resume_path)
 
@@ -141,6 +144,27 @@ class Evaluation:
         Write the file before the function returns. It is taken away afterwards.
         """
         return _path(self._assignment.checkpoint_path)
+
+    @property
+    def yield_path(self) -> Path | None:
+        """Where to write the state that another attempt goes on with; None unless that is asked for.
+
+        It is there once the evaluation is stopped because its slot is needed or its worker has to go,
+        and only where the evaluator `yields`. Write the file, whole or not at all, call `left`, and let
+        `Stopped` through. The next attempt finds it as `resume_path`.
+        """
+        return _path(self._assignment.yield_path) if self._is_state_wanted() else None
+
+    def left(self, step: int) -> None:
+        """Says how many steps are done in the state at `yield_path`."""
+        if not 0 <= step <= _MAX_STEPS:
+            raise ValueError(f"{step} is no number of steps")
+        self._step = step
+
+    @property
+    def step_left(self) -> int:
+        """What `left` was told."""
+        return self._step
 
     def note(self, text: str) -> None:
         """Says with the result, for people, what was different from what was asked for."""
@@ -190,6 +214,7 @@ class Evaluation:
     def energy_joules(self) -> float | None:
         """The energy used so far; None if nothing is known of it."""
         return self._energy_joules
+
 
 def _path(text: str) -> Path | None:
     return Path(text) if text else None

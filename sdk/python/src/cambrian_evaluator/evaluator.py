@@ -53,6 +53,8 @@ class Evaluator:
     """Results of different versions are different results: change it when the values would."""
     metrics: Mapping[str, Source]
     function: Callable[[Evaluation], Results] = field(repr=False)
+    yields: bool = False
+    """Whether it leaves its state when it is stopped for another attempt to go on with."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -87,7 +89,9 @@ class Evaluator:
     def offer(self, device_class: str) -> types_pb2.EvaluatorOffer:
         """What a worker announces."""
         metrics = {metric: self.provenance(metric, device_class) for metric in self.metrics}
-        return types_pb2.EvaluatorOffer(name=PREFIX + self.name, version=self.version, metrics=metrics)
+        return types_pb2.EvaluatorOffer(
+            name=PREFIX + self.name, version=self.version, metrics=metrics, yields=self.yields
+        )
 
     def measure(self, evaluation: Evaluation, device_class: str) -> types_pb2.Measurements:
         """Evaluates and checks the results. Raises what the function raises, and Failure."""
@@ -105,18 +109,19 @@ class Evaluator:
 
 
 def evaluator(
-    name: str, *, metrics: Mapping[str, str | Source], version: str = "1"
+    name: str, *, metrics: Mapping[str, str | Source], version: str = "1", yields: bool = False
 ) -> Callable[[Callable[[Evaluation], Results]], Evaluator]:
     """Makes a function an evaluator: `@evaluator("mine", metrics={"accuracy": "trained"})`.
 
     `metrics` says for each metric that the function can deliver where its values come from; a text
-    alone is a Source that does not depend on the device.
+    alone is a Source that does not depend on the device. With `yields` the function writes its state to
+    `evaluation.yield_path` where that is asked for; see there.
     """
     sources = {
         metric: source if isinstance(source, Source) else Source(source)
         for metric, source in metrics.items()
     }
-    return lambda function: Evaluator(name, version, sources, function)
+    return lambda function: Evaluator(name, version, sources, function, yields)
 
 
 def _measurement(metric: str, results: Results, provenance: types_pb2.Provenance) -> types_pb2.Measurement:

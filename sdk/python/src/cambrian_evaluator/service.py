@@ -119,6 +119,8 @@ class Service:
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._stopped: dict[tuple[int, int], bool] = {}
+        # Of those that are stopped, whose state is wanted.
+        self._yielding: set[tuple[int, int]] = set()
         self._ended = threading.Event()
         self._finished = threading.Event()
 
@@ -163,8 +165,13 @@ class Service:
             self._work.put(message.evaluate)
         elif kind == "stop":
             with self._lock:
-                if _key(message.stop.attempt) in self._stopped:
-                    self._stopped[_key(message.stop.attempt)] = True
+                key = _key(message.stop.attempt)
+                if key in self._stopped:
+                    self._stopped[key] = True
+                    if message.stop.keep_state:
+                        self._yielding.add(key)
+                    else:
+                        self._yielding.discard(key)
         else:
             print("ignored a message of a kind that this evaluator does not know", file=sys.stderr)
 
@@ -172,17 +179,20 @@ class Service:
         with self._lock:
             return self._ended.is_set() or self._stopped.get(key, False)
 
+    def _is_state_wanted(self, key: tuple[int, int]) -> bool:
+        with self._lock:
+            return not self._ended.is_set() and key in self._yielding
+
     def _answer(self, assignment: types_pb2.Assignment) -> None:
         key = _key(assignment)
         outcome, energy = self._evaluate(assignment, key)
         with self._lock:
             self._stopped.pop(key, None)
+            self._yielding.discard(key)
         if self._ended.is_set():
             return
         attempt = types_pb2.TaskAttempt(task=assignment.task, attempt=assignment.attempt)
-        ended = evaluator_pb2.EvaluationEnded(
-            attempt=attempt, outcome=outcome, energy_joules=energy
-        )
+        ended = evaluator_pb2.EvaluationEnded(attempt=attempt, outcome=outcome, energy_joules=energy)
         self._send(evaluator_pb2.EvaluatorMessage(ended=ended))
 
     def _evaluate(
@@ -202,7 +212,13 @@ class Service:
                 self._ended.set()
                 raise Stopped from None
 
-        evaluation = Evaluation(assignment, self._slot, report, lambda: self._is_stopped(key))
+        evaluation = Evaluation(
+            assignment,
+            self._slot,
+            report,
+            lambda: self._is_stopped(key),
+            lambda: self._is_state_wanted(key),
+        )
         try:
             evaluator = self._evaluator(assignment.stage)
             evaluation.check()
@@ -213,7 +229,8 @@ class Service:
         except (Exception, Stopped) as error:
             if not isinstance(error, Stopped):
                 traceback.print_exc()
-            return types_pb2.Outcome(failed=message_of(error)), evaluation.energy_joules
+            outcome = types_pb2.Outcome(failed=message_of(error), step=evaluation.step_left)
+            return outcome, evaluation.energy_joules
 
     def _evaluator(self, stage: types_pb2.Stage) -> Evaluator:
         evaluator = self._evaluators.get(stage.evaluator)

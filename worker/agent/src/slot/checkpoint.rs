@@ -1,4 +1,5 @@
-//! The checkpoints of one attempt: the file that it begins with and the file that it leaves.
+//! The checkpoints of one attempt: the file that it begins with and the file that it leaves, at its end
+//! or half-way.
 //!
 //! Whatever goes wrong with them costs a training from the start later on, and a note, but never a
 //! result. Must not know what the files hold.
@@ -9,6 +10,7 @@ use cambrian_core::artifact::ArtifactId;
 use cambrian_proto::convert::measurement::MAX_NOTE_BYTES;
 use cambrian_proto::v1::{Assignment, Outcome, outcome};
 use tokio::fs;
+use tracing::warn;
 
 use crate::artifacts::Artifacts;
 use crate::attempt::AttemptId;
@@ -18,6 +20,7 @@ use crate::attempt::AttemptId;
 pub(super) struct Checkpoints {
     resume: Option<PathBuf>,
     written: Option<PathBuf>,
+    left: Option<PathBuf>,
     notes: Vec<String>,
 }
 
@@ -26,14 +29,18 @@ impl Checkpoints {
     pub(super) async fn prepare(
         artifacts: &Artifacts,
         folder: Option<&Path>,
+        yields: bool,
         assignment: &mut Assignment,
     ) -> Self {
         let mut checkpoints = Self::default();
-        if assignment.resume.is_empty() && !assignment.keep {
+        let needs = !assignment.resume.is_empty() || assignment.keep;
+        if !needs && !yields {
             return checkpoints;
         }
         let Some(folder) = folder else {
-            checkpoints.notes.push("this worker has no folder for checkpoints".to_owned());
+            checkpoints
+                .notes
+                .extend(needs.then(|| "this worker has no folder for checkpoints".to_owned()));
             return checkpoints;
         };
         let AttemptId { task, attempt } = AttemptId::of(assignment);
@@ -45,7 +52,7 @@ impl Checkpoints {
                     checkpoints.resume = Some(path);
                 }
                 Err(error) => checkpoints.notes.push(format!(
-                    "it began anew, because the state of the stage before could not be had: {error}"
+                    "it began anew, because the state that it was to go on with could not be had: {error}"
                 )),
             }
         }
@@ -54,12 +61,21 @@ impl Checkpoints {
             assignment.checkpoint_path = path.to_string_lossy().into_owned();
             checkpoints.written = Some(path);
         }
+        if yields {
+            let path = folder.join(format!("left-{task}-{attempt}"));
+            assignment.yield_path = path.to_string_lossy().into_owned();
+            checkpoints.left = Some(path);
+        }
         checkpoints
     }
 
-    /// Keeps what a successful attempt has left, and says so in its outcome.
-    pub(super) async fn keep(&mut self, artifacts: &Artifacts, ended: &mut Outcome) {
+    /// Keeps what a successful attempt has left, or one that `yields` to another, and says so in its
+    /// outcome.
+    pub(super) async fn keep(&mut self, artifacts: &Artifacts, yields: bool, ended: &mut Outcome) {
         if !matches!(ended.outcome, Some(outcome::Outcome::Measured(_))) {
+            if yields {
+                self.keep_left(artifacts, ended).await;
+            }
             return;
         }
         let Some(path) = &self.written else { return };
@@ -72,6 +88,18 @@ impl Checkpoints {
             Err(error) => self.notes.push(format!(
                 "its state could not be kept for the stage that continues it: {error}"
             )),
+        }
+    }
+
+    /// Keeps the state of an attempt that was stopped half-way.
+    async fn keep_left(&self, artifacts: &Artifacts, ended: &mut Outcome) {
+        let Some(path) = &self.left else { return };
+        if !fs::try_exists(path).await.unwrap_or(false) {
+            return;
+        }
+        match artifacts.keep(path).await {
+            Ok(id) => ended.checkpoint = id.as_bytes().to_vec(),
+            Err(error) => warn!("the state of a stopped evaluation could not be kept: {error}"),
         }
     }
 
@@ -90,7 +118,7 @@ impl Checkpoints {
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        for path in [&self.resume, &self.written].into_iter().flatten() {
+        for path in [&self.resume, &self.written, &self.left].into_iter().flatten() {
             // Never written, or taken away.
             let _ = std::fs::remove_file(path);
         }

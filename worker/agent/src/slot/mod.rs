@@ -57,6 +57,8 @@ pub(crate) enum SlotCommand {
     Evaluate(Box<Assignment>),
     /// End this attempt soon.
     Stop(AttemptId),
+    /// End this attempt soon, and keep its state for another one to go on with.
+    Yield(AttemptId),
     /// End now, whatever is in work; nothing is reported any more.
     Leave,
 }
@@ -101,6 +103,8 @@ enum Stopping {
     No,
     TimedOut,
     Unwanted,
+    /// Another attempt is to go on with its state.
+    Yielding,
 }
 
 impl Slot {
@@ -248,7 +252,7 @@ impl Slot {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(SlotCommand::Evaluate(assignment)) => return Ok(assignment),
-                    Some(SlotCommand::Stop(id)) => debug!(slot = %self.index, %id, "nothing to stop"),
+                    Some(SlotCommand::Stop(id) | SlotCommand::Yield(id)) => debug!(slot = %self.index, %id, "nothing to stop"),
                     Some(SlotCommand::Leave) | None => return Err(After::Leave),
                 },
                 output = process.output() => {
@@ -286,8 +290,10 @@ impl Slot {
             return After::Keep;
         };
         let (artifacts, folder) = (self.artifacts.clone(), self.launch.folder.clone());
-        let preparing = Checkpoints::prepare(&artifacts, folder.as_deref(), &mut assignment);
-        let mut checkpoints = match self.unless_stopped(id, preparing).await {
+        let yields = self.yields(&stage.evaluator);
+        let preparing =
+            Checkpoints::prepare(&artifacts, folder.as_deref(), yields, &mut assignment);
+        let mut checkpoints = match self.unless_stopped(id, true, preparing).await {
             Ok(checkpoints) => checkpoints,
             Err(After::Leave) => return After::Leave,
             Err(after) => {
@@ -314,9 +320,10 @@ impl Slot {
             After::Replace => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
             After::Leave => return After::Leave,
         }
-        let keeping = checkpoints.keep(&artifacts, &mut outcome);
-        // An attempt that was stopped needs no checkpoint.
-        if let Err(After::Leave) = self.unless_stopped(id, keeping).await {
+        let yielding = evaluation.stopping == Stopping::Yielding;
+        let keeping = checkpoints.keep(&artifacts, yielding, &mut outcome);
+        // An attempt that nobody wants anything of needs no checkpoint.
+        if let Err(After::Leave) = self.unless_stopped(id, false, keeping).await {
             return After::Leave;
         }
         checkpoints.annotate(&mut outcome);
@@ -327,11 +334,18 @@ impl Slot {
         after
     }
 
+    /// Whether the evaluator of this name can leave the state of what is stopped.
+    fn yields(&self, evaluator: &str) -> bool {
+        let offers = self.offer.get().map(|offer| offer.evaluators.as_slice()).unwrap_or_default();
+        offers.iter().any(|offer| offer.name == evaluator && offer.yields)
+    }
+
     /// Waits for `work` and listens meanwhile: `Leave` if the slot was told to leave, `Keep` if this
-    /// attempt was stopped.
+    /// attempt was stopped, also by one who wants its state, if there is none yet.
     async fn unless_stopped<T>(
         &mut self,
         id: AttemptId,
+        stateless: bool,
         work: impl Future<Output = T>,
     ) -> Result<T, After> {
         let mut work = std::pin::pin!(work);
@@ -341,7 +355,12 @@ impl Slot {
                 done = &mut work => return Ok(done),
                 command = self.commands.recv() => match command {
                     Some(SlotCommand::Stop(stopped)) if stopped == id => return Err(After::Keep),
-                    Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
+                    Some(SlotCommand::Yield(stopped)) if stopped == id && stateless => {
+                        return Err(After::Keep);
+                    }
+                    Some(
+                        SlotCommand::Stop(_) | SlotCommand::Yield(_) | SlotCommand::Evaluate(_),
+                    ) => {}
                     Some(SlotCommand::Leave) | None => return Err(After::Leave),
                 },
             }
@@ -361,7 +380,12 @@ impl Slot {
                     Some(SlotCommand::Stop(id)) if id == evaluation.id => {
                         self.ask_to_stop(process, evaluation, Stopping::Unwanted);
                     }
-                    Some(SlotCommand::Stop(_) | SlotCommand::Evaluate(_)) => {}
+                    Some(SlotCommand::Yield(id)) if id == evaluation.id => {
+                        self.ask_to_stop(process, evaluation, Stopping::Yielding);
+                    }
+                    Some(
+                        SlotCommand::Stop(_) | SlotCommand::Yield(_) | SlotCommand::Evaluate(_),
+                    ) => {}
                     Some(SlotCommand::Leave) | None => {
                         process.kill().await;
                         return (ended(evaluation.stopped()), After::Leave);
@@ -392,12 +416,19 @@ impl Slot {
         why: Stopping,
     ) {
         if evaluation.stopping != Stopping::No {
+            // Nobody goes on with it after all.
+            if evaluation.stopping == Stopping::Yielding && why == Stopping::Unwanted {
+                evaluation.stopping = why;
+            }
             return;
         }
         evaluation.stopping = why;
         evaluation.deadline = Instant::now() + self.timing.stop_grace;
         let attempt = Some(evaluation.id.into());
-        process.send(supervisor_message::Message::Stop(StopEvaluation { attempt }));
+        process.send(supervisor_message::Message::Stop(StopEvaluation {
+            attempt,
+            keep_state: why == Stopping::Yielding,
+        }));
     }
 
     /// Handles what came out of the process; the end of the attempt if it was that.
@@ -447,7 +478,7 @@ impl Slot {
         self.backoff.fail();
         let outcome = match evaluation.stopping {
             Stopping::No => verdict::of_death(&death),
-            Stopping::TimedOut | Stopping::Unwanted => evaluation.stopped(),
+            Stopping::TimedOut | Stopping::Unwanted | Stopping::Yielding => evaluation.stopped(),
         };
         Some((ended(outcome), After::Replace))
     }
@@ -463,7 +494,7 @@ async fn leave_or_closed(
     loop {
         match commands.recv().await {
             Some(SlotCommand::Evaluate(assignment)) => *waiting = Some(assignment),
-            Some(SlotCommand::Stop(id)) => {
+            Some(SlotCommand::Stop(id) | SlotCommand::Yield(id)) => {
                 if let Some(assignment) = waiting.take_if(|held| AttemptId::of(held) == id) {
                     let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
                     let outcome = Some(ended(outcome));
@@ -498,12 +529,14 @@ impl Evaluation<'_> {
     /// The outcome that the evaluator's own answer stands for.
     fn answered(&self, answer: Option<Outcome>) -> Outcome {
         let note = answer.as_ref().map(|answer| answer.note.clone()).unwrap_or_default();
+        let step = answer.as_ref().map_or(0, |answer| answer.step);
         match self.stopping {
             Stopping::No => Outcome { note, ..ended(verdict::of_answer(self.stage, answer)) },
             // A result that was there before the request counts for whoever still wants it.
-            Stopping::Unwanted => match verdict::of_answer(self.stage, answer) {
+            Stopping::Unwanted | Stopping::Yielding => match verdict::of_answer(self.stage, answer)
+            {
                 measured @ outcome::Outcome::Measured(_) => Outcome { note, ..ended(measured) },
-                outcome::Outcome::Failed(_) => ended(self.stopped()),
+                outcome::Outcome::Failed(_) => Outcome { note, step, ..ended(self.stopped()) },
             },
             Stopping::TimedOut => ended(self.stopped()),
         }
@@ -517,7 +550,7 @@ impl Evaluation<'_> {
                 let message = format!("stage {} took longer than its {seconds} s", self.stage.name);
                 verdict::failure(FailureKind::Timeout, message)
             }
-            Stopping::No | Stopping::Unwanted => {
+            Stopping::No | Stopping::Unwanted | Stopping::Yielding => {
                 verdict::failure(FailureKind::Preempted, "stopped on request")
             }
         }

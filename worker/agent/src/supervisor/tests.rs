@@ -52,6 +52,7 @@ fn rig_with(slots: usize, stored: &[u64]) -> Rig {
         storage,
         stored.iter().map(|&task| (AttemptId::new(task, 1), report(task))).collect(),
         SupervisorTiming {
+            yielding: Duration::from_secs(1),
             drain: Duration::from_secs(1_000),
             acknowledgement: Duration::from_secs(1_000),
         },
@@ -270,6 +271,39 @@ async fn the_end_of_a_hopeless_attempt_is_reported() {
     rig.finish(0, 1);
     rig.sendable(1);
     assert!(peer.heard().contains(&reported(1)));
+}
+
+#[tokio::test]
+async fn a_preempted_attempt_is_asked_for_its_state_and_reported() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.assign(2);
+    rig.told(0);
+    peer.heard();
+    let preempt = |rig: &mut Rig, task| {
+        let reason = StopReason::Preempted.into();
+        rig.receive(coordinator_message::Message::Stop(Stop { task, attempt: 1, reason }));
+    };
+    // Told again, it is asked again; what waited has nothing to leave and says so.
+    for _ in 0..2 {
+        preempt(&mut rig, 1);
+        preempt(&mut rig, 2);
+    }
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Yield(_), SlotCommand::Yield(_)]));
+    assert!(rig.holding().contains(&(1, 1)), "it is still in work");
+    rig.finish(0, 1);
+    rig.sendable(1);
+    rig.sendable(2);
+    let heard = peer.heard();
+    assert!(heard.contains(&reported(1)) && heard.contains(&reported(2)), "{heard:?}");
+    // Nobody wants it after all.
+    rig.assign(3);
+    rig.told(0);
+    preempt(&mut rig, 3);
+    rig.stop(3);
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Yield(_), SlotCommand::Stop(_)]));
+    assert!(!rig.holding().contains(&(3, 1)));
 }
 
 #[tokio::test]

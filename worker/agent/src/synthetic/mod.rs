@@ -110,7 +110,12 @@ fn provenance() -> Provenance {
 
 fn hello(datasets: &[String]) -> Hello {
     let metrics = METRICS.iter().map(|metric| ((*metric).to_owned(), provenance())).collect();
-    let offer = EvaluatorOffer { name: NAME.to_owned(), version: VERSION.to_owned(), metrics };
+    let offer = EvaluatorOffer {
+        name: NAME.to_owned(),
+        version: VERSION.to_owned(),
+        metrics,
+        yields: false,
+    };
     let capabilities = Capabilities {
         device_class: NAME.to_owned(),
         evaluators: vec![offer, problem::offer()],

@@ -25,6 +25,7 @@ pub(super) fn offer() -> EvaluatorOffer {
         name: NAME.to_owned(),
         version: VERSION.to_owned(),
         metrics: metrics.collect(),
+        yields: false,
     }
 }
 

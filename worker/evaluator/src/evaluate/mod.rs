@@ -30,6 +30,12 @@ pub trait Evaluator: Sync {
     /// The metrics that it can deliver on `machine`, with where their values come from.
     fn metrics(&self, machine: &Machine) -> BTreeMap<MetricName, Provenance>;
 
+    /// Whether it writes its state where [`Kept::left`] says when it is stopped for another attempt to go
+    /// on with.
+    fn yields(&self) -> bool {
+        false
+    }
+
     /// Measures what the assignment's stage asks for, and nothing else.
     ///
     /// # Errors
@@ -62,6 +68,8 @@ pub type Report<'a> = dyn FnMut(u32, u32, &[(&str, f64)]) + 'a;
 pub struct Supervision<'a> {
     /// Whether the evaluation was asked to end.
     pub stopped: &'a dyn Fn() -> bool,
+    /// Whether another attempt is to go on with the state of one that was asked to end.
+    pub wanted: &'a dyn Fn() -> bool,
     /// Takes progress.
     pub report: &'a mut Report<'a>,
     /// Keeps measurements and other work on the device apart.
@@ -79,6 +87,10 @@ pub struct Kept {
     pub resume: Option<PathBuf>,
     /// The file that the state at the end belongs into, if a later stage continues this one.
     pub write: Option<PathBuf>,
+    /// The file that the state belongs into if the evaluation is stopped and its state is wanted.
+    pub left: Option<PathBuf>,
+    /// The steps that are done in the state of a stopped evaluation, as progress counts them.
+    pub step: u32,
     /// What was different from what was asked for and does not change what the values are.
     pub notes: Vec<String>,
 }
@@ -126,6 +138,7 @@ pub fn offers(machine: &Machine) -> Vec<EvaluatorOffer> {
         name: evaluator.name().into(),
         version: evaluator.version().into(),
         metrics: evaluator.metrics(machine),
+        yields: evaluator.yields(),
     };
     EVALUATORS.iter().map(offer).collect()
 }

@@ -66,6 +66,10 @@ impl Evaluator for Trained {
             .collect()
     }
 
+    fn yields(&self) -> bool {
+        true
+    }
+
     fn evaluate(
         &self,
         assignment: &Assignment,
@@ -151,6 +155,7 @@ impl Run<'_, '_> {
             identity: Identity::of(self.graph, settings, seed, VERSION),
             resume: supervision.kept.resume.clone(),
             write: supervision.kept.write.clone(),
+            left: supervision.kept.left.clone(),
         };
         let reached = train(network, splits, settings, asked(ACCURACY), &files, supervision)?;
         let mut results = Vec::new();

@@ -85,6 +85,7 @@ fn the_network_is_scored_by_what_it_predicts() {
     let gate = crate::measure::gate::Gate::open(directory.path(), "test").unwrap();
     let mut report = |_: u32, _: u32, _: &[(&str, f64)]| {};
     let mut supervision = Supervision {
+        wanted: &|| false,
         stopped: &|| false,
         report: &mut report,
         gate: &gate,

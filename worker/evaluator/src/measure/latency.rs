@@ -230,6 +230,7 @@ pub(super) mod tests {
         let gate = Gate::open(directory.path(), "test").unwrap();
         let mut report = |_: u32, _: u32, _: &[(&str, f64)]| {};
         run(&Supervision {
+            wanted: &|| false,
             stopped,
             report: &mut report,
             gate: &gate,

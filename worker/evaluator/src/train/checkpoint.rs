@@ -16,9 +16,9 @@ use cambrian_core::rng::Stream;
 use cambrian_core::spec::TrainSettings;
 use tch::{Kind, TchError, Tensor};
 
-pub(super) use content::Position;
 use content::{Array, Description, Entry, HEADER};
 pub use content::{CheckpointFault, Identity};
+pub(super) use content::{Part, Position};
 
 /// Where the state comes from and goes to.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Files {
     pub resume: Option<PathBuf>,
     /// Where its state at the end belongs.
     pub write: Option<PathBuf>,
+    /// Where its state belongs if it is stopped for another attempt to go on.
+    pub left: Option<PathBuf>,
 }
 
 impl Identity {

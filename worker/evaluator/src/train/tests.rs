@@ -82,6 +82,7 @@ fn course(settings: &TrainSettings, seed: u64, kept: &Kept, stopped: &dyn Fn() -
     };
     let mut supervision = Supervision {
         stopped,
+        wanted: &|| kept.left.is_some(),
         report: &mut report,
         gate: &gate,
         synchronize: &|| {},
@@ -91,6 +92,7 @@ fn course(settings: &TrainSettings, seed: u64, kept: &Kept, stopped: &dyn Fn() -
         identity: Identity::of(&graph, settings, seed, "1"),
         resume: kept.resume.clone(),
         write: kept.write.clone(),
+        left: kept.left.clone(),
     };
     let result = train(&network, &splits, settings, true, &files, &mut supervision);
     let notes = supervision.kept.notes;
@@ -190,6 +192,38 @@ fn a_training_in_parts_has_the_bits_of_one_at_a_stretch() {
         assert_eq!(rest.reported, stretch.reported[1..]);
         assert!(rest.weights == stretch.weights, "weights differ: {whole:?}");
         assert!(first.weights != stretch.weights);
+    }
+}
+
+#[test]
+fn a_training_that_is_stopped_anywhere_goes_on_with_the_same_bits() {
+    for whole in recipes() {
+        let looks = Cell::new(0);
+        let counts = || {
+            looks.set(looks.get() + 1);
+            false
+        };
+        let stretch = course(&whole, 3, &Kept::default(), &counts);
+        // Each look is between two steps, or two batches of a validation.
+        let all = looks.get();
+        let directory = tempfile::tempdir().unwrap();
+        for stop_at in [0, 1, 2, all / 3, all / 2, all - 2, all - 1] {
+            let file = directory.path().join(stop_at.to_string());
+            let kept = Kept { left: Some(file.clone()), ..Kept::default() };
+            looks.set(0);
+            let stops = || {
+                looks.set(looks.get() + 1);
+                looks.get() > stop_at
+            };
+            let first = course(&whole, 3, &kept, &stops);
+            assert!(matches!(first.result, Err(EvaluationError::Stopped)), "{stop_at} of {all}");
+            let kept = Kept { resume: Some(file), ..Kept::default() };
+            let rest = course(&whole, 3, &kept, &|| false);
+            assert!(rest.notes.is_empty(), "{:?}", rest.notes);
+            assert_eq!([first.epochs, rest.epochs].concat(), stretch.epochs, "each epoch once");
+            assert_eq!([first.reported, rest.reported].concat(), stretch.reported);
+            assert!(rest.weights == stretch.weights, "weights differ at {stop_at}: {whole:?}");
+        }
     }
 }
 

@@ -48,7 +48,13 @@ impl Evaluator {
     }
 
     pub(crate) fn stop(&mut self, attempt: TaskAttempt) {
-        self.send(supervisor_message::Message::Stop(StopEvaluation { attempt: Some(attempt) }));
+        self.end(attempt, false);
+    }
+
+    /// Stops it; with `keep_state` for another attempt to go on.
+    pub(crate) fn end(&mut self, attempt: TaskAttempt, keep_state: bool) {
+        let attempt = Some(attempt);
+        self.send(supervisor_message::Message::Stop(StopEvaluation { attempt, keep_state }));
     }
 
     /// The end of the evaluation and the steps that were reported before.

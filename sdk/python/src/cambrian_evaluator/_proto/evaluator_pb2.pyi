@@ -8,10 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StopEvaluation(_message.Message):
-    __slots__ = ("attempt",)
+    __slots__ = ("attempt", "keep_state")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_STATE_FIELD_NUMBER: _ClassVar[int]
     attempt: _types_pb2.TaskAttempt
-    def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ...) -> None: ...
+    keep_state: bool
+    def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., keep_state: bool = ...) -> None: ...
 
 class SupervisorMessage(_message.Message):
     __slots__ = ("evaluate", "stop")

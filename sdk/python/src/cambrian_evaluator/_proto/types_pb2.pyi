@@ -201,18 +201,20 @@ class Measurements(_message.Message):
     def __init__(self, measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("measured", "failed", "elapsed_micros", "checkpoint", "note")
+    __slots__ = ("measured", "failed", "elapsed_micros", "checkpoint", "note", "step")
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_MICROS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     measured: Measurements
     failed: Failure
     elapsed_micros: int
     checkpoint: bytes
     note: str
-    def __init__(self, measured: _Optional[_Union[Measurements, _Mapping]] = ..., failed: _Optional[_Union[Failure, _Mapping]] = ..., elapsed_micros: _Optional[int] = ..., checkpoint: _Optional[bytes] = ..., note: _Optional[str] = ...) -> None: ...
+    step: int
+    def __init__(self, measured: _Optional[_Union[Measurements, _Mapping]] = ..., failed: _Optional[_Union[Failure, _Mapping]] = ..., elapsed_micros: _Optional[int] = ..., checkpoint: _Optional[bytes] = ..., note: _Optional[str] = ..., step: _Optional[int] = ...) -> None: ...
 
 class Stage(_message.Message):
     __slots__ = ("name", "evaluator", "settings_json", "measures", "dataset", "timeout_micros", "labels")
@@ -248,7 +250,7 @@ class CandidateId(_message.Message):
     def __init__(self, campaign: _Optional[int] = ..., ordinal: _Optional[int] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("task", "attempt", "candidate", "graph", "genotype", "stage", "seed", "resume", "keep", "resume_path", "checkpoint_path")
+    __slots__ = ("task", "attempt", "candidate", "graph", "genotype", "stage", "seed", "resume", "keep", "resume_path", "checkpoint_path", "yield_path")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +262,7 @@ class Assignment(_message.Message):
     KEEP_FIELD_NUMBER: _ClassVar[int]
     RESUME_PATH_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_PATH_FIELD_NUMBER: _ClassVar[int]
+    YIELD_PATH_FIELD_NUMBER: _ClassVar[int]
     task: int
     attempt: int
     candidate: CandidateId
@@ -271,7 +274,8 @@ class Assignment(_message.Message):
     keep: bool
     resume_path: str
     checkpoint_path: str
-    def __init__(self, task: _Optional[int] = ..., attempt: _Optional[int] = ..., candidate: _Optional[_Union[CandidateId, _Mapping]] = ..., graph: _Optional[_Union[Graph, _Mapping]] = ..., genotype: _Optional[str] = ..., stage: _Optional[_Union[Stage, _Mapping]] = ..., seed: _Optional[int] = ..., resume: _Optional[bytes] = ..., keep: bool = ..., resume_path: _Optional[str] = ..., checkpoint_path: _Optional[str] = ...) -> None: ...
+    yield_path: str
+    def __init__(self, task: _Optional[int] = ..., attempt: _Optional[int] = ..., candidate: _Optional[_Union[CandidateId, _Mapping]] = ..., graph: _Optional[_Union[Graph, _Mapping]] = ..., genotype: _Optional[str] = ..., stage: _Optional[_Union[Stage, _Mapping]] = ..., seed: _Optional[int] = ..., resume: _Optional[bytes] = ..., keep: bool = ..., resume_path: _Optional[str] = ..., checkpoint_path: _Optional[str] = ..., yield_path: _Optional[str] = ...) -> None: ...
 
 class TaskAttempt(_message.Message):
     __slots__ = ("task", "attempt")
@@ -282,7 +286,7 @@ class TaskAttempt(_message.Message):
     def __init__(self, task: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class EvaluatorOffer(_message.Message):
-    __slots__ = ("name", "version", "metrics")
+    __slots__ = ("name", "version", "metrics", "yields")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -293,10 +297,12 @@ class EvaluatorOffer(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    YIELDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     metrics: _containers.MessageMap[str, Provenance]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., metrics: _Optional[_Mapping[str, Provenance]] = ...) -> None: ...
+    yields: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., metrics: _Optional[_Mapping[str, Provenance]] = ..., yields: bool = ...) -> None: ...
 
 class Capabilities(_message.Message):
     __slots__ = ("device_class", "memory_bytes", "slots", "evaluators", "datasets", "unavailable", "labels", "dataset_offers")

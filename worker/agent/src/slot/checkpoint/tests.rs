@@ -8,7 +8,8 @@ use std::time::Duration;
 use cambrian_proto::v1::artifact_service_server::{ArtifactService, ArtifactServiceServer};
 use cambrian_proto::v1::put_artifact_request::Part;
 use cambrian_proto::v1::{
-    ArtifactChunk, GetArtifactRequest, Measurements, PutArtifactRequest, PutArtifactResponse,
+    ArtifactChunk, Failure, FailureKind, GetArtifactRequest, Measurements, PutArtifactRequest,
+    PutArtifactResponse,
 };
 use cambrian_transport::client::Credentials;
 use tokio::net::TcpListener;
@@ -88,10 +89,11 @@ fn keeping(task: u64) -> Assignment {
 /// Keeps `content` as the state of task 1; what is reported then.
 async fn kept(artifacts: &Artifacts, folder: &Path, content: &[u8]) -> Outcome {
     let mut assignment = keeping(1);
-    let mut checkpoints = Checkpoints::prepare(artifacts, Some(folder), &mut assignment).await;
+    let mut checkpoints =
+        Checkpoints::prepare(artifacts, Some(folder), false, &mut assignment).await;
     std::fs::write(&assignment.checkpoint_path, content).unwrap();
     let mut ended = measured();
-    checkpoints.keep(artifacts, &mut ended).await;
+    checkpoints.keep(artifacts, false, &mut ended).await;
     checkpoints.annotate(&mut ended);
     ended
 }
@@ -121,7 +123,7 @@ async fn the_state_of_one_worker_reaches_another() {
         }
         let resume = ended.checkpoint.clone();
         let mut next = Assignment { task: 2, attempt: 1, resume, ..Assignment::default() };
-        let checkpoints = Checkpoints::prepare(&other, Some(there.path()), &mut next).await;
+        let checkpoints = Checkpoints::prepare(&other, Some(there.path()), false, &mut next).await;
         assert_eq!(std::fs::read(&next.resume_path).unwrap(), state);
         assert_eq!(next.checkpoint_path, "", "nobody continues it");
         drop(checkpoints);
@@ -139,10 +141,11 @@ async fn what_is_gone_or_damaged_is_noted_and_costs_nothing_else() {
     for (id, reason) in [(gone, "has it no more"), (damaged, "not what was asked for")] {
         let resume = id.as_bytes().to_vec();
         let mut next = Assignment { task: 2, attempt: 1, resume, ..Assignment::default() };
-        let mut checkpoints = Checkpoints::prepare(&artifacts, Some(root.path()), &mut next).await;
+        let mut checkpoints =
+            Checkpoints::prepare(&artifacts, Some(root.path()), false, &mut next).await;
         assert_eq!(next.resume_path, "");
         let mut ended = Outcome { note: "said by the evaluator".to_owned(), ..measured() };
-        checkpoints.keep(&artifacts, &mut ended).await;
+        checkpoints.keep(&artifacts, false, &mut ended).await;
         checkpoints.annotate(&mut ended);
         assert!(ended.note.starts_with("said by the evaluator; it began anew"), "{}", ended.note);
         assert!(ended.note.contains(reason), "{}", ended.note);
@@ -166,9 +169,36 @@ async fn a_state_that_cannot_be_kept_costs_no_result() {
     assert!(ended.note.contains("no coordinator can be reached"), "{}", ended.note);
 
     let mut nothing = keeping(3);
-    let mut checkpoints = Checkpoints::prepare(&alone, Some(root.path()), &mut nothing).await;
+    let mut checkpoints =
+        Checkpoints::prepare(&alone, Some(root.path()), false, &mut nothing).await;
     let mut ended = measured();
-    checkpoints.keep(&alone, &mut ended).await;
+    checkpoints.keep(&alone, false, &mut ended).await;
     checkpoints.annotate(&mut ended);
     assert!(ended.note.contains("left no state"), "{}", ended.note);
+}
+
+#[tokio::test]
+async fn what_a_stopped_attempt_leaves_is_kept_if_somebody_goes_on_with_it() {
+    let memory = Memory::default();
+    let url = serve(memory.clone()).await;
+    let root = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(root.path(), vec![url]);
+    let failure = Failure { kind: FailureKind::Preempted.into(), message: String::new() };
+    let stopped = outcome::Outcome::Failed(failure);
+    for (wanted, writes) in [(true, true), (true, false), (false, true)] {
+        let mut assignment = Assignment { task: 1, attempt: 1, ..Assignment::default() };
+        let mut checkpoints =
+            Checkpoints::prepare(&artifacts, Some(root.path()), true, &mut assignment).await;
+        assert_eq!(assignment.checkpoint_path, "", "no stage continues it");
+        if writes {
+            std::fs::write(&assignment.yield_path, b"half of it").unwrap();
+        }
+        let mut ended = Outcome { outcome: Some(stopped.clone()), step: 3, ..Outcome::default() };
+        checkpoints.keep(&artifacts, wanted, &mut ended).await;
+        let id = ArtifactId::of(b"half of it");
+        let expected = if wanted && writes { id.as_bytes().to_vec() } else { Vec::new() };
+        assert_eq!(ended.checkpoint, expected);
+        drop(checkpoints);
+        assert_eq!(files(root.path()), 0, "the attempt's files are gone");
+    }
 }

@@ -62,12 +62,25 @@ impl Identity {
 pub(in super::super) struct Position {
     /// Finished epochs.
     pub(in super::super) epoch: u32,
-    /// Steps in them.
+    /// Steps in all.
     pub(in super::super) step: u64,
+    /// The epoch that was begun and not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) part: Option<Part>,
     /// How many words each generator has put out, as text: JSON has no 128-bit numbers.
     pub(in super::super) words: Vec<String>,
     /// What losses are multiplied with, and for how many steps that went well.
     pub(in super::super) scale: Option<(f64, u32)>,
+}
+
+/// What is done of an epoch: its samples are shuffled, and some of its steps taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct Part {
+    /// Steps taken.
+    pub(in super::super) steps: u32,
+    /// The bits of the sum of their losses: text would round it.
+    pub(in super::super) loss_bits: u64,
 }
 
 /// What precedes the numbers.
@@ -169,7 +182,13 @@ mod tests {
         let entry = |name: &str, integers, size| Entry { name: name.to_owned(), integers, size };
         let description = Description {
             identity: identity(),
-            position: Position { epoch: 1, step: 9, words: vec!["4".to_owned()], scale: None },
+            position: Position {
+                epoch: 1,
+                step: 9,
+                part: None,
+                words: vec!["4".to_owned()],
+                scale: None,
+            },
             tensors: vec![entry("a.bias", false, vec![2]), entry("a.steps", true, vec![])],
         };
         let text = serde_json::to_vec(&description).unwrap();

@@ -1,0 +1,154 @@
+//! Attempts that are stopped half-way and leave their state: who goes on with it, how long it is waited
+//! for, and when it goes.
+
+use cambrian_core::artifact::ArtifactId;
+use cambrian_core::engine::Capabilities;
+
+use super::*;
+
+fn register(cluster: &mut Cluster, name: &str, credit: u32) -> WorkerId {
+    let mut capabilities =
+        Capabilities::clone(&support::capabilities(&["synthetic"], &["accuracy", "latency"]));
+    capabilities.evaluators[0].yields = true;
+    cluster.expect(Command::RegisterWorker {
+        name: name.into(),
+        session: SessionId(1),
+        capabilities: Arc::new(capabilities),
+        holding: Vec::new(),
+    });
+    let worker = cluster.engine.state().find_worker(name).expect("it has registered").id();
+    cluster.ready(worker, 1, credit);
+    worker
+}
+
+/// One evaluation, which a worker that has to leave at once is stopped at; another worker has room.
+fn stopped() -> (Cluster, WorkerId, WorkerId) {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
+    let leaving = register(&mut cluster, "leaving", 1);
+    let staying = register(&mut cluster, "staying", 1);
+    assert_eq!(cluster.assignments()[0].resume, None);
+    cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
+    assert_eq!(cluster.stops(), [(TaskId(1), Attempt(1), StopReason::Preempted)]);
+    (cluster, leaving, staying)
+}
+
+fn left(content: &str, step: u32) -> Attached {
+    let checkpoint = Some(ArtifactId::of(content.as_bytes()));
+    Attached { checkpoint, step, note: None }
+}
+
+fn preempted() -> ReportedOutcome {
+    failed(FailureKind::Preempted)
+}
+
+fn details(cluster: &Cluster) -> String {
+    let found = cluster.engine.state().explain(&Subject::Task(TaskId(1))).expect("it exists");
+    found.details.join("\n")
+}
+
+#[test]
+fn the_next_attempt_goes_on_with_what_was_left_on_any_worker() {
+    let (mut cluster, leaving, staying) = stopped();
+    assert!(cluster.assignments().is_empty(), "its state is waited for");
+    let why = details(&cluster);
+    assert!(why.contains("leaving may leave its state within 30"), "{why}");
+    // It is told once more, not to give up: the first time may have been lost.
+    let holding = vec![key(1, 1)];
+    cluster.expect(Command::Heartbeat { worker: leaving, session: SessionId(1), holding });
+    assert_eq!(cluster.stops(), [(TaskId(1), Attempt(1), StopReason::Preempted)]);
+
+    let state = ArtifactId::of(b"state");
+    let step = cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
+    assert_eq!(count(&step, |event| matches!(event, Event::AttemptYielded { .. })), 1);
+    let next = cluster.assignments().pop().expect("it goes on at once");
+    assert_eq!((next.task, next.attempt, next.resume), (TaskId(1), Attempt(2), Some(state)));
+    let why = details(&cluster);
+    assert!(why.contains("continues after step 12, checkpoint of attempt 1"), "{why}");
+    assert_eq!(cluster.engine.state().checkpoints().collect::<Vec<_>>(), [state]);
+
+    // Said again it changes nothing.
+    let again = cluster.report_with(leaving, (1, 1), preempted(), left("other", 13));
+    assert_eq!(count(&again, Event::is_durable), 0);
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    assert_eq!((cluster.campaign().scored(), cluster.campaign().failed()), (1, 0));
+    assert_eq!(cluster.engine.state().checkpoints().count(), 0, "nobody needs it any more");
+}
+
+#[test]
+fn an_attempt_that_leaves_nothing_is_not_waited_for() {
+    let (mut cluster, leaving, _) = stopped();
+    cluster.report(leaving, (1, 1), preempted());
+    let next = cluster.assignments().pop().expect("it begins anew at once");
+    assert_eq!((next.attempt, next.resume), (Attempt(2), None));
+}
+
+#[test]
+fn a_state_is_waited_for_no_longer_than_a_lease() {
+    let (mut cluster, leaving, staying) = stopped();
+    let heartbeat = |cluster: &mut Cluster| {
+        let (session, holding) = (SessionId(1), Vec::new());
+        cluster.expect(Command::Heartbeat { worker: staying, session, holding });
+        cluster.expect(Command::Tick);
+    };
+    cluster.now = cluster.now + Span::from_secs(29);
+    heartbeat(&mut cluster);
+    assert!(cluster.assignments().is_empty());
+    cluster.now = cluster.now + Span::from_secs(1);
+    heartbeat(&mut cluster);
+    let next = cluster.assignments().pop().expect("it begins anew");
+    assert_eq!((next.attempt, next.resume), (Attempt(2), None));
+    // What comes now belongs to nobody.
+    let late = cluster.report_with(leaving, (1, 1), preempted(), left("late", 3));
+    assert_eq!(count(&late, Event::is_durable), 0);
+    assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+}
+
+#[test]
+fn a_result_that_was_there_already_counts() {
+    let (mut cluster, leaving, _) = stopped();
+    cluster.report(leaving, (1, 1), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().scored(), 1);
+    assert!(cluster.assignments().is_empty());
+}
+
+#[test]
+fn whoever_leaves_in_order_leaves_its_state_and_each_attempt_adds_to_it() {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
+    let worker = register(&mut cluster, "a", 2);
+    for attempt in 1..=3 {
+        // It reports before its goodbye, so its lease still holds.
+        let content = attempt.to_string();
+        cluster.report_with(worker, (1, attempt), preempted(), left(&content, attempt));
+        cluster.ready(worker, 1, 1);
+        let next = cluster.assignments().pop().expect("it goes on");
+        assert_eq!(next.resume, Some(ArtifactId::of(content.as_bytes())));
+    }
+    // One that leaves nothing takes nothing away from what is there.
+    cluster.report(worker, (1, 4), preempted());
+    cluster.ready(worker, 1, 1);
+    let next = cluster.assignments().pop().expect("it goes on");
+    assert_eq!(next.resume, Some(ArtifactId::of(b"3")));
+    // The bounded attempts are whole, and the time in slots is each attempt's own.
+    cluster.report(worker, (1, 5), measured(80.0, 5.0));
+    let found = cluster.campaign().candidate(Ordinal(1)).expect("it exists");
+    assert_eq!(found.elapsed(), Span::from_secs(5 * 7));
+    assert_eq!(cluster.campaign().scored(), 1);
+}
+
+#[test]
+fn only_what_was_stopped_leaves_a_state() {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 3}\n", 1);
+    let worker = register(&mut cluster, "a", 2);
+    cluster.report_with(worker, (1, 1), failed(FailureKind::Crash), left("broken", 3));
+    cluster.ready(worker, 1, 1);
+    assert_eq!(cluster.assignments().pop().expect("it is tried again").resume, None);
+}
+
+#[test]
+fn a_cancelled_campaign_keeps_nothing() {
+    let (mut cluster, leaving, _) = stopped();
+    cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
+    assert_eq!(cluster.engine.state().checkpoints().count(), 1);
+    cluster.expect(Command::CancelCampaign(FIRST));
+    assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+}
