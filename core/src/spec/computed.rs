@@ -160,7 +160,8 @@ budget: {evaluations: 10}
     fn maximised_objectives_are_negated() {
         let mut spec = campaign();
         let metric = MetricName::from("depth");
-        spec.objectives = vec![Objective { metric, goal: Goal::Maximize, reference: None }];
+        spec.objectives =
+            vec![Objective { metric, goal: Goal::Maximize, reference: None, min_difference: None }];
         let genotype = spec.space.schema().sample(&mut stream(1, Purpose::Proposal, 1));
         let depth = f64::from(spec.space.lower(&genotype).unwrap().depth());
         assert_eq!(*of(&spec).unwrap().of(&genotype).unwrap().objectives, [Some(-depth)]);

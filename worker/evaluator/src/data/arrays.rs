@@ -7,16 +7,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::format::RawSplit;
-use super::own::{Form, MAX_BYTES, MAX_CLASSES, class_of, classes_in, images_of};
+use super::archive::Archive;
+use super::own::{MAX_BYTES, images_of};
 
-/// The files of training and test.
-pub(super) const FILES: [&str; 2] = ["train.safetensors", "test.safetensors"];
 /// The longest header that is read, bytes.
 const MAX_HEADER: u64 = 1 << 20;
 
@@ -66,7 +64,7 @@ struct Described {
 }
 
 /// An opened file whose header is sound.
-struct Arrays {
+pub(super) struct Arrays {
     path: PathBuf,
     file: File,
     images: Described,
@@ -76,37 +74,10 @@ struct Arrays {
     input: [u32; 3],
 }
 
-/// What the images look like, from the headers and the classes of the training images.
-pub(super) fn form(directory: &Path) -> Result<Form, ArraysError> {
-    let mut train = Arrays::open(directory.join(FILES[0]))?;
-    let labels = train.labels(MAX_CLASSES)?;
-    let classes = classes_in(&labels).map_err(|reason| train.content(reason))?;
-    let test = Arrays::open(directory.join(FILES[1]))?;
-    if test.input != train.input {
-        let (found, expected) = (test.input, train.input);
-        return Err(test.content(format!(
-            "its images are {found:?} and those of {} {expected:?} (channels, height, width)",
-            FILES[0]
-        )));
-    }
-    Ok(Form { input: train.input, classes })
-}
+impl Archive for Arrays {
+    const FILES: [&'static str; 2] = ["train.safetensors", "test.safetensors"];
+    type Error = ArraysError;
 
-/// Training and test samples, checked whole.
-pub(super) fn read(directory: &Path, form: Form) -> Result<[RawSplit; 2], ArraysError> {
-    let read = |name: &str| {
-        let mut arrays = Arrays::open(directory.join(name))?;
-        if arrays.input != form.input {
-            return Err(arrays.content("it has changed since it was looked at"));
-        }
-        let labels = arrays.labels(form.classes)?;
-        let range = arrays.images.data_offsets;
-        Ok(RawSplit { images: arrays.bytes(range)?, labels })
-    };
-    Ok([read(FILES[0])?, read(FILES[1])?])
-}
-
-impl Arrays {
     fn open(path: PathBuf) -> Result<Self, ArraysError> {
         let content = |reason: String| ArraysError::Content { path: path.clone(), reason };
         let unreadable = |source| ArraysError::Unreadable { path: path.clone(), source };
@@ -138,29 +109,35 @@ impl Arrays {
         Ok(Self { path, file, images, labels, start, input })
     }
 
-    /// The classes, each below `classes`.
-    fn labels(&mut self, classes: u32) -> Result<Vec<u8>, ArraysError> {
-        let bytes = self.bytes(self.labels.data_offsets)?;
-        let width = label_width(&self.labels.dtype).unwrap_or(1);
-        let class = |(index, bytes): (usize, &[u8])| {
-            let value = class_of(bytes);
-            let known = u8::try_from(value).ok().filter(|class| u32::from(*class) < classes);
-            let path = self.path.clone();
-            known.ok_or(ArraysError::Label { path, index, value, classes })
-        };
-        bytes.chunks_exact(width as usize).enumerate().map(class).collect()
+    fn input(&self) -> [u32; 3] {
+        self.input
     }
 
+    fn images(&mut self) -> Result<Vec<u8>, ArraysError> {
+        self.bytes(self.images.data_offsets)
+    }
+
+    fn classes(&mut self) -> Result<(Vec<u8>, usize), ArraysError> {
+        let width = label_width(&self.labels.dtype).unwrap_or(1);
+        Ok((self.bytes(self.labels.data_offsets)?, width as usize))
+    }
+
+    fn odd(&self, reason: String) -> ArraysError {
+        ArraysError::Content { path: self.path.clone(), reason }
+    }
+
+    fn odd_class(&self, index: usize, value: i64, classes: u32) -> ArraysError {
+        ArraysError::Label { path: self.path.clone(), index, value, classes }
+    }
+}
+
+impl Arrays {
     fn bytes(&mut self, [from, to]: [u64; 2]) -> Result<Vec<u8>, ArraysError> {
         let mut bytes = vec![0; (to - from) as usize];
         let read = self.file.seek(SeekFrom::Start(self.start + from));
         let read = read.and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|source| ArraysError::Unreadable { path: self.path.clone(), source })?;
         Ok(bytes)
-    }
-
-    fn content(&self, reason: impl Into<String>) -> ArraysError {
-        ArraysError::Content { path: self.path.clone(), reason: reason.into() }
     }
 }
 
@@ -199,11 +176,26 @@ fn label_width(dtype: &str) -> Option<u64> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::path::Path;
+
     use proptest::prelude::any;
     use proptest::sample::Index;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::data::archive;
+    use crate::data::format::RawSplit;
+    use crate::data::own::Form;
+
+    const FILES: [&str; 2] = Arrays::FILES;
+
+    fn form(directory: &Path) -> Result<Form, ArraysError> {
+        archive::form::<Arrays>(directory)
+    }
+
+    fn read(directory: &Path, form: Form) -> Result<[RawSplit; 2], ArraysError> {
+        archive::read::<Arrays>(directory, form)
+    }
 
     /// A file of `header` and `numbers`.
     pub(crate) fn encoded(header: &Value, numbers: &[u8]) -> Vec<u8> {
@@ -321,6 +313,6 @@ pub(super) mod tests {
         let error = read(strange.path(), form).unwrap_err().to_string();
         assert!(error.contains("y[3] is 3") && error.contains(FILES[1]), "{error}");
         let absent = tempfile::tempdir().unwrap();
-        assert!(super::form(absent.path()).unwrap_err().to_string().contains("cannot be read"));
+        assert!(self::form(absent.path()).unwrap_err().to_string().contains("cannot be read"));
     }
 }

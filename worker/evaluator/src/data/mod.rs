@@ -4,6 +4,7 @@
 //! A new dataset is one line in [`DATASETS`]; those of users are folders in one of the forms of `own`.
 //! The test split is separate by construction: nothing but the sealed test accuracy asks for it. It must not know networks or metrics.
 
+mod archive;
 mod arrays;
 pub mod augment;
 pub mod cifar;

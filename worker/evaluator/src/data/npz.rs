@@ -7,17 +7,15 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
-use super::format::RawSplit;
-use super::own::{Form, MAX_BYTES, MAX_CLASSES, class_of, classes_in, images_of};
+use super::archive::Archive;
+use super::own::{MAX_BYTES, images_of};
 
-/// The files of training and test.
-pub(super) const FILES: [&str; 2] = ["train.npz", "test.npz"];
 /// The longest header of an array that is read, bytes; NumPy writes 128 for such shapes.
 const MAX_HEADER: u64 = 1 << 14;
 /// Deflate makes at most so many bytes of one.
@@ -68,37 +66,8 @@ struct Header {
     shape: Vec<u64>,
 }
 
-/// What the images look like, from the headers and the classes of the training images.
-pub(super) fn form(directory: &Path) -> Result<Form, NpzError> {
-    let mut train = Archive::open(directory.join(FILES[0]))?;
-    let labels = train.labels(MAX_CLASSES)?;
-    let classes = classes_in(&labels).map_err(|reason| train.content(reason))?;
-    let test = Archive::open(directory.join(FILES[1]))?;
-    if test.input != train.input {
-        let (found, expected) = (test.input, train.input);
-        return Err(test.content(format!(
-            "its images are {found:?} and those of {} {expected:?} (channels, height, width)",
-            FILES[0]
-        )));
-    }
-    Ok(Form { input: train.input, classes })
-}
-
-/// Training and test samples, checked whole.
-pub(super) fn read(directory: &Path, form: Form) -> Result<[RawSplit; 2], NpzError> {
-    let read = |name: &str| {
-        let mut archive = Archive::open(directory.join(name))?;
-        if archive.input != form.input {
-            return Err(archive.content("it has changed since it was looked at"));
-        }
-        let labels = archive.labels(form.classes)?;
-        Ok(RawSplit { images: archive.numbers("x", 1)?, labels })
-    };
-    Ok([read(FILES[0])?, read(FILES[1])?])
-}
-
 /// An opened file whose arrays have sound headers.
-struct Archive {
+pub(super) struct Npz {
     path: PathBuf,
     zip: ZipArchive<BufReader<File>>,
     /// Bytes of one class.
@@ -106,7 +75,10 @@ struct Archive {
     input: [u32; 3],
 }
 
-impl Archive {
+impl Archive for Npz {
+    const FILES: [&'static str; 2] = ["train.npz", "test.npz"];
+    type Error = NpzError;
+
     fn open(path: PathBuf) -> Result<Self, NpzError> {
         let unreadable = |source| NpzError::Unreadable { path: path.clone(), source };
         let content = |reason: String| NpzError::Content { path: path.clone(), reason };
@@ -149,18 +121,28 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The classes, each below `classes`.
-    fn labels(&mut self, classes: u32) -> Result<Vec<u8>, NpzError> {
-        let bytes = self.numbers("y", self.label_width)?;
-        let class = |(index, bytes): (usize, &[u8])| {
-            let value = class_of(bytes);
-            let known = u8::try_from(value).ok().filter(|class| u32::from(*class) < classes);
-            let path = self.path.clone();
-            known.ok_or(NpzError::Label { path, index, value, classes })
-        };
-        bytes.chunks_exact(self.label_width as usize).enumerate().map(class).collect()
+    fn input(&self) -> [u32; 3] {
+        self.input
     }
 
+    fn images(&mut self) -> Result<Vec<u8>, NpzError> {
+        self.numbers("x", 1)
+    }
+
+    fn classes(&mut self) -> Result<(Vec<u8>, usize), NpzError> {
+        Ok((self.numbers("y", self.label_width)?, self.label_width as usize))
+    }
+
+    fn odd(&self, reason: String) -> NpzError {
+        NpzError::Content { path: self.path.clone(), reason }
+    }
+
+    fn odd_class(&self, index: usize, value: i64, classes: u32) -> NpzError {
+        NpzError::Label { path: self.path.clone(), index, value, classes }
+    }
+}
+
+impl Npz {
     /// Bytes of the numbers of an array, which the archive must hold and can.
     fn length(&mut self, name: &str, width: u64) -> Result<u64, NpzError> {
         let found = array(&mut self.zip, name).and_then(|(header, read, entry)| {
@@ -173,7 +155,7 @@ impl Archive {
             });
             length.ok_or_else(|| format!("the numbers of `{name}` are not all there"))
         });
-        found.map_err(|reason| self.content(reason))
+        found.map_err(|reason| self.odd(reason))
     }
 
     fn numbers(&mut self, name: &str, width: u64) -> Result<Vec<u8>, NpzError> {
@@ -185,15 +167,11 @@ impl Archive {
                 format!("the numbers of `{name}` cannot be decompressed ({error})")
             })
         });
-        read.map_err(|reason| self.content(reason))?;
+        read.map_err(|reason| self.odd(reason))?;
         if bytes.len() as u64 == length {
             return Ok(bytes);
         }
-        Err(self.content(format!("the numbers of `{name}` are not all there")))
-    }
-
-    fn content(&self, reason: impl Into<String>) -> NpzError {
-        NpzError::Content { path: self.path.clone(), reason: reason.into() }
+        Err(self.odd(format!("the numbers of `{name}` are not all there")))
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::arrays;
+use super::archive::{self, Archive};
+use super::arrays::Arrays;
 use super::folders;
 use super::format::{FormatError, RawSplit};
-use super::npz;
+use super::npz::Npz;
 
 /// The largest data that is read of training or test, bytes: it stays in memory.
 pub(super) const MAX_BYTES: u64 = 1 << 34;
@@ -55,8 +56,8 @@ impl OwnFormat {
     /// Where training and test lie.
     fn parts(self) -> [&'static str; 2] {
         match self {
-            Self::Safetensors => arrays::FILES,
-            Self::Npz => npz::FILES,
+            Self::Safetensors => Arrays::FILES,
+            Self::Npz => Npz::FILES,
             Self::Folders => folders::PARTS,
         }
     }
@@ -85,8 +86,8 @@ impl OwnFormat {
     /// What the images look like, without reading them all.
     pub(super) fn form(self, directory: &Path) -> Result<Form, FormatError> {
         Ok(match self {
-            Self::Safetensors => arrays::form(directory)?,
-            Self::Npz => npz::form(directory)?,
+            Self::Safetensors => archive::form::<Arrays>(directory)?,
+            Self::Npz => archive::form::<Npz>(directory)?,
             Self::Folders => folders::form(directory)?,
         })
     }
@@ -94,8 +95,8 @@ impl OwnFormat {
     /// Training and test samples, checked whole.
     pub(super) fn read(self, directory: &Path, form: Form) -> Result<[RawSplit; 2], FormatError> {
         Ok(match self {
-            Self::Safetensors => arrays::read(directory, form)?,
-            Self::Npz => npz::read(directory, form)?,
+            Self::Safetensors => archive::read::<Arrays>(directory, form)?,
+            Self::Npz => archive::read::<Npz>(directory, form)?,
             Self::Folders => folders::read(directory, form)?,
         })
     }

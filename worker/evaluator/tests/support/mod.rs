@@ -116,31 +116,36 @@ pub(crate) fn receive(output: &mut impl Read) -> Option<evaluator_message::Messa
 
 /// Fashion-MNIST's files with 120 training and 20 test images: each class is a bright column.
 pub(crate) fn write_dataset(base: &Path) {
+    write_split(base, "train", 120, 0);
+    write_split(base, "t10k", 20, 0);
+}
+
+/// One split of it; with a `shift` each image has the label that lies so far behind its own.
+pub(crate) fn write_split(base: &Path, part: &str, count: u32, shift: u8) {
     let directory = base.join("fashion-mnist");
     fs::create_dir_all(&directory).unwrap();
-    for (part, count) in [("train", 120u32), ("t10k", 20)] {
-        let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
-        let mut pixels = Vec::new();
-        for (sample, &label) in (0u32..).zip(&labels) {
-            for place in 0..28 * 28u32 {
-                let column = place % 28;
-                let bright = (u32::from(label) * 2 + 3..u32::from(label) * 2 + 7).contains(&column);
-                pixels.push(if bright { 250 } else { ((place * 37 + sample * 13) % 53) as u8 });
-            }
+    let classes: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
+    let mut pixels = Vec::new();
+    for (sample, &class) in (0u32..).zip(&classes) {
+        for place in 0..28 * 28u32 {
+            let column = place % 28;
+            let bright = (u32::from(class) * 2 + 3..u32::from(class) * 2 + 7).contains(&column);
+            pixels.push(if bright { 250 } else { ((place * 37 + sample * 13) % 53) as u8 });
         }
-        let idx = |dimensions: &[u32], bytes: &[u8]| {
-            let mut content = vec![0, 0, 8, dimensions.len() as u8];
-            content.extend(dimensions.iter().flat_map(|d| d.to_be_bytes()));
-            content.extend(bytes);
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(&content).unwrap();
-            encoder.finish().unwrap()
-        };
-        let images = idx(&[count, 28, 28], &pixels);
-        fs::write(directory.join(format!("{part}-images-idx3-ubyte.gz")), images).unwrap();
-        let labels = idx(&[count], &labels);
-        fs::write(directory.join(format!("{part}-labels-idx1-ubyte.gz")), labels).unwrap();
     }
+    let idx = |dimensions: &[u32], bytes: &[u8]| {
+        let mut content = vec![0, 0, 8, dimensions.len() as u8];
+        content.extend(dimensions.iter().flat_map(|d| d.to_be_bytes()));
+        content.extend(bytes);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let images = idx(&[count, 28, 28], &pixels);
+    fs::write(directory.join(format!("{part}-images-idx3-ubyte.gz")), images).unwrap();
+    let labels: Vec<u8> = classes.iter().map(|class| (class + shift) % 10).collect();
+    let labels = idx(&[count], &labels);
+    fs::write(directory.join(format!("{part}-labels-idx1-ubyte.gz")), labels).unwrap();
 }
 
 pub(crate) fn graph(input: Shape, classes: u32) -> Graph {

@@ -1,11 +1,25 @@
 //! Archives as NumPy writes them, and everything that can be wrong with one.
 
 use std::io::{Cursor, Write};
+use std::path::Path;
 
 use proptest::prelude::*;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::*;
+use crate::data::archive as archives;
+use crate::data::format::RawSplit;
+use crate::data::own::Form;
+
+const FILES: [&str; 2] = Npz::FILES;
+
+fn form(directory: &Path) -> Result<Form, NpzError> {
+    archives::form::<Npz>(directory)
+}
+
+fn read(directory: &Path, form: Form) -> Result<[RawSplit; 2], NpzError> {
+    archives::read::<Npz>(directory, form)
+}
 
 fn npy(descr: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
