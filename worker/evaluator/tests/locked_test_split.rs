@@ -83,5 +83,6 @@ fn scores_of_untrained_networks_do_not_depend_on_the_test_split() {
     scoring.stage.as_mut().unwrap().evaluator = "proxies".to_owned();
     let [one, other] = twins().each_ref().map(|twin| values(twin.path(), scoring.clone()));
     assert_eq!(one, other);
-    assert_eq!(one.len(), 3);
+    let scores = one.keys().filter(|(_, step)| *step == 0);
+    assert_eq!(scores.count(), 3, "{one:?}");
 }

@@ -296,7 +296,17 @@ async fn a_preempted_attempt_is_asked_for_its_state_and_reported() {
     rig.sendable(1);
     rig.sendable(2);
     let heard = peer.heard();
-    assert!(heard.contains(&reported(1)) && heard.contains(&reported(2)), "{heard:?}");
+    assert!(heard.contains(&reported(1)), "{heard:?}");
+    let left = heard.iter().filter_map(|message| match message {
+        worker_message::Message::Report(report) if report.task == 2 => report.outcome.as_ref(),
+        _ => None,
+    });
+    let left: Vec<_> = left.filter_map(|outcome| outcome.outcome.as_ref()).collect();
+    let preempted = |failure: &Failure| failure.kind() == FailureKind::Preempted;
+    assert!(
+        matches!(&left[..], [outcome::Outcome::Failed(failure)] if preempted(failure)),
+        "{heard:?}"
+    );
     // Nobody wants it after all.
     rig.assign(3);
     rig.told(0);
