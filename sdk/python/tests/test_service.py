@@ -19,8 +19,8 @@ class Greeting(unittest.TestCase):
         capabilities = hello.capabilities
         self.assertRegex(capabilities.device_class, r"^cpu:.+:3t$")
         self.assertEqual(list(capabilities.datasets), ["digits"])
-        [offer] = capabilities.dataset_offers
-        self.assertEqual((offer.name, offer.fingerprint), ("digits", "5f3a"))
+        [dataset] = capabilities.dataset_offers
+        self.assertEqual((dataset.name, dataset.fingerprint), ("digits", "5f3a"))
         self.assertEqual(capabilities.unavailable["letters"], "not fetched")
         (offer,) = capabilities.evaluators
         self.assertEqual((offer.name, offer.version), ("custom/faulty", "3"))
