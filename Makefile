@@ -63,9 +63,11 @@ units: ## Check the systemd units, where systemd-analyze is installed
 deny: ## Check the dependencies: bans, licences, sources
 	$(TOOLS) cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 
+# The program that libFuzzer drives is no member of the workspace, and names files of the evaluator.
 .PHONY: lint
 lint: libtorch ## Run clippy over everything; warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path bench/fuzz/libfuzzer/Cargo.toml -- -D warnings
 
 .PHONY: documents
 documents: libtorch ## Build the API documentation; warnings are errors

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
+use archive::Archive;
 use cambrian_fuzz::{Target, with_file};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,6 +13,8 @@ use own::OwnFormat;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 // By their files, since the package that they belong to needs libtorch, which they do not.
+#[path = "../../../../worker/evaluator/src/data/archive.rs"]
+mod archive;
 #[path = "../../../../worker/evaluator/src/data/arrays.rs"]
 mod arrays;
 #[path = "../../../../worker/evaluator/src/data/cifar.rs"]
@@ -120,7 +123,7 @@ fn check(own: OwnFormat, folder: &Path) {
 
 /// The same file of arrays for training and test.
 fn arrays(bytes: &[u8]) {
-    let names = arrays::FILES.map(str::to_owned);
+    let names = arrays::Arrays::FILES.map(str::to_owned);
     in_folder("arrays", &names, bytes, |folder| check(OwnFormat::Safetensors, folder));
 }
 
@@ -223,7 +226,7 @@ fn npz(bytes: &[u8]) {
 
 /// The archive itself.
 fn npz_file(bytes: &[u8]) {
-    let names = npz::FILES.map(str::to_owned);
+    let names = npz::Npz::FILES.map(str::to_owned);
     in_folder("npz", &names, bytes, |folder| check(OwnFormat::Npz, folder));
 }
 
