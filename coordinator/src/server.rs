@@ -27,7 +27,7 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::access::{AccessLayer, LogBound, Policy};
-use crate::actor::{Actor, ActorError, Follower, prepare};
+use crate::actor::{Actor, ActorError, Follower, Writer, prepare};
 use crate::artifacts::keep_sweeping;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
@@ -189,7 +189,7 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let (access, _) = Access::new(config, store.tokens()?, clock.clone());
         let follower = Follower::new(config.actor().engine());
-        let (run, handle) = prepare(store, follower, clock, config.actor())?;
+        let (run, handle) = prepare(store, follower, clock, config.actor(), Writer::Here)?;
         let actor = tokio::spawn(run);
         let ended = Box::pin(async move { Ok(actor.await??) });
         let incoming = connections.map_ok(listener::Simulated);

@@ -28,6 +28,8 @@ pub(super) struct Batch {
     after: Vec<After>,
     queries: Vec<Query>,
     visible: bool,
+    messages: usize,
+    stepped: bool,
 }
 
 impl Batch {
@@ -41,8 +43,24 @@ impl Batch {
         self.visible
     }
 
+    /// How many messages it holds.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether somebody asks for the state that it leads to.
+    pub(super) fn has_queries(&self) -> bool {
+        !self.queries.is_empty()
+    }
+
+    /// Whether nothing was handled with it, not even the timer.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.messages == 0 && !self.stepped
+    }
+
     /// Handles a message; what it asks for happens in [`Self::release`].
     pub(super) fn take(&mut self, engine: &mut Engine, now: Timestamp, message: Message) {
+        self.messages += 1;
         match message {
             Message::Command(command, reply) => self.command(engine, now, *command, reply),
             Message::Tell(commands) => {
@@ -60,6 +78,7 @@ impl Batch {
 
     /// Handles a command that nobody waits for.
     pub(super) fn step(&mut self, engine: &mut Engine, now: Timestamp, command: Command) {
+        self.stepped = true;
         match engine.step(command, now) {
             Ok(step) => self.keep(step),
             Err(rejected) => tracing::error!(%rejected, "the engine rejected its own timer"),

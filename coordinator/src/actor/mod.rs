@@ -4,13 +4,18 @@
 //! drain the mailbox -> step each command -> append all events at once -> then, and only then,
 //! reply, perform effects, publish the change, answer queries
 //! ```
-//! If the append fails, the engine's state is thrown away and rebuilt from the journal, as after a
+//! While one batch is being appended the next is decided on the state that the first leads to; what
+//! it decides waits for its own append, which comes after. Queries see stored state alone: nothing
+//! is decided between their batch and their answer.
+//!
+//! If an append fails, the engine's state is thrown away and rebuilt from the journal, as after a
 //! restart: callers get an error, workers are cut off and come back with what they hold. A store
 //! that keeps failing ends the actor, and one whose leadership is over ends it at once. It must not
 //! know transports, nor who leads.
 
 mod batch;
 mod replay;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -34,11 +39,12 @@ use crate::handle::{Handle, Message};
 use crate::store::{Store, StoreError};
 use batch::Batch;
 pub use replay::{Follower, rebuild};
+pub(crate) use writer::Writer;
+use writer::{Written, append};
 
-/// How long messages are gathered at most once the first has come.
-const LONGEST_GATHERING: Duration = Duration::from_millis(1);
-/// How often it is looked whether they have.
-const GATHERING_STEP: Duration = Duration::from_micros(50);
+/// How long messages gather while a batch is being appended: what is decided meanwhile waits for that
+/// anyway, and one look at many messages costs less than many looks.
+const GATHERING: Duration = Duration::from_micros(50);
 
 /// How the actor works.
 #[derive(Debug, Clone)]
@@ -132,7 +138,7 @@ impl Actor {
         clock: Arc<dyn Clock>,
         settings: ActorSettings,
     ) -> Result<(Self, Handle), ActorError> {
-        let (run, handle) = prepare(store, follower, clock, settings)?;
+        let (run, handle) = prepare(store, follower, clock, settings, Writer::start()?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("engine".into());
         let thread = thread.spawn(move || runtime.block_on(run))?;
@@ -148,8 +154,8 @@ impl Actor {
     }
 }
 
-/// An actor that is ready to run on whatever runs its future. Appends hold that up, so it is a thread
-/// of its own but where a simulation decides what happens when: there, all is one thread.
+/// An actor that is ready to run on whatever runs its future. That is a thread of its own but where a
+/// simulation decides what happens when: there, all is one thread.
 ///
 /// # Errors
 /// As [`Actor::start`].
@@ -158,6 +164,7 @@ pub(crate) fn prepare(
     mut follower: Follower,
     clock: Arc<dyn Clock>,
     settings: ActorSettings,
+    writer: Writer,
 ) -> Result<(impl Future<Output = Result<(), ActorError>> + Send + 'static, Handle), ActorError> {
     follower.catch_up(store.as_ref())?;
     let (mailbox, messages) = mpsc::channel(settings.mailbox.max(1));
@@ -167,14 +174,15 @@ pub(crate) fn prepare(
     let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
     let mut owner = Owner {
         engine,
-        store,
+        store: Some(store),
+        writer,
+        asked: false,
+        open: Batch::default(),
         clock,
         settings,
         connections,
         fitter,
         publish,
-        handled: 0,
-        append_time: Duration::ZERO,
     };
     owner.begin()?;
     let guard = ended.clone().drop_guard();
@@ -188,16 +196,18 @@ pub(crate) fn prepare(
 /// What lives on the actor's thread.
 struct Owner {
     engine: Engine,
-    store: Box<dyn Store>,
+    /// Absent while a batch is being appended.
+    store: Option<Box<dyn Store>>,
+    writer: Writer,
+    /// Whether that batch has queries.
+    asked: bool,
+    /// What was decided since that one.
+    open: Batch,
     clock: Arc<dyn Clock>,
     settings: ActorSettings,
     connections: Connections,
     fitter: Fitter,
     publish: watch::Sender<u64>,
-    /// How many messages were handled together last.
-    handled: usize,
-    /// What an append takes of late.
-    append_time: Duration,
 }
 
 impl Owner {
@@ -205,108 +215,148 @@ impl Owner {
         let mut waiting = Vec::with_capacity(self.settings.batch);
         let mut next_tick = Instant::now() + self.settings.tick;
         loop {
-            let received =
-                timeout_at(next_tick, messages.recv_many(&mut waiting, self.settings.batch));
+            let room = self.room();
+            let received = tokio::select! {
+                biased;
+                written = self.writer.written(), if self.is_writing() => {
+                    self.settle(written.ok_or(ActorError::Panicked)?).await?;
+                    self.write().await?;
+                    continue;
+                }
+                received = timeout_at(next_tick, messages.recv_many(&mut waiting, room)),
+                    if room > 0 => received,
+            };
             // Nobody is left to ask for a shutdown if the mailbox has no senders.
-            let orphaned = received.await == Ok(0);
-            self.gather(&mut messages, &mut waiting);
+            let orphaned = received == Ok(0);
+            self.gather(&mut messages, &mut waiting, room);
             let told = waiting.iter().any(|message| matches!(message, Message::Shutdown));
-            let mut batch = Batch::default();
-            // In this order: standing still between the two looks like standing still before, and
-            // what follows is judged by a time that is not after the look.
-            let mut now = self.clock.now();
-            let looked = Instant::now();
-            if looked >= next_tick + self.tolerated_stall() {
-                // A machine that was suspended or starved, a store that hung: what workers have
-                // sent meanwhile is not in the mailbox yet, and must not come too late.
-                tracing::warn!("the coordinator stood still; leases get a full period of grace");
-                now = self.clock.now();
-                batch.step(&mut self.engine, now, Command::Stalled);
-            }
-            for message in waiting.drain(..) {
-                batch.take(&mut self.engine, now, message);
-            }
-            // Last, so that what has arrived in time counts however long it has waited.
-            if looked >= next_tick {
-                next_tick = looked + self.settings.tick;
-                batch.step(&mut self.engine, now, Command::Tick);
-            }
-            self.commit(batch).await?;
+            self.decide(&mut waiting, &mut next_tick);
+            self.write().await?;
             if told || orphaned {
                 return self.finish(messages).await;
             }
         }
     }
 
-    /// How late a tick may be: a lease that its worker renews in time has more than this left.
-    fn tolerated_stall(&self) -> Duration {
-        Duration::from_micros(self.settings.lease_length.0 / 4)
+    fn is_writing(&self) -> bool {
+        self.store.is_none()
     }
 
-    /// Waits a little for the others where fewer messages have come than the last time: whoever was
-    /// answered together tends to speak again together, and an append costs much the same for one.
-    fn gather(&mut self, messages: &mut mpsc::Receiver<Message>, waiting: &mut Vec<Message>) {
-        let until = Instant::now() + (self.append_time / 2).min(LONGEST_GATHERING);
-        while waiting.len() < self.handled && Instant::now() < until {
-            // This thread has nothing else to do, and timers of the runtime are too coarse.
-            std::thread::sleep(GATHERING_STEP);
-            while waiting.len() < self.settings.batch
+    /// How many messages may be handled before the next append. None between a query and its answer.
+    fn room(&self) -> usize {
+        if self.asked || self.open.has_queries() {
+            return 0;
+        }
+        self.settings.batch.max(1).saturating_sub(self.open.messages())
+    }
+
+    /// While a batch is being appended, waits a little for further messages.
+    fn gather(
+        &self,
+        messages: &mut mpsc::Receiver<Message>,
+        waiting: &mut Vec<Message>,
+        room: usize,
+    ) {
+        if self.is_writing() {
+            // Timers of the runtime are too coarse.
+            std::thread::sleep(GATHERING);
+            while waiting.len() < room
                 && let Ok(message) = messages.try_recv()
             {
                 waiting.push(message);
             }
         }
-        self.handled = waiting.len();
+    }
+
+    /// Steps messages, and the timer where it is due.
+    fn decide(&mut self, waiting: &mut Vec<Message>, next_tick: &mut Instant) {
+        let Self { engine, open, .. } = self;
+        // In this order: standing still between the two looks like standing still before, and
+        // what follows is judged by a time that is not after the look.
+        let mut now = self.clock.now();
+        let looked = Instant::now();
+        let due = looked >= *next_tick;
+        // How late a tick may be: a lease that its worker renews in time has more than this left.
+        let tolerated = Duration::from_micros(self.settings.lease_length.0 / 4);
+        if looked >= *next_tick + tolerated {
+            // A machine that was suspended or starved, a store that hung: what workers have
+            // sent meanwhile is not in the mailbox yet, and must not come too late.
+            tracing::warn!("the coordinator stood still; leases get a full period of grace");
+            now = self.clock.now();
+            open.step(engine, now, Command::Stalled);
+        }
+        for message in waiting.drain(..) {
+            open.take(engine, now, message);
+        }
+        // Last, so that what has arrived in time counts however long it has waited.
+        if due {
+            *next_tick = looked + self.settings.tick;
+            open.step(engine, now, Command::Tick);
+        }
+    }
+
+    /// Hands on what was decided, unless a batch is being appended.
+    async fn write(&mut self) -> Result<(), ActorError> {
+        while !self.open.is_untouched()
+            && let Some(store) = self.store.take()
+        {
+            let batch = std::mem::take(&mut self.open);
+            self.asked = batch.has_queries();
+            if let Some(written) = self.writer.write(store, batch) {
+                self.settle(written).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what waited for a batch, or undoes it and what was decided since.
+    async fn settle(&mut self, written: Written) -> Result<(), ActorError> {
+        let Written { store, batch, result } = written;
+        self.store = Some(store);
+        self.asked = false;
+        let Err(error) = result else {
+            let changed = batch.is_visible();
+            batch.release(
+                self.engine.state(),
+                &mut self.connections,
+                &self.fitter,
+                self.settings.lease_length,
+            );
+            if changed {
+                self.publish.send_modify(|version| *version = version.wrapping_add(1));
+            }
+            return Ok(());
+        };
+        tracing::error!(%error, "the journal could not be written; the batch is undone");
+        let mut queries = batch.fail(&error);
+        queries.extend(std::mem::take(&mut self.open).fail(&error));
+        self.connections.close_all(&Closed::StorageFailed);
+        self.recover(error).await?;
+        queries.into_iter().for_each(|query| query(self.engine.state()));
+        Ok(())
+    }
+
+    /// Waits until nothing is being appended and nothing waits for it.
+    async fn drain(&mut self) -> Result<(), ActorError> {
+        self.write().await?;
+        while self.is_writing() {
+            let written = self.writer.written().await;
+            self.settle(written.ok_or(ActorError::Panicked)?).await?;
+            self.write().await?;
+        }
+        Ok(())
     }
 
     /// Handles what still waits, then ends all connections.
     async fn finish(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), ActorError> {
         messages.close();
-        let (mut batch, now) = (Batch::default(), self.clock.now());
+        self.drain().await?;
+        let now = self.clock.now();
         while let Ok(message) = messages.try_recv() {
-            batch.take(&mut self.engine, now, message);
+            self.open.take(&mut self.engine, now, message);
         }
-        self.commit(batch).await?;
+        self.drain().await?;
         self.connections.close_all(&Closed::ShuttingDown);
-        Ok(())
-    }
-
-    /// Stores what was decided, then does what waited for that.
-    async fn commit(&mut self, batch: Batch) -> Result<(), ActorError> {
-        match self.append(&batch) {
-            Ok(()) => {
-                let changed = batch.is_visible();
-                batch.release(
-                    self.engine.state(),
-                    &mut self.connections,
-                    &self.fitter,
-                    self.settings.lease_length,
-                );
-                if changed {
-                    self.publish.send_modify(|version| *version = version.wrapping_add(1));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, "the journal could not be written; the batch is undone");
-                let queries = batch.fail(&error);
-                self.connections.close_all(&Closed::StorageFailed);
-                self.recover(error).await?;
-                queries.into_iter().for_each(|query| query(self.engine.state()));
-                Ok(())
-            }
-        }
-    }
-
-    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if batch.events().is_empty() {
-            // Nothing is said, not even an answer to a question, by a store that may be out of date.
-            return self.store.standing();
-        }
-        let began = Instant::now();
-        self.store.append(self.store.sequence(), batch.events())?;
-        // A moving average over some ten appends.
-        self.append_time = (self.append_time * 7 + began.elapsed()) / 8;
         Ok(())
     }
 
@@ -338,7 +388,8 @@ impl Owner {
 
     /// Brings the engine to the journal's end, as on a start of the process.
     fn restart(&mut self) -> Result<(), ActorError> {
-        self.engine = rebuild(self.store.as_ref(), self.settings.engine())?;
+        let store = self.store.as_deref().ok_or(ActorError::Panicked)?;
+        self.engine = rebuild(store, self.settings.engine())?;
         self.begin()
     }
 
@@ -349,7 +400,8 @@ impl Owner {
         batch.step(&mut self.engine, self.clock.now(), Command::Start);
         let policy = Command::Govern(self.settings.policy.clone());
         batch.step(&mut self.engine, self.clock.now(), policy);
-        self.append(&batch)?;
+        let store = self.store.as_deref_mut().ok_or(ActorError::Panicked)?;
+        append(store, &batch)?;
         let (state, lease_length) = (self.engine.state(), self.settings.lease_length);
         batch.release(state, &mut self.connections, &self.fitter, lease_length);
         Ok(())

@@ -1,6 +1,7 @@
 //! Nothing acknowledged is lost, nothing escapes before it is stored, whatever the store does.
 
 mod faulty;
+mod pipeline;
 mod worker;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use cambrian_core::id::CampaignId;
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 
-use super::{Actor, ActorError, ActorSettings, Follower, prepare};
+use super::{Actor, ActorError, ActorSettings, Follower, Writer, prepare};
 use crate::clock::ManualClock;
 use crate::connection::{Closed, Outbound};
 use crate::handle::{CallError, Handle};
@@ -311,7 +312,8 @@ async fn a_silent_worker_loses_its_task_to_another() {
 async fn what_has_arrived_is_heard_before_leases_run_out() {
     let (store, clock) = (MemoryStore::default(), Arc::new(ManualClock::default()));
     let follower = Follower::new(settings().engine());
-    let prepared = prepare(Box::new(store.clone()), follower, clock.clone(), settings());
+    let (boxed, timed) = (Box::new(store.clone()), clock.clone());
+    let prepared = prepare(boxed, follower, timed, settings(), Writer::Here);
     let (run, handle) = prepared.unwrap();
     let actor = tokio::spawn(run);
     submit(&handle, 1).await.unwrap();

@@ -1,7 +1,7 @@
-//! A store that fails on demand, with or without having written.
+//! A store that fails or hangs on demand, with or without having written.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use cambrian_core::engine::Event;
 use cambrian_core::rng::{Purpose, Stream, stream};
@@ -18,6 +18,8 @@ pub(super) enum Plan {
     Fail,
     /// Writes everything, and says that it failed.
     FailAfterwards,
+    /// Never comes back.
+    Panic,
 }
 
 #[derive(Debug)]
@@ -27,15 +29,43 @@ struct Plans {
     random: Option<(Stream, f64)>,
     appends: u64,
     failures: u64,
+    held: bool,
+    waiting: bool,
 }
 
 /// Decides what becomes of the next appends.
 #[derive(Debug, Clone)]
-pub(super) struct Planner(Arc<Mutex<Plans>>);
+pub(super) struct Planner(Arc<(Mutex<Plans>, Condvar)>);
 
 impl Planner {
     fn plans(&self) -> MutexGuard<'_, Plans> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
+    }
+
+    /// Makes appends hang, as a disk does, until [`Self::let_go`].
+    pub(super) fn hold(&self) {
+        self.plans().held = true;
+    }
+
+    pub(super) fn let_go(&self) {
+        self.plans().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until an append hangs.
+    pub(super) async fn until_held(&self) {
+        while !self.plans().waiting {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    fn wait(&self) {
+        let mut plans = self.plans();
+        while plans.held {
+            plans.waiting = true;
+            plans = self.0.1.wait(plans).unwrap();
+        }
+        plans.waiting = false;
     }
 
     pub(super) fn next(&self, plan: Plan) {
@@ -90,8 +120,10 @@ impl FaultyStore {
             random: None,
             appends: 0,
             failures: 0,
+            held: false,
+            waiting: false,
         };
-        let planner = Planner(Arc::new(Mutex::new(plans)));
+        let planner = Planner(Arc::new((Mutex::new(plans), Condvar::new())));
         (Self { inner, planner: planner.clone() }, planner)
     }
 }
@@ -103,9 +135,11 @@ impl Store for FaultyStore {
 
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
         let failed = || StoreError::Failed("planned".into());
+        self.planner.wait();
         match self.planner.draw() {
             Plan::Succeed => self.inner.append(expected, batch),
             Plan::Fail => Err(failed()),
+            Plan::Panic => panic!("planned"),
             Plan::FailAfterwards => {
                 self.inner.append(expected, batch)?;
                 Err(failed())
