@@ -135,7 +135,8 @@ impl State {
             Event::ResultTaken { task, origin, measurements } => {
                 self.take_result(*task, origin, measurements);
             }
-            Event::AttemptYielded { task, attempt, checkpoint, step, .. } => {
+            Event::AttemptYielded { task, attempt, checkpoint, step, elapsed, .. } => {
+                self.charge(*task, *elapsed);
                 self.yield_attempt(*task, *attempt, (*checkpoint, *step));
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
@@ -290,6 +291,7 @@ impl State {
                 last_worker: None,
                 reported: false,
                 withdrawn: false,
+                owing: Vec::new(),
                 key: None,
                 failures: Vec::new(),
                 hopeless: None,
@@ -330,6 +332,7 @@ impl State {
         task.last_worker = Some(worker);
         task.reported = false;
         task.withdrawn = false;
+        task.owing.retain(|(owing, _)| *owing != attempt);
         task.awaited_until = None;
         task.status = TaskStatus::Leased(Lease {
             worker,

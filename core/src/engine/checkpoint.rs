@@ -82,6 +82,10 @@ impl State {
         (checkpoint, step): (Option<ArtifactId>, u32),
     ) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.owing.retain(|(owing, _)| *owing != attempt);
+        if task.attempt != attempt {
+            return;
+        }
         task.awaited_until = None;
         task.reported = true;
         let left = checkpoint.map(|checkpoint| Continuation { checkpoint, attempt, step });

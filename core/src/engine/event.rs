@@ -281,7 +281,8 @@ pub enum Event {
         measurements: Vec<Measurement>,
     },
     /// The holder of an unfinished attempt has said what it leaves: the next attempt goes on with it. The
-    /// attempt's lease was taken away before, or its end follows.
+    /// attempt's lease has ended before, or its end follows. An earlier attempt than the latest leaves
+    /// nothing, and its time counts all the same.
     AttemptYielded {
         /// The task.
         task: TaskId,
@@ -293,6 +294,9 @@ pub enum Event {
         checkpoint: Option<ArtifactId>,
         /// The steps that are done in it, as progress counts them.
         step: u32,
+        /// How long the attempt kept its slot, if its lease had ended before; zero if the attempt's end
+        /// follows, which says it.
+        elapsed: Span,
     },
     /// An attempt failed; the task is queued again or fails (a separate event).
     AttemptFailed {

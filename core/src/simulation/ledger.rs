@@ -29,7 +29,7 @@ impl Breach {
     }
 }
 
-fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
+pub(super) fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach(what())) }
 }
 
@@ -152,10 +152,11 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                     format!("task {task} took what candidate {} has not", origin.candidate)
                 })?;
             }
-            Event::AttemptYielded { task, attempt, .. } => {
+            Event::AttemptYielded { task, attempt, checkpoint, .. } => {
                 let entry = tasks.entry(*task).or_default();
                 let latest = entry.leased.last() == Some(attempt);
-                require(latest && entry.yielded.insert(*attempt), || {
+                let known = latest || checkpoint.is_none() && entry.leased.contains(attempt);
+                require(known && entry.yielded.insert(*attempt), || {
                     format!("attempt {attempt} of task {task} leaves its state out of turn")
                 })?;
             }

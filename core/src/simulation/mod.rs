@@ -5,6 +5,7 @@
 //! that runs in production; only what surrounds it is simulated. It serves the fault simulations,
 //! the tabular benchmarks and dry runs. It must not know protobuf, sockets or storage.
 
+mod charges;
 mod faults;
 mod ledger;
 mod problem;
@@ -89,6 +90,8 @@ pub struct SimulationOutcome {
     pub elapsed: Span,
     /// Share of slot time that was spent evaluating.
     pub utilisation: f64,
+    /// Slot time that was spent evaluating.
+    pub busy: Span,
     /// How often each kind of fault was injected.
     pub injected: BTreeMap<&'static str, u64>,
 }
@@ -522,11 +525,13 @@ impl<'e> Simulation<'e> {
         }
         let elapsed = self.clock.since(EPOCH);
         let busy: u64 = self.workers.iter().map(|worker| worker.busy.0).sum();
+        charges::check(&self.journal, self.engine.state(), Span(busy))?;
         let slots = f64::from(self.settings.workers) * f64::from(self.settings.slots);
         Ok(SimulationOutcome {
             engine: self.engine,
             journal: self.journal,
             elapsed,
+            busy: Span(busy),
             utilisation: busy as f64 / 1e6 / (slots * elapsed.as_secs_f64()).max(f64::MIN_POSITIVE),
             injected: self.injected,
         })

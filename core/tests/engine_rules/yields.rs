@@ -2,7 +2,8 @@
 //! for, and when it goes.
 
 use cambrian_core::artifact::ArtifactId;
-use cambrian_core::engine::Capabilities;
+use cambrian_core::energy::Energy;
+use cambrian_core::engine::{Capabilities, FleetPolicy, UserBudget};
 
 use super::*;
 
@@ -97,10 +98,100 @@ fn a_state_is_waited_for_no_longer_than_a_lease() {
     heartbeat(&mut cluster);
     let next = cluster.assignments().pop().expect("it begins anew");
     assert_eq!((next.attempt, next.resume), (Attempt(2), None));
-    // What comes now belongs to nobody.
-    let late = cluster.report_with(leaving, (1, 1), preempted(), left("late", 3));
-    assert_eq!(count(&late, Event::is_durable), 0);
-    assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+    // The state that comes now belongs to nobody; the time that it took counts, once.
+    for events in [1, 0] {
+        let late = cluster.report_with(leaving, (1, 1), preempted(), left("late", 3));
+        assert_eq!(count(&late, Event::is_durable), events);
+        assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+        assert_eq!(cluster.campaign().slot_time(), Span::from_secs(7));
+    }
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().slot_time(), Span::from_secs(14));
+}
+
+/// What the lease's end did not say counts when the holder says it: for the candidate, its stage, the
+/// campaign and its owner's share and budget.
+#[test]
+fn the_time_and_energy_of_what_was_stopped_count() {
+    let (mut cluster, leaving, staying) = stopped();
+    assert_eq!(cluster.campaign().slot_time(), Span(0));
+    let session = SessionId(1);
+    let (task, attempt, elapsed) = (TaskId(1), Attempt(1), Span::from_secs(7));
+    let (outcome, attached, energy) = (preempted(), left("state", 12), Some(Energy(5_000_000)));
+    cluster.expect(Command::Report {
+        worker: leaving,
+        session,
+        task,
+        attempt,
+        outcome,
+        attached,
+        elapsed,
+        energy,
+    });
+    let used = |cluster: &Cluster| {
+        let campaign = cluster.campaign();
+        let found = campaign.candidate(Ordinal(1)).expect("it exists");
+        let stage = campaign.view().stages[0].tally.slot_time;
+        (found.elapsed(), stage, campaign.slot_time(), campaign.energy())
+    };
+    let seven = Span::from_secs(7);
+    assert_eq!(used(&cluster), (seven, seven, seven, Energy(5_000_000)));
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    let both = Span::from_secs(14);
+    assert_eq!(used(&cluster), (both, both, both, Energy(5_000_000)));
+}
+
+/// A budget that what was stopped has spent ends the campaign, as any other attempt's time does.
+#[test]
+fn a_budget_is_spent_by_what_was_stopped() {
+    let mut cluster = Cluster::new();
+    let whole = "budget: {evaluations: 1}";
+    let spec = yaml("", 1);
+    assert!(spec.contains(whole));
+    cluster.submit(1, &spec.replace(whole, "budget: {evaluations: 1, slot_time: 5s}"));
+    let leaving = register(&mut cluster, "leaving", 1);
+    register(&mut cluster, "staying", 1);
+    cluster.assignments();
+    cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
+    cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
+    assert!(cluster.assignments().is_empty(), "seven of five seconds are used");
+    let ended = CampaignStatus::Finished(FinishReason::SlotTimeSpent);
+    assert_eq!(cluster.campaign().status(), ended);
+}
+
+/// The owner's budget holds the campaign back in the same way.
+#[test]
+fn an_owners_budget_is_spent_by_what_was_stopped() {
+    let (mut cluster, leaving, _) = stopped();
+    let mut policy = FleetPolicy::default();
+    policy.others.budget =
+        UserBudget { slot_time: Some(Span::from_secs(5)), ..UserBudget::default() };
+    cluster.expect(Command::Govern(Arc::new(policy)));
+    cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
+    assert!(cluster.assignments().is_empty(), "seven of five seconds are used");
+    cluster.expect(Command::Govern(Arc::new(FleetPolicy::default())));
+    let next = cluster.assignments().pop().expect("the budget was raised");
+    assert_eq!(next.resume, Some(ArtifactId::of(b"state")));
+}
+
+/// Somebody else has the task already when its holder says what the stopped attempt took.
+#[test]
+fn the_time_of_an_earlier_attempt_counts_once_and_nothing_else_of_it() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let leaving = cluster.worker("leaving", 1);
+    let staying = cluster.worker("staying", 1);
+    cluster.assignments();
+    cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
+    assert_eq!(cluster.assignments().len(), 1, "it leaves nothing, so nobody waits");
+    for _ in 0..2 {
+        cluster.report_with(leaving, (1, 1), measured(99.0, 1.0), left("state", 3));
+        assert_eq!(cluster.campaign().slot_time(), Span::from_secs(7));
+        assert_eq!(cluster.campaign().scored(), 0);
+        assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+    }
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().slot_time(), Span::from_secs(14));
+    assert_eq!(cluster.campaign().scored(), 1);
 }
 
 #[test]

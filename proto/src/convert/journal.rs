@@ -191,12 +191,12 @@ fn task_message(event: &Event) -> Option<Message> {
             let (task, attempt) = (task.0, attempt.0);
             Message::CurveRecorded(v1::CurveRecorded { task, attempt, steps, values })
         }
-        Event::AttemptYielded { task, attempt, worker, checkpoint, step } => {
+        Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed } => {
             Message::AttemptYielded(yielded::message(
                 (*task, *attempt),
                 *worker,
                 *checkpoint,
-                *step,
+                (*step, *elapsed),
             ))
         }
         Event::RepeatsAveraged { candidate, stage, measurements } => {

@@ -452,6 +452,10 @@ impl Supervisor {
         if stop.reason() == StopReason::Preempted {
             return self.yield_attempt(id);
         }
+        // Somebody else has the task by now; what the attempt took counts all the same.
+        if stop.reason() == StopReason::Superseded && self.queue.slot_of(id).is_some() {
+            return self.cut_short(id);
+        }
         // A finished report stays until it is acknowledged: that may have crossed the request.
         match self.queue.stop(id) {
             Stopped::Dropped => info!(%id, reason = ?stop.reason(), "a waiting task is dropped"),
@@ -487,7 +491,7 @@ impl Supervisor {
     fn cut_short(&self, id: AttemptId) {
         match self.queue.slot_of(id) {
             Some(slot) => {
-                info!(%id, %slot, "a hopeless evaluation is stopped");
+                info!(%id, %slot, "a running evaluation is cut short");
                 self.tell(slot.0 as usize, SlotCommand::Stop(id));
             }
             None => debug!(%id, "nothing to stop"),

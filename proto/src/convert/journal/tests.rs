@@ -124,11 +124,12 @@ fn any_task_event() -> impl Strategy<Value = Event> {
             (task.clone(), attempt.clone()),
             1..99u32,
             proptest::option::of(any::<[u8; 4]>()),
-            any::<u32>()
+            (any::<u32>(), span.clone())
         )
-            .prop_map(|((task, attempt), worker, content, step)| {
+            .prop_map(|((task, attempt), worker, content, (step, elapsed))| {
                 let checkpoint = content.map(|content| ArtifactId::of(&content));
-                Event::AttemptYielded { task, attempt, worker: WorkerId(worker), checkpoint, step }
+                let worker = WorkerId(worker);
+                Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed }
             }),
         (any_candidate(), any::<u8>(), any_measurements()).prop_map(
             |(candidate, stage, measurements)| Event::RepeatsAveraged {
@@ -398,8 +399,10 @@ fn bad_tasks_and_workers_name_their_field() {
     assert_eq!(bad(Message::CurveRecorded(curve)), "curve_recorded.values[1]");
     let left = v1::AttemptYielded { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::AttemptYielded(left.clone())), "attempt_yielded.worker");
-    let left = v1::AttemptYielded { worker: 1, checkpoint: vec![1], ..left };
-    assert_eq!(bad(Message::AttemptYielded(left)), "attempt_yielded.checkpoint");
+    let broken = v1::AttemptYielded { worker: 1, checkpoint: vec![1], ..left.clone() };
+    assert_eq!(bad(Message::AttemptYielded(broken)), "attempt_yielded.checkpoint");
+    let endless = v1::AttemptYielded { worker: 1, elapsed_micros: u64::MAX, ..left };
+    assert_eq!(bad(Message::AttemptYielded(endless)), "attempt_yielded.elapsed_micros");
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");

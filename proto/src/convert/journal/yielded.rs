@@ -3,26 +3,30 @@
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::engine::Event;
 use cambrian_core::id::{Attempt, TaskId, WorkerId};
+use cambrian_core::time::Span;
 
 use super::super::ConvertError;
 use super::super::artifact::{bytes_of, named_or_none};
-use super::{task_attempt, worker};
+use super::{span, task_attempt, worker};
 use crate::v1;
 
 pub(super) fn message(
     (task, attempt): (TaskId, Attempt),
     worker: WorkerId,
     checkpoint: Option<ArtifactId>,
-    step: u32,
+    (step, elapsed): (u32, Span),
 ) -> v1::AttemptYielded {
-    let checkpoint = bytes_of(checkpoint);
-    v1::AttemptYielded { task: task.0, attempt: attempt.0, worker: worker.0, checkpoint, step }
+    let (checkpoint, elapsed_micros) = (bytes_of(checkpoint), elapsed.0);
+    let (task, attempt, worker) = (task.0, attempt.0, worker.0);
+    v1::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed_micros }
 }
 
 pub(super) fn event(message: v1::AttemptYielded) -> Result<Event, ConvertError> {
-    let v1::AttemptYielded { task, attempt, worker: holder, checkpoint, step } = message;
+    let v1::AttemptYielded { task, attempt, worker: holder, checkpoint, step, elapsed_micros } =
+        message;
     let (task, attempt) = task_attempt(task, attempt)?;
     let worker = worker(holder)?;
     let checkpoint = named_or_none("checkpoint", &checkpoint)?;
-    Ok(Event::AttemptYielded { task, attempt, worker, checkpoint, step })
+    let elapsed = span("elapsed_micros", elapsed_micros)?;
+    Ok(Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed })
 }
