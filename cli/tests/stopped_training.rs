@@ -1,6 +1,7 @@
 //! A training that does not get to its end, through real processes and real libtorch: another campaign
-//! takes its slot. The next attempt goes on with the state that was left, ends with the bits of a training
-//! that nobody stopped, and every moment in a slot counts.
+//! takes its slot, or its worker is killed. The next attempt goes on with the state that was left, or stored
+//! last, ends with the bits of a training that nobody stopped, and every moment in a slot counts of which
+//! somebody can tell.
 //!
 //! The images are made up here. Skips visibly where the programs have not been built.
 
@@ -114,6 +115,7 @@ impl Cluster {
             ["--gate-dir", &gate],
             ["--slots", "1"],
             ["--threads", "1"],
+            ["--checkpoint-seconds", "0.2"],
             ["--evaluator", &evaluator],
         ];
         self.spawn("cambrian-worker", &arguments.concat());
@@ -183,13 +185,31 @@ impl Cluster {
         }
     }
 
+    /// SIGKILL to a worker; its evaluator ends with it.
+    fn kill_last(&mut self) {
+        let mut child = self.children.pop().expect("it runs");
+        child.kill().expect("SIGKILL");
+        child.wait().expect("its end");
+    }
+
+    /// Waits until the state of the first task's training has been stored so many epochs after its begin.
+    fn wait_for_state(&self, least: u32) {
+        self.wait_until("stored", |cluster| {
+            let text = cluster.cambrian(&["explain", "task", "1"]).stdout;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let (_, after) = text.split_once("its state after step ").unwrap_or_default();
+            let epoch = after.split_whitespace().next().and_then(|step| step.parse::<u32>().ok());
+            epoch.is_some_and(|epoch| epoch >= least)
+        });
+    }
+
     /// Waits until the first task's training is in its middle.
     fn wait_for_epoch(&self, least: u32) {
         self.wait_until("in training", |cluster| {
             let text = cluster.cambrian(&["explain", "task", "1"]).stdout;
             let text = String::from_utf8_lossy(&text).into_owned();
-            let (_, after) = text.split_once("step ").unwrap_or_default();
-            let epoch = after.split_whitespace().next().and_then(|step| step.parse::<u32>().ok());
+            let (before, _) = text.split_once(&format!(" of {EPOCHS}")).unwrap_or_default();
+            let epoch = before.split_whitespace().last().and_then(|step| step.parse::<u32>().ok());
             epoch.is_some_and(|epoch| epoch >= least)
         });
     }
@@ -232,6 +252,8 @@ struct History {
     ended: Vec<LeaseEnd>,
     /// Attempts that left something, the epochs done in it, and the time that they took.
     left: Vec<(Attempt, bool, u32, Span)>,
+    /// Attempts that stored their state on the way, and the epochs done in it.
+    saved: Vec<(Attempt, u32)>,
     /// Who delivered, with what, the note about it, and the time that it took.
     delivered: Option<(Attempt, Vec<Measurement>, Option<String>, Span)>,
 }
@@ -244,6 +266,9 @@ impl History {
             Event::LeaseEnded { task: FIRST, end, .. } => self.ended.push(end),
             Event::AttemptYielded { task: FIRST, attempt, checkpoint, step, elapsed, .. } => {
                 self.left.push((attempt, checkpoint.is_some(), step, elapsed));
+            }
+            Event::StateSaved { task: FIRST, attempt, step, .. } => {
+                self.saved.push((attempt, step))
             }
             Event::TaskCompleted {
                 task: FIRST, attempt, measurements, attached, elapsed, ..
@@ -304,5 +329,32 @@ fn a_preempted_training_goes_on_and_its_time_counts() {
     let both = (elapsed + rest).as_secs_f64();
     assert!((patient - both).abs() < 1e-3, "{patient} s counted, {both} s taken");
     assert!(urgent > 0.0);
+    assert_eq!(history.bits(), undisturbed(programs).bits());
+}
+
+#[test]
+fn a_training_whose_worker_is_killed_goes_on_with_its_last_state() {
+    let Some(programs) = programs() else { return };
+    let mut cluster = Cluster::start(programs.clone());
+    cluster.start_worker("doomed");
+    cluster.submit("lost", (1, EPOCHS), "{}");
+    cluster.wait_for_state(2);
+    cluster.kill_last();
+    cluster.start_worker("heir");
+    cluster.wait_for_all();
+    let history = cluster.account();
+
+    assert_eq!(history.ended, [LeaseEnd::Expired]);
+    assert_eq!(history.leased, [Attempt(1), Attempt(2)]);
+    assert!(history.left.is_empty(), "{:?}", history.left);
+    let last_of = |wanted: Attempt| {
+        let of = history.saved.iter().filter(|(attempt, _)| *attempt == wanted);
+        of.map(|(_, step)| *step).next_back()
+    };
+    let (first, second) = (last_of(Attempt(1)), last_of(Attempt(2)));
+    assert!(first.is_some_and(|step| (2..EPOCHS).contains(&step)), "{:?}", history.saved);
+    assert!(second >= first, "it went on from there, and stored its own: {:?}", history.saved);
+    let (attempt, _, note, _) = history.delivered.clone().expect("a result");
+    assert_eq!((attempt, note), (Attempt(2), None), "it did not begin anew");
     assert_eq!(history.bits(), undisturbed(programs).bits());
 }

@@ -153,6 +153,9 @@ impl Ledger {
             Event::AttemptYielded { task, attempt, worker, checkpoint, elapsed, .. } => {
                 self.yield_attempt(*task, (*attempt, *worker), checkpoint.is_some(), *elapsed)
             }
+            Event::StateSaved { task, attempt, worker, .. } => {
+                self.save_state(*task, *attempt, *worker)
+            }
             Event::RepeatsAveraged { candidate, stage, measurements } => {
                 self.average(*candidate, *stage, measurements)
             }

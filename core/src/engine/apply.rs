@@ -139,6 +139,9 @@ impl State {
                 self.charge(*task, *elapsed);
                 self.yield_attempt(*task, *attempt, (*checkpoint, *step));
             }
+            Event::StateSaved { task, attempt, checkpoint, step, .. } => {
+                self.save_state(*task, *attempt, (*checkpoint, *step));
+            }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
                 self.fail_attempt(*task, *worker, failure, *elapsed);
             }
@@ -225,6 +228,7 @@ impl State {
             | Event::TaskCompleted { task, .. }
             | Event::ResultTaken { task, .. }
             | Event::AttemptYielded { task, .. }
+            | Event::StateSaved { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::TaskFailed { task, .. }
             | Event::TaskRequeued(task) => self.candidate_of_task(*task).map(|id| id.campaign),

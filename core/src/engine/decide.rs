@@ -139,6 +139,10 @@ impl Decision<'_> {
                 self.require_session(worker, session)?;
                 self.progress(worker, session, (task, attempt), (step, steps), metrics);
             }
+            Command::SaveState { worker, session, task, attempt, checkpoint, step } => {
+                self.require_session(worker, session)?;
+                self.take_saved(worker, (task, attempt), (checkpoint, step));
+            }
             Command::Report {
                 worker,
                 session,

@@ -298,6 +298,19 @@ pub enum Event {
         /// follows, which says it.
         elapsed: Span,
     },
+    /// The state of an attempt that goes on is stored: if its worker is lost, the next one begins with it.
+    StateSaved {
+        /// The task.
+        task: TaskId,
+        /// The attempt, the task's latest.
+        attempt: Attempt,
+        /// The worker that works on it.
+        worker: WorkerId,
+        /// Its state.
+        checkpoint: ArtifactId,
+        /// The steps that are done in it, as progress counts them.
+        step: u32,
+    },
     /// An attempt failed; the task is queued again or fails (a separate event).
     AttemptFailed {
         /// The task.

@@ -82,6 +82,7 @@ pub(super) fn check_continued(
     }
     let left = journal.iter().rev().find_map(|(_, event)| match event {
         Event::AttemptYielded { task, checkpoint, .. } if *task == assignment.task => *checkpoint,
+        Event::StateSaved { task, checkpoint, .. } if *task == assignment.task => Some(*checkpoint),
         _ => None,
     });
     require(left.is_none() || left == assignment.resume, || {
@@ -158,6 +159,14 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                 let known = latest || checkpoint.is_none() && entry.leased.contains(attempt);
                 require(known && entry.yielded.insert(*attempt), || {
                     format!("attempt {attempt} of task {task} leaves its state out of turn")
+                })?;
+            }
+            Event::StateSaved { task, attempt, .. } => {
+                let entry = tasks.entry(*task).or_default();
+                let latest = entry.leased.last() == Some(attempt);
+                let over = entry.completed + entry.failed > 0 || entry.yielded.contains(attempt);
+                require(latest && !over && !entry.ended.contains_key(attempt), || {
+                    format!("attempt {attempt} of task {task} saves its state out of turn")
                 })?;
             }
             Event::AttemptFailed { task, attempt, .. } => {

@@ -54,6 +54,12 @@ pub fn state_left(candidate: CandidateId, stage: &str, attempt: Attempt) -> Arti
     ArtifactId::of(format!("{candidate} {stage} attempt {attempt}").as_bytes())
 }
 
+/// The checkpoint that a simulated worker stores of an attempt that goes on.
+#[must_use]
+pub fn state_saved(candidate: CandidateId, stage: &str, attempt: Attempt, step: u32) -> ArtifactId {
+    ArtifactId::of(format!("{candidate} {stage} attempt {attempt} step {step}").as_bytes())
+}
+
 /// A message from the coordinator.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
@@ -291,6 +297,15 @@ impl SimulatedWorker {
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());
         messages
+    }
+
+    /// What it says of an evaluation whose state it has stored on its way.
+    pub(super) fn save(&self, (task, attempt): Key, step: u32) -> Option<Command> {
+        let worker = self.registered.filter(|_| self.yields())?;
+        let Running { candidate, stage, .. } = self.running.get(&(task, attempt))?;
+        let checkpoint = state_saved(*candidate, stage, attempt, step);
+        let session = self.session;
+        Some(Command::SaveState { worker, session, task, attempt, checkpoint, step })
     }
 
     /// What it says of an evaluation that has got to a step.

@@ -243,3 +243,70 @@ fn a_cancelled_campaign_keeps_nothing() {
     cluster.expect(Command::CancelCampaign(FIRST));
     assert_eq!(cluster.engine.state().checkpoints().count(), 0);
 }
+
+fn save(cluster: &mut Cluster, worker: WorkerId, (task, attempt): (u64, u32), step: u32) -> Step {
+    let session = SessionId(1);
+    let checkpoint = ArtifactId::of(format!("{task} {attempt} {step}").as_bytes());
+    let (task, attempt) = key(task, attempt);
+    cluster.expect(Command::SaveState { worker, session, task, attempt, checkpoint, step })
+}
+
+fn saved(attempt: u32, step: u32) -> ArtifactId {
+    ArtifactId::of(format!("1 {attempt} {step}").as_bytes())
+}
+
+fn needed(cluster: &Cluster) -> Vec<ArtifactId> {
+    cluster.engine.state().checkpoints().collect()
+}
+
+/// A worker is lost without a word: the next attempt goes on with the last state that was stored.
+#[test]
+fn a_lost_attempt_goes_on_with_the_last_state_that_was_stored() {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 3}\n", 1);
+    let lost = register(&mut cluster, "lost", 1);
+    cluster.assignments();
+    save(&mut cluster, lost, (1, 1), 3);
+    save(&mut cluster, lost, (1, 1), 5);
+    assert_eq!(needed(&cluster), [saved(1, 5)], "the one before goes");
+    assert!(details(&cluster).contains("its state after step 5 is stored"));
+    // What comes twice, or after a later one, changes nothing.
+    for step in [5, 3] {
+        assert_eq!(count(&save(&mut cluster, lost, (1, 1), step), Event::is_durable), 0);
+    }
+    cluster.pass(LEASE);
+    let other = register(&mut cluster, "other", 1);
+    let next = cluster.assignments().pop().expect("its lease is over");
+    assert_eq!((next.attempt, next.resume), (Attempt(2), Some(saved(1, 5))));
+    let why = details(&cluster);
+    assert!(why.contains("continues after step 5, checkpoint of attempt 1"), "{why}");
+    // The lost one was only cut off: what it stores now belongs to nobody.
+    let late = save(&mut cluster, lost, (1, 1), 9);
+    assert_eq!(count(&late, Event::is_durable), 0);
+    assert_eq!(needed(&cluster), [saved(1, 5)]);
+    save(&mut cluster, other, (1, 2), 6);
+    assert_eq!(needed(&cluster), [saved(2, 6)]);
+    cluster.report(other, (1, 2), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().scored(), 1);
+    assert!(needed(&cluster).is_empty());
+    let over = save(&mut cluster, other, (1, 2), 7);
+    assert_eq!(count(&over, Event::is_durable), 0);
+}
+
+/// A state that is left in order is later than any that was stored on the way, and the other way round the
+/// attempt's end is said.
+#[test]
+fn what_is_left_in_the_end_takes_the_place_of_what_was_stored_on_the_way() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = register(&mut cluster, "a", 2);
+    save(&mut cluster, worker, (1, 1), 3);
+    cluster.report_with(worker, (1, 1), preempted(), left("left", 4));
+    assert_eq!(needed(&cluster), [ArtifactId::of(b"left")]);
+    cluster.ready(worker, 1, 1);
+    assert_eq!(count(&save(&mut cluster, worker, (1, 1), 9), Event::is_durable), 0);
+    // An attempt that crashes goes on from what was stored.
+    save(&mut cluster, worker, (1, 2), 7);
+    cluster.report(worker, (1, 2), failed(FailureKind::Crash));
+    cluster.ready(worker, 1, 1);
+    let next = cluster.assignments().pop().expect("it is tried again");
+    assert_eq!((next.attempt, next.resume), (Attempt(3), Some(saved(2, 7))));
+}

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cambrian_proto::v1::{
     Assignment, Capabilities, Drain, Draining, Failure, FailureKind, Goodbye, Heartbeat, Outcome,
-    Progress, Ready, Register, Registered, Report, Stop, StopReason, TaskAttempt, WorkerMessage,
-    coordinator_message, outcome, worker_message,
+    Progress, Ready, Register, Registered, Report, SavedState, Stop, StopReason, TaskAttempt,
+    WorkerMessage, coordinator_message, outcome, worker_message,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -322,6 +322,7 @@ impl Supervisor {
                 self.queue.set_health(slot, health);
             }
             SlotEvent::Progress(progress) => self.forward(progress),
+            SlotEvent::Saved(saved) => self.say_saved(saved),
             SlotEvent::Finished { slot, report } => {
                 let id = AttemptId::from(&*report);
                 if self.queue.finish(slot, id) {
@@ -342,6 +343,15 @@ impl Supervisor {
         // Progress is for the eye; reports and heartbeats must not wait behind it.
         if roomy && self.is_registered() && self.queue.holding().any(|held| held == id) {
             self.send(worker_message::Message::Progress(progress));
+        }
+    }
+
+    /// Not said without a connection: the next one will do.
+    fn say_saved(&mut self, saved: SavedState) {
+        let id = AttemptId::new(saved.task, saved.attempt);
+        if self.is_registered() && self.queue.holding().any(|held| held == id) {
+            debug!(%id, step = saved.step, "the state of an evaluation is stored");
+            self.send(worker_message::Message::SavedState(saved));
         }
     }
 

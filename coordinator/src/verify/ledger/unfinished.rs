@@ -34,6 +34,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// The holder of the latest attempt saves its state as often as it likes, until its end is said.
+    pub(super) fn save_state(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+    ) -> Result<(), String> {
+        let account = self.live(task)?;
+        let latest = account.attempt == attempt && account.worker == Some(worker);
+        if !latest || account.reported == attempt || account.yielded == attempt {
+            return Err(format!("attempt {attempt} of task {task} saves its state out of turn"));
+        }
+        Ok(())
+    }
+
     /// The energy of an attempt counts once, before its end.
     pub(super) fn use_energy(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
         let account = self.live(task)?;

@@ -131,6 +131,12 @@ fn any_task_event() -> impl Strategy<Value = Event> {
                 let worker = WorkerId(worker);
                 Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed }
             }),
+        ((task.clone(), attempt.clone()), worker.clone(), any::<[u8; 4]>(), any::<u32>()).prop_map(
+            |((task, attempt), worker, content, step)| {
+                let checkpoint = ArtifactId::of(&content);
+                Event::StateSaved { task, attempt, worker, checkpoint, step }
+            }
+        ),
         (any_candidate(), any::<u8>(), any_measurements()).prop_map(
             |(candidate, stage, measurements)| Event::RepeatsAveraged {
                 candidate,
@@ -403,6 +409,8 @@ fn bad_tasks_and_workers_name_their_field() {
     assert_eq!(bad(Message::AttemptYielded(broken)), "attempt_yielded.checkpoint");
     let endless = v1::AttemptYielded { worker: 1, elapsed_micros: u64::MAX, ..left };
     assert_eq!(bad(Message::AttemptYielded(endless)), "attempt_yielded.elapsed_micros");
+    let saved = v1::StateSaved { task: 1, attempt: 1, worker: 1, ..Default::default() };
+    assert_eq!(bad(Message::StateSaved(saved)), "state_saved.checkpoint");
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");

@@ -1,4 +1,4 @@
-//! What an unfinished attempt leaves, as the journal has it. Must not know what an artifact holds.
+//! What an unfinished attempt leaves, or saves on its way, as the journal has it. Must not know what an artifact holds.
 
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::engine::Event;
@@ -6,7 +6,7 @@ use cambrian_core::id::{Attempt, TaskId, WorkerId};
 use cambrian_core::time::Span;
 
 use super::super::ConvertError;
-use super::super::artifact::{bytes_of, named_or_none};
+use super::super::artifact::{bytes_of, named, named_or_none};
 use super::{span, task_attempt, worker};
 use crate::v1;
 
@@ -29,4 +29,22 @@ pub(super) fn event(message: v1::AttemptYielded) -> Result<Event, ConvertError> 
     let checkpoint = named_or_none("checkpoint", &checkpoint)?;
     let elapsed = span("elapsed_micros", elapsed_micros)?;
     Ok(Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed })
+}
+
+pub(super) fn saved_message(
+    (task, attempt): (TaskId, Attempt),
+    worker: WorkerId,
+    checkpoint: ArtifactId,
+    step: u32,
+) -> v1::StateSaved {
+    let checkpoint = bytes_of(Some(checkpoint));
+    v1::StateSaved { task: task.0, attempt: attempt.0, worker: worker.0, checkpoint, step }
+}
+
+pub(super) fn saved_event(message: v1::StateSaved) -> Result<Event, ConvertError> {
+    let v1::StateSaved { task, attempt, worker: holder, checkpoint, step } = message;
+    let (task, attempt) = task_attempt(task, attempt)?;
+    let worker = worker(holder)?;
+    let checkpoint = named("checkpoint", &checkpoint)?;
+    Ok(Event::StateSaved { task, attempt, worker, checkpoint, step })
 }
