@@ -108,6 +108,15 @@ impl Decision<'_> {
         self.events.push(event);
     }
 
+    /// The tasks that were leased in this step.
+    pub(super) fn leased_now(&self) -> Vec<TaskId> {
+        let leased = self.events.iter().filter_map(|event| match event {
+            Event::TaskLeased { task, .. } => Some(*task),
+            _ => None,
+        });
+        leased.collect()
+    }
+
     pub(super) fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
