@@ -1,6 +1,7 @@
 //! The coordinator's settings: defaults, then a YAML file, then the environment and the command
 //! line, each over the one before.
 
+mod artifacts;
 mod fleet;
 
 use std::collections::BTreeMap;
@@ -18,9 +19,10 @@ use thiserror::Error;
 
 use crate::access::RateLimit;
 use crate::actor::ActorSettings;
-use crate::artifacts::Artifacts;
+use crate::artifacts::BucketError;
 use crate::store::place::Place;
 use crate::store::postgres::Candidate;
+pub use artifacts::ArtifactSettings;
 pub use fleet::{Quarantine, User};
 
 /// The address when none is given.
@@ -93,22 +95,6 @@ impl Default for Leadership {
     }
 }
 
-/// Where artifacts are kept, and for how long.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ArtifactSettings {
-    /// Their folder; without it the store's file with `.artifacts` behind its name, or
-    /// `cambrian.artifacts` where the store is a database. Coordinators that share a database share it.
-    pub directory: Option<PathBuf>,
-    /// The largest artifact, MiB, 1 to 1,048,576.
-    pub max_mib: u64,
-    /// How often those are looked for that nothing needs any more, seconds, 1 to 86,400.
-    pub sweep_seconds: f64,
-    /// How long each is kept at least, needed or not, seconds, 0 to 31,536,000: an upload comes
-    /// before the report that names it.
-    pub keep_seconds: f64,
-}
-
 /// Bounds on messages, queues, connections and calls.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,12 +162,6 @@ impl Default for Config {
     }
 }
 
-impl Default for ArtifactSettings {
-    fn default() -> Self {
-        Self { directory: None, max_mib: 4096, sweep_seconds: 600.0, keep_seconds: 3600.0 }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -235,6 +215,17 @@ pub enum ConfigError {
         least: f64,
         /// The largest allowed value.
         most: f64,
+    },
+    /// Artifacts have no place, or two.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// Settings that do not go together.
+    #[error("{key} {problem}")]
+    Together {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong, and what to do.
+        problem: &'static str,
     },
     /// The address can be reached from other machines.
     #[error(
@@ -328,26 +319,9 @@ impl Config {
         in_range("artifacts.max_mib", max_mib as f64, 1.0, f64::from(1 << 20))?;
         in_range("artifacts.sweep_seconds", sweep_seconds, 1.0, 86_400.0)?;
         in_range("artifacts.keep_seconds", keep_seconds, 0.0, 365.0 * 86_400.0)?;
+        self.artifacts.check_place()?;
         fleet::check(&self.users, &self.other_users, &self.quarantine)?;
         self.check_address(self.listen)
-    }
-
-    /// The artifacts in their folder.
-    #[must_use]
-    pub fn artifacts(&self) -> Artifacts {
-        let ArtifactSettings { directory, max_mib, .. } = &self.artifacts;
-        let beside = || match &self.database {
-            Place::File(path) => path.with_added_extension("artifacts"),
-            // Beside the program: a database has no folder.
-            Place::Postgres(_) => PathBuf::from("cambrian.artifacts"),
-        };
-        Artifacts::new(&directory.clone().unwrap_or_else(beside), max_mib << 20)
-    }
-
-    /// How often artifacts are swept, and how long each is kept at least.
-    pub(crate) fn sweeping(&self) -> (Duration, Duration) {
-        let ArtifactSettings { sweep_seconds, keep_seconds, .. } = self.artifacts;
-        (Duration::from_secs_f64(sweep_seconds), Duration::from_secs_f64(keep_seconds))
     }
 
     /// Refuses an address that other machines can reach, unless that is accepted.
@@ -477,6 +451,8 @@ mod tests {
             "endpoint",
             "insecure",
             "directory",
+            "url",
+            "region",
             "max_mib",
             "sweep_seconds",
             "keep_seconds",
@@ -516,6 +492,18 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_a_bucket_can_be_used() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/coordinator.yaml");
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("#="));
+        let lines: Vec<&str> = lines.collect();
+        let config = read(&format!("artifacts:\n{}\n", lines.join("\n"))).unwrap();
+        let ArtifactSettings { url, endpoint, region, .. } = &config.artifacts;
+        assert!(url.is_some() && endpoint.is_some() && region.is_some());
+        assert!(config.artifacts().is_ok());
+    }
+
+    #[test]
     fn an_empty_file_keeps_every_default() {
         assert_eq!(read("").unwrap(), Config::default());
         assert_eq!(read("lease_seconds: 5\n").unwrap().actor().lease_length, Span::from_secs(5));
@@ -540,7 +528,11 @@ mod tests {
             ("artifacts: {max_mib: 0}", "artifacts.max_mib"),
             ("artifacts: {sweep_seconds: 0}", "artifacts.sweep_seconds"),
             ("artifacts: {keep_seconds: -1}", "artifacts.keep_seconds"),
-            ("artifacts: {url: s3}", "url"),
+            ("artifacts: {url: s3}", "artifacts.url"),
+            ("artifacts: {url: 's3://states', directory: d}", "artifacts.directory"),
+            ("artifacts: {endpoint: 'http://localhost:9000'}", "artifacts.endpoint"),
+            ("artifacts: {url: 's3://states', endpoint: localhost}", "artifacts.endpoint"),
+            ("artifacts: {region: eu-central-1}", "artifacts.region"),
             ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
             ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
             ("users: {ada: {weight: 0}}", "users: weight"),

@@ -28,7 +28,7 @@ use tower::layer::util::{Identity, Stack};
 
 use crate::access::{AccessLayer, LogBound, Policy};
 use crate::actor::{Actor, ActorError, Follower, Writer, prepare};
-use crate::artifacts::keep_sweeping;
+use crate::artifacts::{ArtifactError, keep_sweeping};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
 use crate::config::{Config, ConfigError};
@@ -69,6 +69,9 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The artifacts cannot be used.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
     /// The transport failed.
     #[error("the server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -145,6 +148,14 @@ impl Server {
             .map_err(|source| ServeError::Listen { address: config.listen, source })?;
         config.check_address(address)?;
         let tls = config.encryption()?;
+        let artifacts = config.artifacts().map_err(ArtifactError::from)?;
+        match artifacts.check().await {
+            Err(error) if error.stays() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "artifacts are away: trainings begin anew until they are back")
+            }
+            Ok(()) => {}
+        }
         let Opened { store, register, follower, clock } = opened;
         let (access, logged) = Access::new(config, register, clock.clone());
         let settings = config.actor();
@@ -154,12 +165,7 @@ impl Server {
         let (actor, handle) = started?;
         let ended = Box::pin(async move { Ok(spawn_blocking(move || actor.join()).await??) });
         let stop = CancellationToken::new();
-        tokio::spawn(keep_sweeping(
-            config.artifacts(),
-            handle.clone(),
-            config.sweeping(),
-            stop.clone(),
-        ));
+        tokio::spawn(keep_sweeping(artifacts, handle.clone(), config.sweeping(), stop.clone()));
         let (encrypted, connections) = (tls.is_some(), config.limits.connections);
         let incoming = listener::accept(listener, Gate { tls, connections, logged });
         let server = Self::launch(config, address, access, (ended, handle), stop, incoming).await?;
@@ -297,7 +303,8 @@ async fn router(
     let campaigns = CampaignServer::new(handle.clone(), stop.clone(), policy.clone());
     let campaigns = CampaignServiceServer::new(campaigns).max_decoding_message_size(limit);
     // A chunk and what the message adds to it.
-    let artifacts = ArtifactServiceServer::new(ArtifactServer::new(config.artifacts()))
+    let artifacts = config.artifacts().map_err(ArtifactError::from)?;
+    let artifacts = ArtifactServiceServer::new(ArtifactServer::new(artifacts))
         .max_decoding_message_size(2 * CHUNK_BYTES);
     let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_TOKEN_MESSAGE);
     let fleet = FleetServer::new(handle.clone());

@@ -18,8 +18,8 @@ use cambrian_core::id::{Attempt, CampaignId};
 use cambrian_core::objective::MetricName;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{
-    Evaluate, Evaluation, FaultRates, Simulation, SimulationOutcome, SimulationSettings,
-    state_left, state_of,
+    Evaluate, Evaluation, FaultRates, SAVED_AFTER, Simulation, SimulationOutcome,
+    SimulationSettings, state_left, state_of, state_saved,
 };
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::Span;
@@ -40,7 +40,11 @@ impl Evaluate for Flaky {
         let (candidate, stage) = (assignment.candidate, &assignment.stage.name);
         let mut earlier = (1..assignment.attempt.0).map(Attempt);
         let goes_on = assignment.resume.is_some()
-            && earlier.any(|it| Some(state_left(candidate, stage, it)) == assignment.resume);
+            && earlier.any(|it| {
+                let saved = (1..SAVED_AFTER).map(|step| state_saved(candidate, stage, it, step));
+                let mut states = saved.chain([state_left(candidate, stage, it)]);
+                states.any(|state| Some(state) == assignment.resume)
+            });
         assert!(
             goes_on || assignment.resume == state,
             "whatever was lost, it goes on where the stage before, or an attempt, has ended"
@@ -110,9 +114,10 @@ fn spec(
     seed: u64,
     algorithm: &str,
     stages: u32,
-    evaluations: u32,
+    (evaluations, slot_time): (u32, Option<&str>),
     share: &str,
 ) -> Arc<CampaignSpec> {
+    let slot_time = slot_time.map(|limit| format!(", slot_time: {limit}")).unwrap_or_default();
     let stages = match stages {
         1 => "  - {name: all, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}\n",
         3 => RUNGS,
@@ -131,12 +136,17 @@ fn spec(
          constraints:\n  - {{metric: params, at_most: 14000}}\n  - {{metric: accuracy, at_least: 20}}\n\
          algorithm: {algorithm}\n\
          stages:\n{stages}\
-         budget: {{evaluations: {evaluations}}}\n\
+         budget: {{evaluations: {evaluations}{slot_time}}}\n\
          failures: {{attempts: 4}}\nshare: {share}\n"
     ))
 }
 
 fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
+    simulate_within(seed, faults, None)
+}
+
+/// With a bound on the time in slots of each campaign, if there is one.
+fn simulate_within(seed: u64, faults: FaultRates, slot_time: Option<&str>) -> SimulationOutcome {
     let algorithms = [
         "{kind: nsga2, mode: asynchronous, population: 6}",
         "{kind: nsga2, mode: generational, population: 6}",
@@ -146,6 +156,9 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
     let algorithm = algorithms[seed as usize % algorithms.len()];
     let stages = 1 + (seed / 4 % 5) as u32;
     let urgent = if seed % 2 == 1 { "{priority: 1, preempt: true}" } else { "{weight: 3}" };
+    let spec = |seed, algorithm: &str, stages, evaluations, share: &str| {
+        spec(seed, algorithm, stages, (evaluations, slot_time), share)
+    };
     let campaigns = [
         (Some("ada".into()), spec(seed, algorithm, stages, 24, "{}")),
         (None, spec(seed + 1, "random", 1, 5, urgent)),
@@ -201,6 +214,7 @@ fn fleet_event(event: &Event) -> Option<&'static str> {
         Event::LeaseEnded { end: LeaseEnd::Drained, .. } => "left at once",
         Event::AttemptYielded { checkpoint: Some(_), .. } => "left its state",
         Event::AttemptYielded { checkpoint: None, .. } => "left nothing",
+        Event::StateSaved { .. } => "saved its state",
         _ => return None,
     })
 }
@@ -247,8 +261,36 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     eprintln!("{decided} evaluations were told to stop, {stopped} ended without a result");
     assert!(decided > stopped && stopped > 0, "{decided} and {stopped}");
     eprintln!("in the fleet: {fleet:?}");
-    assert_eq!(fleet.len(), 7, "something never happened in the fleet: {fleet:?}");
+    assert_eq!(fleet.len(), 8, "something never happened in the fleet: {fleet:?}");
     assert_eq!(known, BTreeSet::from([1, 2]), "stages of one metric and of two were known");
+}
+
+/// The simulation books every attempt's time by itself and finds no lease on a spent budget: what was
+/// stopped counts, whether it leaves its state or not, and nothing counts twice.
+#[test]
+fn budgets_of_slot_time_hold_whatever_is_stopped_or_lost() {
+    let (mut charged, mut spent) = (0, 0);
+    for seed in seeds().take(400) {
+        let outcome = simulate_within(seed, FaultRates::HARSH, Some("4m"));
+        for campaign in outcome.engine.state().campaigns() {
+            let reached = campaign.slot_time() >= Span::from_secs(240);
+            let ended = CampaignStatus::Finished(FinishReason::SlotTimeSpent);
+            let unspent = CampaignStatus::Finished(FinishReason::BudgetSpent);
+            assert!(
+                campaign.status() == ended && reached || campaign.status() == unspent,
+                "seed {seed}: {:?} after {}",
+                campaign.status(),
+                campaign.slot_time()
+            );
+            spent += usize::from(campaign.status() == ended);
+        }
+        charged += outcome.journal.iter().filter(|(_, event)| counts_stopped(event)).count();
+    }
+    assert!(charged > 0 && spent > 0, "{charged} and {spent}");
+}
+
+fn counts_stopped(event: &Event) -> bool {
+    matches!(event, Event::AttemptYielded { elapsed, .. } if *elapsed > Span(0))
 }
 
 #[test]
@@ -267,12 +309,15 @@ fn without_faults_nothing_fails_and_no_slot_idles() {
     for seed in 0..40 {
         let outcome = simulate(seed, FaultRates::NONE);
         assert!(outcome.injected.is_empty());
+        let mut counted = Span(0);
         for campaign in outcome.engine.state().campaigns() {
             assert_eq!(campaign.failed(), 0, "seed {seed}");
+            counted = counted + campaign.slot_time();
             let taken = campaign.view().stages.iter().map(|stage| stage.tally.taken).sum::<u32>();
             assert!(taken == 0 || campaign.id() == CampaignId(3), "seed {seed}");
             known += taken;
         }
+        assert_eq!(counted, outcome.busy, "seed {seed}: somebody pays for every moment");
     }
     assert!(known > 0, "nothing was known");
 }

@@ -225,6 +225,7 @@ fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
         | Command::Heartbeat { worker, session, .. }
         | Command::Ready { worker, session, .. }
         | Command::Progress { worker, session, .. }
+        | Command::SaveState { worker, session, .. }
         | Command::Report { worker, session, .. } => Some((*worker, *session)),
         Command::Start
         | Command::Stalled

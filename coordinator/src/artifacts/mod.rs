@@ -1,8 +1,10 @@
-//! Artifacts: blobs beside the journal, each kept as a whole under the hash of its content.
+//! Artifacts: blobs beside the journal, each kept as a whole under the hash of its content, in a folder or in a
+//! bucket of S3.
 //!
-//! What is uploaded stands under a temporary name until its hash has been checked, so no artifact is
-//! ever half there. Must not know what an artifact holds, nor who may read or write it.
+//! What is uploaded is no object yet, or has a temporary name, until its hash has been checked, so no artifact
+//! is ever half there. Must not know what an artifact holds, nor who may read or write it.
 
+mod bucket;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -20,10 +22,15 @@ use object_store::local::LocalFileSystem;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use thiserror::Error;
 
+use bucket::Bucket;
+pub use bucket::BucketError;
+pub(crate) use bucket::parse as parse_bucket;
 pub(crate) use sweep::keep_sweeping;
 
 /// So much is collected before it is written: the parts of object stores are at least 5 MiB.
 const PART_BYTES: usize = 8 << 20;
+/// An object has so many parts at most.
+const MOST_PARTS: u64 = 10_000;
 
 /// Why an artifact cannot be kept or read.
 #[derive(Debug, Error)]
@@ -63,15 +70,51 @@ pub enum ArtifactError {
         /// Why.
         source: io::Error,
     },
-    /// The store fails.
+    /// The folder fails.
     #[error("the store of artifacts fails: {0}")]
     Store(#[from] object_store::Error),
+    /// The bucket fails, or cannot be used.
+    #[error("artifacts cannot be used: {0}")]
+    Bucket(#[from] BucketError),
+}
+
+impl ArtifactError {
+    /// Whether it will be the same until somebody changes something.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self, Self::Bucket(error) if error.stays())
+    }
+}
+
+/// Where artifacts are.
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(Arc<Path>),
+    Bucket(Bucket),
+}
+
+impl Place {
+    fn store(&self) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+        Ok(match self {
+            Self::Folder(path) => {
+                Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true))
+            }
+            Self::Bucket(bucket) => Arc::clone(&bucket.store),
+        })
+    }
+
+    /// What an error of the store means.
+    fn explain(&self, error: object_store::Error) -> ArtifactError {
+        match self {
+            Self::Folder(_) => error.into(),
+            Self::Bucket(bucket) => bucket.explain(error).into(),
+        }
+    }
 }
 
 /// The artifacts of a coordinator. Copies are cheap.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    folder: Arc<Path>,
+    place: Place,
     limit: u64,
 }
 
@@ -80,7 +123,33 @@ impl Artifacts {
     /// one comes.
     #[must_use]
     pub fn new(folder: &Path, limit: u64) -> Self {
-        Self { folder: folder.into(), limit }
+        Self { place: Place::Folder(folder.into()), limit }
+    }
+
+    /// The artifacts in a bucket, `s3://BUCKET/PREFIX`, each of at most `limit` bytes. Credentials, and the
+    /// endpoint and the region where they are not given, come from the usual variables.
+    ///
+    /// # Errors
+    /// [`BucketError`] if the address is none or the settings make no client. Nothing is asked yet.
+    pub fn in_bucket(
+        url: &str,
+        endpoint: Option<&str>,
+        region: Option<&str>,
+        limit: u64,
+    ) -> Result<Self, BucketError> {
+        let bucket = Bucket::open(url, endpoint, region, &|builder| builder)?;
+        Ok(Self { place: Place::Bucket(bucket), limit })
+    }
+
+    /// Whether they can be used; a folder is made when it is needed.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] of the bucket.
+    pub async fn check(&self) -> Result<(), ArtifactError> {
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(bucket) => Ok(bucket.check().await?),
+        }
     }
 
     /// Begins to take an artifact of `size` bytes in; dropping the upload leaves nothing.
@@ -91,11 +160,20 @@ impl Artifacts {
         if size > self.limit {
             return Err(ArtifactError::TooLarge { found: size, limit: self.limit });
         }
-        fs::create_dir_all(&self.folder)
-            .map_err(|source| ArtifactError::Folder { path: self.folder.to_path_buf(), source })?;
-        let parts = self.store()?.put_multipart(&location(id)).await?;
-        let (hasher, part) = (Box::new(blake3::Hasher::new()), BytesMut::new());
-        Ok(Upload { id, size, received: 0, hasher, part, parts })
+        if let Place::Folder(path) = &self.place {
+            let refused = |source| ArtifactError::Folder { path: path.to_path_buf(), source };
+            fs::create_dir_all(path).map_err(refused)?;
+        }
+        Ok(Upload {
+            id,
+            size,
+            received: 0,
+            hasher: Box::new(blake3::Hasher::new()),
+            part: BytesMut::new(),
+            place: self.place.clone(),
+            store: self.place.store()?,
+            parts: None,
+        })
     }
 
     /// Size and content of an artifact. Whoever reads it checks that the content is that of the name.
@@ -103,26 +181,32 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::Absent`], or whatever the store reports.
     pub async fn read(&self, id: ArtifactId) -> Result<(u64, Content), ArtifactError> {
-        if !self.folder.is_dir() {
+        if self.is_absent() {
             return Err(ArtifactError::Absent(id));
         }
-        let found = self.store()?.get(&location(id)).await.map_err(|error| match error {
-            object_store::Error::NotFound { .. } => ArtifactError::Absent(id),
-            error => error.into(),
+        let place = self.place.clone();
+        let found = place.store()?.get(&location(id)).await.map_err(|error| match error {
+            error @ object_store::Error::NotFound { .. } if !bucket::is_missing(&error) => {
+                ArtifactError::Absent(id)
+            }
+            error => place.explain(error),
         })?;
         let size = found.meta.size;
-        Ok((size, found.into_stream().map(|part| part.map_err(ArtifactError::from)).boxed()))
+        let explain = move |part: Result<Bytes, _>| part.map_err(|error| place.explain(error));
+        Ok((size, found.into_stream().map(explain).boxed()))
     }
 
-    fn store(&self) -> Result<impl ObjectStore, ArtifactError> {
-        Ok(LocalFileSystem::new_with_prefix(&self.folder)?.with_fsync(true))
+    /// Whether there is no place for them yet, so that there is none of them.
+    fn is_absent(&self) -> bool {
+        matches!(&self.place, Place::Folder(path) if !path.is_dir())
     }
 }
 
 /// The content of an artifact, in parts.
 pub type Content = BoxStream<'static, Result<Bytes, ArtifactError>>;
 
-/// An artifact on its way in.
+/// An artifact on its way in. What is there of it goes in the background when it is dropped unfinished; what is
+/// left of a process that was killed goes with the next sweep, in a bucket by its own rule for unfinished uploads.
 #[derive(Debug)]
 pub struct Upload {
     id: ArtifactId,
@@ -131,7 +215,10 @@ pub struct Upload {
     hasher: Box<blake3::Hasher>,
     /// What is collected for the next part.
     part: BytesMut,
-    parts: Box<dyn MultipartUpload>,
+    place: Place,
+    store: Arc<dyn ObjectStore>,
+    /// The parts that are written, once it is more than one.
+    parts: Option<Box<dyn MultipartUpload>>,
 }
 
 impl Upload {
@@ -146,7 +233,7 @@ impl Upload {
         }
         self.hasher.update(piece);
         self.part.extend_from_slice(piece);
-        if self.part.len() >= PART_BYTES { self.write().await } else { Ok(()) }
+        if self.part.len() >= self.part_bytes() { self.write().await } else { Ok(()) }
     }
 
     /// Checks the content and makes it an artifact; when it returns it survives a power failure.
@@ -162,19 +249,52 @@ impl Upload {
         if found != self.id {
             return Err(ArtifactError::Content { announced: self.id, found });
         }
+        if self.parts.is_none() {
+            let whole = self.part.split().freeze();
+            let put = self.store.put(&location(self.id), whole.into()).await;
+            return put.map(drop).map_err(|error| self.place.explain(error));
+        }
         if !self.part.is_empty() {
             self.write().await?;
         }
-        self.parts.complete().await?;
+        if let Some(parts) = &mut self.parts {
+            parts.complete().await.map_err(|error| self.place.explain(error))?;
+        }
+        self.parts = None;
         Ok(())
     }
 
+    fn part_bytes(&self) -> usize {
+        PART_BYTES.max(usize::try_from(self.size.div_ceil(MOST_PARTS)).unwrap_or(usize::MAX))
+    }
+
     async fn write(&mut self) -> Result<(), ArtifactError> {
-        Ok(self.parts.put_part(self.part.split().freeze().into()).await?)
+        let part = self.part.split().freeze();
+        let parts = match &mut self.parts {
+            Some(parts) => parts,
+            None => {
+                let begun = self.store.put_multipart(&location(self.id)).await;
+                self.parts.insert(begun.map_err(|error| self.place.explain(error))?)
+            }
+        };
+        parts.put_part(part.into()).await.map_err(|error| self.place.explain(error))
     }
 
     fn wrong_size(&self) -> ArtifactError {
         ArtifactError::Size { received: self.received, announced: self.size }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Some(mut parts) = self.parts.take() else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = parts.abort().await {
+                    tracing::debug!(%error, "an unfinished upload could not be removed");
+                }
+            });
+        }
     }
 }
 

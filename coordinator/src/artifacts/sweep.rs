@@ -5,15 +5,16 @@
 //! all the same learns that it is gone and does without.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::engine::State;
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{ArtifactError, Artifacts, location};
+use super::{ArtifactError, Artifacts, Place, location};
 use crate::handle::Handle;
 
 /// What separates the name of an unfinished upload from its number.
@@ -30,36 +31,38 @@ impl Artifacts {
         needed: &BTreeSet<ArtifactId>,
         before: SystemTime,
     ) -> Result<usize, ArtifactError> {
-        if !self.folder.is_dir() {
+        if self.is_absent() {
             return Ok(0);
         }
-        self.remove_unfinished(before);
-        let store = self.store()?;
-        let found: Vec<_> = store.list(None).try_collect().await?;
+        if let Place::Folder(folder) = &self.place {
+            remove_unfinished(folder, before);
+        }
+        let (store, explain) = (self.place.store()?, |error| self.place.explain(error));
+        let found: Vec<_> = store.list(None).try_collect().await.map_err(explain)?;
         let mut removed = 0;
         for meta in found {
             // What else lies in the folder is not ours to remove.
             let Ok(id) = meta.location.as_ref().parse::<ArtifactId>() else { continue };
             if !needed.contains(&id) && SystemTime::from(meta.last_modified) < before {
-                store.delete(&location(id)).await?;
+                store.delete(&location(id)).await.map_err(explain)?;
                 removed += 1;
             }
         }
         Ok(removed)
     }
+}
 
-    /// Files of uploads that ended with the process; the store itself does not list them.
-    fn remove_unfinished(&self, before: SystemTime) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let unfinished = name.to_str().and_then(|name| name.split_once(UNFINISHED));
-            let ours = unfinished.is_some_and(|(id, _)| id.parse::<ArtifactId>().is_ok());
-            let written = entry.metadata().and_then(|meta| meta.modified());
-            if ours && written.is_ok_and(|written| written < before) {
-                // Found again by the next sweep if it cannot be removed now.
-                let _ = std::fs::remove_file(entry.path());
-            }
+/// Files of uploads that ended with the process; the store itself does not list them.
+fn remove_unfinished(folder: &Path, before: SystemTime) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let unfinished = name.to_str().and_then(|name| name.split_once(UNFINISHED));
+        let ours = unfinished.is_some_and(|(id, _)| id.parse::<ArtifactId>().is_ok());
+        let written = entry.metadata().and_then(|meta| meta.modified());
+        if ours && written.is_ok_and(|written| written < before) {
+            // Found again by the next sweep if it cannot be removed now.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }

@@ -117,7 +117,7 @@ fn of_artifact(error: &ArtifactError) -> Status {
         ArtifactError::Size { .. } | ArtifactError::Content { .. } => {
             Status::invalid_argument(text)
         }
-        ArtifactError::Folder { .. } | ArtifactError::Store(_) => {
+        ArtifactError::Folder { .. } | ArtifactError::Store(_) | ArtifactError::Bucket(_) => {
             tracing::error!(%error, "artifacts cannot be used");
             Status::unavailable(text)
         }

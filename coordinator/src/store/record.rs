@@ -82,6 +82,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::StopDecided { .. } => "stop_decided",
         Event::CurveRecorded { .. } => "curve_recorded",
         Event::AttemptYielded { .. } => "attempt_yielded",
+        Event::StateSaved { .. } => "state_saved",
         Event::AttemptFailed { .. } => "attempt_failed",
         Event::TaskRequeued(_) => "task_requeued",
         Event::TaskFailed { .. } => "task_failed",

@@ -13,6 +13,8 @@ use cambrian_core::time::Span;
 
 use super::{CampaignLedger, Problems};
 
+mod unfinished;
+
 /// What became of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TaskEnd {
@@ -45,8 +47,10 @@ pub(super) struct TaskAccount {
     reported: Attempt,
     /// The latest attempt that said what it leaves.
     yielded: Attempt,
-    /// The latest attempt whose energy was counted.
-    energy_of: Attempt,
+    /// Attempts whose leases ended without a report, and who may still say what they took.
+    owing: BTreeSet<(Attempt, WorkerId)>,
+    /// The attempts whose energy was counted.
+    energy_of: BTreeSet<Attempt>,
 }
 
 /// What became of a candidate.
@@ -146,8 +150,11 @@ impl Ledger {
             }
             Event::StopDecided { task, attempt, .. } => self.stop(*task, *attempt),
             Event::CurveRecorded { task, attempt, .. } => self.record_curve(*task, *attempt),
-            Event::AttemptYielded { task, attempt, worker, .. } => {
-                self.yield_attempt(*task, *attempt, *worker)
+            Event::AttemptYielded { task, attempt, worker, checkpoint, elapsed, .. } => {
+                self.yield_attempt(*task, (*attempt, *worker), checkpoint.is_some(), *elapsed)
+            }
+            Event::StateSaved { task, attempt, worker, .. } => {
+                self.save_state(*task, *attempt, *worker)
             }
             Event::RepeatsAveraged { candidate, stage, measurements } => {
                 self.average(*candidate, *stage, measurements)
@@ -327,7 +334,8 @@ impl Ledger {
                 taken_from: None,
                 reported: Attempt(0),
                 yielded: Attempt(0),
-                energy_of: Attempt(0),
+                owing: BTreeSet::new(),
+                energy_of: BTreeSet::new(),
             },
         );
         if stage == 0 && repeat == 0 {
@@ -367,6 +375,7 @@ impl Ledger {
         let (before, reported) = (account.attempt, account.reported);
         let was_leased = std::mem::replace(&mut account.leased, true);
         account.attempt = attempt;
+        account.owing.retain(|(owing, _)| *owing != attempt);
         let last = account.worker.replace(worker);
         let candidate = account.candidate;
         let is_new = attempt == before.next();
@@ -386,6 +395,7 @@ impl Ledger {
         self.lost_attempts += 1;
         let account = self.live(task)?;
         let was_leased = std::mem::replace(&mut account.leased, false);
+        account.owing.extend(account.worker.map(|worker| (attempt, worker)));
         if !was_leased || account.attempt != attempt {
             return Err(format!("attempt {attempt} of task {task} ends without a lease"));
         }
@@ -402,38 +412,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// The holder of the latest attempt says once what it leaves, before anything else about its end.
-    fn yield_attempt(
-        &mut self,
-        task: TaskId,
-        attempt: Attempt,
-        worker: WorkerId,
-    ) -> Result<(), String> {
-        let account = self.live(task)?;
-        let twice = std::mem::replace(&mut account.yielded, attempt) == attempt;
-        let holds = account.attempt == attempt && account.worker == Some(worker);
-        if twice || !holds || account.reported == attempt {
-            return Err(format!("attempt {attempt} of task {task} leaves its state out of turn"));
-        }
-        Ok(())
-    }
-
     /// The curve of a result comes once, before it.
     fn record_curve(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
         let account = self.live(task)?;
         let twice = std::mem::replace(&mut account.curve, true);
         if twice || account.attempt != attempt || account.reported == attempt {
             return Err(format!("a curve of attempt {attempt} of task {task} comes out of turn"));
-        }
-        Ok(())
-    }
-
-    /// The energy of an attempt counts once, before its end.
-    fn use_energy(&mut self, task: TaskId, attempt: Attempt) -> Result<(), String> {
-        let account = self.live(task)?;
-        let twice = std::mem::replace(&mut account.energy_of, attempt) == attempt;
-        if account.attempt != attempt || account.reported == attempt || twice {
-            return Err(format!("energy of attempt {attempt} of task {task} counts out of turn"));
         }
         Ok(())
     }
@@ -623,6 +607,11 @@ impl Ledger {
                     "campaign {id}: started, scored, infeasible, failed, screened are {expected:?} \
                      by the ledger and {replayed:?} by the replay"
                 )
+            });
+            let times = account.candidates.iter().map(|candidate| candidate.elapsed);
+            let slot_time = times.fold(Span(0), |sum, elapsed| sum + elapsed);
+            problems.require(view.slot_time == slot_time, || {
+                format!("campaign {id}: {slot_time} in slots, the replay has {}", view.slot_time)
             });
             for (candidate, ordinal) in account.candidates.iter().zip(1..) {
                 let found = campaign.candidate(Ordinal(ordinal));

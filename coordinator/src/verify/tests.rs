@@ -110,6 +110,27 @@ fn repeats_that_are_lost_doubled_or_falsified_are_found() {
     assert!(report.problems[0].contains("its repeats say"), "{:?}", report.problems);
 }
 
+/// What a stopped attempt took counts once: for the task, its candidate and its campaign, and in the tables.
+#[test]
+fn the_time_of_a_stopped_attempt_that_counts_twice_is_found() {
+    let counts =
+        |event: &Event| matches!(event, Event::AttemptYielded { elapsed, .. } if elapsed.0 > 0);
+    let mut found = 0;
+    for seed in 0..6 {
+        let (journal, _) = simulated_journal(seed);
+        let Some(at) = journal.iter().position(|(_, event)| counts(event)) else { continue };
+        found += 1;
+        assert_eq!(report(&written(&journal).path).problems, Vec::<String>::new(), "seed {seed}");
+        let mut doubled = journal.clone();
+        doubled.insert(at + 1, journal[at].clone());
+        let mut store = MemoryStore::default();
+        store.append(0, &doubled).unwrap();
+        let report = verify_journal(&store).unwrap();
+        assert!(report.problems[0].contains("out of turn"), "{:?}", report.problems);
+    }
+    assert!(found > 0, "nothing was stopped");
+}
+
 /// Rows that are new in an append are written at its end, those of earlier appends at once; a store
 /// that was opened anew or whose append failed knows no task.
 #[test]

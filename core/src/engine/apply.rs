@@ -135,8 +135,12 @@ impl State {
             Event::ResultTaken { task, origin, measurements } => {
                 self.take_result(*task, origin, measurements);
             }
-            Event::AttemptYielded { task, attempt, checkpoint, step, .. } => {
+            Event::AttemptYielded { task, attempt, checkpoint, step, elapsed, .. } => {
+                self.charge(*task, *elapsed);
                 self.yield_attempt(*task, *attempt, (*checkpoint, *step));
+            }
+            Event::StateSaved { task, attempt, checkpoint, step, .. } => {
+                self.save_state(*task, *attempt, (*checkpoint, *step));
             }
             Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
                 self.fail_attempt(*task, *worker, failure, *elapsed);
@@ -224,6 +228,7 @@ impl State {
             | Event::TaskCompleted { task, .. }
             | Event::ResultTaken { task, .. }
             | Event::AttemptYielded { task, .. }
+            | Event::StateSaved { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::TaskFailed { task, .. }
             | Event::TaskRequeued(task) => self.candidate_of_task(*task).map(|id| id.campaign),
@@ -290,6 +295,7 @@ impl State {
                 last_worker: None,
                 reported: false,
                 withdrawn: false,
+                owing: Vec::new(),
                 key: None,
                 failures: Vec::new(),
                 hopeless: None,
@@ -330,6 +336,7 @@ impl State {
         task.last_worker = Some(worker);
         task.reported = false;
         task.withdrawn = false;
+        task.owing.retain(|(owing, _)| *owing != attempt);
         task.awaited_until = None;
         task.status = TaskStatus::Leased(Lease {
             worker,

@@ -82,6 +82,11 @@ impl State {
             findings.require(task.awaited_until.is_none() || task.withdrawn, || {
                 format!("task {id} waits for the state of an attempt that may go on")
             });
+            let owing = task.owing.iter().all(|(attempt, _)| {
+                (1..=task.attempt.0).contains(&attempt.0)
+                    && (task.lease().is_none() || *attempt != task.attempt)
+            });
+            findings.require(owing, || format!("task {id} is owed by attempts that it has not"));
             if let TaskStatus::Leased(lease) = &task.status {
                 deadlines.insert((lease.deadline, *id));
                 findings

@@ -3,13 +3,16 @@
 //!
 //! A checkpoint is kept from the end of its stage until the stages that continue it are done, or the
 //! candidate or its campaign is. A task that runs again finds it where it was. What an attempt leaves
-//! that was stopped half-way is kept until its task is over, or a later attempt leaves more. Must not know what a
+//! that was stopped half-way, or saves on its way, is kept until its task is over, or something later takes its
+//! place. Must not know what a
 //! checkpoint holds nor where it is kept; if it is gone the stage begins anew.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::campaign::Campaign;
+use super::decide::Decision;
+use super::event::Event;
 use super::state::State;
 use super::task::Task;
 use crate::artifact::ArtifactId;
@@ -29,7 +32,7 @@ pub struct Attached {
     pub note: Option<Arc<str>>,
 }
 
-/// What an unfinished attempt left for the next one.
+/// What an unfinished attempt left, or has saved so far, for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Continuation {
     /// Its state.
@@ -82,10 +85,48 @@ impl State {
         (checkpoint, step): (Option<ArtifactId>, u32),
     ) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.owing.retain(|(owing, _)| *owing != attempt);
+        if task.attempt != attempt {
+            return;
+        }
         task.awaited_until = None;
         task.reported = true;
         let left = checkpoint.map(|checkpoint| Continuation { checkpoint, attempt, step });
         task.left = left.or(task.left);
+    }
+}
+
+impl State {
+    pub(super) fn save_state(
+        &mut self,
+        id: TaskId,
+        attempt: Attempt,
+        (checkpoint, step): (ArtifactId, u32),
+    ) {
+        if let Some(task) = self.tasks.get_mut(&id).filter(|task| task.attempt == attempt) {
+            task.left = Some(Continuation { checkpoint, attempt, step });
+        }
+    }
+}
+
+impl Decision<'_> {
+    /// Files the state of an attempt that goes on. One of an earlier attempt, or of a task that is over,
+    /// counts as little as its result; one that an earlier message has overtaken is not needed any more.
+    pub(super) fn take_saved(
+        &mut self,
+        worker: WorkerId,
+        (task, attempt): (TaskId, Attempt),
+        (checkpoint, step): (ArtifactId, u32),
+    ) {
+        self.emit(Event::WorkerSeen(worker));
+        let Some(found) = self.state.tasks.get(&task) else { return };
+        let holds = found.attempt == attempt && found.last_worker == Some(worker);
+        let newer = found.left.is_none_or(|left| {
+            (left.attempt, left.step) <= (attempt, step) && left.checkpoint != checkpoint
+        });
+        if holds && !found.reported && newer {
+            self.emit(Event::StateSaved { task, attempt, worker, checkpoint, step });
+        }
     }
 }
 

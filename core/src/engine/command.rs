@@ -12,6 +12,7 @@ use super::checkpoint::Attached;
 use super::failure::Failure;
 use super::policy::FleetPolicy;
 use super::worker::Capabilities;
+use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
 use crate::objective::{Measurement, MetricName};
@@ -115,6 +116,21 @@ pub enum Command {
         steps: u32,
         /// What is known so far, by metric; finite values only.
         metrics: BTreeMap<MetricName, f64>,
+    },
+    /// The state of an attempt that goes on is stored: if its worker is lost, the next one begins with it.
+    SaveState {
+        /// The worker.
+        worker: WorkerId,
+        /// The connection that it came on.
+        session: SessionId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The state.
+        checkpoint: ArtifactId,
+        /// The steps that are done in it, as progress counts them.
+        step: u32,
     },
     /// An attempt has ended.
     Report {

@@ -108,6 +108,15 @@ impl Decision<'_> {
         self.events.push(event);
     }
 
+    /// The tasks that were leased in this step.
+    pub(super) fn leased_now(&self) -> Vec<TaskId> {
+        let leased = self.events.iter().filter_map(|event| match event {
+            Event::TaskLeased { task, .. } => Some(*task),
+            _ => None,
+        });
+        leased.collect()
+    }
+
     pub(super) fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
@@ -138,6 +147,10 @@ impl Decision<'_> {
             Command::Progress { worker, session, task, attempt, step, steps, metrics } => {
                 self.require_session(worker, session)?;
                 self.progress(worker, session, (task, attempt), (step, steps), metrics);
+            }
+            Command::SaveState { worker, session, task, attempt, checkpoint, step } => {
+                self.require_session(worker, session)?;
+                self.take_saved(worker, (task, attempt), (checkpoint, step));
             }
             Command::Report {
                 worker,

@@ -281,7 +281,8 @@ pub enum Event {
         measurements: Vec<Measurement>,
     },
     /// The holder of an unfinished attempt has said what it leaves: the next attempt goes on with it. The
-    /// attempt's lease was taken away before, or its end follows.
+    /// attempt's lease has ended before, or its end follows. An earlier attempt than the latest leaves
+    /// nothing, and its time counts all the same.
     AttemptYielded {
         /// The task.
         task: TaskId,
@@ -291,6 +292,22 @@ pub enum Event {
         worker: WorkerId,
         /// Its state; none if it has left nothing.
         checkpoint: Option<ArtifactId>,
+        /// The steps that are done in it, as progress counts them.
+        step: u32,
+        /// How long the attempt kept its slot, if its lease had ended before; zero if the attempt's end
+        /// follows, which says it.
+        elapsed: Span,
+    },
+    /// The state of an attempt that goes on is stored: if its worker is lost, the next one begins with it.
+    StateSaved {
+        /// The task.
+        task: TaskId,
+        /// The attempt, the task's latest.
+        attempt: Attempt,
+        /// The worker that works on it.
+        worker: WorkerId,
+        /// Its state.
+        checkpoint: ArtifactId,
         /// The steps that are done in it, as progress counts them.
         step: u32,
     },

@@ -161,7 +161,12 @@ impl State {
         if let Some(standing) = task.hopeless {
             details.push(campaign.words_of(task.stage, standing));
         }
-        details.extend(task.left.map(|left| left.to_string()));
+        details.extend(task.left.map(|left| match task.lease() {
+            Some(_) if left.attempt == task.attempt => {
+                format!("its state after step {} is stored", left.step)
+            }
+            _ => left.to_string(),
+        }));
         match task.lease() {
             Some(lease) => {
                 details.push(match &lease.progress {

@@ -2,8 +2,11 @@
 //! then the youngest lease, and their tasks are queued again without costing an attempt.
 //!
 //! A campaign takes at most one slot more than it has in use, less those that it took and has not got
-//! yet: so it reaches what it can use in a few rounds, and takes little that it cannot.
+//! yet: so it reaches what it can use in a few rounds, and takes little that it cannot. A worker is sent more
+//! than it has slots for, so what such a campaign was given may wait there: it does not wait behind lower
+//! priorities.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::decide::Decision;
@@ -15,8 +18,12 @@ use crate::id::{CampaignId, TaskId};
 const LOOKED_AT: usize = 256;
 
 impl Decision<'_> {
-    /// Takes slots for campaigns that have work and found no room; `dry` have none after all.
+    /// Takes slots for campaigns that have work and found no room, or whose work waits at its worker; `dry`
+    /// have none after all.
     pub(super) fn preempt(&mut self, dry: &BTreeSet<CampaignId>) {
+        for task in self.leased_now() {
+            self.make_way(task);
+        }
         if self.state.preempting.is_empty() {
             return;
         }
@@ -30,6 +37,14 @@ impl Decision<'_> {
                 }
             }
             place = self.state.shares.after(Some(found));
+        }
+    }
+
+    /// Ends leases of lower priorities before a task at its worker until it has a slot, if its campaign does
+    /// not wait.
+    fn make_way(&mut self, task: TaskId) {
+        while let Some((id, victim)) = self.state.in_the_way(task) {
+            self.withdraw(victim, StopReason::Preempted, LeaseEnd::Preempted { by: id });
         }
     }
 
@@ -52,6 +67,28 @@ impl super::state::State {
         let budget = campaign.spec.budget.evaluations.saturating_sub(campaign.started);
         let proposals = if self.may_propose(campaign) { budget as usize } else { 0 };
         campaign.queue.len() + campaign.waiting() + proposals
+    }
+
+    /// The lease that a task of a campaign which does not wait waits for at its worker, and the campaign: of
+    /// the lowest priority, then the youngest.
+    fn in_the_way(&self, task: TaskId) -> Option<(CampaignId, TaskId)> {
+        let found = self.tasks.get(&task)?;
+        let (lease, campaign) = (found.lease()?, self.campaigns.get(&found.candidate.campaign)?);
+        let holder = self.workers.get(&lease.worker).filter(|_| campaign.spec.share.preempt)?;
+        let priority = self.shares.priority(campaign.id)?;
+        let leases = holder.leases.iter().filter_map(|id| self.tasks.get(id));
+        let before: Vec<_> = leases
+            .filter_map(|other| Some((other, other.lease()?.since)))
+            .filter(|(_, since)| *since < lease.since)
+            .collect();
+        if before.len() < holder.capabilities.slots as usize {
+            return None;
+        }
+        let lower = before.into_iter().filter_map(|(other, since)| {
+            let theirs = self.shares.priority(other.candidate.campaign)?;
+            (theirs < priority).then_some((theirs, Reverse(since), other.id))
+        });
+        lower.min().map(|(_, _, victim)| (campaign.id, victim))
     }
 
     /// Whether a campaign could use the slot of a lease.

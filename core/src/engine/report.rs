@@ -35,6 +35,7 @@ impl Decision<'_> {
         self.effect(Effect::Acknowledge { worker, session, task, attempt });
         let Some(found) = self.state.tasks.get(&task) else { return };
         if found.attempt != attempt || found.last_worker != Some(worker) || found.reported {
+            self.book_earlier((task, attempt), worker, (elapsed, energy));
             return;
         }
         let still_leased = found.lease().is_some();
@@ -42,20 +43,20 @@ impl Decision<'_> {
             ReportedOutcome::Measured(measurements) => self.admissible(task, measurements),
             ReportedOutcome::Failed(failure) => Err(failure),
         };
-        let counts = still_leased || checked.is_ok();
-        if let Some(energy) = energy.filter(|_| counts) {
+        if let Some(energy) = energy {
             self.emit(Event::EnergyUsed { task, attempt, energy });
         }
         match checked {
             Ok(measurements) => {
                 self.complete((task, attempt), worker, (measurements, attached), elapsed);
             }
-            // The lease had ended before, and was charged then.
+            // How its lease ended has decided over the task; what it leaves and took is left to say.
             Err(failure) if !still_leased => {
-                self.take_state((task, attempt), worker, &failure, &attached)
+                self.take_state((task, attempt), worker, (&failure, &attached), elapsed);
+                self.end_if_stopped(self.state.tasks[&task].candidate.campaign);
             }
             Err(failure) => {
-                self.take_state((task, attempt), worker, &failure, &attached);
+                self.take_state((task, attempt), worker, (&failure, &attached), Span(0));
                 let event = Event::AttemptFailed {
                     task,
                     attempt,
@@ -73,21 +74,43 @@ impl Decision<'_> {
         self.dispatch();
     }
 
-    /// Files what an attempt left that was stopped half-way; whoever waits for it waits no more.
+    /// Files what an attempt left that was stopped half-way, and what it took where its lease had ended
+    /// before; whoever waits for it waits no more.
     fn take_state(
         &mut self,
         (task, attempt): (TaskId, Attempt),
         worker: WorkerId,
-        failure: &Failure,
-        attached: &Attached,
+        (failure, attached): (&Failure, &Attached),
+        elapsed: Span,
     ) {
-        let awaited = self.state.tasks[&task].awaited_until.is_some();
+        let owes = self.state.tasks[&task].owes(attempt, worker);
         let preempted = failure.kind == FailureKind::Preempted;
         let Attached { checkpoint, step, .. } = *attached;
         let checkpoint = checkpoint.filter(|_| preempted);
-        if awaited || checkpoint.is_some() {
-            self.emit(Event::AttemptYielded { task, attempt, worker, checkpoint, step });
+        if owes || checkpoint.is_some() {
+            self.emit(Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed });
         }
+    }
+
+    /// Books what an attempt took that somebody else's has followed; nothing else counts of it.
+    fn book_earlier(
+        &mut self,
+        (task, attempt): (TaskId, Attempt),
+        worker: WorkerId,
+        (elapsed, energy): (Span, Option<Energy>),
+    ) {
+        let found = &self.state.tasks[&task];
+        if !found.owes(attempt, worker) {
+            return;
+        }
+        let campaign = found.candidate.campaign;
+        if let Some(energy) = energy {
+            self.emit(Event::EnergyUsed { task, attempt, energy });
+        }
+        let (checkpoint, step) = (None, 0);
+        self.emit(Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed });
+        self.end_if_stopped(campaign);
+        self.dispatch();
     }
 
     /// The stage's metrics in order, or why the report cannot be used.

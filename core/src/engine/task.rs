@@ -78,6 +78,9 @@ pub struct Task {
     pub(super) reported: bool,
     /// Whether the latest lease was taken away, so that its holder cannot have it back.
     pub(super) withdrawn: bool,
+    /// Attempts whose leases ended before they were reported, and their holders, who may still say what
+    /// they took.
+    pub(super) owing: Vec<(Attempt, WorkerId)>,
     /// The key under which the result of its latest attempt will be kept, if it will.
     pub(super) key: Option<ResultKey>,
     /// How its counted attempts failed, and on whom.
@@ -92,6 +95,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether a worker lost the lease of this attempt and has not said what the attempt took.
+    pub(super) fn owes(&self, attempt: Attempt, worker: WorkerId) -> bool {
+        self.owing.contains(&(attempt, worker))
+    }
+
     /// How many of its attempts failed in this way.
     pub(super) fn failed_as(&self, kind: FailureKind) -> u32 {
         self.failures.iter().filter(|(found, _)| *found == kind).count() as u32

@@ -29,7 +29,7 @@ impl Breach {
     }
 }
 
-fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
+pub(super) fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach(what())) }
 }
 
@@ -82,6 +82,7 @@ pub(super) fn check_continued(
     }
     let left = journal.iter().rev().find_map(|(_, event)| match event {
         Event::AttemptYielded { task, checkpoint, .. } if *task == assignment.task => *checkpoint,
+        Event::StateSaved { task, checkpoint, .. } if *task == assignment.task => Some(*checkpoint),
         _ => None,
     });
     require(left.is_none() || left == assignment.resume, || {
@@ -152,11 +153,20 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
                     format!("task {task} took what candidate {} has not", origin.candidate)
                 })?;
             }
-            Event::AttemptYielded { task, attempt, .. } => {
+            Event::AttemptYielded { task, attempt, checkpoint, .. } => {
                 let entry = tasks.entry(*task).or_default();
                 let latest = entry.leased.last() == Some(attempt);
-                require(latest && entry.yielded.insert(*attempt), || {
+                let known = latest || checkpoint.is_none() && entry.leased.contains(attempt);
+                require(known && entry.yielded.insert(*attempt), || {
                     format!("attempt {attempt} of task {task} leaves its state out of turn")
+                })?;
+            }
+            Event::StateSaved { task, attempt, .. } => {
+                let entry = tasks.entry(*task).or_default();
+                let latest = entry.leased.last() == Some(attempt);
+                let over = entry.completed + entry.failed > 0 || entry.yielded.contains(attempt);
+                require(latest && !over && !entry.ended.contains_key(attempt), || {
+                    format!("attempt {attempt} of task {task} saves its state out of turn")
                 })?;
             }
             Event::AttemptFailed { task, attempt, .. } => {

@@ -5,6 +5,7 @@
 //! that runs in production; only what surrounds it is simulated. It serves the fault simulations,
 //! the tabular benchmarks and dry runs. It must not know protobuf, sockets or storage.
 
+mod charges;
 mod faults;
 mod ledger;
 mod problem;
@@ -15,7 +16,7 @@ pub use faults::FaultRates;
 pub use ledger::Breach;
 pub use problem::{ProblemEvaluations, problem_provenance};
 pub use table::{LookUp, TableError, TableRow, drawn_between, table_provenance};
-pub use worker::{Evaluate, Evaluation, state_left, state_of};
+pub use worker::{Evaluate, Evaluation, state_left, state_of, state_saved};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,6 +90,8 @@ pub struct SimulationOutcome {
     pub elapsed: Span,
     /// Share of slot time that was spent evaluating.
     pub utilisation: f64,
+    /// Slot time that was spent evaluating.
+    pub busy: Span,
     /// How often each kind of fault was injected.
     pub injected: BTreeMap<&'static str, u64>,
 }
@@ -98,6 +101,7 @@ enum Happening {
     ToCoordinator { worker: usize, command: Command },
     ToWorker { worker: usize, epoch: u64, message: ToWorker },
     Progress { worker: usize, epoch: u64, progress: Progress },
+    Saves { worker: usize, epoch: u64, key: worker::Key, step: u32 },
     EvaluationEnds { worker: usize, epoch: u64, key: worker::Key },
     Heartbeat { worker: usize, epoch: u64 },
     WorkerRestarts { worker: usize },
@@ -112,6 +116,9 @@ struct Progress {
     steps: u32,
     metrics: BTreeMap<MetricName, f64>,
 }
+
+/// An evaluation that can leave its state saves it after each of so many parts but the last.
+pub const SAVED_AFTER: u32 = 3;
 
 /// The first instant of every simulation; not zero, so that "never" and "at once" differ.
 const EPOCH: Timestamp = Timestamp(1_000_000);
@@ -251,6 +258,13 @@ impl<'e> Simulation<'e> {
                 }
                 Ok(())
             }
+            Happening::Saves { worker, epoch, key, step } => {
+                let said = self.workers[worker].save(key, step);
+                if let Some(said) = said.filter(|_| self.workers[worker].epoch == epoch) {
+                    self.send(worker, said);
+                }
+                Ok(())
+            }
             Happening::EvaluationEnds { worker, epoch, key } => {
                 if self.workers[worker].epoch != epoch {
                     return Ok(());
@@ -341,6 +355,10 @@ impl<'e> Simulation<'e> {
                 let after = Span(duration.0 * u64::from(step) / u64::from(steps));
                 let progress = Progress { key, step, steps, metrics };
                 self.at(after, Happening::Progress { worker, epoch, progress });
+            }
+            for step in 1..SAVED_AFTER {
+                let after = Span(duration.0 * u64::from(step) / u64::from(SAVED_AFTER));
+                self.at(after, Happening::Saves { worker, epoch, key, step });
             }
             self.at(duration, Happening::EvaluationEnds { worker, epoch, key });
         }
@@ -522,11 +540,13 @@ impl<'e> Simulation<'e> {
         }
         let elapsed = self.clock.since(EPOCH);
         let busy: u64 = self.workers.iter().map(|worker| worker.busy.0).sum();
+        charges::check(&self.journal, self.engine.state(), Span(busy))?;
         let slots = f64::from(self.settings.workers) * f64::from(self.settings.slots);
         Ok(SimulationOutcome {
             engine: self.engine,
             journal: self.journal,
             elapsed,
+            busy: Span(busy),
             utilisation: busy as f64 / 1e6 / (slots * elapsed.as_secs_f64()).max(f64::MIN_POSITIVE),
             injected: self.injected,
         })

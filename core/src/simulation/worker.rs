@@ -16,7 +16,7 @@ use crate::objective::MetricName;
 use crate::time::{Span, Timestamp};
 
 /// What a simulated evaluation uses: a hundred watts.
-const MICROJOULES_PER_MICROSECOND: u64 = 100;
+pub(super) const MICROJOULES_PER_MICROSECOND: u64 = 100;
 
 /// A task and its attempt.
 pub(super) type Key = (TaskId, Attempt);
@@ -52,6 +52,12 @@ pub fn state_of(candidate: CandidateId, stage: &str) -> ArtifactId {
 #[must_use]
 pub fn state_left(candidate: CandidateId, stage: &str, attempt: Attempt) -> ArtifactId {
     ArtifactId::of(format!("{candidate} {stage} attempt {attempt}").as_bytes())
+}
+
+/// The checkpoint that a simulated worker stores of an attempt that goes on.
+#[must_use]
+pub fn state_saved(candidate: CandidateId, stage: &str, attempt: Attempt, step: u32) -> ArtifactId {
+    ArtifactId::of(format!("{candidate} {stage} attempt {attempt} step {step}").as_bytes())
 }
 
 /// A message from the coordinator.
@@ -216,9 +222,16 @@ impl SimulatedWorker {
                 self.cut_short(key, now)
             }
             ToWorker::Stop { session, key, reason: StopReason::Preempted }
-                if session == self.session && self.yields() =>
+                if session == self.session =>
             {
                 self.leave_state(key, now)
+            }
+            // Somebody else has the task by now; what it took counts all the same.
+            ToWorker::Stop { session, key, reason: StopReason::Superseded }
+                if session == self.session =>
+            {
+                self.waiting.retain(|found| (found.task, found.attempt) != key);
+                self.cut_short(key, now)
             }
             ToWorker::Stop { session, key, .. } if session == self.session => {
                 self.waiting.retain(|found| (found.task, found.attempt) != key);
@@ -261,15 +274,15 @@ impl SimulatedWorker {
         self.capabilities.evaluators.iter().any(|offer| offer.yields)
     }
 
-    /// Ends an evaluation before its time and reports the state that it leaves; nothing of one that has
-    /// not begun.
+    /// Ends an evaluation before its time and reports the state that it leaves, if it can; nothing of one
+    /// that has not begun.
     fn leave_state(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
         let waited = self.waiting.len();
         self.waiting.retain(|found| (found.task, found.attempt) != key);
         let (attached, elapsed) = match self.running.remove(&key) {
             Some(Running { since, candidate, stage, .. }) => {
                 let elapsed = now.since(since);
-                let checkpoint = Some(state_left(candidate, &stage, key.1));
+                let checkpoint = self.yields().then(|| state_left(candidate, &stage, key.1));
                 let step = (elapsed.0 / 1_000_000) as u32;
                 (Attached { checkpoint, step, note: None }, elapsed)
             }
@@ -284,6 +297,15 @@ impl SimulatedWorker {
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());
         messages
+    }
+
+    /// What it says of an evaluation whose state it has stored on its way.
+    pub(super) fn save(&self, (task, attempt): Key, step: u32) -> Option<Command> {
+        let worker = self.registered.filter(|_| self.yields())?;
+        let Running { candidate, stage, .. } = self.running.get(&(task, attempt))?;
+        let checkpoint = state_saved(*candidate, stage, attempt, step);
+        let session = self.session;
+        Some(Command::SaveState { worker, session, task, attempt, checkpoint, step })
     }
 
     /// What it says of an evaluation that has got to a step.

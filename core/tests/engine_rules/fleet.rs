@@ -294,7 +294,7 @@ fn a_worker_that_drains_of_its_own_accord_is_listed_so() {
 #[test]
 fn a_campaign_that_does_not_wait_takes_slots_and_the_others_lose_no_attempt() {
     let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 9);
-    let worker = cluster.worker("a", 4);
+    let worker = with_slots(&mut cluster, 4, 4);
     assert_eq!(in_work(&cluster, 1), 4);
     cluster.now = cluster.now + Span::from_secs(5);
     cluster.submit(2, &yaml("share: {priority: 1, preempt: true}\n", 3));
@@ -316,6 +316,46 @@ fn a_campaign_that_does_not_wait_takes_slots_and_the_others_lose_no_attempt() {
     assert_eq!(urgent.status(), CampaignStatus::Finished(FinishReason::BudgetSpent));
     cluster.ready(worker, 1, 8);
     assert_eq!((in_work(&cluster, 1), cluster.campaign().failed()), (9, 0));
+}
+
+/// A worker with so many slots that takes so many tasks.
+fn with_slots(cluster: &mut Cluster, slots: u32, credit: u32) -> WorkerId {
+    let offered = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+    let capabilities = Arc::new(Capabilities { slots, ..Capabilities::clone(&offered) });
+    let (session, holding) = (SessionId(1), vec![]);
+    let name = "a".into();
+    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
+    cluster.ready(WorkerId(1), 1, credit);
+    WorkerId(1)
+}
+
+/// A worker takes more than it has slots for, so there may be room at it and no slot.
+#[test]
+fn what_does_not_wait_does_not_wait_at_its_worker_either() {
+    for (slots, before, credit, stopped) in [
+        // One runs; the other would wait behind it.
+        (1, 1, 2, vec![1]),
+        // Both slots work and a third task waits: it and the younger of the two are in the way.
+        (2, 3, 4, vec![3, 2]),
+        // There is a slot for it.
+        (2, 1, 4, vec![]),
+    ] {
+        let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", before);
+        let worker = with_slots(&mut cluster, slots, 0);
+        for _ in 0..before {
+            cluster.now = cluster.now + Span::from_secs(1);
+            cluster.ready(worker, 1, 1);
+        }
+        cluster.now = cluster.now + Span::from_secs(1);
+        cluster.ready(worker, 1, credit - before);
+        cluster.submit(2, &yaml("share: {priority: 1, preempt: true}\n", 1));
+        assert_eq!(in_work(&cluster, 2), 1);
+        let stops: Vec<u64> = cluster.stops().iter().map(|(task, ..)| task.0).collect();
+        assert_eq!(stops, stopped, "{slots} slots, {before} before it");
+        cluster.expect(Command::Tick);
+        assert_eq!(cluster.stops().len(), stopped.len(), "once");
+        assert_eq!(cluster.campaign().failed(), 0);
+    }
 }
 
 #[test]

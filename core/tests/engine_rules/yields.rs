@@ -2,7 +2,8 @@
 //! for, and when it goes.
 
 use cambrian_core::artifact::ArtifactId;
-use cambrian_core::engine::Capabilities;
+use cambrian_core::energy::Energy;
+use cambrian_core::engine::{Capabilities, FleetPolicy, UserBudget};
 
 use super::*;
 
@@ -97,10 +98,100 @@ fn a_state_is_waited_for_no_longer_than_a_lease() {
     heartbeat(&mut cluster);
     let next = cluster.assignments().pop().expect("it begins anew");
     assert_eq!((next.attempt, next.resume), (Attempt(2), None));
-    // What comes now belongs to nobody.
-    let late = cluster.report_with(leaving, (1, 1), preempted(), left("late", 3));
-    assert_eq!(count(&late, Event::is_durable), 0);
-    assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+    // The state that comes now belongs to nobody; the time that it took counts, once.
+    for events in [1, 0] {
+        let late = cluster.report_with(leaving, (1, 1), preempted(), left("late", 3));
+        assert_eq!(count(&late, Event::is_durable), events);
+        assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+        assert_eq!(cluster.campaign().slot_time(), Span::from_secs(7));
+    }
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().slot_time(), Span::from_secs(14));
+}
+
+/// What the lease's end did not say counts when the holder says it: for the candidate, its stage, the
+/// campaign and its owner's share and budget.
+#[test]
+fn the_time_and_energy_of_what_was_stopped_count() {
+    let (mut cluster, leaving, staying) = stopped();
+    assert_eq!(cluster.campaign().slot_time(), Span(0));
+    let session = SessionId(1);
+    let (task, attempt, elapsed) = (TaskId(1), Attempt(1), Span::from_secs(7));
+    let (outcome, attached, energy) = (preempted(), left("state", 12), Some(Energy(5_000_000)));
+    cluster.expect(Command::Report {
+        worker: leaving,
+        session,
+        task,
+        attempt,
+        outcome,
+        attached,
+        elapsed,
+        energy,
+    });
+    let used = |cluster: &Cluster| {
+        let campaign = cluster.campaign();
+        let found = campaign.candidate(Ordinal(1)).expect("it exists");
+        let stage = campaign.view().stages[0].tally.slot_time;
+        (found.elapsed(), stage, campaign.slot_time(), campaign.energy())
+    };
+    let seven = Span::from_secs(7);
+    assert_eq!(used(&cluster), (seven, seven, seven, Energy(5_000_000)));
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    let both = Span::from_secs(14);
+    assert_eq!(used(&cluster), (both, both, both, Energy(5_000_000)));
+}
+
+/// A budget that what was stopped has spent ends the campaign, as any other attempt's time does.
+#[test]
+fn a_budget_is_spent_by_what_was_stopped() {
+    let mut cluster = Cluster::new();
+    let whole = "budget: {evaluations: 1}";
+    let spec = yaml("", 1);
+    assert!(spec.contains(whole));
+    cluster.submit(1, &spec.replace(whole, "budget: {evaluations: 1, slot_time: 5s}"));
+    let leaving = register(&mut cluster, "leaving", 1);
+    register(&mut cluster, "staying", 1);
+    cluster.assignments();
+    cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
+    cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
+    assert!(cluster.assignments().is_empty(), "seven of five seconds are used");
+    let ended = CampaignStatus::Finished(FinishReason::SlotTimeSpent);
+    assert_eq!(cluster.campaign().status(), ended);
+}
+
+/// The owner's budget holds the campaign back in the same way.
+#[test]
+fn an_owners_budget_is_spent_by_what_was_stopped() {
+    let (mut cluster, leaving, _) = stopped();
+    let mut policy = FleetPolicy::default();
+    policy.others.budget =
+        UserBudget { slot_time: Some(Span::from_secs(5)), ..UserBudget::default() };
+    cluster.expect(Command::Govern(Arc::new(policy)));
+    cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
+    assert!(cluster.assignments().is_empty(), "seven of five seconds are used");
+    cluster.expect(Command::Govern(Arc::new(FleetPolicy::default())));
+    let next = cluster.assignments().pop().expect("the budget was raised");
+    assert_eq!(next.resume, Some(ArtifactId::of(b"state")));
+}
+
+/// Somebody else has the task already when its holder says what the stopped attempt took.
+#[test]
+fn the_time_of_an_earlier_attempt_counts_once_and_nothing_else_of_it() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let leaving = cluster.worker("leaving", 1);
+    let staying = cluster.worker("staying", 1);
+    cluster.assignments();
+    cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
+    assert_eq!(cluster.assignments().len(), 1, "it leaves nothing, so nobody waits");
+    for _ in 0..2 {
+        cluster.report_with(leaving, (1, 1), measured(99.0, 1.0), left("state", 3));
+        assert_eq!(cluster.campaign().slot_time(), Span::from_secs(7));
+        assert_eq!(cluster.campaign().scored(), 0);
+        assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+    }
+    cluster.report(staying, (1, 2), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().slot_time(), Span::from_secs(14));
+    assert_eq!(cluster.campaign().scored(), 1);
 }
 
 #[test]
@@ -151,4 +242,71 @@ fn a_cancelled_campaign_keeps_nothing() {
     assert_eq!(cluster.engine.state().checkpoints().count(), 1);
     cluster.expect(Command::CancelCampaign(FIRST));
     assert_eq!(cluster.engine.state().checkpoints().count(), 0);
+}
+
+fn save(cluster: &mut Cluster, worker: WorkerId, (task, attempt): (u64, u32), step: u32) -> Step {
+    let session = SessionId(1);
+    let checkpoint = ArtifactId::of(format!("{task} {attempt} {step}").as_bytes());
+    let (task, attempt) = key(task, attempt);
+    cluster.expect(Command::SaveState { worker, session, task, attempt, checkpoint, step })
+}
+
+fn saved(attempt: u32, step: u32) -> ArtifactId {
+    ArtifactId::of(format!("1 {attempt} {step}").as_bytes())
+}
+
+fn needed(cluster: &Cluster) -> Vec<ArtifactId> {
+    cluster.engine.state().checkpoints().collect()
+}
+
+/// A worker is lost without a word: the next attempt goes on with the last state that was stored.
+#[test]
+fn a_lost_attempt_goes_on_with_the_last_state_that_was_stored() {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 3}\n", 1);
+    let lost = register(&mut cluster, "lost", 1);
+    cluster.assignments();
+    save(&mut cluster, lost, (1, 1), 3);
+    save(&mut cluster, lost, (1, 1), 5);
+    assert_eq!(needed(&cluster), [saved(1, 5)], "the one before goes");
+    assert!(details(&cluster).contains("its state after step 5 is stored"));
+    // What comes twice, or after a later one, changes nothing.
+    for step in [5, 3] {
+        assert_eq!(count(&save(&mut cluster, lost, (1, 1), step), Event::is_durable), 0);
+    }
+    cluster.pass(LEASE);
+    let other = register(&mut cluster, "other", 1);
+    let next = cluster.assignments().pop().expect("its lease is over");
+    assert_eq!((next.attempt, next.resume), (Attempt(2), Some(saved(1, 5))));
+    let why = details(&cluster);
+    assert!(why.contains("continues after step 5, checkpoint of attempt 1"), "{why}");
+    // The lost one was only cut off: what it stores now belongs to nobody.
+    let late = save(&mut cluster, lost, (1, 1), 9);
+    assert_eq!(count(&late, Event::is_durable), 0);
+    assert_eq!(needed(&cluster), [saved(1, 5)]);
+    save(&mut cluster, other, (1, 2), 6);
+    assert_eq!(needed(&cluster), [saved(2, 6)]);
+    cluster.report(other, (1, 2), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().scored(), 1);
+    assert!(needed(&cluster).is_empty());
+    let over = save(&mut cluster, other, (1, 2), 7);
+    assert_eq!(count(&over, Event::is_durable), 0);
+}
+
+/// A state that is left in order is later than any that was stored on the way, and the other way round the
+/// attempt's end is said.
+#[test]
+fn what_is_left_in_the_end_takes_the_place_of_what_was_stored_on_the_way() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = register(&mut cluster, "a", 2);
+    save(&mut cluster, worker, (1, 1), 3);
+    cluster.report_with(worker, (1, 1), preempted(), left("left", 4));
+    assert_eq!(needed(&cluster), [ArtifactId::of(b"left")]);
+    cluster.ready(worker, 1, 1);
+    assert_eq!(count(&save(&mut cluster, worker, (1, 1), 9), Event::is_durable), 0);
+    // An attempt that crashes goes on from what was stored.
+    save(&mut cluster, worker, (1, 2), 7);
+    cluster.report(worker, (1, 2), failed(FailureKind::Crash));
+    cluster.ready(worker, 1, 1);
+    let next = cluster.assignments().pop().expect("it is tried again");
+    assert_eq!((next.attempt, next.resume), (Attempt(3), Some(saved(2, 7))));
 }

@@ -23,8 +23,15 @@ pub(super) fn named_or_none(field: &str, bytes: &[u8]) -> Result<Option<Artifact
     if bytes.is_empty() {
         return Ok(None);
     }
-    let id = ArtifactId::try_from(bytes);
-    id.map(Some).map_err(|error| ConvertError::new(field, error.to_string()))
+    named(field, bytes).map(Some)
+}
+
+/// The artifact named by `bytes`.
+///
+/// # Errors
+/// [`ConvertError`] at `field` if they are not 32.
+pub(super) fn named(field: &str, bytes: &[u8]) -> Result<ArtifactId, ConvertError> {
+    ArtifactId::try_from(bytes).map_err(|error| ConvertError::new(field, error.to_string()))
 }
 
 /// The bytes of a message for `id`, none without it.

@@ -191,14 +191,17 @@ fn task_message(event: &Event) -> Option<Message> {
             let (task, attempt) = (task.0, attempt.0);
             Message::CurveRecorded(v1::CurveRecorded { task, attempt, steps, values })
         }
-        Event::AttemptYielded { task, attempt, worker, checkpoint, step } => {
+        Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed } => {
             Message::AttemptYielded(yielded::message(
                 (*task, *attempt),
                 *worker,
                 *checkpoint,
-                *step,
+                (*step, *elapsed),
             ))
         }
+        Event::StateSaved { task, attempt, worker, checkpoint, step } => Message::StateSaved(
+            yielded::saved_message((*task, *attempt), *worker, *checkpoint, *step),
+        ),
         Event::RepeatsAveraged { candidate, stage, measurements } => {
             Message::RepeatsAveraged(v1::RepeatsAveraged {
                 candidate: Some((*candidate).into()),
@@ -409,6 +412,7 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         Message::CurveRecorded(message) => curve::curve_recorded(message).within("curve_recorded"),
         Message::RepeatsAveraged(message) => repeats_averaged(message).within("repeats_averaged"),
         Message::AttemptYielded(message) => yielded::event(message).within("attempt_yielded"),
+        Message::StateSaved(message) => yielded::saved_event(message).within("state_saved"),
         Message::AttemptFailed(message) => attempt_failed(message).within("attempt_failed"),
         Message::TaskRequeued(message) => {
             task(message.task).map(Event::TaskRequeued).within("task_requeued")

@@ -6,6 +6,7 @@ use cambrian_core::energy::Energy;
 use cambrian_core::engine::{Capabilities, Command, Effect, StopReason};
 use cambrian_core::id::{Attempt, SessionId, TaskId, WorkerId};
 
+use super::artifact::named;
 use super::measurement::{outcome, progress_metrics};
 use super::{ConvertError, MAX_LIST, Within, list, name, number, positive, required};
 use crate::v1;
@@ -87,6 +88,7 @@ pub fn command(
         }
         Message::Ready(v1::Ready { credit }) => Ok(Command::Ready { worker, session, credit }),
         Message::Progress(message) => progress(worker, session, message).within("progress"),
+        Message::SavedState(message) => saved(worker, session, message).within("saved_state"),
         Message::Report(message) => report(worker, session, message).within("report"),
         Message::Draining(v1::Draining {}) => Ok(Command::WorkerDrains { worker, session }),
         Message::Goodbye(v1::Goodbye {}) => Ok(Command::WorkerGoodbye { worker, session }),
@@ -102,6 +104,17 @@ fn progress(
     let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
     let metrics = progress_metrics(metrics)?;
     Ok(Command::Progress { worker, session, task, attempt, step, steps, metrics })
+}
+
+fn saved(
+    worker: WorkerId,
+    session: SessionId,
+    message: v1::SavedState,
+) -> Result<Command, ConvertError> {
+    let v1::SavedState { task, attempt, checkpoint, step } = message;
+    let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
+    let checkpoint = named("checkpoint", &checkpoint)?;
+    Ok(Command::SaveState { worker, session, task, attempt, checkpoint, step })
 }
 
 fn report(
@@ -236,6 +249,8 @@ mod tests {
             "heartbeat.holding[0].attempt"
         );
         assert_eq!(bad(Message::Progress(v1::Progress::default())), "progress.task");
+        let saved = v1::SavedState { task: 1, attempt: 1, checkpoint: vec![7; 31], step: 3 };
+        assert_eq!(bad(Message::SavedState(saved)), "saved_state.checkpoint");
         assert_eq!(bad(Message::Report(v1::Report::default())), "report.task");
         let blank = v1::Report { task: 1, attempt: 1, ..v1::Report::default() };
         assert_eq!(bad(Message::Report(blank)), "report.outcome");

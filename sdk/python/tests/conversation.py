@@ -105,6 +105,12 @@ class Conversation:
         stop = evaluator_pb2.StopEvaluation(attempt=key, keep_state=keep_state)
         self.say(evaluator_pb2.SupervisorMessage(stop=stop))
 
+    def write_state(self, task: int, path: str, attempt: int = 1) -> None:
+        """Asks for the state of an evaluation that goes on."""
+        key = types_pb2.TaskAttempt(task=task, attempt=attempt)
+        request = evaluator_pb2.WriteState(attempt=key, path=path)
+        self.say(evaluator_pb2.SupervisorMessage(write_state=request))
+
     def say(self, message: evaluator_pb2.SupervisorMessage) -> None:
         """Sends a message."""
         write(cast(BinaryIO, self.process.stdin).fileno(), message)

@@ -113,6 +113,9 @@ def yields(evaluation: Evaluation) -> Results:
         while True:
             step += 1
             evaluation.progress(step, 1_000_000)
+            if evaluation.save_path:
+                evaluation.save_path.write_text(str(step))
+                evaluation.saved(step)
             time.sleep(0.01)
     except Stopped:
         if evaluation.yield_path:

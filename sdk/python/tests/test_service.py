@@ -102,6 +102,26 @@ class Evaluating(unittest.TestCase):
                     (measured,) = conversation.outcome().measured.measurements
                     self.assertEqual(measured.value, outcome.step)
 
+    def test_the_state_is_written_on_the_way_once_for_each_time_it_is_asked_for(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, Conversation(FAULTY) as conversation:
+            conversation.hear()
+            conversation.evaluate(assignment('{"way": "yields"}'))
+            steps = []
+            for name in ["first", "second"]:
+                path = Path(folder) / name
+                # One of an attempt that is over is passed over.
+                conversation.write_state(77, str(path))
+                conversation.write_state(1, str(path))
+                while not (message := conversation.hear()).HasField("state_written"):
+                    self.assertTrue(message.HasField("progress"))
+                self.assertEqual(path.read_text(), str(message.state_written.step))
+                steps.append(message.state_written.step)
+            self.assertLess(steps[0], steps[1])
+            for _ in range(5):
+                self.assertTrue(conversation.hear().HasField("progress"))
+            conversation.stop(1)
+            self.assertEqual(conversation.outcome().failed.kind, types_pb2.FAILURE_KIND_PREEMPTED)
+
     def test_errors_become_failures_of_their_kind(self) -> None:
         for way, kind, words in [
             ("bad_node", "bad_node", "no data here"),

@@ -287,6 +287,7 @@ impl Slots {
                     hello: timing.hello,
                     stop_grace: timing.stop_grace,
                     progress_interval: timing.progress_interval,
+                    saving: Some(timing.saving).filter(|every| !every.is_zero()),
                 },
                 backoff: Backoff::new(
                     timing.restart_first,
@@ -333,7 +334,8 @@ impl Slots {
                 Some(SlotEvent::Health { slot, health, reason }) => {
                     healths[slot.0 as usize] = Some((health, reason));
                 }
-                Some(SlotEvent::Progress(_) | SlotEvent::Finished { .. }) => {}
+                Some(SlotEvent::Progress(_) | SlotEvent::Saved(_) | SlotEvent::Finished { .. }) => {
+                }
                 None => return Err("the slots ended".to_owned()),
             }
         }

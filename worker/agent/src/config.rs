@@ -76,6 +76,9 @@ pub struct Timing {
     pub acknowledgement: Duration,
     /// The shortest time between two forwarded messages of progress of one evaluation.
     pub progress_interval: Duration,
+    /// How long after its begin, or after the last time, the state of an evaluation is stored; never if it
+    /// is zero.
+    pub saving: Duration,
     /// How long a coordinator may take to accept a connection.
     pub connect: Duration,
     /// How long a coordinator may take to answer the registration.
@@ -98,6 +101,7 @@ impl Default for Timing {
             drain: Duration::from_secs(30),
             acknowledgement: Duration::from_secs(5),
             progress_interval: Duration::from_millis(250),
+            saving: Duration::from_secs(600),
             connect: Duration::from_secs(10),
             registration: Duration::from_secs(30),
             reconnect_first: Duration::from_millis(200),
@@ -327,6 +331,7 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
             0.0,
         ),
         drain: check.seconds("drain_seconds", raw.drain_seconds, defaults.drain, 0.0),
+        saving: check.seconds("checkpoint_seconds", raw.checkpoint_seconds, defaults.saving, 0.0),
         ..defaults
     };
     let confinement = Confinement {

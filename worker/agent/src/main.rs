@@ -91,6 +91,10 @@ struct Flags {
     /// How much the state of trainings that a later stage continues may take up, MiB [default: 4096].
     #[arg(long, value_name = "MIB", env = "CAMBRIAN_WORKER_CACHE_MIB")]
     cache_mib: Option<u32>,
+    /// How often the state of a running evaluation is stored, so that another worker can go on if this one is
+    /// lost, seconds; 0 for never [default: 600].
+    #[arg(long, value_name = "SECONDS", env = "CAMBRIAN_WORKER_CHECKPOINT_SECONDS")]
+    checkpoint_seconds: Option<f64>,
     /// How long running evaluations may go on after the first signal, seconds.
     #[arg(long, value_name = "SECONDS", env = "CAMBRIAN_WORKER_DRAIN_SECONDS")]
     drain_seconds: Option<f64>,
@@ -139,6 +143,7 @@ impl Flags {
             data: self.data,
             gate_dir: self.gate_dir,
             cache_mib: self.cache_mib,
+            checkpoint_seconds: self.checkpoint_seconds,
             drain_seconds: self.drain_seconds,
             log: Some(RawLog { format: self.log_format, filter: self.log_filter }),
         }

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cambrian_proto::v1::{
     Assignment, Capabilities, Drain, Draining, Failure, FailureKind, Goodbye, Heartbeat, Outcome,
-    Progress, Ready, Register, Registered, Report, Stop, StopReason, TaskAttempt, WorkerMessage,
-    coordinator_message, outcome, worker_message,
+    Progress, Ready, Register, Registered, Report, SavedState, Stop, StopReason, TaskAttempt,
+    WorkerMessage, coordinator_message, outcome, worker_message,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -322,6 +322,7 @@ impl Supervisor {
                 self.queue.set_health(slot, health);
             }
             SlotEvent::Progress(progress) => self.forward(progress),
+            SlotEvent::Saved(saved) => self.say_saved(saved),
             SlotEvent::Finished { slot, report } => {
                 let id = AttemptId::from(&*report);
                 if self.queue.finish(slot, id) {
@@ -342,6 +343,15 @@ impl Supervisor {
         // Progress is for the eye; reports and heartbeats must not wait behind it.
         if roomy && self.is_registered() && self.queue.holding().any(|held| held == id) {
             self.send(worker_message::Message::Progress(progress));
+        }
+    }
+
+    /// Not said without a connection: the next one will do.
+    fn say_saved(&mut self, saved: SavedState) {
+        let id = AttemptId::new(saved.task, saved.attempt);
+        if self.is_registered() && self.queue.holding().any(|held| held == id) {
+            debug!(%id, step = saved.step, "the state of an evaluation is stored");
+            self.send(worker_message::Message::SavedState(saved));
         }
     }
 
@@ -452,6 +462,10 @@ impl Supervisor {
         if stop.reason() == StopReason::Preempted {
             return self.yield_attempt(id);
         }
+        // Somebody else has the task by now; what the attempt took counts all the same.
+        if stop.reason() == StopReason::Superseded && self.queue.slot_of(id).is_some() {
+            return self.cut_short(id);
+        }
         // A finished report stays until it is acknowledged: that may have crossed the request.
         match self.queue.stop(id) {
             Stopped::Dropped => info!(%id, reason = ?stop.reason(), "a waiting task is dropped"),
@@ -487,7 +501,7 @@ impl Supervisor {
     fn cut_short(&self, id: AttemptId) {
         match self.queue.slot_of(id) {
             Some(slot) => {
-                info!(%id, %slot, "a hopeless evaluation is stopped");
+                info!(%id, %slot, "a running evaluation is cut short");
                 self.tell(slot.0 as usize, SlotCommand::Stop(id));
             }
             None => debug!(%id, "nothing to stop"),

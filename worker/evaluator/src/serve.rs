@@ -4,9 +4,11 @@
 //! in work within a step. It must not know how anything is evaluated.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +20,7 @@ use cambrian_core::objective::Measurement;
 use cambrian_proto::convert::measurement::{MAX_NOTE_BYTES, measurement_messages};
 use cambrian_proto::v1::{
     self, EvaluationEnded, EvaluationProgress, EvaluatorMessage, Hello, Measurements, Outcome,
-    SupervisorMessage, TaskAttempt, evaluator_message, outcome, supervisor_message,
+    StateWritten, SupervisorMessage, TaskAttempt, evaluator_message, outcome, supervisor_message,
 };
 
 use crate::data::{dataset, names};
@@ -107,6 +109,8 @@ pub fn serve(
 struct Board {
     /// The attempts that are queued or in work, and what was asked of each.
     attempts: Mutex<BTreeMap<(u64, u32), Wish>>,
+    /// The attempt whose state is to be written while it goes on, and the file.
+    asked: Mutex<Option<((u64, u32), PathBuf)>>,
     /// Whether the supervisor's stream has ended.
     ended: AtomicBool,
 }
@@ -134,6 +138,16 @@ impl Board {
         self.has_ended() || self.lock().get(&attempt).is_some_and(|wish| *wish != Wish::Result)
     }
 
+    fn ask(&self, attempt: (u64, u32), path: PathBuf) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some((attempt, path));
+    }
+
+    /// The file that the state of this attempt is to be written to, once for each time it is asked for.
+    fn take_asked(&self, attempt: (u64, u32)) -> Option<PathBuf> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.take_if(|(of, _)| *of == attempt).map(|(_, path)| path)
+    }
+
     fn is_state_wanted(&self, attempt: (u64, u32)) -> bool {
         !self.has_ended() && self.lock().get(&attempt) == Some(&Wish::State)
     }
@@ -158,6 +172,10 @@ fn listen(
                     *wish = if stop.keep_state { Wish::State } else { Wish::End };
                 }
             }
+            Some(supervisor_message::Message::WriteState(request)) => {
+                let attempt = request.attempt.unwrap_or_default();
+                board.ask((attempt.task, attempt.attempt), request.path.into());
+            }
             None => eprintln!("ignored a message of a kind that this evaluator does not know"),
         }
     }
@@ -174,7 +192,11 @@ fn work<W: Write>(
     for message in queue {
         let attempt = (message.task, message.attempt);
         let address = TaskAttempt { task: message.task, attempt: message.attempt };
-        let mut broken = None;
+        let broken = RefCell::new(None);
+        let note_broken = |sent: Result<(), PipeError>| {
+            let mut broken = broken.borrow_mut();
+            *broken = broken.take().or(sent.err());
+        };
         let path = |path: &str| (!path.is_empty()).then(|| path.into());
         let kept = Kept {
             resume: path(&message.resume_path),
@@ -190,11 +212,17 @@ fn work<W: Write>(
                 let metrics = metrics.collect();
                 let progress = EvaluationProgress { attempt: Some(address), step, steps, metrics };
                 let message = evaluator_message::Message::Progress(progress);
-                broken = broken.take().or(send(output, message).err());
+                note_broken(send(output, message));
+            };
+            let mut written = |step: u32| {
+                let written = StateWritten { attempt: Some(address), step };
+                note_broken(send(output, evaluator_message::Message::StateWritten(written)));
             };
             let mut supervision = Supervision {
                 stopped: &|| board.is_stopped(attempt),
                 wanted: &|| board.is_state_wanted(attempt),
+                asked: &|| board.take_asked(attempt),
+                written: &mut written,
                 report: &mut report,
                 gate,
                 synchronize: &|| device.synchronize(),
@@ -207,7 +235,7 @@ fn work<W: Write>(
         if board.has_ended() {
             return Ok(());
         }
-        if let Some(error) = broken {
+        if let Some(error) = broken.into_inner() {
             return Err(error);
         }
         let (attempt, outcome) = (Some(address), Some(to_outcome(result, &kept)));

@@ -94,7 +94,7 @@ impl Accuracy {
 /// loss and, if `validate`, its validation accuracy; returns that of the last epoch.
 ///
 /// If it is stopped and its state is wanted, it is written where `files` says, in the middle of an epoch as
-/// well: whoever goes on with it ends with the same bits.
+/// well: whoever goes on with it ends with the same bits. So is the state that is asked for on the way.
 ///
 /// A state that cannot be continued, or cannot be written, leaves a note and no error.
 ///
@@ -109,7 +109,7 @@ pub fn train(
     files: &Files,
     supervision: &mut Supervision<'_>,
 ) -> Result<Option<Accuracy>, EvaluationError> {
-    let mut training = Training::new(network, splits, settings, files.identity.seed)?;
+    let mut training = Training::new(network, splits, settings, files.identity.clone())?;
     if let Err(fault) = training.resume(files)? {
         let state = "it began anew, because of the state that it was to go on with";
         supervision.note(format!("{state}: {fault}"));
@@ -127,7 +127,7 @@ pub fn train(
         supervision.progress(epoch, settings.epochs, &metrics);
     }
     if let Some(path) = &files.write
-        && let Err(error) = training.write(path, &files.identity)
+        && let Err(error) = training.write(path)
     {
         supervision.note(format!("its state could not be written: {error}"));
     }
@@ -136,6 +136,7 @@ pub fn train(
 }
 
 struct Training<'a> {
+    identity: Identity,
     network: &'a Network,
     splits: &'a Splits,
     batch_size: usize,
@@ -166,8 +167,9 @@ impl<'a> Training<'a> {
         network: &'a Network,
         splits: &'a Splits,
         settings: &TrainSettings,
-        seed: u64,
+        identity: Identity,
     ) -> Result<Self, EvaluationError> {
+        let seed = identity.seed;
         // No operation draws from libtorch's own generator; seeded all the same, so that one which
         // ever did would not depend on earlier assignments of this process.
         tch::manual_seed(seed as i64);
@@ -177,6 +179,7 @@ impl<'a> Training<'a> {
         let augmentation = Augmentation::from(settings.augment);
         let average = settings.ema_decay.map(|decay| Average::new(decay, &network.variables()));
         Ok(Self {
+            identity,
             network,
             splits,
             batch_size,
@@ -224,9 +227,19 @@ impl<'a> Training<'a> {
     /// Writes the state of a training that was stopped, if it is wanted.
     fn leave(&mut self, files: &Files, supervision: &mut Supervision<'_>) {
         let Some(path) = files.left.as_ref().filter(|_| (supervision.wanted)()) else { return };
-        match self.write(path, &files.identity) {
+        match self.write(path) {
             Ok(()) => supervision.kept.step = self.epochs,
             Err(error) => supervision.note(format!("its state could not be written: {error}")),
+        }
+    }
+
+    /// Writes the state of a training that goes on, if somebody has asked for it. Whoever cannot have it does
+    /// not ask again.
+    fn save(&mut self, supervision: &mut Supervision<'_>) {
+        let Some(path) = (supervision.asked)() else { return };
+        match self.write(&path) {
+            Ok(()) => (supervision.written)(self.epochs),
+            Err(error) => eprintln!("note: its state could not be written on the way: {error}"),
         }
     }
 
@@ -255,6 +268,7 @@ impl<'a> Training<'a> {
             let sum = f64::from_bits(part.loss_bits) + loss;
             part = Part { steps: part.steps + 1, loss_bits: sum.to_bits() };
             self.part = Some(part);
+            self.save(supervision);
         }
         Ok(f64::from_bits(part.loss_bits) / f64::from(part.steps.max(1)))
     }
@@ -337,7 +351,7 @@ impl<'a> Training<'a> {
         sizes
     }
 
-    fn write(&mut self, path: &std::path::Path, identity: &Identity) -> Result<(), std::io::Error> {
+    fn write(&mut self, path: &std::path::Path) -> Result<(), std::io::Error> {
         let position = Position {
             epoch: self.epochs,
             step: self.step,
@@ -346,7 +360,7 @@ impl<'a> Training<'a> {
             scale: self.scale.as_ref().map(LossScale::state),
         };
         let tensors = self.tensors().map_err(std::io::Error::other)?;
-        checkpoint::write(path, identity, position, &tensors)
+        checkpoint::write(path, &self.identity, position, &tensors)
     }
 
     /// Goes on where the state that `files` names has ended; nothing has changed after a fault.

@@ -98,14 +98,14 @@ columns!(NewTasks,
     { id: i64, campaign: i64, ordinal: i64, stage: i64 });
 
 columns!(TaskStates,
-    "UPDATE tasks SET status = u.status, attempts = coalesce(u.attempts, tasks.attempts), \
-     worker = coalesce(u.worker, tasks.worker), elapsed_micros = tasks.elapsed_micros + u.elapsed, \
+    "UPDATE tasks SET status = coalesce(u.status, tasks.status), \
+     attempts = coalesce(u.attempts, tasks.attempts), worker = coalesce(u.worker, tasks.worker), elapsed_micros = tasks.elapsed_micros + u.elapsed, \
      result_key = u.result_key, cached_campaign = u.cached_campaign, \
      cached_ordinal = u.cached_ordinal \
      FROM UNNEST ($1::BIGINT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::TEXT[], \
      $7::BIGINT[], $8::BIGINT[]) AS u (id, status, attempts, worker, elapsed, result_key, \
      cached_campaign, cached_ordinal) WHERE tasks.id = u.id",
-    { id: i64, status: &'static str, attempts: Option<i64>, worker: Option<i64>, elapsed: i64,
+    { id: i64, status: Option<&'static str>, attempts: Option<i64>, worker: Option<i64>, elapsed: i64,
       result_key: Option<String>, cached_campaign: Option<i64>, cached_ordinal: Option<i64> });
 
 columns!(Registrations,
@@ -144,7 +144,7 @@ pub(super) const STATEMENTS: [&str; 12] = [
 
 #[derive(Debug, Default, PartialEq)]
 struct TaskState {
-    status: &'static str,
+    status: Option<&'static str>,
     attempts: Option<i64>,
     worker: Option<i64>,
     elapsed: i64,
@@ -341,6 +341,9 @@ impl Fold {
                 self.state(*task, "queued", *elapsed);
                 self.workers.entry(*worker).or_default().failed += 1;
             }
+            Event::AttemptYielded { task, elapsed, .. } => {
+                self.tasks.entry(*task).or_default().elapsed += big(elapsed.0);
+            }
             Event::TaskCompleted { task, worker, measurements, elapsed, key, repeated, .. } => {
                 let state = self.state(*task, "done", *elapsed);
                 state.result_key = key.map(|key| key.to_string());
@@ -362,7 +365,7 @@ impl Fold {
 
     fn state(&mut self, task: TaskId, status: &'static str, elapsed: Span) -> &mut TaskState {
         let state = self.tasks.entry(task).or_default();
-        state.status = status;
+        state.status = Some(status);
         state.elapsed += big(elapsed.0);
         state
     }

@@ -165,6 +165,7 @@ impl Projector {
                 self.counts.entry(*worker).or_default().1 += 1;
                 self.set_task(tables, *task, "queued", *elapsed)
             }
+            Event::AttemptYielded { task, elapsed, .. } => self.add_time(tables, *task, *elapsed),
             Event::TaskCompleted { task, worker, measurements, elapsed, key, repeated, .. } => {
                 self.counts.entry(*worker).or_default().0 += 1;
                 let candidate = self.end(tables, *task)?;
@@ -243,6 +244,21 @@ impl Projector {
             "UPDATE tasks SET status = ?2, elapsed_micros = elapsed_micros + ?3 WHERE id = ?1",
             params![task.0, status, elapsed.0],
         )
+    }
+
+    /// Time in slots of an attempt that is not the task's end, nor the end of its lease.
+    fn add_time(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+        elapsed: Span,
+    ) -> Result<(), StoreError> {
+        if let Some(new) = self.new_tasks.get_mut(&task) {
+            new.elapsed = new.elapsed + elapsed;
+            return Ok(());
+        }
+        let update = "UPDATE tasks SET elapsed_micros = elapsed_micros + ?2 WHERE id = ?1";
+        tables.execute(update, params![task.0, elapsed.0])
     }
 
     fn resolve(

@@ -101,6 +101,7 @@ impl State {
         if let Some(worker) = holder.filter(|_| lost) {
             task.failures.push((FailureKind::LeaseExpired, worker));
         }
+        task.owing.extend(holder.map(|worker| (task.attempt, worker)));
         let withdrawn = task.withdrawn;
         self.release(id, lost);
         let awaited = self.tasks.get(&id).zip(holder.filter(|_| withdrawn));

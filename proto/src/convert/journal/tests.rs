@@ -124,12 +124,19 @@ fn any_task_event() -> impl Strategy<Value = Event> {
             (task.clone(), attempt.clone()),
             1..99u32,
             proptest::option::of(any::<[u8; 4]>()),
-            any::<u32>()
+            (any::<u32>(), span.clone())
         )
-            .prop_map(|((task, attempt), worker, content, step)| {
+            .prop_map(|((task, attempt), worker, content, (step, elapsed))| {
                 let checkpoint = content.map(|content| ArtifactId::of(&content));
-                Event::AttemptYielded { task, attempt, worker: WorkerId(worker), checkpoint, step }
+                let worker = WorkerId(worker);
+                Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed }
             }),
+        ((task.clone(), attempt.clone()), worker.clone(), any::<[u8; 4]>(), any::<u32>()).prop_map(
+            |((task, attempt), worker, content, step)| {
+                let checkpoint = ArtifactId::of(&content);
+                Event::StateSaved { task, attempt, worker, checkpoint, step }
+            }
+        ),
         (any_candidate(), any::<u8>(), any_measurements()).prop_map(
             |(candidate, stage, measurements)| Event::RepeatsAveraged {
                 candidate,
@@ -398,8 +405,12 @@ fn bad_tasks_and_workers_name_their_field() {
     assert_eq!(bad(Message::CurveRecorded(curve)), "curve_recorded.values[1]");
     let left = v1::AttemptYielded { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::AttemptYielded(left.clone())), "attempt_yielded.worker");
-    let left = v1::AttemptYielded { worker: 1, checkpoint: vec![1], ..left };
-    assert_eq!(bad(Message::AttemptYielded(left)), "attempt_yielded.checkpoint");
+    let broken = v1::AttemptYielded { worker: 1, checkpoint: vec![1], ..left.clone() };
+    assert_eq!(bad(Message::AttemptYielded(broken)), "attempt_yielded.checkpoint");
+    let endless = v1::AttemptYielded { worker: 1, elapsed_micros: u64::MAX, ..left };
+    assert_eq!(bad(Message::AttemptYielded(endless)), "attempt_yielded.elapsed_micros");
+    let saved = v1::StateSaved { task: 1, attempt: 1, worker: 1, ..Default::default() };
+    assert_eq!(bad(Message::StateSaved(saved)), "state_saved.checkpoint");
     assert_eq!(bad(Message::TaskLeased(Default::default())), "task_leased.task");
     let leased = v1::TaskLeased { task: 1, attempt: 1, ..Default::default() };
     assert_eq!(bad(Message::TaskLeased(leased)), "task_leased.worker");

@@ -36,12 +36,16 @@ class Evaluation:
         report: Report = lambda step, steps, metrics: None,
         is_stopped: Callable[[], bool] = lambda: False,
         is_state_wanted: Callable[[], bool] = lambda: False,
+        asked_path: Callable[[], str] = lambda: "",
+        say_saved: Callable[[int], None] = lambda step: None,
     ) -> None:
         """An evaluation of a message; the defaults are for tests of an evaluator's function."""
         self._assignment = assignment
         self._report = report
         self._is_stopped = is_stopped
         self._is_state_wanted = is_state_wanted
+        self._asked_path = asked_path
+        self._say_saved = say_saved
         self._step = 0
         self._notes: list[str] = []
         self._energy_joules: float | None = None
@@ -131,7 +135,7 @@ class Evaluation:
 
     @property
     def resume_path(self) -> Path | None:
-        """The file that an earlier stage, or an earlier attempt that was stopped, has left for this one.
+        """The file that an earlier stage, or an earlier attempt that was stopped or lost, has left for this one.
 
         Without one it begins anew.
         """
@@ -160,6 +164,24 @@ class Evaluation:
         if not 0 <= step <= _MAX_STEPS:
             raise ValueError(f"{step} is no number of steps")
         self._step = step
+
+    @property
+    def save_path(self) -> Path | None:
+        """Where to write the state while the evaluation goes on; None unless that is asked for.
+
+        A worker asks for it every so often, and only where the evaluator `yields`: if the worker is lost,
+        the next attempt finds the last one that was stored as `resume_path`. Look between two steps, write
+        the file, whole or not at all, and call `saved`.
+        """
+        return _path(self._asked_path())
+
+    def saved(self, step: int) -> None:
+        """Says that the state after this many steps is at `save_path`, which belongs to the worker then."""
+        if not 0 <= step <= _MAX_STEPS:
+            raise ValueError(f"{step} is no number of steps")
+        if not self._asked_path():
+            raise ValueError("nobody has asked for the state; see save_path")
+        self._say_saved(step)
 
     @property
     def step_left(self) -> int:

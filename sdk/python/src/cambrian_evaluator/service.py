@@ -121,6 +121,8 @@ class Service:
         self._stopped: dict[tuple[int, int], bool] = {}
         # Of those that are stopped, whose state is wanted.
         self._yielding: set[tuple[int, int]] = set()
+        # The file that the state is asked for in, of those that go on.
+        self._asked: dict[tuple[int, int], str] = {}
         self._ended = threading.Event()
         self._finished = threading.Event()
 
@@ -172,6 +174,11 @@ class Service:
                         self._yielding.add(key)
                     else:
                         self._yielding.discard(key)
+        elif kind == "write_state":
+            with self._lock:
+                key = _key(message.write_state.attempt)
+                if key in self._stopped:
+                    self._asked[key] = message.write_state.path
         else:
             print("ignored a message of a kind that this evaluator does not know", file=sys.stderr)
 
@@ -183,12 +190,17 @@ class Service:
         with self._lock:
             return not self._ended.is_set() and key in self._yielding
 
+    def _asked_path(self, key: tuple[int, int]) -> str:
+        with self._lock:
+            return self._asked.get(key, "")
+
     def _answer(self, assignment: types_pb2.Assignment) -> None:
         key = _key(assignment)
         outcome, energy = self._evaluate(assignment, key)
         with self._lock:
             self._stopped.pop(key, None)
             self._yielding.discard(key)
+            self._asked.pop(key, None)
         if self._ended.is_set():
             return
         attempt = types_pb2.TaskAttempt(task=assignment.task, attempt=assignment.attempt)
@@ -205,8 +217,18 @@ class Service:
                 steps=steps,
                 metrics=metrics,
             )
+            say(evaluator_pb2.EvaluatorMessage(progress=progress))
+
+        def saved(step: int) -> None:
+            with self._lock:
+                self._asked.pop(key, None)
+            attempt = types_pb2.TaskAttempt(task=key[0], attempt=key[1])
+            written = evaluator_pb2.StateWritten(attempt=attempt, step=step)
+            say(evaluator_pb2.EvaluatorMessage(state_written=written))
+
+        def say(message: evaluator_pb2.EvaluatorMessage) -> None:
             try:
-                self._send(evaluator_pb2.EvaluatorMessage(progress=progress))
+                self._send(message)
             except OSError:
                 # The supervisor is gone: the evaluation is not wanted any more.
                 self._ended.set()
@@ -218,6 +240,8 @@ class Service:
             report,
             lambda: self._is_stopped(key),
             lambda: self._is_state_wanted(key),
+            lambda: self._asked_path(key),
+            saved,
         )
         try:
             evaluator = self._evaluator(assignment.stage)

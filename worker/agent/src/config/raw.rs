@@ -39,6 +39,8 @@ pub struct RawConfig {
     pub gate_dir: Option<PathBuf>,
     /// How much the checkpoints that are kept here may take up, MiB.
     pub cache_mib: Option<u32>,
+    /// How long after the last time the state of an evaluation is stored, seconds.
+    pub checkpoint_seconds: Option<f64>,
     /// How long running evaluations may go on after the first signal, seconds.
     pub drain_seconds: Option<f64>,
     /// The log.
@@ -145,6 +147,7 @@ impl RawConfig {
             data: stronger.data.or(self.data),
             gate_dir: stronger.gate_dir.or(self.gate_dir),
             cache_mib: stronger.cache_mib.or(self.cache_mib),
+            checkpoint_seconds: stronger.checkpoint_seconds.or(self.checkpoint_seconds),
             drain_seconds: stronger.drain_seconds.or(self.drain_seconds),
             log: Some(RawLog {
                 format: log_over.format.or(log.format),

@@ -72,6 +72,7 @@ fn the_shipped_example_is_valid_and_shows_the_defaults() {
         "data",
         "gate_dir",
         "cache_mib",
+        "checkpoint_seconds",
         "drain_seconds",
         "log",
         "format",
@@ -114,6 +115,7 @@ slots: 0
 threads: 100000
 devices: [gpu, 'cuda:x', cpu]
 labels: {'': x}
+checkpoint_seconds: -600
 drain_seconds: -1
 evaluator: {command: [], hello_seconds: 0, stop_grace_seconds: .inf}
 log: {format: xml, filter: 'a=b=c'}
@@ -123,6 +125,7 @@ log: {format: xml, filter: 'a=b=c'}
     assert_eq!(
         found,
         [
+            "checkpoint_seconds",
             "coordinators[0]",
             "coordinators[2]",
             "devices[0]",

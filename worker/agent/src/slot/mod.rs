@@ -8,6 +8,7 @@ mod checkpoint;
 pub(crate) mod confine;
 pub(crate) mod memory;
 pub(crate) mod process;
+mod saving;
 mod stderr;
 mod throttle;
 mod verdict;
@@ -19,7 +20,8 @@ use cambrian_proto::convert::MAX_NUMBER;
 use cambrian_proto::convert::measurement::progress_metrics;
 use cambrian_proto::v1::{
     Assignment, Capabilities, EvaluationEnded, EvaluationProgress, FailureKind, Outcome, Progress,
-    Report, Stage, StopEvaluation, evaluator_message, outcome, supervisor_message,
+    Report, SavedState, Stage, StateWritten, StopEvaluation, WriteState, evaluator_message,
+    outcome, supervisor_message,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -32,6 +34,7 @@ use crate::capabilities::difference;
 use crate::queue::{SlotHealth, SlotIndex};
 use checkpoint::Checkpoints;
 use process::{EvaluatorProcess, Launch, Output};
+use saving::{Due, Saving};
 use throttle::Throttle;
 
 /// After so many failed starts in a row nothing waits for a slot any more.
@@ -48,6 +51,8 @@ pub(crate) struct SlotTiming {
     pub(crate) stop_grace: Duration,
     /// The shortest time between two forwarded messages of progress.
     pub(crate) progress_interval: Duration,
+    /// How long after an evaluation's begin, or after the last time, its state is stored; never without.
+    pub(crate) saving: Option<Duration>,
 }
 
 /// What a slot is told.
@@ -70,6 +75,8 @@ pub(crate) enum SlotEvent {
     Health { slot: SlotIndex, health: SlotHealth, reason: String },
     /// An evaluation has got somewhere.
     Progress(Progress),
+    /// The state of an attempt that goes on is at the coordinator.
+    Saved(SavedState),
     /// An attempt has ended.
     Finished { slot: SlotIndex, report: Box<Report> },
 }
@@ -311,6 +318,11 @@ impl Slot {
             stopping: Stopping::No,
             deadline: deadline(Instant::now(), stage.timeout_micros),
             progress: Throttle::new(self.timing.progress_interval),
+            saving: Saving::new(
+                self.timing.saving.filter(|_| yields),
+                self.launch.folder.as_deref(),
+                id,
+            ),
             energy_joules: None,
         };
         let (mut outcome, after) = self.attend(process, &mut evaluation).await;
@@ -405,6 +417,16 @@ impl Slot {
                     }
                 }
                 progress = evaluation.progress.due() => self.say(SlotEvent::Progress(progress)),
+                due = evaluation.saving.due() => match due {
+                    Due::Ask { path } if evaluation.stopping == Stopping::No => {
+                        let attempt = Some(evaluation.id.into());
+                        let path = path.to_string_lossy().into_owned();
+                        let message = WriteState { attempt, path };
+                        process.send(supervisor_message::Message::WriteState(message));
+                    }
+                    Due::Ask { .. } => {}
+                    Due::Stored(saved) => self.say(SlotEvent::Saved(saved)),
+                },
             }
         }
     }
@@ -447,6 +469,14 @@ impl Slot {
                 {
                     self.say(SlotEvent::Progress(progress));
                 }
+                return None;
+            }
+            Output::Message(evaluator_message::Message::StateWritten(StateWritten {
+                attempt,
+                step,
+            })) if evaluation.is(attempt.as_ref())
+                && evaluation.saving.written(&self.artifacts, step) =>
+            {
                 return None;
             }
             Output::Message(evaluator_message::Message::Ended(EvaluationEnded {
@@ -517,6 +547,7 @@ struct Evaluation<'a> {
     /// When it has to end, or, if it is stopping, when it is killed.
     deadline: Instant,
     progress: Throttle,
+    saving: Saving,
     /// What the evaluator says that it used.
     energy_joules: Option<f64>,
 }
@@ -573,6 +604,7 @@ fn message_name(message: &evaluator_message::Message) -> &'static str {
         evaluator_message::Message::Hello(_) => "Hello",
         evaluator_message::Message::Progress(_) => "Progress",
         evaluator_message::Message::Ended(_) => "Ended",
+        evaluator_message::Message::StateWritten(_) => "StateWritten",
     }
 }
 

@@ -189,6 +189,9 @@ impl EvaluatorProcess {
             Output::Message(evaluator_message::Message::Ended(_)) => {
                 return Err(StartError::NoHello("Ended"));
             }
+            Output::Message(evaluator_message::Message::StateWritten(_)) => {
+                return Err(StartError::NoHello("StateWritten"));
+            }
             Output::Ended => {
                 let death = self.death("it ended before its Hello", EXIT_PATIENCE).await;
                 return Err(StartError::Died(death.words()));

@@ -31,6 +31,7 @@ fn rig(program: &str, arguments: &[&str]) -> Rig {
             hello: Duration::from_millis(500),
             stop_grace: Duration::from_millis(100),
             progress_interval: Duration::from_millis(1),
+            saving: None,
         },
         backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(5), 1),
         offer: Arc::default(),

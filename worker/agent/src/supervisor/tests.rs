@@ -114,7 +114,11 @@ impl Rig {
     }
 
     fn stop(&mut self, task: u64) {
-        let reason = StopReason::Superseded.into();
+        self.stop_for(task, StopReason::Cancelled);
+    }
+
+    fn stop_for(&mut self, task: u64, reason: StopReason) {
+        let reason = reason.into();
         self.receive(coordinator_message::Message::Stop(Stop { task, attempt: 1, reason }));
     }
 
@@ -253,6 +257,24 @@ async fn a_stopped_attempt_is_neither_held_nor_reported() {
     rig.finish(0, 1);
     assert_eq!(peer.heard(), [ready(1)]);
     assert!(rig.changes().is_empty());
+}
+
+/// Somebody else has the task: what the attempt took counts, and what has not begun took nothing.
+#[tokio::test]
+async fn the_end_of_a_superseded_attempt_is_reported_if_it_has_begun() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.assign(2);
+    rig.told(0);
+    peer.heard();
+    rig.stop_for(2, StopReason::Superseded);
+    rig.stop_for(1, StopReason::Superseded);
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == AttemptId::new(1, 1)));
+    assert_eq!(rig.holding(), [(1, 1)]);
+    rig.finish(0, 1);
+    rig.sendable(1);
+    assert!(peer.heard().contains(&reported(1)));
 }
 
 #[tokio::test]

@@ -71,6 +71,8 @@ pub fn serve(options: &Options) -> anyhow::Result<()> {
             }
             // It has ended meanwhile; the answer is on its way.
             supervisor_message::Message::Stop(_) => {}
+            // It does not yield, so nobody asks.
+            supervisor_message::Message::WriteState(_) => {}
         }
     }
     Ok(())
@@ -320,6 +322,7 @@ fn stopped_before(
                     "the supervisor sent a second evaluation before the end of the first"
                 );
             }
+            Ok(supervisor_message::Message::WriteState(_)) => {}
             Err(RecvTimeoutError::Timeout) => return Ok(false),
             Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the supervisor is gone"),
         }

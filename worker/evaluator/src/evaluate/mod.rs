@@ -70,6 +70,10 @@ pub struct Supervision<'a> {
     pub stopped: &'a dyn Fn() -> bool,
     /// Whether another attempt is to go on with the state of one that was asked to end.
     pub wanted: &'a dyn Fn() -> bool,
+    /// The file that the state is to be written to while the evaluation goes on; each request once.
+    pub asked: &'a dyn Fn() -> Option<PathBuf>,
+    /// Takes the number of steps that are done in a state that was asked for and is written.
+    pub written: &'a mut dyn FnMut(u32),
     /// Takes progress.
     pub report: &'a mut Report<'a>,
     /// Keeps measurements and other work on the device apart.

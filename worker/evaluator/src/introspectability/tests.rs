@@ -86,6 +86,8 @@ fn the_network_is_scored_by_what_it_predicts() {
     let mut report = |_: u32, _: u32, _: &[(&str, f64)]| {};
     let mut supervision = Supervision {
         wanted: &|| false,
+        asked: &|| None,
+        written: &mut |_| {},
         stopped: &|| false,
         report: &mut report,
         gate: &gate,

@@ -231,6 +231,8 @@ pub(super) mod tests {
         let mut report = |_: u32, _: u32, _: &[(&str, f64)]| {};
         run(&Supervision {
             wanted: &|| false,
+            asked: &|| None,
+            written: &mut |_| {},
             stopped,
             report: &mut report,
             gate: &gate,

@@ -1,6 +1,7 @@
 //! Training on a tiny dataset: it learns, repeats exactly and fails in its own way.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 
 use cambrian_core::graph::{Graph, GraphBuilder, Op, Shape};
 use cambrian_core::spec::{AugmentSettings, OptimizerKind, TrainedPart};
@@ -61,6 +62,17 @@ struct Ended {
 }
 
 fn course(settings: &TrainSettings, seed: u64, kept: &Kept, stopped: &dyn Fn() -> bool) -> Ended {
+    asked_course(settings, seed, kept, stopped, (&|| None, &mut |_| {}))
+}
+
+/// The same, whose state is asked for on the way.
+fn asked_course(
+    settings: &TrainSettings,
+    seed: u64,
+    kept: &Kept,
+    stopped: &dyn Fn() -> bool,
+    (asked, written): (&dyn Fn() -> Option<PathBuf>, &mut dyn FnMut(u32)),
+) -> Ended {
     tch::set_num_threads(1);
     let directory = tempfile::tempdir().unwrap();
     let mut library = tiny_library(directory.path());
@@ -83,6 +95,8 @@ fn course(settings: &TrainSettings, seed: u64, kept: &Kept, stopped: &dyn Fn() -
     let mut supervision = Supervision {
         stopped,
         wanted: &|| kept.left.is_some(),
+        asked,
+        written,
         report: &mut report,
         gate: &gate,
         synchronize: &|| {},
@@ -225,6 +239,44 @@ fn a_training_that_is_stopped_anywhere_goes_on_with_the_same_bits() {
             assert!(rest.weights == stretch.weights, "weights differ at {stop_at}: {whole:?}");
         }
     }
+}
+
+/// States that are asked for on the way, of which any may be the last that is left of a training.
+#[test]
+fn a_training_that_is_lost_goes_on_from_any_state_on_its_way_with_the_same_bits() {
+    for whole in recipes() {
+        let stretch = course(&whole, 3, &Kept::default(), &|| false);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |number: usize| directory.path().join(number.to_string());
+        let (asked, mut steps) = (Cell::new(0), Vec::new());
+        // After each step, which is more often than anybody would.
+        let ask = || {
+            asked.set(asked.get() + 1);
+            Some(path(asked.get()))
+        };
+        let mut written = |step: u32| steps.push(step);
+        let saved = asked_course(&whole, 3, &Kept::default(), &|| false, (&ask, &mut written));
+        assert!(saved.weights == stretch.weights && saved.reported == stretch.reported);
+        assert_eq!(steps.len(), asked.get());
+        assert!(steps.is_sorted() && steps[0] == 0 && *steps.last().unwrap() == whole.epochs - 1);
+        for number in [1, steps.len() / 2, steps.len()] {
+            let kept = Kept { resume: Some(path(number)), ..Kept::default() };
+            let rest = course(&whole, 3, &kept, &|| false);
+            assert!(rest.notes.is_empty(), "{:?}", rest.notes);
+            assert_eq!(rest.epochs[0], steps[number - 1] + 1, "the epoch that it is in");
+            assert!(rest.weights == stretch.weights, "weights differ from {number}: {whole:?}");
+        }
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_written_on_the_way_costs_nothing() {
+    let settings = TrainSettings { epochs: 1, ..settings() };
+    let plain = course(&settings, 4, &Kept::default(), &|| false);
+    let nowhere = || Some(PathBuf::from("/nonexistent/state"));
+    let mut written = |step: u32| panic!("{step} steps are in no file");
+    let tried = asked_course(&settings, 4, &Kept::default(), &|| false, (&nowhere, &mut written));
+    assert!(tried.weights == plain.weights && tried.notes.is_empty());
 }
 
 #[test]

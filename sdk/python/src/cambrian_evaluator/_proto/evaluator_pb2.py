@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from . import types_pb2 as cambrian_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x61mbrian/v1/evaluator.proto\x12\x0b\x63\x61mbrian.v1\x1a\x17\x63\x61mbrian/v1/types.proto\"P\n\x0eStopEvaluation\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12\x13\n\nkeep_state\x18\xa0\x01 \x01(\x08\"x\n\x11SupervisorMessage\x12+\n\x08\x65valuate\x18\x01 \x01(\x0b\x32\x17.cambrian.v1.AssignmentH\x00\x12+\n\x04stop\x18\x02 \x01(\x0b\x32\x1b.cambrian.v1.StopEvaluationH\x00\x42\t\n\x07message\"J\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12/\n\x0c\x63\x61pabilities\x18\x02 \x01(\x0b\x32\x19.cambrian.v1.Capabilities\"\xcb\x01\n\x12\x45valuationProgress\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12=\n\x07metrics\x18\x04 \x03(\x0b\x32,.cambrian.v1.EvaluationProgress.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x91\x01\n\x0f\x45valuationEnded\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12%\n\x07outcome\x18\x02 \x01(\x0b\x32\x14.cambrian.v1.Outcome\x12\x1a\n\renergy_joules\x18Z \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_energy_joules\"\xa6\x01\n\x10\x45valuatorMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.cambrian.v1.HelloH\x00\x12\x33\n\x08progress\x18\x02 \x01(\x0b\x32\x1f.cambrian.v1.EvaluationProgressH\x00\x12-\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x1c.cambrian.v1.EvaluationEndedH\x00\x42\t\n\x07messageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x61mbrian/v1/evaluator.proto\x12\x0b\x63\x61mbrian.v1\x1a\x17\x63\x61mbrian/v1/types.proto\"P\n\x0eStopEvaluation\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12\x13\n\nkeep_state\x18\xa0\x01 \x01(\x08\"E\n\nWriteState\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12\x0c\n\x04path\x18\x02 \x01(\t\"\xa9\x01\n\x11SupervisorMessage\x12+\n\x08\x65valuate\x18\x01 \x01(\x0b\x32\x17.cambrian.v1.AssignmentH\x00\x12+\n\x04stop\x18\x02 \x01(\x0b\x32\x1b.cambrian.v1.StopEvaluationH\x00\x12/\n\x0bwrite_state\x18\xb4\x01 \x01(\x0b\x32\x17.cambrian.v1.WriteStateH\x00\x42\t\n\x07message\"J\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12/\n\x0c\x63\x61pabilities\x18\x02 \x01(\x0b\x32\x19.cambrian.v1.Capabilities\"\xcb\x01\n\x12\x45valuationProgress\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12=\n\x07metrics\x18\x04 \x03(\x0b\x32,.cambrian.v1.EvaluationProgress.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"G\n\x0cStateWritten\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12\x0c\n\x04step\x18\x02 \x01(\r\"\x91\x01\n\x0f\x45valuationEnded\x12)\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x18.cambrian.v1.TaskAttempt\x12%\n\x07outcome\x18\x02 \x01(\x0b\x32\x14.cambrian.v1.Outcome\x12\x1a\n\renergy_joules\x18Z \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_energy_joules\"\xdb\x01\n\x10\x45valuatorMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.cambrian.v1.HelloH\x00\x12\x33\n\x08progress\x18\x02 \x01(\x0b\x32\x1f.cambrian.v1.EvaluationProgressH\x00\x12-\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x1c.cambrian.v1.EvaluationEndedH\x00\x12\x33\n\rstate_written\x18\xb4\x01 \x01(\x0b\x32\x19.cambrian.v1.StateWrittenH\x00\x42\t\n\x07messageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,16 +36,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVALUATIONPROGRESS_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_STOPEVALUATION']._serialized_start=69
   _globals['_STOPEVALUATION']._serialized_end=149
-  _globals['_SUPERVISORMESSAGE']._serialized_start=151
-  _globals['_SUPERVISORMESSAGE']._serialized_end=271
-  _globals['_HELLO']._serialized_start=273
-  _globals['_HELLO']._serialized_end=347
-  _globals['_EVALUATIONPROGRESS']._serialized_start=350
-  _globals['_EVALUATIONPROGRESS']._serialized_end=553
-  _globals['_EVALUATIONPROGRESS_METRICSENTRY']._serialized_start=507
-  _globals['_EVALUATIONPROGRESS_METRICSENTRY']._serialized_end=553
-  _globals['_EVALUATIONENDED']._serialized_start=556
-  _globals['_EVALUATIONENDED']._serialized_end=701
-  _globals['_EVALUATORMESSAGE']._serialized_start=704
-  _globals['_EVALUATORMESSAGE']._serialized_end=870
+  _globals['_WRITESTATE']._serialized_start=151
+  _globals['_WRITESTATE']._serialized_end=220
+  _globals['_SUPERVISORMESSAGE']._serialized_start=223
+  _globals['_SUPERVISORMESSAGE']._serialized_end=392
+  _globals['_HELLO']._serialized_start=394
+  _globals['_HELLO']._serialized_end=468
+  _globals['_EVALUATIONPROGRESS']._serialized_start=471
+  _globals['_EVALUATIONPROGRESS']._serialized_end=674
+  _globals['_EVALUATIONPROGRESS_METRICSENTRY']._serialized_start=628
+  _globals['_EVALUATIONPROGRESS_METRICSENTRY']._serialized_end=674
+  _globals['_STATEWRITTEN']._serialized_start=676
+  _globals['_STATEWRITTEN']._serialized_end=747
+  _globals['_EVALUATIONENDED']._serialized_start=750
+  _globals['_EVALUATIONENDED']._serialized_end=895
+  _globals['_EVALUATORMESSAGE']._serialized_start=898
+  _globals['_EVALUATORMESSAGE']._serialized_end=1117
 # @@protoc_insertion_point(module_scope)

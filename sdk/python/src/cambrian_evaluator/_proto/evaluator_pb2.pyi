@@ -15,13 +15,23 @@ class StopEvaluation(_message.Message):
     keep_state: bool
     def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., keep_state: bool = ...) -> None: ...
 
+class WriteState(_message.Message):
+    __slots__ = ("attempt", "path")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    attempt: _types_pb2.TaskAttempt
+    path: str
+    def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., path: _Optional[str] = ...) -> None: ...
+
 class SupervisorMessage(_message.Message):
-    __slots__ = ("evaluate", "stop")
+    __slots__ = ("evaluate", "stop", "write_state")
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    WRITE_STATE_FIELD_NUMBER: _ClassVar[int]
     evaluate: _types_pb2.Assignment
     stop: StopEvaluation
-    def __init__(self, evaluate: _Optional[_Union[_types_pb2.Assignment, _Mapping]] = ..., stop: _Optional[_Union[StopEvaluation, _Mapping]] = ...) -> None: ...
+    write_state: WriteState
+    def __init__(self, evaluate: _Optional[_Union[_types_pb2.Assignment, _Mapping]] = ..., stop: _Optional[_Union[StopEvaluation, _Mapping]] = ..., write_state: _Optional[_Union[WriteState, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "capabilities")
@@ -50,6 +60,14 @@ class EvaluationProgress(_message.Message):
     metrics: _containers.ScalarMap[str, float]
     def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
+class StateWritten(_message.Message):
+    __slots__ = ("attempt", "step")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    attempt: _types_pb2.TaskAttempt
+    step: int
+    def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., step: _Optional[int] = ...) -> None: ...
+
 class EvaluationEnded(_message.Message):
     __slots__ = ("attempt", "outcome", "energy_joules")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -61,11 +79,13 @@ class EvaluationEnded(_message.Message):
     def __init__(self, attempt: _Optional[_Union[_types_pb2.TaskAttempt, _Mapping]] = ..., outcome: _Optional[_Union[_types_pb2.Outcome, _Mapping]] = ..., energy_joules: _Optional[float] = ...) -> None: ...
 
 class EvaluatorMessage(_message.Message):
-    __slots__ = ("hello", "progress", "ended")
+    __slots__ = ("hello", "progress", "ended", "state_written")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    STATE_WRITTEN_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     progress: EvaluationProgress
     ended: EvaluationEnded
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., progress: _Optional[_Union[EvaluationProgress, _Mapping]] = ..., ended: _Optional[_Union[EvaluationEnded, _Mapping]] = ...) -> None: ...
+    state_written: StateWritten
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., progress: _Optional[_Union[EvaluationProgress, _Mapping]] = ..., ended: _Optional[_Union[EvaluationEnded, _Mapping]] = ..., state_written: _Optional[_Union[StateWritten, _Mapping]] = ...) -> None: ...
