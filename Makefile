@@ -45,7 +45,7 @@ postgresql: ## Find or install PostgreSQL alone, for the tests of several coordi
 ##@ Check
 
 .PHONY: test
-test: setup format shell units deny lint documents python-tests run-tests ## Run every check and every test
+test: setup format shell units planted deny lint documents python-tests run-tests ## Run every check and every test
 
 .PHONY: format
 format: ## Check the formatting of all Rust sources
@@ -58,6 +58,10 @@ shell: ## Check the shell scripts
 .PHONY: units
 units: ## Check the systemd units, where systemd-analyze is installed
 	deploy/check-systemd-units
+
+.PHONY: planted
+planted: ## Check that the defects that chaos must catch can still be planted
+	set -e; for defect in bench/chaos/planted/*.patch; do git apply --check "$$defect"; done
 
 .PHONY: deny
 deny: ## Check the dependencies: bans, licences, sources
