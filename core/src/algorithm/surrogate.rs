@@ -57,8 +57,8 @@ const LEAST_PARENTS: usize = 10;
 
 pub(super) const ENTRY: AlgorithmEntry = AlgorithmEntry {
     name: "surrogate",
-    summary: "Model-screened evolution: Gaussian processes and forests predict every objective, \
-              for up to some thousand evaluations.",
+    summary: "Model-screened evolution: Gaussian processes and forests predict every \
+              objective that is not computed, for up to some thousand evaluations.",
     build,
 };
 

@@ -121,10 +121,9 @@ impl GaussianProcess {
     /// 5.4.2).
     fn left_out(&self) -> impl Iterator<Item = (f64, f64)> {
         let n = self.weights.len();
-        let inverse = linear::inverse(&self.factor, n);
+        let precisions = linear::inverse_diagonal(&self.factor, n);
         let scale = self.scale;
-        self.weights.iter().enumerate().map(move |(at, weight)| {
-            let precision = inverse[at * n + at];
+        self.weights.iter().zip(precisions).map(move |(weight, precision)| {
             let residual = scale * weight / precision;
             (residual * residual, scale * scale / precision)
         })

@@ -79,6 +79,20 @@ pub(in crate::algorithm) fn inverse(factor: &[f64], n: usize) -> Vec<f64> {
     inverse
 }
 
+/// The diagonal of the inverse of L Lᵀ, at half the cost of [`inverse`] and equal to its.
+pub(in crate::algorithm) fn inverse_diagonal(factor: &[f64], n: usize) -> Vec<f64> {
+    let mut column = vec![0.0; n];
+    let entry = |c: usize| {
+        column[c] = 1.0 / factor[c * n + c];
+        for r in c + 1..n {
+            let sum = dot(&factor[r * n + c..r * n + r], &column[c..r]);
+            column[r] = -sum / factor[r * n + r];
+        }
+        dot(&column[c..], &column[c..])
+    };
+    (0..n).map(entry).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +118,8 @@ mod tests {
             let mut factor = matrix.clone();
             assert!(cholesky(&mut factor, n));
             let inverse = inverse(&factor, n);
+            let diagonal: Vec<f64> = (0..n).map(|at| inverse[at * n + at]).collect();
+            assert_eq!(inverse_diagonal(&factor, n), diagonal, "n = {n}");
             let mut draw = uniform_stream(99);
             let wanted: Vec<f64> = (0..n).map(|_| draw()).collect();
             let mut solved: Vec<f64> =
