@@ -178,6 +178,8 @@ pub(crate) struct Stage {
     pub(crate) live: u32,
     /// Time in slots of all its reported attempts.
     pub(crate) slot_seconds: f64,
+    /// Energy of all its attempts whose evaluators reported it.
+    pub(crate) energy_joules: f64,
     /// Its tasks that took a known result instead of an evaluation.
     pub(crate) cached: u32,
 }
@@ -488,6 +490,7 @@ impl From<v1::StageSummary> for Stage {
             failed: message.failed,
             live: message.live,
             slot_seconds: message.slot_micros as f64 / 1e6,
+            energy_joules: message.energy_joules,
             cached: message.taken,
         }
     }

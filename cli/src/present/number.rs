@@ -136,6 +136,11 @@ pub(crate) fn duration(seconds: f64) -> String {
     cambrian_core::time::Span((seconds.max(0.0) * 1e6) as u64).to_string()
 }
 
+/// An amount of energy in the largest fitting unit: `812.0 J`, `3.4 kJ`; 0 for what is none.
+pub(crate) fn energy(joules: f64) -> String {
+    cambrian_core::energy::Energy::from_joules(joules).unwrap_or_default().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -114,8 +114,18 @@ pub(crate) fn stages(campaign: &Campaign, look: Look) -> String {
     if campaign.stages.len() < 2 {
         return String::new();
     }
-    let headings =
-        ["stage", "entered", "passed", "waiting", "screened", "infeasible", "failed", "in slots"];
+    let mut headings = vec![
+        "stage",
+        "entered",
+        "passed",
+        "waiting",
+        "screened",
+        "infeasible",
+        "failed",
+        "in slots",
+    ];
+    let metered = campaign.stages.iter().any(|stage| stage.energy_joules > 0.0);
+    headings.extend(metered.then_some("energy"));
     let row = |stage: &Stage| {
         let counts = [
             stage.entered,
@@ -127,7 +137,8 @@ pub(crate) fn stages(campaign: &Campaign, look: Look) -> String {
         ];
         let counts = counts.into_iter().map(|found| number::count(found.into()));
         let name = std::iter::once(stage.name.clone());
-        name.chain(counts).chain([number::duration(stage.slot_seconds)]).collect()
+        let energy = metered.then(|| number::energy(stage.energy_joules));
+        name.chain(counts).chain([number::duration(stage.slot_seconds)]).chain(energy).collect()
     };
     table::numbers(&headings, campaign.stages.iter().map(row), look)
 }
@@ -213,6 +224,13 @@ mod tests {
         assert_eq!(stages(&campaign, Look::plain()), "");
         let short = Stage { waiting: 7, screened: 1_200, ..stage("short", 1_500) };
         campaign.stages.insert(0, short);
+        insta::assert_snapshot!(stages(&campaign, Look::plain()));
+    }
+
+    #[test]
+    fn the_energy_of_stages_is_shown_where_evaluators_report_it() {
+        let mut campaign = campaign(metrics());
+        campaign.stages.insert(0, Stage { energy_joules: 12_345.0, ..stage("short", 1_500) });
         insta::assert_snapshot!(stages(&campaign, Look::plain()));
     }
 

@@ -79,6 +79,7 @@ pub(crate) fn stage(name: &str, entered: u32) -> Stage {
         failed: 4,
         live: 2,
         slot_seconds: 63.0,
+        energy_joules: 0.0,
         cached: 0,
     }
 }

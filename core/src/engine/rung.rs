@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus};
+use crate::energy::Energy;
 use crate::id::{CandidateId, Ordinal};
 use crate::pareto::Points;
 use crate::pareto::net::spread_order;
@@ -78,6 +79,8 @@ pub struct StageTally {
     pub live: u32,
     /// Time in slots of all its attempts that have been reported.
     pub slot_time: Span,
+    /// Energy of all its attempts whose evaluators reported it.
+    pub energy: Energy,
     /// Its tasks that took a known result instead of an evaluation.
     pub taken: u32,
 }

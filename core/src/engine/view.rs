@@ -110,7 +110,7 @@ pub struct StageView {
 
 impl std::fmt::Display for StageView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let StageTally { entered, passed, screened, infeasible, failed, slot_time, .. } =
+        let StageTally { entered, passed, screened, infeasible, failed, slot_time, energy, .. } =
             self.tally;
         write!(
             f,
@@ -118,6 +118,9 @@ impl std::fmt::Display for StageView {
              {infeasible} infeasible, {failed} failed; {slot_time} in slots",
             self.name, self.waiting
         )?;
+        if energy > Energy::default() {
+            write!(f, ", {energy}")?;
+        }
         match self.tally.taken {
             0 => Ok(()),
             taken => write!(f, "; {taken} from the cache"),

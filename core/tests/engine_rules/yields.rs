@@ -131,8 +131,9 @@ fn the_time_and_energy_of_what_was_stopped_count() {
     let used = |cluster: &Cluster| {
         let campaign = cluster.campaign();
         let found = campaign.candidate(Ordinal(1)).expect("it exists");
-        let stage = campaign.view().stages[0].tally.slot_time;
-        (found.elapsed(), stage, campaign.slot_time(), campaign.energy())
+        let stage = campaign.view().stages[0].tally;
+        assert_eq!(stage.energy, campaign.energy(), "all of it belongs to the stage");
+        (found.elapsed(), stage.slot_time, campaign.slot_time(), campaign.energy())
     };
     let seven = Span::from_secs(7);
     assert_eq!(used(&cluster), (seven, seven, seven, Energy(5_000_000)));

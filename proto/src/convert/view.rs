@@ -88,6 +88,7 @@ impl From<&StageView> for v1::StageSummary {
             failed: view.tally.failed,
             live: view.tally.live,
             slot_micros: view.tally.slot_time.0,
+            energy_joules: view.tally.energy.as_joules(),
             taken: view.tally.taken,
         }
     }

@@ -173,9 +173,13 @@ impl State {
     }
 
     pub(super) fn use_energy(&mut self, id: TaskId, energy: Energy) {
-        let Some(candidate) = self.candidate_of_task(id) else { return };
+        let Some(task) = self.tasks.get(&id) else { return };
+        let (candidate, stage) = (task.candidate, usize::from(task.stage));
         let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) else { return };
         campaign.energy = campaign.energy + energy;
+        if let Some(tally) = campaign.tallies.get_mut(stage) {
+            tally.energy = tally.energy + energy;
+        }
         let owner = campaign.owner.clone().unwrap_or_default();
         if let Some(candidate) = campaign.candidate_mut(candidate) {
             candidate.energy = candidate.energy + energy;

@@ -65,6 +65,10 @@ impl Campaign {
         findings.require(slot_time == self.slot_time.0, || {
             format!("campaign {}: the stages' times in slots do not add up", self.id)
         });
+        let energy: u64 = self.tallies.iter().map(|tally| tally.energy.0).sum();
+        findings.require(energy == self.energy.0, || {
+            format!("campaign {}: the stages' energies do not add up", self.id)
+        });
     }
 
     pub(super) fn check_rung(&self, stage: u8, rung: &Rung, findings: &mut Findings) {
