@@ -5,6 +5,8 @@
 //! Needs the programs `cambrian-coordinator`, `cambrian-worker` and `cambrian-evaluator-synthetic`
 //! beside `cambrian`; skips visibly where they have not been built.
 
+mod built_programs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -20,18 +22,8 @@ use tempfile::TempDir;
 
 const KILLS: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(240);
-
-fn programs() -> Option<PathBuf> {
-    let cambrian = PathBuf::from(env!("CARGO_BIN_EXE_cambrian"));
-    let folder = cambrian.parent()?.to_path_buf();
-    let needed = ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator-synthetic"];
-    let missing: Vec<_> = needed.iter().filter(|name| !folder.join(name).is_file()).collect();
-    if missing.is_empty() {
-        return Some(folder);
-    }
-    eprintln!("skipped: {missing:?} are not built; run `cargo build --workspace --bins` first");
-    None
-}
+const PROGRAMS: [&str; 3] =
+    ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator-synthetic"];
 
 /// A generator good enough to pick instants; the seed is printed so that a failure can be repeated.
 struct Instants(u64);
@@ -274,7 +266,7 @@ fn counted(database: &Path) -> BTreeMap<u64, u64> {
 
 #[test]
 fn a_coordinator_killed_twenty_times_wastes_no_evaluation() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = built_programs::folder(&PROGRAMS) else { return };
     let mut instants = Instants::new("coordinator kills");
     let mut cluster = Cluster::start(programs, 3);
     let evaluations = 240;
@@ -294,7 +286,7 @@ fn a_coordinator_killed_twenty_times_wastes_no_evaluation() {
 
 #[test]
 fn workers_killed_twenty_times_lose_only_what_was_in_their_hands() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = built_programs::folder(&PROGRAMS) else { return };
     let mut instants = Instants::new("worker kills");
     let mut cluster = Cluster::start(programs, 3);
     let evaluations = 160;
@@ -346,7 +338,7 @@ impl Cluster {
 
 #[test]
 fn workers_are_drained_and_restarted_one_after_the_other_and_nothing_is_done_twice() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = built_programs::folder(&PROGRAMS) else { return };
     let mut cluster = Cluster::start(programs, 3);
     let evaluations = 150;
     cluster.submit(evaluations);

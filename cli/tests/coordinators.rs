@@ -5,6 +5,7 @@
 //! Evaluations are synthetic, so no libtorch is needed. Skips visibly where the programs have not
 //! been built or PostgreSQL is not installed.
 
+mod built_programs;
 #[path = "../../coordinator/tests/postgres_server/mod.rs"]
 #[expect(dead_code, reason = "other users need the rest")]
 mod postgres_server;
@@ -26,19 +27,9 @@ use serde_json::Value;
 
 /// Longer than anything takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
+const PROGRAMS: [&str; 3] =
+    ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator-synthetic"];
 const DATABASE: &str = "cluster";
-
-fn programs() -> Option<PathBuf> {
-    let cambrian = PathBuf::from(env!("CARGO_BIN_EXE_cambrian"));
-    let folder = cambrian.parent()?.to_path_buf();
-    let needed = ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator-synthetic"];
-    let missing: Vec<_> = needed.iter().filter(|name| !folder.join(name).is_file()).collect();
-    if missing.is_empty() {
-        return Some(folder);
-    }
-    eprintln!("skipped: {missing:?} are not built; run `cargo build --workspace --bins` first");
-    None
-}
 
 struct Cluster {
     programs: PathBuf,
@@ -66,7 +57,7 @@ fn signal(child: &Child, signal: Signal) {
 impl Cluster {
     /// Two coordinators, the first of which leads, and workers that know both.
     fn start(workers: usize) -> Option<Self> {
-        let programs = programs()?;
+        let programs = built_programs::folder(&PROGRAMS)?;
         let server = PostgresServer::start()?;
         server.database(DATABASE);
         let free: Vec<_> =

@@ -5,6 +5,8 @@
 //!
 //! The images are made up here. Skips visibly where the programs have not been built.
 
+mod built_programs;
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -22,19 +24,8 @@ use tempfile::TempDir;
 
 /// Longer than anything takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
+const PROGRAMS: [&str; 3] = ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator"];
 const EPOCHS: u32 = 60;
-
-fn programs() -> Option<PathBuf> {
-    let cambrian = PathBuf::from(env!("CARGO_BIN_EXE_cambrian"));
-    let folder = cambrian.parent()?.to_path_buf();
-    let needed = ["cambrian-coordinator", "cambrian-worker", "cambrian-evaluator"];
-    let missing: Vec<_> = needed.iter().filter(|name| !folder.join(name).is_file()).collect();
-    if missing.is_empty() {
-        return Some(folder);
-    }
-    eprintln!("skipped: {missing:?} are not built; run `make setup build` first");
-    None
-}
 
 /// Images of 8 x 8 pixels in which one of four quarters is bright, as a data set of one's own.
 fn write_images(folder: &Path, name: &str, count: u64) {
@@ -300,7 +291,7 @@ fn undisturbed(programs: PathBuf) -> History {
 
 #[test]
 fn a_preempted_training_goes_on_and_its_time_counts() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = built_programs::folder(&PROGRAMS) else { return };
     let mut cluster = Cluster::start(programs.clone());
     cluster.start_worker("only");
     cluster.submit("patient", (1, EPOCHS), "{priority: 0}");
@@ -334,7 +325,7 @@ fn a_preempted_training_goes_on_and_its_time_counts() {
 
 #[test]
 fn a_training_whose_worker_is_killed_goes_on_with_its_last_state() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = built_programs::folder(&PROGRAMS) else { return };
     let mut cluster = Cluster::start(programs.clone());
     cluster.start_worker("doomed");
     cluster.submit("lost", (1, EPOCHS), "{}");
