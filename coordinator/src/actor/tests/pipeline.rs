@@ -3,11 +3,17 @@
 use super::*;
 use std::future::Future;
 
+/// Longer than anything takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until the actor has taken everything out of its mailbox, while an append hangs.
 async fn until_decided(handle: &Handle) {
-    while handle.mailbox.capacity() < handle.mailbox.max_capacity() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let waits = async {
+        while handle.mailbox.capacity() < handle.mailbox.max_capacity() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("the actor takes what comes");
     // What it has taken it decides without waiting for anything.
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
@@ -31,7 +37,7 @@ async fn held() -> (MemoryStore, Planned, impl Future<Output = Result<CampaignId
     let (actor, handle, _clock) = start(faulty);
     plan.hold();
     let first = spawn_submissions(&handle, 1..2).pop().unwrap();
-    plan.until_held().await;
+    tokio::time::timeout(PATIENCE, plan.until_held()).await.expect("an append hangs");
     (store, Planned { actor, handle, plan }, async move { first.await.unwrap() })
 }
 
@@ -121,7 +127,7 @@ async fn workers_are_heard_while_an_append_hangs() {
     let held = worker.assignment().await;
     plan.hold();
     let hanging = spawn_submissions(&handle, 2..3);
-    plan.until_held().await;
+    tokio::time::timeout(PATIENCE, plan.until_held()).await.expect("an append hangs");
     // Two leases pass, and the worker speaks in each; ticks look at leases meanwhile.
     for _ in 0..4 {
         clock.advance(Span(LEASE.0 / 2));
