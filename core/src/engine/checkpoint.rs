@@ -3,9 +3,8 @@
 //!
 //! A checkpoint is kept from the end of its stage until the stages that continue it are done, or the
 //! candidate or its campaign is. A task that runs again finds it where it was. What an attempt leaves
-//! that was stopped half-way, or saves on its way, is kept until its task is over, or something later takes its
-//! place. Must not know what a
-//! checkpoint holds nor where it is kept; if it is gone the stage begins anew.
+//! that was stopped half-way, or saves on its way, is kept until its task is over, or something later takes
+//! its place. Must not know what a checkpoint holds nor where it is kept; if it is gone the stage begins anew.
 
 use std::fmt;
 use std::sync::Arc;
@@ -94,9 +93,7 @@ impl State {
         let left = checkpoint.map(|checkpoint| Continuation { checkpoint, attempt, step });
         task.left = left.or(task.left);
     }
-}
 
-impl State {
     pub(super) fn save_state(
         &mut self,
         id: TaskId,

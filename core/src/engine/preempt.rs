@@ -73,8 +73,9 @@ impl super::state::State {
     /// the lowest priority, then the youngest.
     fn in_the_way(&self, task: TaskId) -> Option<(CampaignId, TaskId)> {
         let found = self.tasks.get(&task)?;
-        let (lease, campaign) = (found.lease()?, self.campaigns.get(&found.candidate.campaign)?);
-        let holder = self.workers.get(&lease.worker).filter(|_| campaign.spec.share.preempt)?;
+        let campaign = self.campaigns.get(&found.candidate.campaign)?;
+        let lease = found.lease().filter(|_| campaign.spec.share.preempt)?;
+        let holder = self.workers.get(&lease.worker)?;
         let priority = self.shares.priority(campaign.id)?;
         let leases = holder.leases.iter().filter_map(|id| self.tasks.get(id));
         let before: Vec<_> = leases

@@ -1,4 +1,5 @@
-//! What an unfinished attempt leaves, or saves on its way, as the journal has it. Must not know what an artifact holds.
+//! What an unfinished attempt leaves, or saves on its way, as the journal has it. Must not know what an
+//! artifact holds.
 
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::engine::Event;
