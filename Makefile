@@ -71,7 +71,8 @@ deny: ## Check the dependencies: bans, licences, sources
 .PHONY: lint
 lint: libtorch ## Run clippy over everything; warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --locked --manifest-path bench/fuzz/libfuzzer/Cargo.toml -- -D warnings
+	cargo clippy --locked --manifest-path bench/fuzz/libfuzzer/Cargo.toml \
+	    --target-dir "$${CARGO_TARGET_DIR:-target}" -- -D warnings
 
 .PHONY: documents
 documents: libtorch ## Build the API documentation; warnings are errors
