@@ -1,7 +1,11 @@
 //! What is evaluated before any model: genotypes on the diagonal of the space, then ones that are spread
 //! out. On the diagonal all genes stand at the same share of their choices, so it runs from the smallest
 //! network to the largest, or through the cells of a single operation: the ends of fronts are near it,
-//! and independent draws hardly ever meet it. It must not know results or models.
+//! and independent draws hardly ever meet it. Where many workers ask for more before there are results,
+//! half of the draws have a composition of their own: sums over many independent genes, such as costs, are
+//! nearly the same everywhere. It must not know results or models.
+
+use rand::RngExt;
 
 use crate::algorithm::breeding::Novelty;
 use crate::algorithm::observations::{Observations, encode};
@@ -13,6 +17,8 @@ use crate::space::{Genotype, Schema, SearchSpace};
 const DRAWS: usize = 30;
 /// How fast genotypes repel each other less with the number of genes in which they differ.
 const DECAY: f64 = 2.0;
+/// Parts into which the choices of a gene are divided for a composition, where it has as many.
+const PARTS: usize = 8;
 
 /// The next candidate of an initial design of which `initial` are wanted at least; half of those are on
 /// the diagonal at most.
@@ -23,16 +29,20 @@ pub(super) fn next(
     initial: usize,
     rng: &mut Stream,
 ) -> Suggestion {
-    let on_diagonal = diagonal(space.schema(), observations.proposed_in_all(), initial / 2);
+    let proposed = observations.proposed_in_all();
+    let on_diagonal = diagonal(space.schema(), proposed, initial / 2);
     let found = on_diagonal.and_then(|genotype| novelty.admit(genotype, Origin::Sampled));
-    found.map_or_else(|| spread(novelty, space, observations, rng), Suggestion::Propose)
+    let composed = if proposed < initial { 0 } else { DRAWS / 2 };
+    found.map_or_else(|| spread(novelty, space, observations, composed, rng), Suggestion::Propose)
 }
 
-/// The one of some draws that is least like what has been proposed.
+/// The one of some draws that is least like what has been proposed; `composed` of them have a
+/// composition of their own.
 fn spread(
     novelty: &Novelty<'_>,
     space: &dyn SearchSpace,
     observations: &Observations,
+    composed: usize,
     rng: &mut Stream,
 ) -> Suggestion {
     let features = space.schema().features();
@@ -41,7 +51,16 @@ fn spread(
     let mut encoding = Vec::new();
     let mut best = (f64::INFINITY, novelty.sample(rng));
     for draw in 0..DRAWS {
-        let drawn = if draw == 0 { best.1.clone() } else { novelty.sample(rng) };
+        let drawn = match draw {
+            0 => best.1.clone(),
+            _ if draw <= composed => {
+                let genotype = composition(space.schema(), rng);
+                let admitted = genotype.and_then(|found| novelty.admit(found, Origin::Sampled));
+                let Some(proposal) = admitted else { continue };
+                Suggestion::Propose(proposal)
+            }
+            _ => novelty.sample(rng),
+        };
         let Suggestion::Propose(proposal) = &drawn else { break };
         encode(space, &proposal.genotype, &mut encoding);
         let likeness = |other: &&[f64]| {
@@ -59,22 +78,51 @@ fn spread(
 
 /// The genotype number `nth` of at most `most` on the diagonal, evenly apart from the first choices of
 /// all genes to the last; `None` beyond. There are no more of them than the gene with the most choices
-/// has. Genes that only apply by the choice of an earlier one follow it, and a step that would break a
-/// constraint is left out.
+/// has.
 fn diagonal(schema: &Schema, nth: usize, most: usize) -> Option<Genotype> {
-    let first = schema.unrank(&0u32.into())?;
-    let mut values = first;
-    let slots = values.0.len();
-    let largest = (0..slots).map(|slot| last_choice(schema, &mut values, slot)).max()?;
-    let count = most.min(usize::try_from(largest).ok()?.saturating_add(1));
+    let count = most.min(most_choices(schema)?);
     if nth >= count || count < 2 {
         return None;
     }
     let (nth, steps) = (nth as u64, count as u64 - 1);
-    for slot in 0..slots {
-        let last = u64::from(last_choice(schema, &mut values, slot));
+    chosen(schema, |last| ((2 * nth * u64::from(last) + steps) / (2 * steps)) as u32)
+}
+
+/// A genotype whose genes follow shares of its own: how often each part of their choices is taken is
+/// drawn uniformly from the simplex (a Dirichlet distribution with ones), then each gene draws a part and
+/// a choice within it.
+fn composition(schema: &Schema, rng: &mut Stream) -> Option<Genotype> {
+    let parts = most_choices(schema)?.min(PARTS);
+    let shares: Vec<f64> = (0..parts).map(|_| -libm::log(1.0 - rng.random::<f64>())).collect();
+    let total: f64 = shares.iter().sum();
+    chosen(schema, |last| {
+        let mut along = rng.random::<f64>() * total;
+        let taken = shares.iter().position(|share| {
+            along -= share;
+            along <= 0.0
+        });
+        let part = taken.unwrap_or(parts - 1) as f64;
+        let choice = (part + rng.random::<f64>()) / parts as f64 * (f64::from(last) + 1.0);
+        (choice as u32).min(last)
+    })
+}
+
+/// The number of choices of the gene that has the most.
+fn most_choices(schema: &Schema) -> Option<usize> {
+    let mut values = schema.unrank(&0u32.into())?;
+    let largest = (0..values.0.len()).map(|slot| last_choice(schema, &mut values, slot)).max()?;
+    Some(usize::try_from(largest).ok()?.saturating_add(1))
+}
+
+/// The genotype whose every gene takes the choice that `choose` says for the number of its last one.
+/// Genes that only apply by the choice of an earlier one follow it, and a choice that would break a
+/// constraint is left at the first.
+fn chosen(schema: &Schema, mut choose: impl FnMut(u32) -> u32) -> Option<Genotype> {
+    let mut values = schema.unrank(&0u32.into())?;
+    for slot in 0..values.0.len() {
+        let last = last_choice(schema, &mut values, slot);
         let before = values.0[slot];
-        values.0[slot] = ((2 * nth * last + steps) / (2 * steps)) as u32;
+        values.0[slot] = choose(last);
         if schema.check(&values).is_err() {
             values.0[slot] = before;
         }
@@ -141,6 +189,40 @@ mod tests {
         for values in &found {
             schema.check(&Genotype(values.clone().into())).unwrap();
         }
+    }
+
+    #[test]
+    fn compositions_reach_the_ends_that_independent_draws_miss() {
+        let space = Grid::of(12, 9);
+        let schema = space.schema();
+        let mean = |genotype: &Genotype| genotype.0.iter().sum::<u32>() / 12;
+        let ends = |draw: &dyn Fn(&mut Stream) -> Genotype| {
+            let draws = (1..=200).map(|number| draw(&mut stream(1, Purpose::Proposal, number)));
+            draws.map(|genotype| mean(&genotype)).filter(|mean| [1, 2, 6, 7].contains(mean)).count()
+        };
+        let composed = ends(&|rng| composition(schema, rng).unwrap());
+        let independent = ends(&|rng| schema.sample(rng));
+        assert!(composed > 30 && composed > 2 * independent, "{composed} to {independent}");
+    }
+
+    #[test]
+    fn a_composition_fits_genes_that_depend_on_others_and_constraints() {
+        let width = GeneKind::Integer { low: 8, high: 800, step: 8, log: false };
+        let repeat = GeneKind::Repeat {
+            at_least: 1,
+            at_most: 3,
+            shared: false,
+            body: vec![Gene::new("width", width)],
+        };
+        let one = GeneKind::Categorical { choices: vec!["only".into()], ordered: false };
+        let schema = Schema::new(vec![Gene::new("layers", repeat), Gene::new("one", one)]).unwrap();
+        let mut found = BTreeSet::new();
+        for number in 0..100 {
+            let genotype = composition(&schema, &mut stream(1, Purpose::Proposal, number)).unwrap();
+            schema.check(&genotype).unwrap();
+            found.insert(schema.format(&genotype));
+        }
+        assert!(found.len() > 90, "{}", found.len());
     }
 
     #[test]
