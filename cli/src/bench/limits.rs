@@ -19,6 +19,7 @@ use rusqlite::{Connection, params};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -35,6 +36,9 @@ pub(super) struct Shape {
 /// Where tonic is fastest.
 pub(super) const PIPELINED: Shape = Shape { streams: 8, in_flight: 32 };
 const LENGTH: Duration = Duration::from_secs(2);
+/// How long all streams may take to open, beside those that are at work already.
+const OPENING: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(10);
 /// Both ends of a connection.
 const FILES_A_STREAM: u64 = 2;
 /// Open files that are left for everything but streams.
@@ -150,21 +154,24 @@ pub(super) async fn stream(assignment: v1::Assignment, shape: Shape) -> Result<C
     });
     let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service);
     let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    let done = Arc::new(AtomicU64::new(0));
-    let mut clients = Vec::new();
+    // All before any is at work, which would leave the next ones waiting.
+    let mut connected = Vec::new();
     for _ in 0..streams {
         let client = WorkerServiceClient::connect(format!("http://{address}")).await;
-        let client = client.map_err(|error| fail(&error))?;
-        clients.push(tokio::spawn(drive(
-            client,
-            assignment.clone(),
-            shape.in_flight,
-            done.clone(),
-        )));
+        connected.push(client.map_err(|error| fail(&error))?);
     }
-    let (began, before) = (Instant::now(), done.load(Relaxed));
+    let counts = Arc::new(Counts::default());
+    let drive = |client| drive(client, assignment.clone(), shape.in_flight, counts.clone());
+    let clients: Vec<_> = connected.into_iter().map(|client| tokio::spawn(drive(client))).collect();
+    let opened = async {
+        while counts.opened.load(Relaxed) < streams as u64 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    timeout(OPENING, opened).await.map_err(|error| fail(&error))?;
+    let (began, before) = (Instant::now(), counts.done.load(Relaxed));
     tokio::time::sleep(LENGTH).await;
-    let rate = (done.load(Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
+    let rate = (counts.done.load(Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
     clients.iter().for_each(tokio::task::JoinHandle::abort);
     for client in clients {
         // What is aborted ends with an error; its connection is closed then.
@@ -174,11 +181,19 @@ pub(super) async fn stream(assignment: v1::Assignment, shape: Shape) -> Result<C
     Ok(Carried { streams, rate })
 }
 
+/// What all streams together have done.
+#[derive(Debug, Default)]
+struct Counts {
+    opened: AtomicU64,
+    /// Evaluations.
+    done: AtomicU64,
+}
+
 async fn drive(
     mut client: WorkerServiceClient<tonic::transport::Channel>,
     assignment: v1::Assignment,
     in_flight: usize,
-    done: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 ) {
     let (up, messages) = mpsc::channel(4 * in_flight);
     let say = |message| up.try_send(v1::WorkerMessage { message: Some(message) }).is_ok();
@@ -186,10 +201,11 @@ async fn drive(
         let _room_for_all = say(Up::Report(report(&assignment, Duration::ZERO)));
     }
     let Ok(answer) = client.work(ReceiverStream::new(messages)).await else { return };
+    counts.opened.fetch_add(1, Relaxed);
     let mut down = answer.into_inner();
     while let Ok(Some(v1::CoordinatorMessage { message: Some(message) })) = down.message().await {
         if let Down::Assign(v1::Assign { assignment: Some(assignment) }) = message {
-            done.fetch_add(1, Relaxed);
+            counts.done.fetch_add(1, Relaxed);
             let said = say(Up::Report(report(&assignment, Duration::ZERO)));
             if !(said && say(Up::Ready(v1::Ready { credit: 1 }))) {
                 return;
