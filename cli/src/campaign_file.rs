@@ -3,11 +3,15 @@
 //!
 //! Must not know coordinators.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use cambrian_core::spec::{CampaignSpec, MAX_SPEC_BYTES};
+use cambrian_core::spec::{
+    CampaignSpec, MAX_SPEC_BYTES, NoStartReader, StartCampaign, StartCampaignRows, StartError,
+    StartFile, StartReader, StartRow,
+};
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -22,14 +26,57 @@ pub(crate) struct CampaignFile {
     pub(crate) source: String,
     /// As understood.
     pub(crate) spec: CampaignSpec,
+    /// Whether it begins with candidates of a campaign, which stays in the text and gives nothing yet.
+    pub(crate) names_campaigns: bool,
 }
 
-/// Reads and checks the file at `path`.
+/// Who can look up earlier campaigns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    Nobody,
+    Coordinator,
+}
+
+/// What `start` names, seen from the folder of a campaign file.
+struct Named<'f> {
+    folder: &'f Path,
+    lookup: Lookup,
+    campaigns: Cell<bool>,
+}
+
+impl StartReader for Named<'_> {
+    fn file(&self, file: &StartFile) -> Result<Vec<StartRow>, StartError> {
+        start_files::read(self.folder, file)
+    }
+
+    fn campaign(&self, campaign: &StartCampaign) -> Result<StartCampaignRows, StartError> {
+        self.campaigns.set(true);
+        match self.lookup {
+            Lookup::Nobody => NoStartReader.campaign(campaign),
+            Lookup::Coordinator => Ok(StartCampaignRows::Later),
+        }
+    }
+}
+
+/// Reads and checks the file at `path`, which has to be complete but for files.
+///
+/// # Errors
+/// As [`read_for_coordinator`], and if it names earlier campaigns.
+pub(crate) fn read(path: &Path) -> Result<CampaignFile, CliError> {
+    read_with(path, Lookup::Nobody)
+}
+
+/// Reads and checks the file at `path`, except for earlier campaigns that it names: a coordinator looks
+/// them up when it is submitted.
 ///
 /// # Errors
 /// [`CliError::NotFound`] or [`CliError::Io`] if it cannot be read, [`CliError::InvalidCampaign`]
 /// with every fault otherwise.
-pub(crate) fn read(path: &Path) -> Result<CampaignFile, CliError> {
+pub(crate) fn read_for_coordinator(path: &Path) -> Result<CampaignFile, CliError> {
+    read_with(path, Lookup::Coordinator)
+}
+
+fn read_with(path: &Path, lookup: Lookup) -> Result<CampaignFile, CliError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(CliError::io("read", path))?;
     // One byte more than allowed, so that a longer file is seen to be longer.
@@ -37,9 +84,15 @@ pub(crate) fn read(path: &Path) -> Result<CampaignFile, CliError> {
         .read_to_end(&mut bytes)
         .map_err(CliError::io("read", path))?;
     let text = String::from_utf8(bytes).map_err(|error| not_text(path, &error))?;
-    let directory = path.parent().unwrap_or(Path::new(""));
-    match CampaignSpec::parse_with_files(&text, &|file| start_files::read(directory, file)) {
-        Ok((spec, complete)) => Ok(CampaignFile { text: complete, source: text, spec }),
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = Named { folder, lookup, campaigns: Cell::new(false) };
+    match CampaignSpec::parse_with(&text, &named) {
+        Ok((spec, complete)) => Ok(CampaignFile {
+            text: complete,
+            source: text,
+            spec,
+            names_campaigns: named.campaigns.get(),
+        }),
         Err(faults) => Err(CliError::InvalidCampaign {
             file: path.to_owned(),
             text,
@@ -109,6 +162,31 @@ mod tests {
         assert!(campaign.text.ends_with(demo), "{}", campaign.text);
         assert!(campaign.text.contains(best), "{}", campaign.text);
         assert!(matches!(read(&path), Err(CliError::InvalidCampaign { .. })));
+    }
+
+    #[test]
+    fn an_earlier_campaign_is_left_to_the_coordinator() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.yaml");
+        let demo = include_str!("../../configs/campaigns/fashion-mnist.yaml");
+        let documents = [
+            include_str!("../../docs/cli.md"),
+            include_str!("../../configs/campaigns/reference.yaml"),
+        ];
+        for document in documents {
+            let entry = document.lines().find(|line| line.contains("- {from_campaign: first"));
+            let entry = entry.unwrap().trim_start_matches(['#', ' ']);
+            let text = format!("start:\n{entry}\n{demo}");
+            std::fs::write(&path, &text).unwrap();
+            let campaign = read_for_coordinator(&path).unwrap();
+            assert_eq!(campaign.text, text);
+            assert!(campaign.names_campaigns && campaign.spec.start.is_empty());
+            let Err(CliError::InvalidCampaign { faults, .. }) = read(&path) else {
+                panic!("{entry} is refused")
+            };
+            assert_eq!((faults[0].line, faults[0].column), (2, 3));
+            assert!(faults[0].message.contains("an earlier campaign"), "{:?}", faults[0]);
+        }
     }
 
     #[test]

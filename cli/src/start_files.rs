@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use cambrian_core::spec::{StartFile, StartFileError, StartRow};
+use cambrian_core::spec::{StartError, StartFile, StartRow};
 
 /// The longest file that is read: the results of a million candidates.
 const MAX_BYTES: u64 = 1 << 30;
@@ -15,9 +15,9 @@ const MAX_BYTES: u64 = 1 << 30;
 ///
 /// # Errors
 /// What is wrong with the file, without its rows' architectures.
-pub(crate) fn read(directory: &Path, file: &StartFile) -> Result<Vec<StartRow>, StartFileError> {
+pub(crate) fn read(directory: &Path, file: &StartFile) -> Result<Vec<StartRow>, StartError> {
     let path = directory.join(&file.from);
-    let refuse = |message: String, help: &str| StartFileError { message, help: help.to_owned() };
+    let refuse = |message: String, help: &str| StartError { message, help: help.to_owned() };
     let opened = File::open(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => refuse(
             format!("there is no file {}", path.display()),
@@ -57,8 +57,8 @@ pub(crate) fn read(directory: &Path, file: &StartFile) -> Result<Vec<StartRow>, 
     Ok(rows)
 }
 
-fn unreadable(path: &Path, reason: &str) -> StartFileError {
-    StartFileError {
+fn unreadable(path: &Path, reason: &str) -> StartError {
+    StartError {
         message: format!("{} cannot be read: {reason}", path.display()),
         help: "name a CSV file with a header, such as a front.csv or candidates.csv".to_owned(),
     }

@@ -13,7 +13,8 @@ use std::process::{Command, Output, Stdio};
 use postgres_server::PostgresServer;
 use serde_json::Value;
 
-fn bench(arguments: &[&str]) -> Option<Output> {
+/// The program, if what it starts is beside it.
+fn program() -> Option<&'static Path> {
     let program = Path::new(env!("CARGO_BIN_EXE_cambrian"));
     let coordinator = program.with_file_name("cambrian-coordinator");
     if !coordinator.exists() {
@@ -23,9 +24,30 @@ fn bench(arguments: &[&str]) -> Option<Output> {
         );
         return None;
     }
-    let mut command = Command::new(program);
+    Some(program)
+}
+
+fn bench(arguments: &[&str]) -> Option<Output> {
+    let mut command = Command::new(program()?);
     command.args(["bench", "cluster", "--no-limits"]).args(arguments).stdin(Stdio::null());
     Some(command.output().expect("the program runs"))
+}
+
+/// A small run whose limits are measured by a process that may have so many open files.
+fn with_open_files(files: u32, workers: u32) -> Option<Output> {
+    let script = format!(
+        "ulimit -n {files} && exec '{}' bench cluster --workers {workers} --evaluations 500 \
+         --no-restart --json",
+        program()?.display()
+    );
+    let mut command = Command::new("sh");
+    Some(command.args(["-c", &script]).stdin(Stdio::null()).output().expect("the program runs"))
+}
+
+fn only_run(output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    answer["runs"][0].clone()
 }
 
 fn run(arguments: &[&str]) -> Option<Value> {
@@ -62,6 +84,28 @@ fn timed_evaluations_fill_all_slots() {
     let share = run["utilisation"].as_f64().expect("all slots were at work at once");
     assert!(share > 0.0 && share <= 1.0, "{run}");
     assert_eq!(run["restart"], Value::Null);
+}
+
+#[test]
+fn the_limit_is_measured_with_as_many_streams_as_files_may_be_open() {
+    // Enough for a connection of each worker, not for both ends of as many streams.
+    let Some(output) = with_open_files(200, 100) else { return };
+    let run = only_run(&output);
+    let streams = run["limits"]["streams"].as_u64().expect("the limits were measured");
+    assert!((8..100).contains(&streams), "{run}");
+    assert!(run["limits"]["stream_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{run}");
+    assert_eq!(run["limits_failed"], Value::Null);
+}
+
+#[test]
+fn a_limit_that_cannot_be_measured_does_not_cost_the_run() {
+    let Some(output) = with_open_files(45, 2) else { return };
+    let run = only_run(&output);
+    assert_eq!(run["verified"]["completed"], 500);
+    assert!(run["durable_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{run}");
+    assert_eq!(run["limits"], Value::Null);
+    let reason = run["limits_failed"].as_str().expect("a reason");
+    assert!(reason.contains("45 open files"), "{reason}");
 }
 
 #[test]

@@ -4,16 +4,21 @@
 
 mod scripted;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cambrian_coordinator::embedded;
 use cambrian_coordinator::replay::replay;
-use cambrian_coordinator::server::ServeError;
+use cambrian_coordinator::server::{ServeError, Server};
 use cambrian_coordinator::store::sqlite::SqliteStore;
 use cambrian_coordinator::verify::verify;
+use cambrian_core::spec::CampaignSpec;
 use cambrian_proto::v1;
 use scripted::*;
 use tonic::{Code, Streaming};
+
+/// Longer than anything takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn get(text: &str) -> v1::GetCampaignRequest {
     v1::GetCampaignRequest { campaign: reference(text) }
@@ -24,6 +29,18 @@ async fn next(
 ) -> Option<v1::WatchCampaignResponse> {
     let next = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
     next.expect("no update").unwrap()
+}
+
+/// The last update of a watch, however many come before.
+async fn until_end(mut updates: Streaming<v1::WatchCampaignResponse>) -> v1::WatchCampaignResponse {
+    let all = async {
+        let mut last = None;
+        while let Some(update) = next(&mut updates).await {
+            last = Some(update);
+        }
+        last.unwrap()
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("the campaign does not end")
 }
 
 #[tokio::test]
@@ -148,16 +165,18 @@ async fn progress_is_shown_while_it_runs() {
     worker.say(scripted_progress(&assignment)).await;
     let watch = v1::WatchCampaignRequest { campaign: reference("1") };
     let mut updates = client(&server).await.watch_campaign(watch).await.unwrap().into_inner();
-    loop {
-        let update = next(&mut updates).await.unwrap();
-        let [running] = &update.in_work[..] else { continue };
-        assert_eq!((running.worker.as_str(), running.stage.as_str()), ("gpu", "try"));
-        if running.step == 1 {
-            assert_eq!((running.steps, running.metrics["accuracy"]), (2, 12.5));
-            assert_eq!(update.workers_connected, 1);
-            break;
+    let shown = async {
+        loop {
+            let update = next(&mut updates).await.unwrap();
+            let [running] = &update.in_work[..] else { continue };
+            assert_eq!((running.worker.as_str(), running.stage.as_str()), ("gpu", "try"));
+            if running.step == 1 {
+                return (update.workers_connected, running.clone());
+            }
         }
-    }
+    };
+    let (workers, running) = tokio::time::timeout(PATIENCE, shown).await.expect("no progress");
+    assert_eq!((running.steps, running.metrics["accuracy"], workers), (2, 12.5, 1));
     stop(server).await;
 }
 
@@ -169,21 +188,18 @@ async fn a_watch_ends_with_the_campaign_and_a_shutdown_ends_the_rest() {
     let mut client = client(&server).await;
     client.pause_campaign(v1::PauseCampaignRequest { campaign: reference("2") }).await.unwrap();
     let watch = |id| v1::WatchCampaignRequest { campaign: reference(id) };
-    let mut ending = client.watch_campaign(watch("1")).await.unwrap().into_inner();
+    let ending = client.watch_campaign(watch("1")).await.unwrap().into_inner();
     let mut waiting = client.watch_campaign(watch("2")).await.unwrap().into_inner();
     let worker = Worker::registered(&server, "gpu", 1).await;
     let working = tokio::spawn(worker.evaluate_all());
-    let mut last = None;
-    while let Some(update) = next(&mut ending).await {
-        last = Some(update);
-    }
-    let last = last.unwrap().campaign.unwrap();
+    let last = until_end(ending).await.campaign.unwrap();
     assert_eq!((last.status(), last.scored), (v1::CampaignStatus::Finished, 12));
     assert_eq!(last.reason, "budget spent");
     assert!(last.hypervolume > 0.0 && last.reference_point.len() == 2, "{last:?}");
     server.stop();
     let status = loop {
-        match waiting.message().await {
+        let heard = tokio::time::timeout(PATIENCE, waiting.message()).await;
+        match heard.expect("the watch goes on") {
             Ok(Some(_)) => {}
             Ok(None) => panic!("ended without a status"),
             Err(status) => break status,
@@ -201,9 +217,9 @@ async fn candidates_come_in_pages_and_by_status() {
     let worker = Worker::registered(&server, "gpu", 1).await;
     let watch = v1::WatchCampaignRequest { campaign: reference("1") };
     let mut client = client(&server).await;
-    let mut updates = client.watch_campaign(watch).await.unwrap().into_inner();
+    let updates = client.watch_campaign(watch).await.unwrap().into_inner();
     let working = tokio::spawn(worker.evaluate_all());
-    while next(&mut updates).await.is_some() {}
+    until_end(updates).await;
     let (mut after, mut ordinals) = (0, Vec::new());
     loop {
         let request = v1::ListCandidatesRequest {
@@ -238,6 +254,102 @@ async fn candidates_come_in_pages_and_by_status() {
     working.await.unwrap();
 }
 
+/// A campaign in the same space that begins with candidates of an earlier one.
+fn beginning_with(start: &str) -> String {
+    let text = campaign(12).replace("name: scripted", "name: second\ncache: on");
+    format!("{text}start: [{{{start}}}]\n")
+}
+
+/// The architectures that a campaign begins with, as they are stored.
+async fn begun_with(server: &Server, number: u32) -> Vec<String> {
+    let found = client(server).await.get_campaign(get(&number.to_string())).await;
+    let spec = CampaignSpec::parse(&found.unwrap().into_inner().resolved_yaml).unwrap();
+    spec.start.iter().map(|(genotype, _)| spec.space.format(genotype)).collect()
+}
+
+async fn refusal(server: &Server, yaml: String) -> v1::Fault {
+    let request = v1::SubmitCampaignRequest { yaml, submission: vec![7; 16] };
+    let answer = client(server).await.submit_campaign(request).await.unwrap().into_inner();
+    assert_eq!(answer.campaign, 0);
+    let [fault] = &answer.faults[..] else { panic!("one fault: {:?}", answer.faults) };
+    fault.clone()
+}
+
+async fn finished(server: &Server, number: u32) {
+    let watch = v1::WatchCampaignRequest { campaign: reference(&number.to_string()) };
+    until_end(client(server).await.watch_campaign(watch).await.unwrap().into_inner()).await;
+}
+
+#[tokio::test]
+async fn a_campaign_begins_with_the_best_of_an_earlier_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cambrian.db");
+    let server = serve_file(&path).await;
+    submit(&server, campaign(12)).await;
+    let working = tokio::spawn(Worker::registered(&server, "gpu", 1).await.evaluate_all());
+    finished(&server, 1).await;
+    let front = v1::GetFrontRequest { campaign: reference("1") };
+    let front = client(&server).await.get_front(front).await.unwrap().into_inner().front;
+    let front: BTreeSet<_> =
+        front.unwrap().members.into_iter().map(|member| member.genotype).collect();
+
+    let three = beginning_with("from_campaign: scripted, at_most: 3");
+    assert_eq!(submit(&server, three.clone()).await, 2);
+    let begun = begun_with(&server, 2).await;
+    assert_eq!(begun.len(), 3);
+    let of_front = begun.iter().filter(|genotype| front.contains(*genotype)).count();
+    assert_eq!(of_front, front.len().min(3), "{begun:?} of {front:?}");
+    submit(&server, beginning_with("from_campaign: 1, front_only: true")).await;
+    assert_eq!(begun_with(&server, 3).await.into_iter().collect::<BTreeSet<_>>(), front);
+    submit(&server, beginning_with("from_campaign: 1")).await;
+    let all = begun_with(&server, 4).await;
+    assert_eq!((all.len(), &all[..3]), (12, &begun[..]));
+    finished(&server, 4).await;
+
+    // Another campaign of that name: neither is meant for sure, but a repeated submission is the same.
+    submit(&server, campaign(9)).await;
+    assert_eq!(submit(&server, three.clone()).await, 2);
+    finished(&server, 5).await;
+    stop(server).await;
+    working.await.unwrap();
+    let store = SqliteStore::open_read_only(&path).unwrap();
+    let report = verify(&store).unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!(replay(&store).unwrap().mismatch, None);
+}
+
+#[tokio::test]
+async fn earlier_campaigns_that_cannot_be_meant_are_faults_with_a_place() {
+    let server = serve_memory().await;
+    submit(&server, campaign(4)).await;
+    let other = "version: 1\nname: numbers\nobjectives: [accuracy]\nalgorithm: random\n\
+                 space: {kind: declared, genes: {x: {int: [1, 9]}}}\n\
+                 stages: [{evaluator: tabular, measures: [accuracy],
+                   settings: {table: t.csv, columns: {accuracy: a}}}]\n\
+                 budget: {evaluations: 4}\n";
+    submit(&server, other.to_owned()).await;
+    let refused = async |start: &str| refusal(&server, beginning_with(start)).await;
+    let unknown = refused("from_campaign: nobody").await;
+    assert_eq!((unknown.path.as_str(), unknown.column), ("start[0]", 9));
+    let line = beginning_with("").lines().count() as u32;
+    assert_eq!((unknown.line, unknown.message.as_str()), (line, "there is no campaign `nobody`"));
+    let space = refused("from_campaign: numbers").await.message;
+    assert_eq!(
+        space,
+        "campaign 2 (numbers) searches the space declared, this one the space nasbench201"
+    );
+    let early = refused("from_campaign: 1").await.message;
+    assert_eq!(early, "campaign 1 (scripted) has no scored candidate");
+    submit(&server, campaign(5)).await;
+    let ambiguous = refused("from_campaign: scripted").await;
+    assert_eq!(ambiguous.message, "the campaigns 1, 3 are called `scripted`");
+    assert_eq!(ambiguous.help, "name one of them by its number");
+    let validate = v1::ValidateCampaignRequest { yaml: beginning_with("from_campaign: scripted") };
+    let answer = client(&server).await.validate_campaign(validate).await.unwrap().into_inner();
+    assert_eq!(answer.faults, [ambiguous]);
+    stop(server).await;
+}
+
 #[tokio::test]
 async fn a_campaign_goes_on_after_a_restart_and_its_journal_proves_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -266,9 +378,9 @@ async fn a_campaign_goes_on_after_a_restart_and_its_journal_proves_it() {
     worker.say(report(&unreported, 99.0)).await;
     assert_eq!(worker.acknowledged().await, (unreported.task, unreported.attempt));
     let watch = v1::WatchCampaignRequest { campaign: reference("1") };
-    let mut updates = client(&server).await.watch_campaign(watch).await.unwrap().into_inner();
+    let updates = client(&server).await.watch_campaign(watch).await.unwrap().into_inner();
     let working = tokio::spawn(worker.evaluate_all());
-    while next(&mut updates).await.is_some() {}
+    until_end(updates).await;
     let live = verify(&SqliteStore::open_read_only(&path).unwrap()).unwrap();
     assert!(live.is_sound(), "while it runs: {:?}", live.problems);
     let digest = server.handle().query(|state| state.digest()).await.unwrap();
@@ -301,7 +413,7 @@ async fn an_exposed_listener_is_refused() {
     let listener = cambrian_coordinator::server::bind(([0, 0, 0, 0], 0).into()).await.unwrap();
     let store = Box::new(cambrian_coordinator::store::memory::MemoryStore::default());
     let clock = std::sync::Arc::new(cambrian_coordinator::clock::SystemClock::new());
-    let error = cambrian_coordinator::server::Server::start(&quick(), store, clock, listener).await;
+    let error = Server::start(&quick(), store, clock, listener).await;
     assert!(error.unwrap_err().to_string().contains("--insecure"));
 }
 

@@ -154,7 +154,6 @@ async fn round(
         outcome.skipped = lacks.concat();
         return Ok(outcome);
     }
-    let mut draw = ChaCha8Rng::seed_from_u64(arguments.seed);
     let plan = Plan {
         programs,
         workers: arguments.workers as usize,
@@ -165,28 +164,22 @@ async fn round(
         outcome.skipped = "PostgreSQL is not installed".to_owned();
         return Ok(outcome);
     };
-    let mut may_repeat = 0;
-    let bar = ProgressBar::new(u64::from(arguments.faults)).with_prefix(name.to_owned());
-    bar.set_style(ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} faults {elapsed}")?);
-    for _ in 0..arguments.faults {
-        cluster.keep_busy().await?;
-        tokio::time::sleep(Duration::from_secs_f64(draw.random_range(0.1..0.6))).await;
-        let kind = kinds[draw.random_range(0..kinds.len())];
-        let injected = kind.kind.inject(&mut cluster, &mut draw).await;
-        injected.with_context(|| format!("{}, fault {}", kind.name, outcome.injected + 1))?;
-        may_repeat += kind.may_repeat as usize;
-        outcome.injected += 1;
-        bar.inc(1);
-    }
-    cluster.finish().await?;
+    let stuck = disturb(&mut cluster, &kinds, arguments, &mut outcome).await.err();
     cluster.stop()?;
-    bar.finish_and_clear();
     let (place, evidence) = (cluster.place(), cluster.evidence());
-    let campaigns = cluster.campaigns();
+    let (campaigns, may_repeat) = (cluster.campaigns(), outcome.audit.may_repeat);
     // The store has a runtime of its own, which may not be started within another.
     let checked =
         tokio::task::spawn_blocking(move || audit(&place, &evidence, campaigns, may_repeat));
-    outcome.audit = checked.await??;
+    // A journal that cannot be checked is a problem of its own.
+    let unread =
+        |error: anyhow::Error| Audit { problems: vec![format!("{error:#}")], ..Audit::default() };
+    outcome.audit = checked.await?.unwrap_or_else(unread);
+    if let Some(error) = stuck {
+        // The logs, which it comes with, follow below.
+        let what = format!("{error:#}");
+        outcome.audit.problems.push(what.lines().next().unwrap_or_default().to_owned());
+    }
     if !outcome.is_sound() {
         outcome.audit.problems.push(format!("the logs end with\n{}", cluster.last_words()));
         if let Some(folder) = &arguments.logs {
@@ -195,4 +188,32 @@ async fn round(
     }
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// Injects the faults, and lets the cluster finish by itself.
+///
+/// # Errors
+/// When it does not go on after a fault, or not to the end. What is stored can be checked all the same.
+async fn disturb(
+    cluster: &mut Cluster,
+    kinds: &[Description],
+    arguments: &Arguments,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    let mut draw = ChaCha8Rng::seed_from_u64(arguments.seed);
+    let bar = ProgressBar::new(u64::from(arguments.faults)).with_prefix(outcome.kind.clone());
+    bar.set_style(ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} faults {elapsed}")?);
+    for _ in 0..arguments.faults {
+        cluster.keep_busy().await?;
+        tokio::time::sleep(Duration::from_secs_f64(draw.random_range(0.1..0.6))).await;
+        let kind = kinds[draw.random_range(0..kinds.len())];
+        let injected = kind.kind.inject(cluster, &mut draw).await;
+        injected.with_context(|| format!("{}, fault {}", kind.name, outcome.injected + 1))?;
+        outcome.audit.may_repeat += kind.may_repeat as usize;
+        outcome.injected += 1;
+        bar.inc(1);
+    }
+    cluster.finish().await?;
+    bar.finish_and_clear();
+    Ok(())
 }

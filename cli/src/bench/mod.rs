@@ -82,14 +82,20 @@ pub(crate) async fn cluster(
         machine: coordinator::machine(),
     };
     let mut runs = Vec::new();
+    let mut ended = Ok(());
     for workers in &given.workers {
-        runs.push(one(context, given, &settings, *workers).await?);
+        ended = one(context, given, &settings, *workers, &mut runs).await;
+        if ended.is_err() {
+            break;
+        }
     }
-    if context.output.json {
+    // What was measured is shown, whatever has failed since.
+    if !runs.is_empty() && context.output.json {
         context.output.object(&report::json(&settings, &runs))?;
-    } else {
+    } else if !runs.is_empty() {
         context.output.text(&report::text(&settings, &runs, context.output.look()))?;
     }
+    ended?;
     let unsound = runs.iter().filter_map(|run| run.verified.as_ref()).find(|found| !found.sound);
     match unsound {
         None => Ok(()),
@@ -117,13 +123,15 @@ fn campaign(algorithm: BenchAlgorithm, evaluations: u32) -> String {
     )
 }
 
-/// One number of workers, from the start of its coordinator to the check of its ledger.
+/// One number of workers, from the start of its coordinator to the check of its ledger. It is one of
+/// `runs` as soon as it is measured.
 async fn one(
     context: &Context,
     given: &BenchClusterArguments,
     settings: &Settings,
     workers: u32,
-) -> Result<Run, CliError> {
+    runs: &mut Vec<Run>,
+) -> Result<(), CliError> {
     let folder = tempfile::Builder::new().prefix("cambrian-bench-").tempdir();
     let folder = folder.map_err(CliError::io("create", &std::env::temp_dir()))?;
     let file = folder.path().join("bench.sqlite");
@@ -146,11 +154,11 @@ async fn one(
         Subject::Own(_) | Subject::Foreign(_) => None,
     };
     let (measured, takeovers, example) = bench.measure(pair).await?;
-    let mut run = Run { workers, measured, limits: None, takeovers, verified: None, restart: None };
+    let run = runs.push_mut(Run::new(workers, measured, takeovers));
     if !subject.stop().await? {
-        return Ok(run);
+        return Ok(());
     }
-    let found = check(context, plan.store.clone().into()).await?;
+    let found = run.verified.insert(check(context, plan.store.clone().into()).await?);
     if !given.no_restart {
         run.restart = Some(restarted(&plan, found.records).await?);
     }
@@ -161,21 +169,37 @@ async fn one(
             streams: workers as usize,
             in_flight: (settings.slots + settings.prefetch) as usize,
         };
-        let streams = match example {
-            Some(example) => (
-                limits::stream(example.clone(), shape).await?,
-                limits::stream(example, limits::PIPELINED).await?,
-            ),
-            None => (0.0, 0.0),
+        let written = limits::Journal {
+            records: found.records as f64 / found.completed.max(1) as f64,
+            path: journal,
+            copy: folder.path().join("plain.sqlite"),
         };
-        let records = found.records as f64 / found.completed.max(1) as f64;
-        let folder = folder.path().to_owned();
-        let in_flight = shape.streams * shape.in_flight;
-        let insert = blocking(move || limits::insert(&journal, records, in_flight, &folder));
-        run.limits = Some(Limits::new(streams, insert.await??, run.measured.rate));
+        match limits(written, shape, example, run.measured.rate).await {
+            Ok(limits) => run.limits = Some(limits),
+            // They are not what was to be measured.
+            Err(error) => run.limits_failed = Some(error.to_string()),
+        }
     }
-    run.verified = Some(found);
-    Ok(run)
+    Ok(())
+}
+
+/// What the machine allows, for a run of this rate and shape.
+async fn limits(
+    journal: limits::Journal,
+    shape: limits::Shape,
+    example: Option<cambrian_proto::v1::Assignment>,
+    rate: f64,
+) -> Result<Limits, CliError> {
+    let (pipelined, stream) = match example {
+        // The few first: whose files are not all closed when the others are measured.
+        Some(example) => (
+            limits::stream(example.clone(), limits::PIPELINED).await?,
+            limits::stream(example, shape).await?,
+        ),
+        None => Default::default(),
+    };
+    let insert = blocking(move || limits::insert(&journal, shape.streams * shape.in_flight));
+    Ok(Limits::new(stream, pipelined, insert.await??, rate))
 }
 
 /// What is measured.

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Seen;
 use super::histogram::Histogram;
+use super::limits::Carried;
 use super::takeover::Takeover;
 use super::tally::{self, Tally};
 use crate::present::number;
@@ -155,7 +156,9 @@ impl Measured {
 /// What the machine allows, evaluations a second.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Limits {
-    /// As many streams as workers, with as many tasks in flight on each.
+    /// How many streams were open at once: as many as workers, or as open files allow.
+    streams: usize,
+    /// Over them, with as many tasks in flight on each as a worker has.
     stream_per_second: f64,
     /// Few streams with many tasks in flight, where tonic is fastest.
     pipelined_stream_per_second: f64,
@@ -165,12 +168,14 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new((stream, pipelined): (f64, f64), insert: f64, rate: f64) -> Self {
-        let tighter = if stream > 0.0 { stream.min(insert) } else { insert };
+    /// `rate` is the run's.
+    pub(super) fn new(stream: Carried, pipelined: Carried, insert: f64, rate: f64) -> Self {
+        let tighter = if stream.rate > 0.0 { stream.rate.min(insert) } else { insert };
         let ratio = if tighter > 0.0 { rate / tighter } else { 0.0 };
         Self {
-            stream_per_second: stream,
-            pipelined_stream_per_second: pipelined,
+            streams: stream.streams,
+            stream_per_second: stream.rate,
+            pipelined_stream_per_second: pipelined.rate,
             insert_per_second: insert,
             ratio,
         }
@@ -203,10 +208,28 @@ pub(super) struct Run {
     #[serde(flatten)]
     pub(super) measured: Measured,
     pub(super) limits: Option<Limits>,
+    /// Why they could not be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) limits_failed: Option<String>,
     /// One for each leader that was killed.
     pub(super) takeovers: Vec<Takeover>,
     pub(super) verified: Option<Verified>,
     pub(super) restart: Option<Restart>,
+}
+
+impl Run {
+    /// A run of which nothing but these is known.
+    pub(super) fn new(workers: u32, measured: Measured, takeovers: Vec<Takeover>) -> Self {
+        Self {
+            workers,
+            measured,
+            limits: None,
+            limits_failed: None,
+            takeovers,
+            verified: None,
+            restart: None,
+        }
+    }
 }
 
 /// Everything as one object.
@@ -243,7 +266,26 @@ pub(super) fn text(settings: &Settings, runs: &[Run], look: Look) -> String {
         })
         .collect();
     rows.extend(decade_rows(runs));
-    heading + &table::numbers(&headings, rows, look)
+    heading + &table::numbers(&headings, rows, look) + &notes(runs)
+}
+
+/// What the limits in the table are not, a line each.
+fn notes(runs: &[Run]) -> String {
+    let note = |run: &Run| {
+        let workers = number::count(u64::from(run.workers));
+        if let Some(reason) = &run.limits_failed {
+            return Some(format!("{workers} workers: {reason}\n"));
+        }
+        let streams = run.limits.as_ref().map(|limits| limits.streams)?;
+        (0 < streams && streams < run.workers as usize).then(|| {
+            let streams = number::count(streams as u64);
+            format!(
+                "{workers} workers: a plain stream was measured with {streams} streams, as many as \
+                 open files allow (`ulimit -n`; two each)\n"
+            )
+        })
+    };
+    runs.iter().filter_map(note).collect()
 }
 
 type Show = fn(&Run) -> Option<String>;
@@ -344,9 +386,10 @@ mod tests {
 
     #[test]
     fn the_ratio_is_to_the_tighter_limit() {
-        let limits = Limits::new((100_000.0, 200_000.0), 20_000.0, 10_000.0);
+        let of = |rate| Carried { streams: 8, rate };
+        let limits = Limits::new(of(100_000.0), of(200_000.0), 20_000.0, 10_000.0);
         assert!((limits.ratio - 0.5).abs() < 1e-12);
-        let limits = Limits::new((15_000.0, 200_000.0), 20_000.0, 10_000.0);
+        let limits = Limits::new(of(15_000.0), of(200_000.0), 20_000.0, 10_000.0);
         assert!((limits.ratio - 2.0 / 3.0).abs() < 1e-12);
     }
 

@@ -10,7 +10,7 @@ use crate::{campaign_file, watch};
 /// # Errors
 /// When the file has faults or the coordinator refuses it.
 pub(super) async fn run(context: &Context, given: &SubmitArguments) -> Result<(), CliError> {
-    let campaign = campaign_file::read(&given.file)?;
+    let campaign = campaign_file::read_for_coordinator(&given.file)?;
     campaign.warn(&given.file, context.output);
     let mut client = context.client().await?;
     let submission = *uuid::Uuid::new_v4().as_bytes();

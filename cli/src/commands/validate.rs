@@ -10,10 +10,10 @@ use crate::exit::Exit;
 use crate::present::number;
 
 /// # Errors
-/// As [`campaign_file::read`].
+/// As [`campaign_file::read_for_coordinator`].
 pub(super) fn run(context: &Context, given: &ValidateArguments) -> Result<(), CliError> {
     let output = context.output;
-    let campaign = match campaign_file::read(&given.file) {
+    let campaign = match campaign_file::read_for_coordinator(&given.file) {
         Ok(campaign) => campaign,
         Err(CliError::InvalidCampaign { faults, .. }) if output.json => {
             output.object(&json!({ "valid": false, "faults": faults }))?;
@@ -23,6 +23,9 @@ pub(super) fn run(context: &Context, given: &ValidateArguments) -> Result<(), Cl
     };
     let spec = &campaign.spec;
     campaign.warn(&given.file, output);
+    if campaign.names_campaigns {
+        output.hint("the campaigns that it begins with are looked up when it is submitted");
+    }
     if output.json {
         let mut answer = json!({
             "valid": true,

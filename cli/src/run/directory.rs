@@ -236,7 +236,12 @@ mod tests {
 
     fn campaign(text: &str) -> CampaignFile {
         let spec = CampaignSpec::parse(text).unwrap();
-        CampaignFile { text: text.to_owned(), source: text.to_owned(), spec }
+        CampaignFile {
+            text: text.to_owned(),
+            source: text.to_owned(),
+            spec,
+            names_campaigns: false,
+        }
     }
 
     fn example() -> String {

@@ -34,12 +34,13 @@ struct Measured {
 /// When the campaign is faulty, the architecture or a stage is not of it, no worker can serve it, or
 /// the evaluation fails.
 pub(crate) async fn run(context: &Context, given: &EvaluateArguments) -> Result<(), CliError> {
-    let campaign = campaign_file::read(&given.file)?;
+    // What it begins with is not evaluated.
+    let campaign = campaign_file::read_for_coordinator(&given.file)?;
     let spec = campaign.spec.of_one(&given.architecture, &given.stages).map_err(usage)?;
     let root = tempfile::tempdir()
         .map_err(CliError::io("create a directory in", &std::env::temp_dir()))?;
     let text = spec.to_yaml();
-    let campaign = CampaignFile { source: text.clone(), text, spec };
+    let campaign = CampaignFile { source: text.clone(), text, spec, names_campaigns: false };
     let results = results(context, given, &campaign, root.path()).await?;
     let Some(candidate) = results.candidates.first() else {
         return Err(CliError::Internal("the architecture was not evaluated".to_owned()));

@@ -36,10 +36,16 @@ fn settings() -> ActorSettings {
 }
 
 fn start(store: impl Store + 'static) -> (Actor, Handle, ManualClock) {
+    start_with(store, settings())
+}
+
+fn start_with(
+    store: impl Store + 'static,
+    settings: ActorSettings,
+) -> (Actor, Handle, ManualClock) {
     let clock = ManualClock::default();
     clock.advance(Span::from_secs(1));
-    let (actor, handle) =
-        Actor::start(Box::new(store), Arc::new(clock.clone()), settings()).unwrap();
+    let (actor, handle) = Actor::start(Box::new(store), Arc::new(clock.clone()), settings).unwrap();
     (actor, handle, clock)
 }
 

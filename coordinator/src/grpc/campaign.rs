@@ -11,12 +11,14 @@ use cambrian_proto::convert::campaign::{
 use cambrian_proto::convert::{ConvertError, view};
 use cambrian_proto::v1;
 use cambrian_proto::v1::campaign_service_server::CampaignService;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::caller;
+use super::earlier::EarlierCampaigns;
 use super::hypervolume::HypervolumeCache;
 use super::snapshot::CampaignSnapshot;
 use super::status::{bad_message, of_call, unknown_campaign};
@@ -76,6 +78,23 @@ impl CampaignServer {
         Ok(id)
     }
 
+    /// Reads a campaign, which may take a while (a large space is enumerated, say). Earlier campaigns
+    /// that it names are looked up.
+    async fn parse(&self, yaml: String) -> Result<Result<CampaignSpec, Faults>, Status> {
+        let earlier = EarlierCampaigns::new(self.handle.clone(), Runtime::current());
+        let parsed = tokio::task::spawn_blocking(move || {
+            let parsed = CampaignSpec::parse_with(&yaml, &earlier);
+            (parsed.map(|(spec, _)| spec), earlier.into_failure())
+        });
+        match parsed.await {
+            Ok((_, Some(failure))) => Err(of_call(&failure)),
+            Ok((parsed, None)) => Ok(parsed),
+            Err(_) => {
+                Err(Status::internal("reading the campaign panicked; please report its text"))
+            }
+        }
+    }
+
     async fn subject(&self, asked: v1::explain_request::Subject) -> Result<Subject, Status> {
         use v1::explain_request::Subject as Asked;
         match asked {
@@ -100,19 +119,13 @@ impl CampaignServer {
     }
 }
 
-/// Reading a campaign may take a while (a large space is enumerated, say).
-async fn parse(yaml: String) -> Result<Result<CampaignSpec, Faults>, Status> {
-    let parsed = tokio::task::spawn_blocking(move || CampaignSpec::parse(&yaml)).await;
-    parsed.map_err(|_| Status::internal("reading the campaign panicked; please report its text"))
-}
-
 #[tonic::async_trait]
 impl CampaignService for CampaignServer {
     async fn validate_campaign(
         &self,
         request: Request<v1::ValidateCampaignRequest>,
     ) -> Result<Response<v1::ValidateCampaignResponse>, Status> {
-        let answer = match parse(request.into_inner().yaml).await? {
+        let answer = match self.parse(request.into_inner().yaml).await? {
             Ok(spec) => {
                 v1::ValidateCampaignResponse { faults: Vec::new(), resolved_yaml: spec.to_yaml() }
             }
@@ -132,7 +145,7 @@ impl CampaignService for CampaignServer {
         let v1::SubmitCampaignRequest { yaml, submission: bytes } = request.into_inner();
         let submission = submission(&bytes).map_err(|error| bad_message(&error))?;
         let source: Arc<str> = yaml.as_str().into();
-        let answer = match parse(yaml).await? {
+        let answer = match self.parse(yaml).await? {
             Ok(spec) => {
                 let submitted = self.handle.submit(submission, Arc::new(spec), source, owner).await;
                 let campaign = submitted.map_err(|error| of_call(&error))?;
@@ -140,7 +153,16 @@ impl CampaignService for CampaignServer {
                 v1::SubmitCampaignResponse { campaign: campaign.0, faults: Vec::new() }
             }
             Err(faults) => {
-                v1::SubmitCampaignResponse { campaign: 0, faults: fault_messages(&faults) }
+                // Sent again: what it names may have changed since it was accepted.
+                let known = self.handle.query(move |state| state.submitted_as(submission));
+                match known.await.map_err(|error| of_call(&error))? {
+                    Some(known) => {
+                        v1::SubmitCampaignResponse { campaign: known.0, faults: Vec::new() }
+                    }
+                    None => {
+                        v1::SubmitCampaignResponse { campaign: 0, faults: fault_messages(&faults) }
+                    }
+                }
             }
         };
         Ok(Response::new(answer))

@@ -6,6 +6,7 @@
 //! than from (seed, ordinal).
 
 mod apply;
+mod best;
 mod budget;
 mod cache;
 mod campaign;
@@ -34,6 +35,7 @@ mod task;
 mod view;
 mod worker;
 
+pub use best::ScoredPoints;
 pub use cache::{ResultKey, ResultOrigin};
 pub use campaign::{Campaign, CampaignStatus, FinishReason};
 pub use candidate::{Candidate, CandidateStatus, StoredMeasurement};

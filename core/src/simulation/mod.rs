@@ -207,8 +207,9 @@ impl<'e> Simulation<'e> {
         }
         for worker in 0..self.workers.len() {
             let joins = self.settings.joins_over.0 * worker as u64 / self.workers.len() as u64;
-            // At least a millisecond apart, so that the order of registration is theirs.
-            let delay = Span(joins) + Span::from_millis(worker as u64);
+            // At least a microsecond apart, so that the order of registration is theirs; more
+            // would leave a large fleet idle for a noticeable share of a short campaign.
+            let delay = Span(joins) + Span(worker as u64);
             self.at(delay, Happening::Heartbeat { worker, epoch: 0 });
         }
         self.at(self.tick_interval(), Happening::Tick);

@@ -24,7 +24,7 @@ use super::duration::{self, Duration};
 use super::evaluator::{custom_name, dataset_facts};
 use super::raw::{RawBudget, RawCampaign, RawStagnation, RawStop};
 use super::section::Item;
-use super::start::ReadStartFile;
+use super::start::StartReader;
 use super::{
     Budget, CampaignSpec, Faults, Section, Stage, Stagnation, StopRules, failures, share, spelling,
 };
@@ -41,11 +41,11 @@ const MAX_NAME: usize = 64;
 /// trainings, and few enough for every id to fit.
 const MAX_EVALUATIONS: u32 = 100_000_000;
 
-/// Reads and checks a campaign; see [`CampaignSpec::parse_with_files`]. The text is `None` if the
-/// campaign names no files.
+/// Reads and checks a campaign; see [`CampaignSpec::parse_with`]. The text is `None` if it is
+/// complete as it is.
 pub(super) fn parse(
     text: &str,
-    files: &ReadStartFile<'_>,
+    reader: &dyn StartReader,
 ) -> Result<(CampaignSpec, Option<String>), Faults> {
     let root = Section::from_text(text)?;
     let raw: RawCampaign = root.read();
@@ -102,7 +102,7 @@ pub(super) fn parse(
     let share = share::check(&root);
     let start = space
         .as_ref()
-        .map(|space| start::check(&root, space.as_ref(), evaluations, files))
+        .map(|space| start::check(&root, space.as_ref(), evaluations, reader))
         .unwrap_or_default();
     if let (Some(algorithm), Some(budget)) = (&algorithm, &budget)
         && root.is_clean_at("budget")
@@ -136,8 +136,8 @@ pub(super) fn parse(
                 cache: raw.cache.unwrap_or_default(),
                 warnings,
             };
-            let written = start.with_files.map(|list| start::written_out(text, &spec, list));
-            Ok((spec, written.transpose()?))
+            let written = start.rewriting.written_out(text, &spec)?;
+            Ok((spec, written))
         }
         _ => Err(Faults::single(Place { line: 1, column: 1 }.fault(
             "",

@@ -40,7 +40,9 @@ pub(crate) use section::Item;
 pub use section::Section;
 pub use share::Share;
 pub use single::SingleError;
-pub use start::{ReadStartFile, StartFile, StartFileError, StartRow};
+pub use start::{
+    NoStartReader, StartCampaign, StartCampaignRows, StartError, StartFile, StartReader, StartRow,
+};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -178,26 +180,26 @@ pub struct Stagnation {
 }
 
 impl CampaignSpec {
-    /// Reads and checks a campaign that is complete: one that names files is at fault.
+    /// Reads and checks a campaign that is complete: one that names files or earlier campaigns is at
+    /// fault.
     ///
     /// # Errors
     /// Every fault of the text, ordered by place.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        check::parse(text, &start::no_files).map(|(spec, _)| spec)
+        check::parse(text, &NoStartReader).map(|(spec, _)| spec)
     }
 
-    /// Reads and checks a campaign whose `start` may name files, which `files` reads; with it comes
-    /// the text that is complete without them, for [`Self::parse`]. It is `text` itself if no file
-    /// is named. Otherwise the list is written out where it stands, so that the lines behind it
-    /// keep their numbers; or, if its layout does not allow that, it is [`Self::to_yaml`].
+    /// Reads and checks a campaign whose `start` may name files and earlier campaigns, which `reader`
+    /// reads; with it comes the text that is complete without them, for [`Self::parse`]. It is `text`
+    /// itself if none was read. Otherwise the list is written out where it stands, so that the lines
+    /// behind it keep their numbers; or, if its layout does not allow that, it is [`Self::to_yaml`].
+    /// Campaigns that are read [`StartCampaignRows::Later`] stay in the text and give nothing.
     ///
     /// # Errors
-    /// Every fault of the text, ordered by place, those of files at the entries that name them.
-    pub fn parse_with_files(
-        text: &str,
-        files: &ReadStartFile<'_>,
-    ) -> Result<(Self, String), Faults> {
-        let (spec, written) = check::parse(text, files)?;
+    /// Every fault of the text, ordered by place, those of files and campaigns at the entries that
+    /// name them.
+    pub fn parse_with(text: &str, reader: &dyn StartReader) -> Result<(Self, String), Faults> {
+        let (spec, written) = check::parse(text, reader)?;
         Ok((spec, written.unwrap_or_else(|| text.to_owned())))
     }
 

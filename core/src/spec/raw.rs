@@ -154,12 +154,15 @@ pub(super) struct RawBudget {
     pub(super) energy: Option<Amount>,
 }
 
-/// A file of architectures to begin with.
+/// A file or an earlier campaign to begin with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct RawStartFile {
+pub(super) struct RawStartSource {
     pub(super) from: Option<String>,
     pub(super) column: Option<String>,
+    #[serde(rename = "from_campaign")]
+    _from_campaign: Option<IgnoredAny>,
+    pub(super) front_only: Option<bool>,
     pub(super) at_most: Option<u32>,
 }
 

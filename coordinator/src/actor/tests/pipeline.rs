@@ -147,6 +147,45 @@ async fn workers_are_heard_while_an_append_hangs() {
 }
 
 #[tokio::test]
+async fn a_store_that_hangs_until_the_batch_is_full_costs_no_lease() {
+    let (batch, lease_length) = (4, Span::from_millis(400));
+    let settings = ActorSettings { batch, lease_length, ..settings() };
+    let store = MemoryStore::default();
+    let (faulty, plan) = FaultyStore::new(store.clone());
+    let (actor, handle, clock) = start_with(faulty, settings);
+    submit(&handle, 1).await.unwrap();
+    let mut worker = Connected::open(&handle, "gpu", 1, &[]).await.unwrap();
+    worker.ready(1).await;
+    let held = worker.assignment().await;
+    plan.hold();
+    let others = spawn_submissions(&handle, 2..20);
+    tokio::time::timeout(PATIENCE, plan.until_held()).await.expect("an append hangs");
+    // Neither ticks nor heartbeats are seen from here on, for two leases by either clock.
+    for _ in 0..4 {
+        clock.advance(Span(lease_length.0 / 2));
+        tokio::time::sleep(Duration::from_micros(lease_length.0 / 2)).await;
+        worker.heartbeat(&[(held.task, held.attempt)]).await;
+    }
+    assert!(others.iter().all(|other| !other.is_finished()), "an answer escaped");
+    // One batch is being appended, one is decided; what waits is bounded by the mailbox alone.
+    let waiting = handle.mailbox.max_capacity() - handle.mailbox.capacity();
+    assert!(waiting >= others.len() + 4 - 2 * batch, "{waiting} messages wait");
+    assert_eq!(submissions(&store), 1);
+    plan.let_go();
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    let task = held.task;
+    assert!(handle.query(move |state| state.task(task).unwrap().lease().is_some()).await.unwrap());
+    assert_eq!(count(&store, |event| matches!(event, Event::LeaseEnded { .. })), 0);
+    worker.report(&held).await;
+    worker.acknowledgement(&held).await;
+    stop(actor, &handle).await.unwrap();
+    assert_eq!((submissions(&store), completions(&store)), (19, 1));
+    assert!(verify_journal(&store).unwrap().is_sound());
+}
+
+#[tokio::test]
 async fn an_actor_that_is_told_to_end_stores_what_it_has_decided() {
     let (store, Planned { actor, handle, plan }, first) = held().await;
     let others = spawn_submissions(&handle, 2..5);

@@ -1,15 +1,19 @@
-//! The architectures that a campaign begins with: written in it, or the rows of files, which are
-//! then written into its text.
+//! The architectures that a campaign begins with: written in it, or those of files and earlier
+//! campaigns, which are then written into its text.
 //!
-//! It must not know how a file is read.
+//! It must not know how either is read.
+
+mod text;
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
+use super::super::Section;
 use super::super::document::Place;
-use super::super::raw::RawStartFile;
+use super::super::raw::RawStartSource;
 use super::super::section::Item;
-use super::super::start::{ReadStartFile, StartFile};
-use super::super::{CampaignSpec, Faults, Section};
+use super::super::start::{StartCampaign, StartCampaignRows, StartFile, StartReader, StartRow};
 use crate::graph::CanonicalHash;
 use crate::space::{Genotype, SearchSpace};
 
@@ -21,35 +25,57 @@ const COLUMN: &str = "genotype";
 pub(super) struct Start {
     /// The architectures, all different.
     pub(super) architectures: Vec<(Genotype, CanonicalHash)>,
-    /// Where the list begins and ends, if an entry of it names a file.
-    pub(super) with_files: Option<(Place, Place)>,
+    /// What that makes of the text.
+    pub(super) rewriting: Rewriting,
 }
 
-/// Reads `start`: genotypes in the space's notation, each of another network, and files of them.
+/// What of the list is not as it stands in the text.
+#[derive(Default)]
+pub(super) struct Rewriting {
+    /// Where the list begins and ends, if something was read for it.
+    read: Option<(Place, Place)>,
+    later: Vec<Later>,
+}
+
+/// An entry that stays in the text.
+struct Later {
+    /// How many architectures stand before it.
+    behind: usize,
+    entry: Value,
+}
+
+/// Reads `start`: genotypes in the space's notation, each of another network, and files and earlier
+/// campaigns of them.
 pub(super) fn check(
     root: &Section<'_>,
     space: &dyn SearchSpace,
     evaluations: Option<u32>,
-    files: &ReadStartFile<'_>,
+    reader: &dyn StartReader,
 ) -> Start {
     let items = root.items("start");
-    let mut list = List { space, files, found: Vec::new(), places: BTreeMap::new() };
+    let mut list = List {
+        space,
+        reader,
+        found: Vec::new(),
+        places: BTreeMap::new(),
+        later: Vec::new(),
+        read: false,
+    };
     let texts = items.iter().filter(|item| item.text().is_some()).count();
     if !list.fits(root, texts, evaluations) {
         return Start::default();
     }
-    let mut any_file = false;
     for (place, item) in (1..).zip(items) {
         if item.text().is_some() {
             list.add_text(place, &item);
         } else if item.is_mapping() {
-            any_file = true;
-            list.add_file(place, &item);
+            list.add_source(place, &item);
         } else {
             let found = item.description();
             item.fault(
                 format!("expected an architecture, found {found}"),
-                "put it in quotes; a file of architectures is `{from: FILE}`",
+                "put it in quotes; a file of architectures is `{from: FILE}`, an earlier campaign \
+                 `{from_campaign: NAME}`",
             );
         }
     }
@@ -57,16 +83,20 @@ pub(super) fn check(
         return Start::default();
     }
     let extent = root.item("start").map(|list| list.extent());
-    Start { architectures: list.found, with_files: extent.filter(|_| any_file) }
+    let List { found: architectures, later, read, .. } = list;
+    Start { architectures, rewriting: Rewriting { read: extent.filter(|_| read), later } }
 }
 
 /// The list so far.
 struct List<'c> {
     space: &'c dyn SearchSpace,
-    files: &'c ReadStartFile<'c>,
+    reader: &'c dyn StartReader,
     found: Vec<(Genotype, CanonicalHash)>,
     /// Which entry of the list, from 1, a network comes from.
     places: BTreeMap<CanonicalHash, usize>,
+    later: Vec<Later>,
+    /// Whether rows of something were taken.
+    read: bool,
 }
 
 impl List<'_> {
@@ -76,7 +106,8 @@ impl List<'_> {
             root.fault(
                 "start",
                 format!("there are {count} architectures, more than evaluations"),
-                "raise `budget.evaluations`, or name fewer; `at_most` takes fewer of a file",
+                "raise `budget.evaluations`, or name fewer; `at_most` takes fewer of a file or a \
+                 campaign",
             );
         }
         fits
@@ -111,13 +142,64 @@ impl List<'_> {
         self.found.push((genotype, key));
     }
 
-    /// Adds the networks of a file that are not in the list already.
-    fn add_file(&mut self, place: usize, item: &Item<'_>) {
-        let Some((file, at_most)) = named_file(item) else { return };
-        let rows = match (self.files)(&file) {
-            Ok(rows) => rows,
-            Err(error) => return item.fault(error.message, error.help),
-        };
+    /// Adds the networks of a file or a campaign that are not in the list already.
+    fn add_source(&mut self, place: usize, item: &Item<'_>) {
+        let Some((source, at_most)) = source(item) else { return };
+        match source {
+            Source::File(file) => match self.reader.file(&file) {
+                Ok(rows) => {
+                    let name = |row: u64| format!("row {row} of {}", file.from);
+                    self.add_rows(place, item, rows, at_most, name);
+                }
+                Err(error) => item.fault(error.message, error.help),
+            },
+            Source::Campaign { campaign, front_only } => {
+                self.add_campaign(place, item, campaign, front_only, at_most);
+            }
+        }
+    }
+
+    fn add_campaign(
+        &mut self,
+        place: usize,
+        item: &Item<'_>,
+        campaign: String,
+        front_only: bool,
+        at_most: Option<u32>,
+    ) {
+        // Its networks all differ: so many suffice if the whole list so far is among them.
+        let most = at_most.map_or(usize::MAX, |most| self.found.len() + most as usize);
+        let asked = StartCampaign { campaign, front_only, most, space: self.space.name() };
+        let StartCampaign { campaign, .. } = &asked;
+        match self.reader.campaign(&asked) {
+            Ok(StartCampaignRows::Known(rows)) => {
+                let name = |row: u64| format!("candidate {row} of campaign {campaign}");
+                self.add_rows(place, item, rows, at_most, name);
+            }
+            Ok(StartCampaignRows::Later) => {
+                let mut entry = json!({ "from_campaign": campaign });
+                if front_only {
+                    entry["front_only"] = true.into();
+                }
+                if let Some(most) = at_most {
+                    entry["at_most"] = most.into();
+                }
+                self.later.push(Later { behind: self.found.len(), entry });
+            }
+            Err(error) => item.fault(error.message, error.help),
+        }
+    }
+
+    fn add_rows(
+        &mut self,
+        place: usize,
+        item: &Item<'_>,
+        rows: Vec<StartRow>,
+        at_most: Option<u32>,
+        name: impl Fn(u64) -> String,
+    ) {
+        self.read = true;
+        let at_most = at_most.unwrap_or(u32::MAX);
         let mut taken = 0;
         let mut refused: Vec<String> = Vec::new();
         for row in rows {
@@ -125,7 +207,7 @@ impl List<'_> {
                 break;
             }
             match self.read(&row.genotype) {
-                Err(reason) => refused.push(format!("row {} of {}: {reason}", row.row, file.from)),
+                Err(reason) => refused.push(format!("{}: {reason}", name(row.row))),
                 Ok((_, key)) if self.places.contains_key(&key) => {}
                 Ok((genotype, key)) => {
                     self.push(place, genotype, key);
@@ -136,81 +218,63 @@ impl List<'_> {
         let Some(first) = refused.first() else { return };
         let more = match refused.len() - 1 {
             0 => String::new(),
-            1 => "; another row is refused, too".to_owned(),
-            more => format!("; {more} further rows are refused, too"),
+            1 => "; another one is refused, too".to_owned(),
+            more => format!("; {more} further ones are refused, too"),
         };
         item.fault(
             format!("{first}{more}"),
-            "name the results of a campaign in the same space, or another `column`",
+            "name the results of a campaign in the same space, or another `column` of a file",
         );
     }
 }
 
-/// The file that an entry names and how many of its networks are taken.
-fn named_file(item: &Item<'_>) -> Option<(StartFile, u32)> {
+/// What an entry names.
+enum Source {
+    File(StartFile),
+    Campaign { campaign: String, front_only: bool },
+}
+
+/// What an entry names, and how many of its networks are taken if not all.
+fn source(item: &Item<'_>) -> Option<(Source, Option<u32>)> {
     let section = item.section()?;
-    let raw: RawStartFile = section.read();
-    section.missing("from", "name the file, such as `from: runs/first/front.csv`");
-    let at_most = raw.at_most.unwrap_or(u32::MAX);
-    if at_most == 0 {
+    let raw: RawStartSource = section.read();
+    let of_campaign = section.contains("from_campaign");
+    if raw.at_most == Some(0) {
         section.fault(
             "at_most",
             "0 is out of range",
             "write a number of at least 1, or leave the key out for all",
         );
     }
-    let column = raw.column.unwrap_or_else(|| COLUMN.to_owned());
-    let file = StartFile { from: raw.from?, column };
-    section.is_clean().then_some((file, at_most))
-}
-
-/// The text of a campaign whose files are written out, every line behind them in its place if the
-/// layout of the list allows it.
-///
-/// # Errors
-/// If the campaign is too long with the architectures of the files.
-pub(super) fn written_out(
-    text: &str,
-    spec: &CampaignSpec,
-    (begin, end): (Place, Place),
-) -> Result<String, Faults> {
-    let resolved = spec.to_yaml();
-    let same = |text: &String| {
-        CampaignSpec::parse(text).is_ok_and(|written| written.to_yaml() == resolved)
+    let (foreign, owner) = match of_campaign {
+        true => (["from", "column"].as_slice(), "of a file, not of a campaign"),
+        false => (["front_only"].as_slice(), "of a campaign, not of a file"),
     };
-    let in_place = replaced(text, spec, begin, end).filter(same);
-    in_place.or_else(|| Some(resolved.clone()).filter(same)).ok_or_else(|| {
-        Faults::single(begin.fault(
-            "start",
-            format!("with the {} architectures the campaign is too long", spec.start.len()),
-            Some("take fewer of a file by `at_most`".to_owned()),
-        ))
-    })
-}
-
-/// `text` with the architectures of `spec` in one line from `begin` and as many lines as before up
-/// to `end`.
-fn replaced(text: &str, spec: &CampaignSpec, begin: Place, end: Place) -> Option<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mut from, to) = (offset(text, begin)?, offset(text, end)?);
-    if !text.get(from..)?.starts_with(['[', '-']) {
-        // A list that is not indented is said to begin at its first element.
-        from = text.get(..from)?.trim_end().strip_suffix('-')?.len();
+    for key in foreign.iter().filter(|key| section.contains(key)) {
+        section.fault(key, format!("is a key {owner}"), "remove it, or make it two entries");
     }
-    let (before, after) = (text.get(..from)?, text.get(to..)?);
-    let lines = text.get(from..to)?.matches('\n').count();
-    let names: Vec<_> = spec.start.iter().map(|(given, _)| spec.space.format(given)).collect();
-    let list = serde_json::to_string(&names).ok()?;
-    // A list at the margin is no value of a key there unless it begins further right.
-    Some(format!("{before} {list}{}{after}", "\n".repeat(lines)))
-}
-
-/// Where a place of `text` is, in bytes.
-fn offset(text: &str, place: Place) -> Option<usize> {
-    let before: usize = text.split_inclusive('\n').take(place.line - 1).map(str::len).sum();
-    let line = text.get(before..)?;
-    let column = line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(place.column - 1)?;
-    Some(before + column)
+    let source = if of_campaign {
+        let campaign = section.item("from_campaign").and_then(|name| name.text().map(str::trim));
+        let Some(campaign) = campaign.filter(|campaign| !campaign.is_empty()) else {
+            section.fault(
+                "from_campaign",
+                "expected the number or the name of a campaign",
+                "`cambrian list` shows both",
+            );
+            return None;
+        };
+        let front_only = raw.front_only.unwrap_or_default();
+        Source::Campaign { campaign: campaign.to_owned(), front_only }
+    } else {
+        section.missing(
+            "from",
+            "name a file, such as `from: runs/first/front.csv`, or an earlier campaign by \
+             `from_campaign`",
+        );
+        let column = raw.column.unwrap_or_else(|| COLUMN.to_owned());
+        Source::File(StartFile { from: raw.from?, column })
+    };
+    section.is_clean().then_some((source, raw.at_most))
 }
 
 #[cfg(test)]
