@@ -203,15 +203,12 @@ pub(super) fn binary_crossover(first: u32, second: u32, rng: &mut Stream) -> u32
 fn crossed<P: Powers>(one: u32, other: u32, u: f64) -> f64 {
     let low = f64::from(one.min(other)) / REAL_MAX;
     let high = f64::from(one.max(other)) / REAL_MAX;
-    let spread = |room: f64| {
-        let alpha = 2.0 - P::inverse_power(1.0 + 2.0 * room / (high - low));
-        if u <= 1.0 / alpha { P::root(u * alpha) } else { P::root(1.0 / P::from_two(u * alpha)) }
-    };
-    if one < other {
-        0.5 * (low + high - spread(low) * (high - low))
-    } else {
-        0.5 * (low + high + spread(1.0 - high) * (high - low))
-    }
+    // Values are chosen, not ways to go: a processor would guess the way wrong half of the time.
+    let (room, sign) = if one < other { (low, -1.0) } else { (1.0 - high, 1.0) };
+    let alpha = 2.0 - P::inverse_power(1.0 + 2.0 * room / (high - low));
+    let (inner, outer) = (u * alpha, 1.0 / P::from_two(u * alpha));
+    let spread = P::root(if u <= 1.0 / alpha { inner } else { outer });
+    0.5 * (low + high + sign * spread * (high - low))
 }
 
 /// The point of the grid next to a place in [0, 1], which is asked for quickly first and then, where

@@ -125,6 +125,14 @@ impl Node {
     pub(super) fn edit_each(&self, probability: f64, rng: &mut Stream, values: &mut [u32]) {
         let hit = |rng: &mut Stream| rng.random::<f64>() < probability;
         match self {
+            Self::Group { members, highest: Some(highest), .. } => {
+                for ((member, highest), value) in members.iter().zip(highest).zip(values) {
+                    // One value alone is no site.
+                    if *highest > 0 && hit(rng) {
+                        member.edit(0, rng, std::slice::from_mut(value));
+                    }
+                }
+            }
             Self::Group { members, .. } => {
                 let mut at = 0;
                 for member in members {
@@ -154,12 +162,18 @@ impl Node {
     pub(super) fn cross(&self, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
         match self {
             Self::Choice { .. } | Self::Logarithmic(_) | Self::Mask { .. } => {
-                if !rng.random::<bool>() {
-                    values[0] = other[0];
-                }
+                values[0] = either(values[0], other[0], rng);
             }
             Self::Real => values[0] = binary_crossover(values[0], other[0], rng),
             Self::Dag(table) => table.cross(other, rng, values),
+            Self::Group { members, highest: Some(_), .. } => {
+                for ((member, value), other) in members.iter().zip(values).zip(other) {
+                    *value = match member {
+                        Self::Real => binary_crossover(*value, *other, rng),
+                        _ => either(*value, *other, rng),
+                    };
+                }
+            }
             Self::Group { members, .. } => {
                 let mut at = 0;
                 for member in members {
@@ -213,6 +227,12 @@ impl Node {
             }
         }
     }
+}
+
+/// One of two values with equal chance; both are at hand, so that nothing has to be guessed.
+fn either(first: u32, second: u32, rng: &mut Stream) -> u32 {
+    let keeps = u32::from(rng.random::<bool>()).wrapping_neg();
+    (first & keeps) | (second & !keeps)
 }
 
 /// Inserts a copy (a fresh one or a duplicate) anywhere, or deletes one.
