@@ -6,7 +6,7 @@
 use rand::{Rng, RngExt};
 
 use super::node::Node;
-use super::operators::{binary_crossover, polynomial};
+use super::operators::{Crossing, binary_crossover, draw_crossing, polynomial};
 use super::ratios::Ratios;
 use crate::rng::Stream;
 
@@ -166,12 +166,17 @@ impl Node {
             }
             Self::Real => values[0] = binary_crossover(values[0], other[0], rng),
             Self::Dag(table) => table.cross(other, rng, values),
+            // A real gene alone has every value.
+            Self::Group { highest: Some(highest), .. } if !highest.contains(&u32::MAX) => {
+                for (value, other) in values.iter_mut().zip(other) {
+                    *value = either(*value, *other, rng);
+                }
+            }
             Self::Group { members, highest: Some(_), .. } => {
-                for ((member, value), other) in members.iter().zip(values).zip(other) {
-                    *value = match member {
-                        Self::Real => binary_crossover(*value, *other, rng),
-                        _ => either(*value, *other, rng),
-                    };
+                let mut crossings = [None; CROSSINGS];
+                let own = values.chunks_mut(CROSSINGS).zip(other.chunks(CROSSINGS));
+                for (members, (values, other)) in members.chunks(CROSSINGS).zip(own) {
+                    cross_leaves(members, other, rng, values, &mut crossings);
                 }
             }
             Self::Group { members, .. } => {
@@ -226,6 +231,36 @@ impl Node {
                 }
             }
         }
+    }
+}
+
+/// As many crossings of numbers are drawn before their children are computed.
+const CROSSINGS: usize = 32;
+
+/// Mixes numbers and choices, at most [`CROSSINGS`].
+fn cross_leaves(
+    members: &[Node],
+    other: &[u32],
+    rng: &mut Stream,
+    values: &mut [u32],
+    crossings: &mut [Option<(u32, Crossing)>; CROSSINGS],
+) {
+    let mut drawn = 0;
+    for (at, (member, other)) in members.iter().zip(other).enumerate() {
+        let value = &mut values[at];
+        match member {
+            Node::Real => match draw_crossing(*value, *other, rng) {
+                Ok(crossing) => {
+                    crossings[drawn] = Some((at as u32, crossing));
+                    drawn += 1;
+                }
+                Err(uncrossed) => *value = uncrossed,
+            },
+            _ => *value = either(*value, *other, rng),
+        }
+    }
+    for (at, crossing) in crossings[..drawn].iter().flatten() {
+        values[*at as usize] = crossing.child();
     }
 }
 
