@@ -28,7 +28,12 @@ impl Survival for Crowding {
         population.truncate(keep);
     }
 
-    fn replace(&mut self, population: &mut RankedPopulation, offspring: Vec<Scored>, keep: usize) {
+    fn replace(
+        &mut self,
+        population: &mut RankedPopulation,
+        offspring: impl Iterator<Item = Scored>,
+        keep: usize,
+    ) {
         population.replace(offspring, keep);
     }
 }

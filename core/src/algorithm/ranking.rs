@@ -12,6 +12,7 @@
 //! Breeding draws slots, so the order of slots is part of what a replay has to find again.
 
 mod front;
+mod objectives;
 mod table;
 mod worst;
 
@@ -20,9 +21,10 @@ use std::cmp::Ordering;
 use super::Outcome;
 use crate::id::Ordinal;
 use crate::pareto::Points;
-use crate::pareto::sorting::{Fronts, non_dominated_sort};
+use crate::pareto::sorting::{Fronts, Sorter};
 use crate::space::Genotype;
 use front::Front;
+pub(super) use objectives::Objectives;
 use table::{Places, Table};
 use worst::Tournament;
 
@@ -34,7 +36,7 @@ pub(super) struct Scored {
     /// Its genes.
     pub(super) genotype: Genotype,
     /// Minimised objectives, finite.
-    pub(super) objectives: Vec<f64>,
+    pub(super) objectives: Objectives,
     /// Summed normalised constraint violation, finite; 0 is feasible.
     pub(super) violation: f64,
 }
@@ -55,7 +57,7 @@ impl Scored {
         sound.then(|| Self {
             id,
             genotype,
-            objectives: objectives.to_vec(),
+            objectives: Objectives::of(objectives),
             violation: violation.max(0.0),
         })
     }
@@ -68,6 +70,15 @@ pub(super) struct RankedPopulation {
     fronts: Vec<Front>,
     /// Up to date but for what the table notes as changed; meaningless where it notes nothing.
     worst: Tournament,
+    buffers: Buffers,
+}
+
+/// What sorting all members takes, kept for the next time.
+#[derive(Debug, Clone)]
+struct Buffers {
+    points: Points,
+    sorter: Sorter,
+    fronts: Fronts,
 }
 
 /// The largest last front that is searched for its worst member one by one.
@@ -76,7 +87,13 @@ const SMALL: usize = 64;
 impl RankedPopulation {
     /// An empty population of members with `width` objectives each.
     pub(super) fn new(width: usize) -> Self {
-        Self { table: Table::new(width), fronts: Vec::new(), worst: Tournament::default() }
+        let (points, sorter, fronts) = (Points::new(width), Sorter::new(), Fronts::default());
+        Self {
+            table: Table::new(width),
+            fronts: Vec::new(),
+            worst: Tournament::default(),
+            buffers: Buffers { points, sorter, fronts },
+        }
     }
 
     /// The number of objectives of each member.
@@ -144,6 +161,7 @@ impl RankedPopulation {
         let fronts = self.sorted_with(members);
         let table = &mut self.table;
         self.fronts = fronts.iter().map(|front| Front::of(table, slots(front))).collect();
+        self.buffers.fronts = fronts;
     }
 
     /// Adds many members at once and drops the worst of all, with the same result as
@@ -173,6 +191,7 @@ impl RankedPopulation {
             .map(|rank| Front::of(table, slots(fronts.front(rank)).filter_map(name)))
             .collect();
         self.fronts.extend(split.map(|(front, _)| front.renamed(&mut self.table, name)));
+        self.buffers.fronts = fronts;
     }
 
     /// Adds members to the table alone; the fronts of all, of which the ranks are noted.
@@ -182,10 +201,14 @@ impl RankedPopulation {
         }
         let table = &mut self.table;
         table.changed = None;
-        let rows = table.values.chunks_exact(table.width.max(1));
-        let points = Points::try_from_rows(table.width, rows)
-            .expect("the members' values are finite, as Scored::new ensures");
-        let fronts = non_dominated_sort(&points, Some(&table.violations))
+        let Buffers { points, sorter, fronts } = &mut self.buffers;
+        let mut fronts = std::mem::take(fronts);
+        points.clear();
+        for row in table.values.chunks_exact(table.width.max(1)) {
+            points.push(row).expect("the members' values are finite, as Scored::new ensures");
+        }
+        sorter
+            .sort_into(points, Some(&table.violations), &mut fronts)
             .expect("the members' violations are finite and not negative, as Scored::new ensures");
         table.ranks.copy_from_slice(fronts.ranks());
         fronts

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::breeding::{DUPLICATE_REDRAWS, Novelty};
 use super::pending::Pending;
-use super::ranking::{RankedPopulation, Scored};
+use super::ranking::{Objectives, RankedPopulation, Scored};
 use super::{
     Algorithm, AlgorithmContext, AlgorithmEntry, Known, Origin, Outcome, Proposal, Suggestion,
 };
@@ -161,12 +161,12 @@ impl RegularizedEvolution {
     fn member(&self, id: Ordinal, genotype: Genotype, outcome: Outcome<'_>) -> Option<Scored> {
         let mut member = Scored::new(id, genotype, outcome, self.objectives)?;
         if let Some(factors) = &self.factors {
-            let terms = factors.iter().zip(&member.objectives);
+            let terms = factors.iter().zip(&*member.objectives);
             let scalar = terms.fold(0.0, |sum, (factor, value)| sum + factor * value);
             if !f64::is_finite(scalar) {
                 return None;
             }
-            member.objectives = vec![scalar];
+            member.objectives = Objectives::of(&[scalar]);
         }
         Some(member)
     }

@@ -12,6 +12,8 @@ use thiserror::Error;
 use super::{Graph, NodeId, Op, Shape, Window};
 
 const HASH_BYTES: usize = 16;
+/// Texts up to this length, in bytes, are put together without asking for memory.
+const SHORT: usize = 256;
 
 /// A 128-bit name of a network or of anything else that is compared by content; 32 lower-case
 /// hexadecimal digits as text.
@@ -41,16 +43,22 @@ impl CanonicalHash {
     /// As [`Self::of`], with one part: the little-endian bytes of `numbers`.
     #[must_use]
     pub fn of_numbers(domain: &str, numbers: &[u32]) -> Self {
-        let start = 16 + domain.len();
-        let mut text = Vec::with_capacity(start + 4 * numbers.len());
-        text.extend_from_slice(&(domain.len() as u64).to_le_bytes());
-        text.extend_from_slice(domain.as_bytes());
-        text.extend_from_slice(&(4 * numbers.len() as u64).to_le_bytes());
-        text.resize(start + 4 * numbers.len(), 0);
+        let (name, start) = (8 + domain.len(), 16 + domain.len());
+        let length = start + 4 * numbers.len();
+        let (mut short, mut long) = ([0; SHORT], Vec::new());
+        let text = if length <= SHORT {
+            &mut short[..length]
+        } else {
+            long.resize(length, 0);
+            &mut long[..]
+        };
+        text[..8].copy_from_slice(&(domain.len() as u64).to_le_bytes());
+        text[8..name].copy_from_slice(domain.as_bytes());
+        text[name..start].copy_from_slice(&(4 * numbers.len() as u64).to_le_bytes());
         for (bytes, number) in text[start..].as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
             *bytes = number.to_le_bytes();
         }
-        Self::of_bytes(&text)
+        Self::of_bytes(text)
     }
 
     /// The hash that has these bytes.

@@ -4,7 +4,8 @@
 //! Inside, a point is its gain over the reference, reference minus value in each objective, so
 //! that the measure is the volume of a union of boxes with one corner at the origin. One to three
 //! objectives are swept, O(N log N) but for the moves within one sorted vector; four are swept with
-//! a linked union of three, O(N^2) (HV4D+: Guerreiro and Fonseca 2018); five to eight are swept
+//! a union of three, O(N^2) at worst: a linked one (HV4D+: Guerreiro and Fonseca 2018), or, beyond 128 points, one
+//! that knows the zones left free (HBDA: Lacour, Klamroth and Fonseca 2017); five to eight are swept
 //! along the last objective, each point adding its exclusive volume in one objective less (WFG:
 //! While, Bradstreet and Barone 2012), which in four objectives comes, for up to 128 points, from sets
 //! of bits and one more linked union. Beyond, it is estimated.
@@ -16,6 +17,7 @@ mod linked;
 mod parts;
 mod sweep;
 mod union;
+mod zones;
 
 #[cfg(test)]
 mod tests;

@@ -88,6 +88,11 @@ impl Points {
         Ok(())
     }
 
+    /// Takes all points out and keeps the allocation.
+    pub fn clear(&mut self) {
+        self.values.clear();
+    }
+
     /// Number of objectives, M.
     #[must_use]
     pub fn objectives(&self) -> usize {

@@ -38,7 +38,12 @@ pub(super) trait Survival: fmt::Debug + Clone + Send + Sync + 'static {
     fn truncate(&mut self, population: &mut RankedPopulation, keep: usize);
 
     /// Adds offspring and drops the worst of all until `keep` are left.
-    fn replace(&mut self, population: &mut RankedPopulation, offspring: Vec<Scored>, keep: usize) {
+    fn replace(
+        &mut self,
+        population: &mut RankedPopulation,
+        offspring: impl Iterator<Item = Scored>,
+        keep: usize,
+    ) {
         population.extend(offspring);
         self.truncate(population, keep);
     }
@@ -113,7 +118,7 @@ impl<S: Survival> Evolution<S> {
             let in_flight = self.pending.in_flight();
             let at = rng.random_range(0..self.parents.len() + in_flight.len());
             if let Some((id, genotype)) = in_flight.iter().nth(at) {
-                return (genotype, *id);
+                return (genotype, id);
             }
         }
         let slot = self.survival.parent(&self.parents, rng);
@@ -146,10 +151,12 @@ impl<S: Survival> Evolution<S> {
     /// Lets the best of parents and offspring survive and starts the next generation.
     fn end_generation(&mut self) {
         let Some(generation) = &mut self.generation else { return };
-        let mut offspring = std::mem::take(generation).offspring;
+        generation.proposed = 0;
+        let offspring = &mut generation.offspring;
         // The order of arrival must not show in a generational run.
         offspring.sort_unstable_by_key(|member| member.id);
-        self.survival.replace(&mut self.parents, offspring, self.parameters.population);
+        let keep = self.parameters.population;
+        self.survival.replace(&mut self.parents, offspring.drain(..), keep);
     }
 }
 
@@ -189,7 +196,7 @@ impl<S: Survival> Algorithm for Evolution<S> {
             (None, Parents::InOrder) => {
                 self.held.hold(id, scored);
                 let in_flight = self.pending.in_flight();
-                let oldest = in_flight.first_key_value().map(|(id, _)| *id);
+                let oldest = in_flight.first();
                 for member in self.held.release(oldest, in_flight.len()) {
                     self.join(member);
                 }

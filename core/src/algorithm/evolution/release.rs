@@ -40,11 +40,13 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::ranking::Objectives;
     use crate::space::Genotype;
 
     fn scored(id: u32) -> Option<Scored> {
         let genotype = Genotype([id].into());
-        Some(Scored { id: Ordinal(id), genotype, objectives: vec![0.0], violation: 0.0 })
+        let objectives = Objectives::of(&[0.0]);
+        Some(Scored { id: Ordinal(id), genotype, objectives, violation: 0.0 })
     }
 
     fn released(held: &mut Held, oldest: Option<u32>, window: usize) -> Vec<u32> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::algorithm::contract::build;
-use crate::algorithm::ranking::Scored;
+use crate::algorithm::ranking::{Objectives, Scored};
 use crate::id::Ordinal;
 use crate::space::Genotype;
 
@@ -11,7 +11,7 @@ fn population(rows: &[[f64; 3]]) -> RankedPopulation {
     let member = |(id, row): (u32, &[f64; 3])| Scored {
         id: Ordinal(id),
         genotype: Genotype([id].into()),
-        objectives: row.to_vec(),
+        objectives: Objectives::of(row),
         violation: 0.0,
     };
     population.extend((1..).zip(rows).map(member));
@@ -71,7 +71,7 @@ fn survival_does_not_depend_on_the_order_of_slots() {
             .map(|(id, row)| Scored {
                 id: Ordinal(id),
                 genotype: Genotype([id].into()),
-                objectives: row.to_vec(),
+                objectives: Objectives::of(row),
                 violation: 0.0,
             })
             .collect();

@@ -27,7 +27,9 @@ pub(super) struct Front {
 impl Front {
     /// The front of `members`; writes their crowding distances.
     pub(super) fn of(table: &mut Table, members: impl Iterator<Item = u32>) -> Self {
-        let mut keyed: Vec<u128> = members.map(u128::from).collect();
+        let mut keyed = std::mem::take(&mut table.keyed);
+        keyed.clear();
+        keyed.extend(members.map(u128::from));
         let mut orders = Vec::with_capacity(table.width);
         for objective in 0..table.width {
             // What is sorted here is in the order of the objective before. Of two objectives that is
@@ -42,6 +44,7 @@ impl Front {
             keyed.sort_unstable();
             orders.push(keyed.iter().map(|key| *key as u32).collect());
         }
+        table.keyed = keyed;
         let mut front = Self { orders, fresh: false };
         front.freshen(table);
         front

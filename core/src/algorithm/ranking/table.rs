@@ -23,6 +23,8 @@ pub(super) struct Table {
     pub(super) crowding: Vec<f64>,
     /// The slots whose place in the order of [`Table::worse`] may have changed, if anybody asks.
     pub(super) changed: Option<Vec<u32>>,
+    /// A buffer for bringing members into an order.
+    pub(super) keyed: Vec<u128>,
 }
 
 impl Table {
@@ -37,6 +39,7 @@ impl Table {
             shares: Vec::new(),
             crowding: Vec::new(),
             changed: None,
+            keyed: Vec::new(),
         }
     }
 

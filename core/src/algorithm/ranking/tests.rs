@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::pareto::crowding::crowding_distance;
+use crate::pareto::sorting::non_dominated_sort;
 use proptest::prelude::*;
 
 fn scored(id: u32, objectives: &[f64], violation: f64) -> Scored {
     let genotype = Genotype([id].into());
-    Scored { id: Ordinal(id), genotype, objectives: objectives.to_vec(), violation }
+    Scored { id: Ordinal(id), genotype, objectives: Objectives::of(objectives), violation }
 }
 
 /// (id, rank, crowding distance) of every member by the kernels, ascending by id.
@@ -14,7 +15,7 @@ fn sorted_afresh(members: &[Scored]) -> Vec<(u32, u32, f64)> {
     let mut members = members.to_vec();
     members.sort_by_key(|member| member.id);
     let width = members.first().map_or(1, |member| member.objectives.len());
-    let rows = members.iter().map(|member| &member.objectives);
+    let rows = members.iter().map(|member| &*member.objectives);
     let points = Points::try_from_rows(width, rows).unwrap();
     let violations: Vec<f64> = members.iter().map(|member| member.violation).collect();
     let fronts = non_dominated_sort(&points, Some(&violations)).unwrap();

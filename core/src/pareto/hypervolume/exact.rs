@@ -3,7 +3,7 @@
 
 use super::sweep::{self, Staircase};
 use super::union::{
-    self, Cut4, Cut5, Cut6, Cut7, CutUnion, Union3, Union4, Union5, Union6, Union7,
+    self, Cut4, Cut5, Cut6, Cut7, CutUnion, ThreeUnion, Union3, Union4, Union5, Union6, Union7,
 };
 
 /// The most objectives whose hypervolume is computed exactly.
@@ -16,7 +16,7 @@ pub(super) fn volume(m: usize, gains: &mut [f64]) -> f64 {
         0 | 1 => sweep::length(gains),
         2 => sweep::area(gains),
         3 => sweep::volume(gains),
-        4 => union_volume::<4, 3, Union3>(gains),
+        4 => union_volume::<4, 3, ThreeUnion>(gains),
         5 => union_volume::<5, 4, Union4>(gains),
         6 => union_volume::<6, 5, Union5>(gains),
         7 => union_volume::<7, 6, Union6>(gains),

@@ -238,6 +238,21 @@ proptest! {
         assert_close(volume(&rows, &[5.0; 5]), expected, expected);
     }
 
+    /// As above with four objectives: few boxes are walked over, many are zones.
+    #[test]
+    fn four_objectives_of_every_size_agree_with_the_grid_of_cells(
+        values in prop::collection::vec(0u8..6, 4 * 100..=4 * 260),
+        is_flat in any::<bool>(),
+    ) {
+        let row = |row: &[u8]| {
+            let last = if is_flat { 16u8.saturating_sub(row[..3].iter().sum()) / 2 } else { row[3] };
+            row[..3].iter().chain([&last]).map(|value| f64::from(*value)).collect()
+        };
+        let rows: Vec<Vec<f64>> = values.chunks_exact(4).map(row).collect();
+        let expected = naive(&rows, &[9.0; 4]);
+        assert_close(volume(&rows, &[9.0; 4]), expected, expected);
+    }
+
     /// As above, but close to a plane, where hardly a box lies inside another.
     #[test]
     fn large_fronts_with_ties_agree_with_the_grid_of_cells(

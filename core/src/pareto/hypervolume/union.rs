@@ -1,13 +1,14 @@
 //! Unions of boxes that grow box by box, in three to seven objectives. Summed over points in the
 //! order of one more objective, the growth makes the hypervolume: each point adds what it covers
 //! beyond those at least as high, over its whole height. In three objectives `linked` finds the
-//! growth, in four for few boxes `few`; else the boxes so far are cut to the new one, and what they cover of it is a
-//! hypervolume in turn (WFG: While, Bradstreet and Barone 2012). Points are positive gains; nothing
+//! growth for few boxes or cut ones, `zones` for many, in four for few boxes `few`; else the boxes so far are cut to
+//! the new one, and what they cover of it is a hypervolume in turn (WFG: While, Bradstreet and Barone 2012). Points are positive gains; nothing
 //! here knows a reference.
 
 use super::few::{self, FewBoxes};
 use super::linked::LinkedUnion;
 use super::sweep::{Staircase, descending};
+use super::zones::ZoneUnion;
 
 /// A union of boxes of M gains each.
 pub(super) trait Union<const M: usize> {
@@ -53,6 +54,25 @@ pub(super) type Cut4 = CutUnion<4, 3, Union3>;
 pub(super) type Cut5 = CutUnion<5, 4, Cut4>;
 pub(super) type Cut6 = CutUnion<6, 5, Cut5>;
 pub(super) type Cut7 = CutUnion<7, 6, Cut6>;
+
+/// A union in three objectives: few boxes are walked over, more are zones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ThreeUnion {
+    few: LinkedUnion,
+    many: ZoneUnion,
+    is_large: bool,
+}
+
+impl Union<3> for ThreeUnion {
+    fn start(&mut self, corners: impl ExactSizeIterator<Item = [f64; 3]>) {
+        self.is_large = corners.len() > few::MOST;
+        if self.is_large { self.many.start(corners) } else { self.few.start(corners) }
+    }
+
+    fn grow(&mut self, corner: [f64; 3]) -> f64 {
+        if self.is_large { self.many.grow(corner) } else { self.few.grow(corner) }
+    }
+}
 
 /// A union in four objectives: few boxes are sets of bits, more are cut.
 #[derive(Debug, Clone, Default)]

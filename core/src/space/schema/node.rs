@@ -19,8 +19,8 @@ pub(super) enum Node {
     Real,
     /// One slot whose bits are the items taken.
     Mask { items: u32, at_least: u32, at_most: u32 },
-    /// Genes side by side.
-    Group { members: Vec<Node>, slots: usize },
+    /// Genes side by side; and the highest value of each slot, if all of them are numbers or choices.
+    Group { members: Vec<Node>, slots: usize, highest: Option<Box<[u32]>> },
     /// The arm's position, then the slots of every arm.
     Switch { arms: Vec<Node>, slots: usize, ends: Vec<BigUint> },
     /// The number of copies, then the slots of the largest number of them.
@@ -33,7 +33,8 @@ impl Node {
     /// A group of `members`.
     pub(super) fn group(members: Vec<Node>) -> Self {
         let slots = members.iter().map(Node::slots).sum();
-        Self::Group { members, slots }
+        let highest = members.iter().map(Node::highest).collect();
+        Self::Group { members, slots, highest }
     }
 
     /// A switch between `arms`.
@@ -61,13 +62,12 @@ impl Node {
         }
     }
 
-    /// Whether this is a number or a choice that has the value: what most members of groups are, told
-    /// without making a report.
-    fn is_leaf_with(&self, value: Option<&u32>) -> bool {
+    /// The highest value of a number or a choice.
+    fn highest(&self) -> Option<u32> {
         match self {
-            Self::Choice { values: limit, .. } => value.is_some_and(|value| value < limit),
-            Self::Real => value.is_some(),
-            _ => false,
+            Self::Choice { values: limit, .. } => Some(limit - 1),
+            Self::Real => Some(u32::MAX),
+            _ => None,
         }
     }
 
@@ -103,13 +103,10 @@ impl Node {
                     && (*at_least..=*at_most).contains(&values[0].count_ones());
                 if fits { Ok(()) } else { Err((0, format!("{} is no such subset", values[0]))) }
             }
+            Self::Group { highest: Some(highest), .. } if all_at_most(values, highest) => Ok(()),
             Self::Group { members, .. } => {
                 let mut at = 0;
                 for member in members {
-                    if member.is_leaf_with(values[at..].first()) {
-                        at += 1;
-                        continue;
-                    }
                     let end = at + member.slots();
                     member.check(&values[at..end]).map_err(|(slot, why)| (at + slot, why))?;
                     at = end;
@@ -187,7 +184,7 @@ impl Node {
             Self::Mask { items, at_least, .. } => {
                 values[0] = mask_of_rank(digit(&rank), *items, *at_least);
             }
-            Self::Group { members, slots } => {
+            Self::Group { members, slots, .. } => {
                 let mut end = *slots;
                 for member in members.iter().rev() {
                     let (at, count) = (end - member.slots(), member.count());
@@ -253,6 +250,11 @@ impl Node {
             Self::Dag(table) => table.sample(rng, values),
         }
     }
+}
+
+/// Whether no value is above the highest of its slot; without branches.
+fn all_at_most(values: &[u32], highest: &[u32]) -> bool {
+    values.iter().zip(highest).fold(true, |all, (value, highest)| all & (value <= highest))
 }
 
 fn bounded(value: u32, low: u32, high: u32) -> Result<(), String> {

@@ -186,32 +186,55 @@ fn moved<P: Powers>(value: u32, u: f64) -> f64 {
 /// NSGA-II code, in which each variable is crossed with probability 1/2 and the two children
 /// exchange it with probability 1/2).
 pub(super) fn binary_crossover(first: u32, second: u32, rng: &mut Stream) -> u32 {
+    match draw_crossing(first, second, rng) {
+        Ok(crossing) => crossing.child(),
+        Err(value) => value,
+    }
+}
+
+/// What was drawn for a variable that is crossed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crossing {
+    one: u32,
+    other: u32,
+    u: f64,
+}
+
+/// The draws of [`binary_crossover`]: a crossing, of which the child may be computed later, or the value of a
+/// variable that is not crossed. Whether one is crossed no processor guesses, but it is soon known; if the
+/// children are computed in a row afterwards, they do not wait for each other.
+pub(super) fn draw_crossing(first: u32, second: u32, rng: &mut Stream) -> Result<Crossing, u32> {
     let swap = rng.random::<bool>();
     let (one, other) = if swap { (second, first) } else { (first, second) };
     if rng.random::<bool>() || first == second {
-        return one;
+        return Err(one);
     }
-    let u = rng.random::<f64>();
-    on_grid(
-        |exact| {
+    Ok(Crossing { one, other, u: rng.random::<f64>() })
+}
+
+impl Crossing {
+    /// The child.
+    #[inline]
+    pub(super) fn child(self) -> u32 {
+        let Self { one, other, u } = self;
+        on_grid(|exact| {
             if exact { crossed::<Exact>(one, other, u) } else { crossed::<Quick>(one, other, u) }
-        },
-    )
+        })
+    }
 }
 
 /// The child near `one`, which differs from `other`.
 fn crossed<P: Powers>(one: u32, other: u32, u: f64) -> f64 {
     let low = f64::from(one.min(other)) / REAL_MAX;
     let high = f64::from(one.max(other)) / REAL_MAX;
-    let spread = |room: f64| {
-        let alpha = 2.0 - P::inverse_power(1.0 + 2.0 * room / (high - low));
-        if u <= 1.0 / alpha { P::root(u * alpha) } else { P::root(1.0 / P::from_two(u * alpha)) }
-    };
-    if one < other {
-        0.5 * (low + high - spread(low) * (high - low))
-    } else {
-        0.5 * (low + high + spread(1.0 - high) * (high - low))
-    }
+    // Values are chosen, not ways to go: a processor would guess the way wrong half of the time.
+    let is_lower = u64::from(one < other).wrapping_neg();
+    let room = f64::from_bits(low.to_bits() & is_lower | (1.0 - high).to_bits() & !is_lower);
+    let sign = f64::from_bits(1.0f64.to_bits() | is_lower << 63);
+    let alpha = 2.0 - P::inverse_power(1.0 + 2.0 * room / (high - low));
+    let (inner, outer) = (u * alpha, 1.0 / P::from_two(u * alpha));
+    let spread = P::root(if u <= 1.0 / alpha { inner } else { outer });
+    0.5 * (low + high + sign * spread * (high - low))
 }
 
 /// The point of the grid next to a place in [0, 1], which is asked for quickly first and then, where

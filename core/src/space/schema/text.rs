@@ -124,7 +124,7 @@ fn write_gene(kind: &GeneKind, node: &Node, path: &str, values: &[u32], parts: &
             }
         }
         (GeneKind::Repeat { body: genes, .. }, Node::Repeat { body, .. }) => {
-            if let Node::Group { members, slots } = body.as_ref() {
+            if let Node::Group { members, slots, .. } = body.as_ref() {
                 for copy in 0..values[0] as usize {
                     let path = join(path, &copy.to_string());
                     write_group(genes, members, &path, &values[1 + copy * slots..], parts);
@@ -283,7 +283,7 @@ fn read_gene(
                 if values[0] > 0 {
                     read_group(genes, members, path, written, &mut values[1..])?;
                 }
-            } else if let Node::Group { members, slots } = body.as_ref() {
+            } else if let Node::Group { members, slots, .. } = body.as_ref() {
                 for copy in 0..values[0] as usize {
                     let path = join(path, &copy.to_string());
                     let slots = &mut values[1 + copy * slots..];

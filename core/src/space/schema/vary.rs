@@ -6,7 +6,7 @@
 use rand::{Rng, RngExt};
 
 use super::node::Node;
-use super::operators::{binary_crossover, polynomial};
+use super::operators::{Crossing, binary_crossover, draw_crossing, polynomial};
 use super::ratios::Ratios;
 use crate::rng::Stream;
 
@@ -125,6 +125,14 @@ impl Node {
     pub(super) fn edit_each(&self, probability: f64, rng: &mut Stream, values: &mut [u32]) {
         let hit = |rng: &mut Stream| rng.random::<f64>() < probability;
         match self {
+            Self::Group { members, highest: Some(highest), .. } => {
+                for ((member, highest), value) in members.iter().zip(highest).zip(values) {
+                    // One value alone is no site.
+                    if *highest > 0 && hit(rng) {
+                        member.edit(0, rng, std::slice::from_mut(value));
+                    }
+                }
+            }
             Self::Group { members, .. } => {
                 let mut at = 0;
                 for member in members {
@@ -154,12 +162,23 @@ impl Node {
     pub(super) fn cross(&self, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
         match self {
             Self::Choice { .. } | Self::Logarithmic(_) | Self::Mask { .. } => {
-                if !rng.random::<bool>() {
-                    values[0] = other[0];
-                }
+                values[0] = either(values[0], other[0], rng);
             }
             Self::Real => values[0] = binary_crossover(values[0], other[0], rng),
             Self::Dag(table) => table.cross(other, rng, values),
+            // A real gene alone has every value.
+            Self::Group { highest: Some(highest), .. } if !highest.contains(&u32::MAX) => {
+                for (value, other) in values.iter_mut().zip(other) {
+                    *value = either(*value, *other, rng);
+                }
+            }
+            Self::Group { members, highest: Some(_), .. } => {
+                let mut crossings = [None; CROSSINGS];
+                let own = values.chunks_mut(CROSSINGS).zip(other.chunks(CROSSINGS));
+                for (members, (values, other)) in members.chunks(CROSSINGS).zip(own) {
+                    cross_leaves(members, other, rng, values, &mut crossings);
+                }
+            }
             Self::Group { members, .. } => {
                 let mut at = 0;
                 for member in members {
@@ -213,6 +232,42 @@ impl Node {
             }
         }
     }
+}
+
+/// As many crossings of numbers are drawn before their children are computed.
+const CROSSINGS: usize = 32;
+
+/// Mixes numbers and choices, at most [`CROSSINGS`].
+fn cross_leaves(
+    members: &[Node],
+    other: &[u32],
+    rng: &mut Stream,
+    values: &mut [u32],
+    crossings: &mut [Option<(u32, Crossing)>; CROSSINGS],
+) {
+    let mut drawn = 0;
+    for (at, (member, other)) in members.iter().zip(other).enumerate() {
+        let value = &mut values[at];
+        match member {
+            Node::Real => match draw_crossing(*value, *other, rng) {
+                Ok(crossing) => {
+                    crossings[drawn] = Some((at as u32, crossing));
+                    drawn += 1;
+                }
+                Err(uncrossed) => *value = uncrossed,
+            },
+            _ => *value = either(*value, *other, rng),
+        }
+    }
+    for (at, crossing) in crossings[..drawn].iter().flatten() {
+        values[*at as usize] = crossing.child();
+    }
+}
+
+/// One of two values with equal chance; both are at hand, so that nothing has to be guessed.
+fn either(first: u32, second: u32, rng: &mut Stream) -> u32 {
+    let keeps = u32::from(rng.random::<bool>()).wrapping_neg();
+    (first & keeps) | (second & !keeps)
 }
 
 /// Inserts a copy (a fresh one or a duplicate) anywhere, or deletes one.

@@ -129,6 +129,10 @@ impl Rules {
 
     /// The first constraint that the genotype does not meet.
     pub(super) fn broken(&self, slots: &[u32]) -> Option<&str> {
+        // Derived values are not asked for then.
+        if self.constraints.is_empty() {
+            return None;
+        }
         let derived = self.derived_values(slots);
         let reading = Reading { slots, derived: &derived, frames: &[], shape: None };
         let meets = |rule: &Rule| match reading.truth(&rule.term) {
