@@ -437,7 +437,7 @@ fn a_watch_shows_results_as_they_come() {
     }
     let campaign = Campaign::new(5_000, 0.3, "");
     let running = campaign.start();
-    let (mut delays, mut steps_seen, mut known) = (Vec::new(), 0, None);
+    let (mut delays, mut steps_seen, mut known, mut updates) = (Vec::new(), 0, None, 0);
     running.watch(|update| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let works = update["in_work"].as_array().unwrap();
@@ -454,7 +454,9 @@ fn a_watch_shows_results_as_they_come() {
             }
             known = Some(newest);
         }
-        delays.len() < 5
+        updates += 1;
+        // On a busy machine the first results may come in updates that show nothing begun.
+        delays.len() < 5 || (steps_seen == 0 && updates < 200)
     });
     assert!(steps_seen > 0, "no progress of an evaluation was shown");
     delays.sort_by(f64::total_cmp);
