@@ -168,20 +168,21 @@ mod tests {
         found.map(|genotype| genotype.0.into_vec()).collect()
     }
 
+    /// One to three layers, each of a width of its own.
+    fn layers() -> Gene {
+        let width = GeneKind::Integer { low: 8, high: 800, step: 8, log: false };
+        let body = vec![Gene::new("width", width)];
+        let repeat = GeneKind::Repeat { at_least: 1, at_most: 3, shared: false, body };
+        Gene::new("layers", repeat)
+    }
+
     #[test]
     fn the_diagonal_runs_from_the_first_choices_to_the_last() {
         let of = |choices| Grid::of(3, choices);
         assert_eq!(texts(of(3).schema(), 6), [[0; 3], [1; 3], [2; 3]]);
         assert_eq!(texts(of(9).schema(), 5), [[0; 3], [2; 3], [4; 3], [6; 3], [8; 3]]);
         assert_eq!(texts(of(9).schema(), 1), Vec::<Vec<u32>>::new());
-        let width = GeneKind::Integer { low: 8, high: 800, step: 8, log: false };
-        let repeat = GeneKind::Repeat {
-            at_least: 1,
-            at_most: 3,
-            shared: false,
-            body: vec![Gene::new("width", width)],
-        };
-        let schema = Schema::new(vec![Gene::new("layers", repeat)]).unwrap();
+        let schema = Schema::new(vec![layers()]).unwrap();
         let found = texts(&schema, 3);
         assert_eq!(found.len(), 3);
         let text = |at: usize| schema.format(&Genotype(found[at].clone().into()));
@@ -206,16 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn a_composition_fits_genes_that_depend_on_others_and_constraints() {
-        let width = GeneKind::Integer { low: 8, high: 800, step: 8, log: false };
-        let repeat = GeneKind::Repeat {
-            at_least: 1,
-            at_most: 3,
-            shared: false,
-            body: vec![Gene::new("width", width)],
-        };
+    fn a_composition_fits_genes_that_depend_on_others() {
         let one = GeneKind::Categorical { choices: vec!["only".into()], ordered: false };
-        let schema = Schema::new(vec![Gene::new("layers", repeat), Gene::new("one", one)]).unwrap();
+        let schema = Schema::new(vec![layers(), Gene::new("one", one)]).unwrap();
         let mut found = BTreeSet::new();
         for number in 0..100 {
             let genotype = composition(&schema, &mut stream(1, Purpose::Proposal, number)).unwrap();
