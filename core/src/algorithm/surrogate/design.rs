@@ -207,6 +207,29 @@ mod tests {
     }
 
     #[test]
+    fn what_many_workers_ask_for_beyond_the_first_differs_in_composition() {
+        let space = Grid::of(12, 9);
+        let known = BTreeSet::new();
+        let novelty = Novelty::new(&*space, &known);
+        let ends = |initial: usize| {
+            let mut observations = Observations::new(&context());
+            let mut found = 0;
+            for number in 1..=60 {
+                let mut rng = stream(1, Purpose::Proposal, number);
+                let next = next(&novelty, &*space, &observations, initial, &mut rng);
+                let Suggestion::Propose(proposal) = next else { panic!("{next:?}") };
+                let mean = proposal.genotype.0.iter().sum::<u32>() / 12;
+                found += usize::from(!(3..=4).contains(&mean));
+                observations.propose(Ordinal(number as u32), &proposal);
+            }
+            found
+        };
+        // None is asked for beyond a thousand: the diagonal, then independent draws.
+        let (few, many) = (ends(1_000), ends(12));
+        assert!(many > few + 5, "{many} of 60 lie at the ends, {few} of the first ones");
+    }
+
+    #[test]
     fn a_composition_fits_genes_that_depend_on_others() {
         let one = GeneKind::Categorical { choices: vec!["only".into()], ordered: false };
         let schema = Schema::new(vec![layers(), Gene::new("one", one)]).unwrap();
