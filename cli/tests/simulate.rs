@@ -219,10 +219,8 @@ fn repeats_read_a_column_each_and_the_gap_is_that_of_the_means() {
         simulate(root.path(), &[&BOTH[..], &["--seeds", "6", "--json"]].concat())
     };
     let gap = |output: &Output| {
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let gap = report["gap_thousandths"].as_array().unwrap().last().unwrap()["mean"].clone();
-        (gap.as_f64().unwrap(), report["stages"][0]["slot_seconds"]["mean"].as_f64().unwrap())
+        let (report, gap) = last_gap(output);
+        (gap, report["stages"][0]["slot_seconds"]["mean"].as_f64().unwrap())
     };
     let once = gap(&simulated("", "[s1, s2, s3]"));
     let thrice = gap(&simulated("    repeats: 3\n", "[s1, s2, s3]"));
@@ -231,4 +229,65 @@ fn repeats_read_a_column_each_and_the_gap_is_that_of_the_means() {
     let refused = simulated("    repeats: 3\n", "s1");
     let error = text(&refused.stderr);
     assert!(!refused.status.success() && error.contains("would read the same column"), "{error}");
+}
+
+fn last_gap(output: &Output) -> (Value, f64) {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let gap = report["gap_thousandths"].as_array().unwrap().last().unwrap()["mean"].clone();
+    let gap = gap.as_f64().unwrap();
+    (report, gap)
+}
+
+#[test]
+fn what_breaks_a_bound_is_not_on_the_true_front() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let bounded = CAMPAIGN
+        .replace("algorithm:", "constraints: [{metric: phone_latency, at_most: 12}]\nalgorithm:");
+    fs::write(root.path().join("campaign.yaml"), bounded.replace("80}", "243}")).unwrap();
+    let (report, gap) = last_gap(&simulate(root.path(), &[&BOTH[..], &["--json"]].concat()));
+    let fast = (1..=9).flat_map(|first| (1..=9).map(move |second| first * second + first));
+    assert_eq!(report["known_points"], 3 * fast.filter(|latency| *latency <= 12).count());
+    assert!(gap.abs() < 1e-9, "everything was evaluated, and {gap} is missing");
+}
+
+#[test]
+fn objectives_that_follow_from_networks_have_a_true_front() {
+    let root = tempfile::tempdir().unwrap();
+    let operations = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"];
+    let mut table = String::from("cell,loss\n");
+    let mut start = String::new();
+    for (at, first) in operations.iter().enumerate() {
+        for (then, last) in operations.iter().enumerate() {
+            let cell = format!(
+                "|nor_conv_3x3~0|+|{first}~0|none~1|+|nor_conv_1x1~0|{last}~1|skip_connect~2|"
+            );
+            writeln!(table, "{cell},{}", 10 * then + (at * 7) % 5).unwrap();
+            writeln!(start, "  - '{cell}'").unwrap();
+        }
+    }
+    let campaign = format!(
+        "\
+version: 1
+name: costs
+space: {{kind: nasbench201}}
+metrics:
+  loss: {{}}
+objectives: [loss, macs]
+constraints: [{{metric: params, at_most: 700000}}]
+stages:
+  - evaluator: tabular
+    measures: [loss]
+    settings: {{table: cells.csv, key: cell, columns: {{loss: loss}}}}
+budget: {{evaluations: 25}}
+start:
+{start}"
+    );
+    fs::write(root.path().join("cells.csv"), table).unwrap();
+    fs::write(root.path().join("campaign.yaml"), campaign).unwrap();
+    let (report, gap) = last_gap(&simulate(root.path(), &["--table", "cells.csv", "--json"]));
+    let known = report["known_points"].as_u64().unwrap();
+    assert!((2..25).contains(&known), "{known} of 25 keep the bound");
+    assert!(gap.abs() < 1e-9, "everything was evaluated, and {gap} is missing");
 }

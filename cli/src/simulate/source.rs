@@ -1,8 +1,10 @@
 //! Where a simulated campaign gets its results: tables, or a mathematical test problem. Must not
 //! know how runs are summed up.
 
+use std::panic::resume_unwind;
+
 use cambrian_core::engine::Assignment;
-use cambrian_core::objective::{Objective, Provenance};
+use cambrian_core::objective::Provenance;
 use cambrian_core::simulation::{
     Evaluate, Evaluation, LookUp, ProblemEvaluations, TableRow, problem_provenance,
     table_provenance,
@@ -60,16 +62,27 @@ impl Source {
         }
     }
 
-    /// The minimised objectives of everything that is known beforehand.
+    /// The minimised objectives of everything that is known beforehand and keeps the campaign's bounds.
     pub(super) fn known(&self, spec: &CampaignSpec) -> Option<Vec<Vec<f64>>> {
         let Self::Table(table) = self else { return None };
-        Some(table.rows().iter().filter_map(|row| objectives_of(row, spec)).collect())
+        // Objectives that follow from networks cost as many networks as there are rows.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts = table.rows().chunks(table.rows().len().div_ceil(threads).max(1));
+        Some(std::thread::scope(|scope| {
+            let of_part =
+                |rows| scope.spawn(move || rows_that_keep_bounds(rows, spec).collect::<Vec<_>>());
+            let parts: Vec<_> = parts.map(of_part).collect();
+            parts
+                .into_iter()
+                .flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        }))
     }
 
     /// The minimised objectives of an architecture without the noise of measurements.
     pub(super) fn truth(&self, spec: &CampaignSpec, genotype: &str) -> Option<Vec<f64>> {
         match self {
-            Self::Table(table) => objectives_of(table.find(genotype)?, spec),
+            Self::Table(table) => spec.objectives_given(genotype, &table.find(genotype)?.values),
             Self::Problem(_) => {
                 let names = spec.objectives.iter().map(|objective| objective.metric.as_str());
                 let values = problem::measure(genotype, names).ok()?;
@@ -96,12 +109,10 @@ impl Source {
     }
 }
 
-/// The minimised objectives of a row.
-fn objectives_of(row: &TableRow, spec: &CampaignSpec) -> Option<Vec<f64>> {
-    let value = |objective: &Objective| {
-        row.values.get(&objective.metric).map(|value| objective.goal.minimized(*value))
-    };
-    spec.objectives.iter().map(value).collect()
+/// The minimised objectives of rows.
+fn rows_that_keep_bounds(rows: &[TableRow], spec: &CampaignSpec) -> impl Iterator<Item = Vec<f64>> {
+    let kept = rows.iter().filter(|row| spec.keeps_bounds(&row.key, &row.values));
+    kept.filter_map(|row| spec.objectives_given(&row.key, &row.values))
 }
 
 impl Evaluate for Source {

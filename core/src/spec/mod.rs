@@ -5,6 +5,7 @@
 //! nor what a setting does once it is valid.
 
 mod amount;
+mod attainable;
 mod cache;
 mod check;
 mod computed;
