@@ -10,7 +10,7 @@ use cambrian_core::engine::{
     Assignment, Command, Engine, EngineSettings, Event, ReportedOutcome, SubmissionId,
 };
 use cambrian_core::graph::CanonicalHash;
-use cambrian_core::id::{CampaignId, CandidateId, Ordinal};
+use cambrian_core::id::{CampaignId, CandidateId, Ordinal, SessionId};
 use cambrian_core::simulation::{Evaluate, Evaluation, Simulation, SimulationSettings};
 use cambrian_core::space::Genotype;
 use cambrian_core::spec::CampaignSpec;
@@ -100,6 +100,42 @@ fn a_restart_asks_again_for_a_fit_that_was_lost() {
     assert!(matches!(step.events[0], Event::ModelAdopted { results: 4, .. }), "{:?}", step.events);
     let step = engine.step(fitted, now).expect("a repeated model is ignored");
     assert!(!step.events.iter().any(Event::is_durable));
+}
+
+/// The process that fitted the model in use is gone; its next proposal would fit it on the engine's time.
+#[test]
+fn a_restart_fits_the_model_in_use_before_anything_is_bred() {
+    let (journal, _) = journal(Span::from_millis(300));
+    let is_adoption = |(_, event): &(Timestamp, Event)| matches!(event, Event::ModelAdopted { .. });
+    let until = journal.iter().rposition(is_adoption).expect("a model is adopted");
+    let adopted = *adoptions(&journal).last().expect("a model is adopted");
+    let mut engine = Engine::new(SETTINGS);
+    journal[..=until].iter().for_each(|(at, event)| engine.apply(event, *at));
+    let now = engine.state().now();
+    let candidates = |engine: &Engine| {
+        engine.state().campaign(CAMPAIGN).expect("it was submitted").candidates().len()
+    };
+    let before = candidates(&engine);
+    let step = engine.step(Command::Start, now).expect("a start is never rejected");
+    let [fit] = &step.fits[..] else { panic!("{:?}", step.fits) };
+    assert_eq!((fit.campaign, fit.job.results), (CAMPAIGN, adopted));
+
+    let session = SessionId(77);
+    let capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+    let register =
+        Command::RegisterWorker { name: "new".into(), session, capabilities, holding: Vec::new() };
+    let step = engine.step(register, now).expect("a worker registers");
+    let registered = |event: &Event| match event {
+        Event::WorkerRegistered { worker, .. } => Some(*worker),
+        _ => None,
+    };
+    let worker = step.events.iter().find_map(registered).expect("it has registered");
+    let ready = Command::Ready { worker, session, credit: 1 };
+    engine.step(ready, now).expect("it is ready");
+    assert_eq!(candidates(&engine), before, "bred without its model");
+    let fitted = Command::ModelFitted { campaign: CAMPAIGN, results: adopted };
+    let step = engine.step(fitted, now).expect("the model is there");
+    assert_eq!(candidates(&engine), before + 1, "{:?}", step.events);
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub enum ActorError {
         more: usize,
     },
     /// The thread could not be started.
-    #[error("the engine's thread could not be started: {0}")]
+    #[error("a thread of the engine could not be started: {0}")]
     Thread(#[from] std::io::Error),
     /// A defect: the thread ended without a word.
     #[error("the engine's thread panicked; the journal is sound, start again")]
@@ -171,7 +171,7 @@ pub(crate) fn prepare(
     let (publish, changes) = watch::channel(0);
     let ended = CancellationToken::new();
     let engine = follower.engine;
-    let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox));
+    let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox)?);
     let mut owner = Owner {
         engine,
         store: Some(store),

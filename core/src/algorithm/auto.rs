@@ -152,6 +152,10 @@ impl Algorithm for Auto {
         self.model()?.wanted_fit()
     }
 
+    fn adopted_fit(&self) -> Option<FitJob> {
+        self.model()?.adopted_fit()
+    }
+
     fn adopt(&mut self, results: u32) {
         if let Some(surrogate) = &mut self.surrogate {
             surrogate.adopt(results);

@@ -146,6 +146,12 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The model that proposals rest on at present, if any. A process that has got here by replaying a
+    /// journal has not fitted it; until it has, a proposal takes as long as the fit.
+    fn adopted_fit(&self) -> Option<FitJob> {
+        None
+    }
+
     /// Uses the wanted model, fitted on the first `results` results, from now on. When this
     /// happens is part of the history, so it is an event; the model itself is derived again where
     /// a replay needs it.

@@ -268,6 +268,14 @@ fn search(
     found
 }
 
+fn fit_of(model: &Arc<Model>) -> FitJob {
+    let fitted = model.clone();
+    let fit = move || {
+        fitted.regressions();
+    };
+    FitJob::new(model.results() as u32, Arc::new(fit))
+}
+
 impl Algorithm for Surrogate {
     fn name(&self) -> &'static str {
         ENTRY.name
@@ -296,13 +304,11 @@ impl Algorithm for Surrogate {
     }
 
     fn wanted_fit(&self) -> Option<FitJob> {
-        self.wanted.as_ref().map(|wanted| {
-            let model = wanted.clone();
-            let fit = move || {
-                model.regressions();
-            };
-            FitJob::new(wanted.results() as u32, Arc::new(fit))
-        })
+        self.wanted.as_ref().map(fit_of)
+    }
+
+    fn adopted_fit(&self) -> Option<FitJob> {
+        self.model.as_ref().map(fit_of)
     }
 
     fn adopt(&mut self, results: u32) {

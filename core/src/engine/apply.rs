@@ -77,6 +77,7 @@ impl State {
             Event::ModelAdopted { campaign, results } => {
                 if let Some(found) = self.campaigns.get_mut(campaign) {
                     found.fitting = None;
+                    found.unfitted = false;
                     found.algorithm.adopt(*results);
                 }
             }
@@ -253,6 +254,7 @@ impl State {
         self.ready.clear();
         for campaign in self.campaigns.values_mut() {
             campaign.fitting = None;
+            campaign.unfitted = true;
             campaign.claims = 0;
         }
         for worker in self.workers.values_mut() {
@@ -303,7 +305,7 @@ impl State {
                 awaited_until: None,
             },
         );
-        campaign.queue.insert(id);
+        campaign.queue.insert(stage, id);
         if stage == 0 && repeat == 0 {
             let owner = campaign.owner.clone().unwrap_or_default();
             self.spent.entry(owner).or_default().evaluations += 1;
@@ -348,7 +350,7 @@ impl State {
             curve: is_new.then(Vec::new),
         });
         self.deadlines.insert((deadline, id));
-        campaign.queue.remove(&id);
+        campaign.queue.remove(task.stage, id);
         campaign.leased.insert(id);
         self.shares.begin(campaign.id, at);
         let priority = self.shares.priority(campaign.id).unwrap_or_default();
@@ -413,7 +415,7 @@ impl State {
     fn requeue(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get(&id) else { return };
         if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
-            campaign.queue.insert(id);
+            campaign.queue.insert(task.stage, id);
         }
     }
 
@@ -463,7 +465,7 @@ impl State {
         self.release(id, false);
         let Some(task) = self.tasks.remove(&id) else { return };
         if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
-            campaign.queue.remove(&id);
+            campaign.queue.remove(task.stage, id);
             if let Some(tally) = campaign.tallies.get_mut(usize::from(task.stage)) {
                 tally.live = tally.live.saturating_sub(1);
             }

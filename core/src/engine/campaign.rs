@@ -15,6 +15,7 @@ use super::cache::{ResultOrigin, recipes};
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
 use super::curve::CompletedCurve;
+use super::queue::Queue;
 use super::rung::{Rung, StageTally};
 use super::stop::Progress;
 use crate::algorithm::{Algorithm, Known};
@@ -149,9 +150,11 @@ pub struct Campaign {
     pub(super) proposals: Streams,
     /// The number of results of the model that is being fitted; volatile.
     pub(super) fitting: Option<u32>,
+    /// Whether nobody has fitted the algorithm's model since the coordinator started.
+    pub(super) unfitted: bool,
     pub(super) candidates: Vec<Candidate>,
     pub(super) known: KnownNetworks,
-    pub(super) queue: BTreeSet<TaskId>,
+    pub(super) queue: Queue,
     pub(super) leased: BTreeSet<TaskId>,
     pub(super) started: u32,
     pub(super) scored: u32,
@@ -219,9 +222,10 @@ impl Campaign {
             algorithm,
             proposals,
             fitting: None,
+            unfitted: false,
             candidates: Vec::new(),
             known: KnownNetworks::default(),
-            queue: BTreeSet::new(),
+            queue: Queue::default(),
             leased: BTreeSet::new(),
             started: 0,
             scored: 0,

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::CandidateStatus;
+use super::queue::Queue;
 use super::state::State;
 use super::task::TaskStatus;
 use crate::id::{CandidateId, Ordinal, TaskId};
@@ -202,12 +203,12 @@ impl Campaign {
     }
 
     fn check_tasks(&self, state: &State, findings: &mut Findings) {
-        let (mut queued, mut leased) = (BTreeSet::new(), BTreeSet::new());
+        let (mut queued, mut leased) = (Queue::default(), BTreeSet::new());
         for task in state.tasks().filter(|task| task.candidate().campaign == self.id) {
             match task.status() {
-                TaskStatus::Queued => queued.insert(task.id()),
-                TaskStatus::Leased(_) => leased.insert(task.id()),
-            };
+                TaskStatus::Queued => queued.insert(task.stage(), task.id()),
+                TaskStatus::Leased(_) => drop(leased.insert(task.id())),
+            }
         }
         findings.require(queued == self.queue, || {
             format!("campaign {}: the index of queued tasks is wrong", self.id)

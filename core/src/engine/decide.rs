@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::campaign::{CampaignStatus, FinishReason};
+use super::campaign::{Campaign, CampaignStatus, FinishReason};
 use super::candidate::CandidateStatus;
 use super::command::{Command, Rejected, SubmissionId};
 use super::effect::{Effect, Fit, StopReason};
@@ -181,11 +181,11 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Asks for the models that algorithms want and nobody is fitting.
+    /// Asks for the models that are missing and nobody is fitting.
     fn request_fits(&mut self) {
         let wanted = |id: &CampaignId| {
             let campaign = &self.state.campaigns[id];
-            let job = campaign.algorithm.wanted_fit()?;
+            let job = campaign.missing_fit()?;
             let proposes = matches!(campaign.status, CampaignStatus::Running);
             (proposes && campaign.fitting != Some(job.results)).then_some((*id, job))
         };
@@ -196,11 +196,10 @@ impl Decision<'_> {
         }
     }
 
-    /// A model that is no longer wanted (a restart has asked for it twice, say) changes nothing.
+    /// A model that is no longer missing (a restart has asked for it twice, say) changes nothing.
     fn model_fitted(&mut self, campaign: CampaignId, results: u32) {
-        let wanted =
-            self.state.campaigns.get(&campaign).and_then(|found| found.algorithm.wanted_fit());
-        if wanted.is_some_and(|job| job.results == results) {
+        let missing = self.state.campaigns.get(&campaign).and_then(Campaign::missing_fit);
+        if missing.is_some_and(|job| job.results == results) {
             self.emit(Event::ModelAdopted { campaign, results });
             self.dispatch();
         }
@@ -272,7 +271,7 @@ impl Decision<'_> {
         self.require_status(id, alive, "cancelled")?;
         let (leased, queued) = {
             let campaign = &self.state.campaigns[&id];
-            (campaign.leased.clone(), campaign.queue.clone())
+            (campaign.leased.clone(), campaign.queue.by_id())
         };
         let failure = Failure {
             kind: FailureKind::Preempted,
@@ -478,7 +477,7 @@ impl Decision<'_> {
         let over = matches!(campaign.status, CampaignStatus::Finished(_));
         let ends = over || campaign.status.ends_early();
         let Some(reason) = campaign.stop_reason(self.at).filter(|_| !ends) else { return };
-        let queued = campaign.queue.clone();
+        let queued = campaign.queue.by_id();
         self.emit(Event::CampaignDraining { campaign: id, reason });
         for task in queued {
             let message = format!("the campaign ended before it was evaluated: {reason}");

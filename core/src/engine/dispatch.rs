@@ -15,7 +15,7 @@ use super::effect::{Assignment, Effect};
 use super::event::{Event, InfeasibleReason};
 use super::failure::{Failure, FailureKind};
 use super::worker::Worker;
-use crate::algorithm::{Origin, Proposal, Suggestion};
+use crate::algorithm::{FitJob, Origin, Proposal, Suggestion};
 use crate::graph::Graph;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use crate::objective::{METRICS, Measurement, MetricKind, MetricName, Provenance};
@@ -136,12 +136,8 @@ impl Decision<'_> {
     fn next_task(&mut self, worker: WorkerId, id: CampaignId) -> Next {
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
-        let suited = |task: &&TaskId| {
-            let task = self.state.tasks.get(task);
-            task.is_some_and(|task| self.state.unfit(task, found).is_none())
-        };
-        if let Some(task) = campaign.queue.iter().find(suited) {
-            return Next::Task(*task);
+        if let Some(task) = self.queued_for(campaign, found) {
+            return Next::Task(task);
         }
         if let Some(task) = self.call_up(worker, id) {
             return Next::Task(task);
@@ -165,6 +161,19 @@ impl Decision<'_> {
         }
     }
 
+    /// The queued task, the first by id, that the worker may get.
+    fn queued_for(&self, campaign: &Campaign, worker: &Worker) -> Option<TaskId> {
+        let suited = |task: &&TaskId| {
+            let task = self.state.tasks.get(task);
+            task.is_some_and(|task| self.state.unfit(task, worker).is_none())
+        };
+        let served = campaign
+            .queue
+            .stages()
+            .filter(|(stage, _)| campaign.unsuited(worker, *stage).is_none());
+        served.filter_map(|(_, tasks)| tasks.iter().find(suited).copied()).min()
+    }
+
     /// Whether so many candidates wait for a device with more memory than this worker's that no
     /// further ones are proposed for it.
     fn is_flooded(&self, campaign: &Campaign, worker: &Worker) -> bool {
@@ -173,8 +182,12 @@ impl Decision<'_> {
                 campaign.too_large(task.candidate.ordinal, task.stage, worker).is_some()
             })
         };
-        worker.capabilities.memory_bytes > 0
-            && campaign.queue.iter().filter(too_large).nth(HELD_BACK).is_some()
+        let served = campaign
+            .queue
+            .stages()
+            .filter(|(stage, _)| campaign.unsuited(worker, *stage).is_none());
+        let waiting = served.flat_map(|(_, tasks)| tasks);
+        worker.capabilities.memory_bytes > 0 && waiting.filter(too_large).nth(HELD_BACK).is_some()
     }
 
     /// Queues the candidate that goes on to a later stage on this worker, if there is one: the best
@@ -195,8 +208,12 @@ impl Decision<'_> {
         Some(self.queue_task(candidate, stage))
     }
 
-    /// Breeds until a candidate passes the analytic constraints; returns its task.
+    /// Breeds until a candidate passes the analytic constraints; returns its task. Nothing is bred by a model
+    /// that this process has not fitted: that would take the engine's time.
     fn propose(&mut self, id: CampaignId) -> Option<TaskId> {
+        if self.state.campaigns[&id].awaits_model() {
+            return None;
+        }
         loop {
             let campaign = &self.state.campaigns[&id];
             let candidate = campaign.next_candidate();
@@ -322,6 +339,20 @@ impl Campaign {
         }
         let mut rng = self.proposals.stream(u64::from(candidate.ordinal.0));
         self.algorithm.suggest(self.spec.space.as_ref(), &self.known, &mut rng)
+    }
+
+    /// The fit without which nothing is proposed, or only slowly.
+    pub(super) fn missing_fit(&self) -> Option<FitJob> {
+        self.algorithm.wanted_fit().or_else(|| self.lost_fit())
+    }
+
+    /// Whether the model that proposals rest on went with the coordinator's last process.
+    fn awaits_model(&self) -> bool {
+        self.lost_fit().is_some()
+    }
+
+    fn lost_fit(&self) -> Option<FitJob> {
+        self.unfitted.then(|| self.algorithm.adopted_fit()).flatten()
     }
 
     fn assignment(

@@ -25,6 +25,7 @@ mod fit;
 mod fleet;
 mod policy;
 mod preempt;
+mod queue;
 mod repeat;
 mod report;
 mod rung;

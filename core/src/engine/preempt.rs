@@ -100,7 +100,7 @@ impl super::state::State {
             return false;
         };
         let queued =
-            || campaign.queue.iter().filter_map(|task| self.tasks.get(task)).take(LOOKED_AT);
+            || campaign.queue.iter().filter_map(|task| self.tasks.get(&task)).take(LOOKED_AT);
         let proposes = self.may_propose(campaign) && campaign.unsuited(worker, 0).is_none();
         let promotes = || {
             campaign.promotable().any(|(_, stage)| campaign.unsuited(worker, stage + 1).is_none())

@@ -35,6 +35,8 @@ pub(super) struct Rung {
     pub(super) ranked: usize,
     /// Whether it was made when nobody could come any more.
     pub(super) closed: bool,
+    /// Whether it ranks the first candidates alone and none of these can come any more; stays so.
+    pub(super) complete: bool,
     /// Those whom the last ranking lets pass and who have not gone on, by their place in it.
     pub(super) promotable: BTreeMap<u32, Ordinal>,
     /// The place of each of them.
@@ -203,7 +205,10 @@ impl Campaign {
         for stage in 0..self.stages.len() as u8 {
             open |= self.tallies[usize::from(stage)].live > 0;
             let Some(rung) = self.rungs.get(&stage) else { continue };
-            let closed = !open || self.is_cohort_complete(stage);
+            let complete = rung.complete || self.is_cohort_complete(stage);
+            let Some(rung) = self.rungs.get_mut(&stage) else { continue };
+            rung.complete = complete;
+            let closed = !open || complete;
             if rung.is_due(closed) {
                 self.renew_ranking(stage, closed);
             }

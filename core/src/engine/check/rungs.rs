@@ -95,6 +95,9 @@ impl Campaign {
         let finished = select(&|candidate| {
             candidate.entered > stage + 1 || waits(candidate) || lost_its_rank(candidate)
         });
+        findings.require(!rung.complete || self.is_cohort_complete(stage), || {
+            format!("{}: one of the first can still come to it", place())
+        });
         findings.require(waiting == rung.waiting, || {
             format!("{}: the index of waiting candidates is wrong", place())
         });
