@@ -291,3 +291,48 @@ start:
     assert!((2..25).contains(&known), "{known} of 25 keep the bound");
     assert!(gap.abs() < 1e-9, "everything was evaluated, and {gap} is missing");
 }
+
+/// One worker cannot be busier than all the time, whatever waits at it, and is idle while it is away.
+#[test]
+fn slots_are_busy_while_they_evaluate_alone() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let utilisation = |arguments: &[&str]| {
+        let output = simulate(root.path(), &[&BOTH[..], &["--json"], arguments].concat());
+        let (report, _) = last_gap(&output);
+        report["utilisation"]["mean"].as_f64().unwrap()
+    };
+    let prefetching = utilisation(&["--workers", "4", "--prefetch", "4", "--joins-over", "20"]);
+    assert!((0.4..0.95).contains(&prefetching), "{prefetching}");
+    let crashing = utilisation(&["--workers", "4", "--crash-rate", "0.5"]);
+    assert!(crashing < 0.9, "{crashing}");
+}
+
+/// A constraint on what an early stage measures: what breaks it is evaluated no further, and is no failure.
+#[test]
+fn a_broken_constraint_after_an_early_stage_is_learnt_from() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let (head, _) = CAMPAIGN.split_once("algorithm:").unwrap();
+    let stage = |metric: &str, column: &str| {
+        format!(
+            "  - {{name: {metric}, evaluator: tabular, measures: [{metric}], settings: {{table: t.csv, \
+             key: architecture, columns: {{{metric}: {column}}}}}}}\n"
+        )
+    };
+    let text = format!(
+        "{head}constraints: [{{metric: phone_latency, at_most: 6}}]\nstages:\n{}{}budget: \
+         {{evaluations: 60}}\n",
+        stage("phone_latency", "ms"),
+        stage("loss", "loss"),
+    );
+    fs::write(root.path().join("campaign.yaml"), text).unwrap();
+    let output = simulate(root.path(), &[&BOTH[..], &["--json", "--seeds", "4"]].concat());
+    let (report, gap) = last_gap(&output);
+    // Of random draws 8 in 60 would keep the bound, and 33 architectures do.
+    let passed = report["stages"][0]["passed"]["mean"].as_f64().unwrap();
+    assert!(passed > 20.0 && gap < 20.0, "{passed} of 60 keep the bound, the gap is {gap}");
+    let evaluations =
+        fs::read_to_string(root.path().join("runs/widths-simulated/evaluations.csv")).unwrap();
+    assert!(evaluations.contains(",infeasible,") && !evaluations.contains(",failed,"));
+}

@@ -335,8 +335,7 @@ impl Report {
         for run in &self.runs {
             for done in &run.finished {
                 let outcome = match (&done.objectives, done.feasible) {
-                    (None, _) if done.screened => "screened",
-                    (None, _) => "failed",
+                    (None, _) => done.ended_early.unwrap_or("failed"),
                     (Some(_), true) => "scored",
                     (Some(_), false) => "infeasible",
                 };
@@ -450,7 +449,7 @@ mod tests {
 
     fn run(pairs: &[(f64, bool)]) -> SeedRun {
         let finished = pairs.iter().map(|(duration, survives)| Finished {
-            screened: false,
+            ended_early: None,
             ordinal: 1,
             genotype: String::new(),
             objectives: Some(vec![0.0]),

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cambrian_core::engine::{Campaign, CandidateStatus, Capabilities, EvaluatorOffer, StageView};
+use cambrian_core::engine::{
+    Campaign, CandidateStatus, Capabilities, EvaluatorOffer, Event, StageView,
+};
 use cambrian_core::objective::MetricName;
 use cambrian_core::simulation::{FaultRates, Simulation, SimulationSettings};
 use cambrian_core::spec::CampaignSpec;
-use cambrian_core::time::Span;
+use cambrian_core::time::{Span, Timestamp};
 
 use super::source::Source;
 use crate::arguments::SimulateArguments;
@@ -22,12 +24,12 @@ use crate::present::number;
 pub(super) struct Finished {
     pub(super) ordinal: u32,
     pub(super) genotype: String,
-    /// Minimised objectives as measured; none if it failed or was screened.
+    /// Minimised objectives as measured; none if it failed or ended early.
     pub(super) objectives: Option<Vec<f64>>,
     /// The same without the noise of measurements.
     pub(super) truth: Option<Vec<f64>>,
-    /// Whether an early stage found it not worth the later ones.
-    pub(super) screened: bool,
+    /// Whether an early stage found it not worth the later ones, or it broke a constraint there.
+    pub(super) ended_early: Option<&'static str>,
     /// Whether it keeps all constraints.
     pub(super) feasible: bool,
     /// Seconds of virtual time since the campaign began.
@@ -49,7 +51,7 @@ pub(super) struct SeedRun {
     pub(super) finished: Vec<Finished>,
     /// Seconds of virtual time.
     pub(super) elapsed: f64,
-    /// The share of slot time spent evaluating, from the first dispatch to the last.
+    /// The share of slot time spent evaluating, from the beginning to the last proposal.
     pub(super) utilisation: f64,
     pub(super) failed: usize,
     /// What each stage has done and cost, in order.
@@ -121,7 +123,7 @@ fn one(
         .map_err(|breach| CliError::Internal(format!("seed {seed}: {breach}")))?;
     let campaign = outcome.engine.state().campaigns().next();
     let campaign = campaign.ok_or_else(|| CliError::Internal("no campaign was run".to_owned()))?;
-    Ok(summed(campaign, source, seed, given.workers))
+    Ok(summed((campaign, &outcome.journal), source, seed, given.workers))
 }
 
 fn span(seconds: f64) -> Span {
@@ -151,7 +153,23 @@ fn capabilities(spec: &CampaignSpec, source: &Source) -> Arc<Capabilities> {
     })
 }
 
-fn summed(campaign: &Campaign, source: &Source, seed: u64, workers: u32) -> SeedRun {
+/// Seconds in slots, of attempts that workers told of, from `begin` until `last` seconds later. What a worker
+/// holds but has not begun keeps no slot busy, nor does what died with it.
+fn busy_until(last: f64, begin: Timestamp, journal: &[(Timestamp, Event)]) -> f64 {
+    let clipped = |(at, event): &(Timestamp, Event)| {
+        let elapsed = event.elapsed()?.as_secs_f64();
+        let end = at.since(begin).as_secs_f64();
+        Some((end.min(last) - (end - elapsed)).max(0.0))
+    };
+    journal.iter().filter_map(clipped).sum()
+}
+
+fn summed(
+    (campaign, journal): (&Campaign, &[(Timestamp, Event)]),
+    source: &Source,
+    seed: u64,
+    workers: u32,
+) -> SeedRun {
     let population: BTreeSet<_> = campaign.algorithm().population().into_iter().collect();
     let begin = campaign.submitted_at();
     let seconds = |span: Span| span.0 as f64 / 1e6;
@@ -174,7 +192,11 @@ fn summed(campaign: &Campaign, source: &Source, seed: u64, workers: u32) -> Seed
             }),
             objectives,
             genotype,
-            screened: matches!(candidate.status(), CandidateStatus::Screened(_)),
+            ended_early: match candidate.status() {
+                CandidateStatus::Screened(_) => Some("screened"),
+                CandidateStatus::Infeasible(_) => Some("infeasible"),
+                _ => None,
+            },
             feasible: violation == Some(0.0),
             proposed_at: seconds(candidate.proposed_at().since(begin)),
             finished_at: seconds(resolved.since(begin)),
@@ -192,18 +214,9 @@ fn summed(campaign: &Campaign, source: &Source, seed: u64, workers: u32) -> Seed
     }
     // While the last evaluations run out, nobody can be busy with others.
     let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
-    let rungs = campaign.spec().passes.iter().any(|pass| pass.top.is_some());
-    let repeats = campaign.spec().stages.iter().any(|stage| stage.repeats > 1);
-    let busy: f64 = finished
-        .iter()
-        // A candidate that waits after a stage or for its next repeat keeps no worker busy.
-        .map(|candidate| {
-            let alive = (candidate.finished_at.min(last) - candidate.proposed_at).max(0.0);
-            if rungs || repeats { alive.min(candidate.duration) } else { alive }
-        })
-        .sum();
+    let busy = busy_until(last, begin, journal);
     let unsuccessful =
-        |candidate: &&Finished| candidate.objectives.is_none() && !candidate.screened;
+        |candidate: &&Finished| candidate.objectives.is_none() && candidate.ended_early.is_none();
     let slots = f64::from(workers) * last;
     SeedRun {
         seed,

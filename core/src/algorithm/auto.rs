@@ -16,7 +16,7 @@ use super::surrogate::Surrogate;
 use super::surrogate::parameters::Parameters as SurrogateParameters;
 use super::{
     Algorithm, AlgorithmContext, AlgorithmEntry, FitJob, Known, Outcome, Proposal, Suggestion,
-    nsga2,
+    nsga2, nsga3,
 };
 use crate::id::Ordinal;
 use crate::rng::Stream;
@@ -25,8 +25,9 @@ use crate::spec::Section;
 
 pub(super) const ENTRY: AlgorithmEntry = AlgorithmEntry {
     name: "auto",
-    summary: "Chooses by results and candidates in flight: model-screened evolution, from 150 \
-              results on by turns with NSGA-II, NSGA-II alone beyond 2,000.",
+    summary: "Chooses by results, candidates in flight and objectives: model-screened evolution, \
+              from 150 results on by turns with NSGA-II (NSGA-III from five objectives on), that \
+              alone beyond 2,000.",
     build,
 };
 
@@ -42,8 +43,8 @@ struct Parameters {
     evolution_share: f64,
     /// The number of candidates in flight beyond which models are not asked, 1 to 10,000.
     model_in_flight: u32,
-    /// The population of NSGA-II, 2 to 100,000.
-    evolution_population: u32,
+    /// The population of the evolutionary part, 2 to 100,000; by default as many as suit the budget.
+    evolution_population: Option<u32>,
 }
 
 impl Default for Parameters {
@@ -53,18 +54,39 @@ impl Default for Parameters {
             mixed_from: 150,
             evolution_share: 0.5,
             model_in_flight: 256,
-            evolution_population: 50,
+            evolution_population: None,
         }
     }
 }
 
+/// From so many objectives on nearly every result is non-dominated, and crowding distances say little.
+const MANY_OBJECTIVES: usize = 5;
+/// Members of the evolutionary part where there are many objectives: about as many directions as five divisions of
+/// five objectives, or four of six, have.
+const MANY_MEMBERS: u32 = 126;
+
+/// The members of the evolutionary part: few, so that each is bred from often; more if a long budget gives each
+/// of them two hundred children, as in the published settings of NSGA-II.
+fn suited_population(context: &AlgorithmContext) -> u32 {
+    let least = if context.objectives.len() >= MANY_OBJECTIVES { MANY_MEMBERS } else { 50 };
+    (context.evaluations.unwrap_or(0) / 200).clamp(least, 200)
+}
+
+/// The initial design of a model: of a small budget a quarter, so that something is left for what it taught.
+fn suited_design(context: &AlgorithmContext) -> u32 {
+    let usual = SurrogateParameters::default().initial;
+    context.evaluations.map_or(usual, |evaluations| (evaluations / 4).clamp(4, usual))
+}
+
 fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {
-    let parameters: Parameters = section.read();
+    let mut parameters: Parameters = section.read();
+    let population = parameters.evolution_population.unwrap_or(suited_population(context));
+    parameters.evolution_population = Some(population);
     let ranges = [
         ("model_results", parameters.model_results, 0..=10_000),
         ("mixed_from", parameters.mixed_from, 0..=10_000),
         ("model_in_flight", parameters.model_in_flight, 1..=10_000),
-        ("evolution_population", parameters.evolution_population, 2..=100_000),
+        ("evolution_population", population, 2..=100_000),
     ];
     for (key, value, range) in ranges {
         section.check_range(key, value, range);
@@ -73,9 +95,12 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
     if !section.is_clean() {
         return None;
     }
-    let evolution = Section::from_text(&format!("population: {}", parameters.evolution_population));
-    let evolution = (nsga2::ENTRY.build)(&evolution.ok()?, context)?;
-    let surrogate = Some(Surrogate::new(SurrogateParameters::default(), context));
+    let entry =
+        if context.objectives.len() >= MANY_OBJECTIVES { nsga3::ENTRY } else { nsga2::ENTRY };
+    let evolution = Section::from_text(&format!("population: {population}"));
+    let evolution = (entry.build)(&evolution.ok()?, context)?;
+    let model = SurrogateParameters { initial: suited_design(context), ..Default::default() };
+    let surrogate = Some(Surrogate::new(model, context));
     Some(Box::new(Auto {
         parameters,
         surrogate,
@@ -131,7 +156,9 @@ impl Algorithm for Auto {
 
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
         self.in_flight.remove(&id);
-        self.results += u32::from(matches!(outcome, Outcome::Scored { .. }));
+        let counts =
+            matches!(outcome, Outcome::Scored { .. } | Outcome::Violating { .. } | Outcome::Lost);
+        self.results += u32::from(counts);
         self.evolution.update(id, outcome);
         if self.results >= self.parameters.model_results {
             self.surrogate = None;
@@ -142,10 +169,11 @@ impl Algorithm for Auto {
     }
 
     fn population(&self) -> Vec<Ordinal> {
-        match &self.surrogate {
-            Some(surrogate) => surrogate.population(),
-            None => self.evolution.population(),
-        }
+        let evolving = self.evolution.population();
+        let Some(surrogate) = &self.surrogate else { return evolving };
+        let either: BTreeSet<Ordinal> =
+            surrogate.population().into_iter().chain(evolving).collect();
+        either.into_iter().collect()
     }
 
     fn wanted_fit(&self) -> Option<FitJob> {

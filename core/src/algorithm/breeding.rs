@@ -9,6 +9,8 @@ use crate::space::{Genotype, SearchSpace};
 
 /// How often breeding is repeated when its child is known, unless a campaign says otherwise.
 pub(super) const DUPLICATE_REDRAWS: u32 = 20;
+/// The most that a campaign may say: each costs a child, on the time of all campaigns.
+pub(super) const MOST_REDRAWS: u32 = 10_000;
 /// How often a genotype is drawn uniformly before the space is searched for a new one.
 const SAMPLE_DRAWS: u32 = 200;
 /// The largest space that is searched one by one, and the number of draws from a larger one.

@@ -3,6 +3,7 @@
 
 mod computed;
 mod driver;
+mod failures;
 mod grid;
 mod problems;
 mod quality;
@@ -80,8 +81,8 @@ fn eventful(genotype: &Genotype) -> Resolution {
 
 fn no_losses(genotype: &Genotype) -> Resolution {
     match eventful(genotype) {
-        Resolution::Lost => Resolution::Scored { objectives: vec![0.0, 0.0], violation: 3.0 },
-        scored => scored,
+        scored @ Resolution::Scored { .. } => scored,
+        _ => Resolution::Scored { objectives: vec![0.0, 0.0], violation: 3.0 },
     }
 }
 

@@ -107,6 +107,12 @@ pub enum Outcome<'a> {
     /// Rejected before dispatch, because an analytic metric breaks a constraint. It cost nothing:
     /// its place in a generation or an initial population is free again. Never a parent.
     Infeasible,
+    /// Broke a constraint on what an early stage measured, and goes no further: without objectives, worse than
+    /// whatever keeps the constraints, and compared with others that do not by its violation.
+    Violating {
+        /// Summed normalised constraint violation, above 0.
+        violation: f64,
+    },
     /// Finished an early stage below those that went on, and waits; without a score, and worse than
     /// whatever passed. Its place stays spent and it is not in flight any more. It may be called up
     /// later, and then [`Algorithm::update`] says again what became of it. Never a parent meanwhile.

@@ -2,7 +2,7 @@
 //! each; the candidates in flight; those that early stages held back; and what is computed of a
 //! genotype before it is evaluated. It must not know any model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{AlgorithmContext, Computed, Outcome, Proposal};
@@ -26,6 +26,15 @@ pub(super) struct Observation {
     pub(super) violation: f64,
 }
 
+/// A candidate that broke a constraint early: without objectives.
+#[derive(Debug)]
+pub(super) struct Violating {
+    /// Its encoding.
+    pub(super) features: Vec<f64>,
+    /// Summed normalised constraint violation, finite and above 0.
+    pub(super) violation: f64,
+}
+
 /// A candidate in flight.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
@@ -35,6 +44,9 @@ pub(super) struct Pending {
     /// What is computed of its objectives.
     pub(super) foreseen: Option<Foreseen>,
 }
+
+/// So many candidates that were ruled out are remembered.
+const REMEMBERED: usize = 200;
 
 /// One entry an objective: its minimised value where that is computed.
 pub(super) type Foreseen = Box<[Option<f64>]>;
@@ -47,10 +59,33 @@ pub(super) struct Observations {
     computed: Option<Arc<dyn Computed>>,
     /// Results in order of arrival.
     results: Vec<Arc<Observation>>,
+    violating: Vec<Arc<Violating>>,
+    /// Encodings of those whose evaluation failed.
+    lost: Vec<Arc<[f64]>>,
+    /// Encodings of the latest that a bound on what is computed ruled out, or that have no network.
+    ruled_out: VecDeque<Arc<[f64]>>,
     pending: BTreeMap<Ordinal, Pending>,
     /// Set aside or screened: without a score, and worse than whatever passed.
     held_back: BTreeMap<Ordinal, Pending>,
     proposed: usize,
+}
+
+/// What evaluations have taught, each in order of arrival.
+#[derive(Debug, Clone)]
+pub(super) struct Lessons {
+    /// Those with a score.
+    pub(super) results: Vec<Arc<Observation>>,
+    /// Those that broke a constraint early.
+    pub(super) violating: Vec<Arc<Violating>>,
+    /// Encodings of those that failed.
+    pub(super) lost: Vec<Arc<[f64]>>,
+}
+
+impl Lessons {
+    /// The number of candidates from whose evaluation something was learnt.
+    pub(super) fn count(&self) -> usize {
+        self.results.len() + self.violating.len() + self.lost.len()
+    }
 }
 
 /// Constrained non-domination ranks of observations.
@@ -70,6 +105,9 @@ impl Observations {
             objectives: context.objectives.len(),
             computed: context.computed.clone(),
             results: Vec::new(),
+            violating: Vec::new(),
+            lost: Vec::new(),
+            ruled_out: VecDeque::new(),
             pending: BTreeMap::new(),
             held_back: BTreeMap::new(),
             proposed: 0,
@@ -84,6 +122,35 @@ impl Observations {
     /// Results in order of arrival.
     pub(super) fn results(&self) -> &[Arc<Observation>] {
         &self.results
+    }
+
+    /// Candidates that broke a constraint early, in order of arrival.
+    pub(super) fn violating(&self) -> &[Arc<Violating>] {
+        &self.violating
+    }
+
+    /// Encodings of the candidates whose evaluation failed, in order of arrival.
+    pub(super) fn lost(&self) -> &[Arc<[f64]>] {
+        &self.lost
+    }
+
+    /// Encodings of the latest candidates that were ruled out before any evaluation.
+    pub(super) fn ruled_out(&self) -> impl Iterator<Item = &[f64]> {
+        self.ruled_out.iter().map(AsRef::as_ref)
+    }
+
+    /// What evaluations have taught so far.
+    pub(super) fn lessons(&self) -> Lessons {
+        Lessons {
+            results: self.results.clone(),
+            violating: self.violating.clone(),
+            lost: self.lost.clone(),
+        }
+    }
+
+    /// As [`Lessons::count`].
+    pub(super) fn learnt_from(&self) -> usize {
+        self.results.len() + self.violating.len() + self.lost.len()
     }
 
     /// What is computed of a genotype; `None` if that says that it is never evaluated.
@@ -121,7 +188,7 @@ impl Observations {
         self.held_back.values().map(|held| held.features.as_slice())
     }
 
-    /// How many candidates have been proposed in all.
+    /// How many candidates have been proposed in all, but for those that were ruled out.
     pub(super) fn proposed_in_all(&self) -> usize {
         self.proposed
     }
@@ -138,7 +205,7 @@ impl Observations {
         self.pending.insert(id, Pending { genotype, features, foreseen });
     }
 
-    /// Records what became of a proposal; whether it is a new result.
+    /// Records what became of a proposal; whether something was learnt from it.
     pub(super) fn resolve(&mut self, id: Ordinal, outcome: Outcome<'_>) -> bool {
         let found = self.pending.remove(&id).or_else(|| self.held_back.remove(&id));
         let Some(found) = found else { return false };
@@ -147,7 +214,25 @@ impl Observations {
             return false;
         }
         let Pending { genotype, features, .. } = found;
-        let Outcome::Scored { objectives, violation } = outcome else { return false };
+        let (objectives, violation) = match outcome {
+            Outcome::Scored { objectives, violation } => (objectives, violation),
+            Outcome::Infeasible => {
+                self.proposed -= 1;
+                self.ruled_out.push_back(features.into());
+                if self.ruled_out.len() > REMEMBERED {
+                    self.ruled_out.pop_front();
+                }
+                return false;
+            }
+            Outcome::Violating { violation } if violation.is_finite() => {
+                self.violating.push(Arc::new(Violating { features, violation }));
+                return true;
+            }
+            _ => {
+                self.lost.push(features.into());
+                return true;
+            }
+        };
         let sound = objectives.len() == self.objectives
             && objectives.iter().all(|value| value.is_finite())
             && violation.is_finite();
@@ -207,6 +292,12 @@ pub(super) fn representatives(
     let mut chosen: Vec<usize> = best.iter().copied().chain(spread).collect();
     chosen.sort_unstable();
     chosen.into_iter().map(|at| observations[at].clone()).collect()
+}
+
+/// At most `limit` of them, spread evenly.
+pub(super) fn evenly<T: Clone>(all: &[T], limit: usize) -> Vec<T> {
+    let count = limit.min(all.len());
+    (0..count).map(|nth| all[nth * all.len() / count].clone()).collect()
 }
 
 /// The smallest and the largest value of each objective among some observations; `None` if there

@@ -43,14 +43,19 @@ pub(super) struct Scored {
 
 impl Scored {
     /// The candidate with its score, `None` if it is lost or its score is of another length than
-    /// `width` or not finite: such a candidate is never a parent.
+    /// `width` or not finite: such a candidate is never a parent. One without objectives, since it broke a
+    /// constraint early, has [`UNKNOWN`] for each.
     pub(super) fn new(
         id: Ordinal,
         genotype: Genotype,
         outcome: Outcome<'_>,
         width: usize,
     ) -> Option<Self> {
-        let Outcome::Scored { objectives, violation } = outcome else { return None };
+        let (objectives, violation) = match outcome {
+            Outcome::Scored { objectives, violation } => (objectives, violation),
+            Outcome::Violating { violation } => (&*vec![UNKNOWN; width], violation),
+            _ => return None,
+        };
         let sound = objectives.len() == width
             && objectives.iter().all(|value| value.is_finite())
             && violation.is_finite();
@@ -62,6 +67,10 @@ impl Scored {
         })
     }
 }
+
+/// An objective that nobody has measured: no better than any, and sums of it stay finite. It decides nothing but
+/// between members of equal violation.
+pub(super) const UNKNOWN: f64 = 1e150;
 
 /// A population in its non-dominated fronts.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rand::RngExt;
 use serde::Deserialize;
 
-use super::breeding::{DUPLICATE_REDRAWS, Novelty};
+use super::breeding::{DUPLICATE_REDRAWS, MOST_REDRAWS, Novelty};
 use super::pending::Pending;
 use super::ranking::{Objectives, RankedPopulation, Scored};
 use super::{
@@ -66,12 +66,14 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
     if let Some(weights) = &raw.weights {
         check_weights(section, context, weights);
     }
+    let duplicate_redraws = raw.duplicate_redraws.unwrap_or(DUPLICATE_REDRAWS);
+    section.check_range("duplicate_redraws", duplicate_redraws, 0..=MOST_REDRAWS);
     section.is_clean().then(|| {
         let parameters = Parameters {
             population: population as usize,
             sample,
             weights: raw.weights,
-            duplicate_redraws: raw.duplicate_redraws.unwrap_or(DUPLICATE_REDRAWS),
+            duplicate_redraws,
         };
         Box::new(RegularizedEvolution::new(parameters, context)) as Box<dyn Algorithm>
     })
@@ -212,6 +214,9 @@ impl Algorithm for RegularizedEvolution {
 
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
         let Some(genotype) = self.pending.resolve(id, outcome) else { return };
+        if outcome == Outcome::Infeasible {
+            self.proposed -= 1;
+        }
         let Some(member) = self.member(id, genotype, outcome) else { return };
         self.members.insert(member);
         self.ages.push_back(id);

@@ -43,6 +43,8 @@ use crate::spec::Section;
 const MODEL_GROWTH: f64 = 1.03;
 /// By which factor results must grow for the slow part of a fit.
 const FORM_GROWTH: f64 = 1.3;
+/// The least number of scores from which anything is learnt, whatever else has failed.
+const LEAST_SCORED: usize = 4;
 /// Offspring of which the best is proposed, times the number of results.
 const SCREENED: usize = 1000;
 /// The least number of offspring of which the best is proposed.
@@ -106,21 +108,23 @@ impl Surrogate {
 
     /// Wants a model if there are enough more results than the present one rests on.
     fn want(&mut self) {
-        let results = self.observations.results();
-        let grown = |before: usize, factor: f64| {
-            results.len() > before && results.len() as f64 >= before as f64 * factor
-        };
-        let enough = results.len() >= self.setting.parameters.initial.min(20) as usize;
-        let due = self.model.as_ref().is_none_or(|model| grown(model.results(), MODEL_GROWTH));
+        let learnt = self.observations.learnt_from();
+        let grown =
+            |before: usize, factor: f64| learnt > before && learnt as f64 >= before as f64 * factor;
+        let initial = self.setting.parameters.initial.min(20) as usize;
+        let scored = self.observations.results().len() >= initial.min(LEAST_SCORED);
+        let enough = learnt >= initial && scored;
+        let due = self.model.as_ref().is_none_or(|model| grown(model.lessons(), MODEL_GROWTH));
         if self.wanted.is_some() || !enough || !due {
             return;
         }
+        let lessons = self.observations.lessons();
         let forms = match &self.forms {
-            Some(forms) if !grown(forms.results(), FORM_GROWTH) => forms.clone(),
-            _ => Arc::new(Forms::new(self.setting.clone(), results)),
+            Some(forms) if !grown(forms.lessons(), FORM_GROWTH) => forms.clone(),
+            _ => Arc::new(Forms::new(self.setting.clone(), lessons.clone())),
         };
         self.forms = Some(forms.clone());
-        self.wanted = Some(Arc::new(Model::new(forms, results)));
+        self.wanted = Some(Arc::new(Model::new(forms, lessons)));
     }
 
     /// The proposal of a search on the model, or of a screening of few offspring.
@@ -273,7 +277,7 @@ fn fit_of(model: &Arc<Model>) -> FitJob {
     let fit = move || {
         fitted.regressions();
     };
-    FitJob::new(model.results() as u32, Arc::new(fit))
+    FitJob::new(model.lessons() as u32, Arc::new(fit))
 }
 
 impl Algorithm for Surrogate {
@@ -312,7 +316,7 @@ impl Algorithm for Surrogate {
     }
 
     fn adopt(&mut self, results: u32) {
-        if let Some(wanted) = self.wanted.take_if(|wanted| wanted.results() as u32 == results) {
+        if let Some(wanted) = self.wanted.take_if(|wanted| wanted.lessons() as u32 == results) {
             self.model = Some(wanted);
             self.want();
         }

@@ -85,7 +85,10 @@ pub(super) fn propose(
     let typical = ParzenEstimator::new(features, good.iter().map(|at| row(*at)));
     let others = (0..results.len()).filter(|at| !is_good(at)).map(row);
     let pending = observations.pending();
+    let failed = observations.lost().iter().map(AsRef::as_ref);
+    let violating = observations.violating().iter().map(|found| found.features.as_slice());
     let others = others.chain(pending.iter().copied()).chain(observations.held_back());
+    let others = others.chain(violating).chain(failed);
     let others = ParzenEstimator::new(features, others);
     let members: Vec<&Observation> = good.iter().map(|at| results[*at].as_ref()).collect();
     let mut best: Option<(f64, Proposal)> = None;

@@ -626,7 +626,13 @@ impl Campaign {
             CandidateStatus::Infeasible(_) => {
                 self.infeasible += 1;
                 self.infeasible_in_a_row += 1;
-                let outcome = if was_dispatched { Outcome::Lost } else { Outcome::Infeasible };
+                let outcome = match self.candidate(id.ordinal) {
+                    Some(candidate) if was_dispatched => match self.violation_of(candidate).0 {
+                        violation if violation > 0.0 => Outcome::Violating { violation },
+                        _ => Outcome::Lost,
+                    },
+                    _ => Outcome::Infeasible,
+                };
                 self.algorithm.update(id.ordinal, outcome);
             }
             CandidateStatus::Failed(_) => {

@@ -158,11 +158,14 @@ impl Campaign {
             format!("campaign {id} is finished with candidates in flight")
         });
         for ordinal in self.algorithm.population() {
-            let scored = self.candidate(ordinal).is_some_and(|candidate| {
-                matches!(candidate.status(), CandidateStatus::Scored { .. })
+            let is_known = self.candidate(ordinal).is_some_and(|candidate| {
+                let broke_early = matches!(candidate.status(), CandidateStatus::Infeasible(_))
+                    && candidate.entered > 0;
+                broke_early || matches!(candidate.status(), CandidateStatus::Scored { .. })
             });
-            findings.require(scored, || {
-                format!("candidate {} breeds without a score", CandidateId::new(id, ordinal))
+            findings.require(is_known, || {
+                let candidate = CandidateId::new(id, ordinal);
+                format!("candidate {candidate} breeds without a score or a known violation")
             });
         }
     }

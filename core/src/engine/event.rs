@@ -423,6 +423,17 @@ pub enum Event {
 }
 
 impl Event {
+    /// The time in a slot that a worker says an attempt took, if this is its end.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Span> {
+        match self {
+            Event::TaskCompleted { elapsed, .. }
+            | Event::AttemptFailed { elapsed, .. }
+            | Event::AttemptYielded { elapsed, .. } => Some(*elapsed),
+            _ => None,
+        }
+    }
+
     /// Whether the event belongs into the journal.
     #[must_use]
     pub fn is_durable(&self) -> bool {

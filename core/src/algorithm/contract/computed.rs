@@ -93,7 +93,8 @@ fn what_breaks_a_computed_bound_is_not_proposed_once_something_is_learnt() {
         };
         let genotypes: Vec<&Genotype> = driver.genotypes().collect();
         let (design, learnt) = genotypes.split_at(initial + 3);
-        assert!(breaking(design) > 5, "{name}: the bound rules most of the space out");
+        // `tpe` begins with random draws, of which the bound rules most out.
+        assert_eq!(breaking(design) > 5, name == "tpe", "{name} {text}");
         assert_eq!(breaking(learnt), 0, "{name} {text}");
         let unaware = run(None, (name, text), 80, 7);
         let genotypes: Vec<&Genotype> = unaware.genotypes().skip(initial + 3).collect();
@@ -107,7 +108,7 @@ fn a_search_that_computes_an_objective_is_ahead_of_one_that_predicts_it() {
         let driver = run(most, ("surrogate", "{}"), 40, seed);
         let points = driver.genotypes().map(|genotype| match resolve(genotype) {
             Resolution::Scored { objectives, .. } => objectives,
-            Resolution::Lost => unreachable!("this problem loses nothing"),
+            other => unreachable!("this problem scores everything: {other:?}"),
         });
         hypervolume(&Points::try_from_rows(2, points).unwrap(), &REFERENCE).unwrap()
     };

@@ -10,6 +10,8 @@ use crate::rng::{Purpose, Stream, stream};
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::algorithm) enum Resolution {
     Scored { objectives: Vec<f64>, violation: f64 },
+    Violating(f64),
+    Infeasible,
     Lost,
 }
 
@@ -19,6 +21,8 @@ impl Resolution {
             Self::Scored { objectives, violation } => {
                 Outcome::Scored { objectives, violation: *violation }
             }
+            Self::Violating(violation) => Outcome::Violating { violation: *violation },
+            Self::Infeasible => Outcome::Infeasible,
             Self::Lost => Outcome::Lost,
         }
     }
@@ -168,7 +172,7 @@ impl Driver {
     fn resolve(&mut self, arrival: usize) {
         let (id, genotype) = self.in_flight.swap_remove(arrival);
         let resolution = (self.resolve)(&genotype);
-        if resolution != Resolution::Lost {
+        if matches!(resolution, Resolution::Scored { .. } | Resolution::Violating(_)) {
             self.scored.insert(id);
         }
         self.algorithm.update(id, resolution.outcome());

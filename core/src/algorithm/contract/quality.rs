@@ -26,7 +26,7 @@ fn landscape(genotype: &Genotype) -> Resolution {
 fn points<'a>(genotypes: impl IntoIterator<Item = &'a Genotype>) -> Points {
     let objectives = |genotype| match landscape(genotype) {
         Resolution::Scored { objectives, .. } => objectives,
-        Resolution::Lost => unreachable!("this problem loses nothing"),
+        other => unreachable!("this problem scores everything: {other:?}"),
     };
     Points::try_from_rows(2, genotypes.into_iter().map(objectives)).unwrap()
 }

@@ -131,16 +131,18 @@ impl<S: Survival> Evolution<S> {
             .random_bool(self.parameters.crossover_probability)
             .then(|| self.parent(rng))
             .filter(|&(_, second)| second != first);
-        let rate = self.parameters.mutation_probability.of(space.schema().slots());
-        let mutation = Mutation::EachGene(rate);
-        let Some((other, second)) = mate else {
-            return (
-                space.schema().mutate(parent, mutation, rng),
-                Origin::Mutated { parent: first },
-            );
+        let schema = space.schema();
+        let mutation = |genotype: &Genotype| {
+            let genes = schema.active_genes(genotype).max(1);
+            Mutation::EachGene(self.parameters.mutation_probability.of(genes))
         };
-        let child = space.schema().cross(parent, other, rng);
-        (space.schema().mutate_owned(child, mutation, rng), Origin::Crossed { first, second })
+        let Some((other, second)) = mate else {
+            let mutated = schema.mutate(parent, mutation(parent), rng);
+            return (mutated, Origin::Mutated { parent: first });
+        };
+        let child = schema.cross(parent, other, rng);
+        let mutation = mutation(&child);
+        (schema.mutate_owned(child, mutation, rng), Origin::Crossed { first, second })
     }
 
     fn join(&mut self, member: Scored) {
@@ -190,6 +192,12 @@ impl<S: Survival> Algorithm for Evolution<S> {
 
     fn update(&mut self, id: Ordinal, outcome: Outcome<'_>) {
         let Some(genotype) = self.pending.resolve(id, outcome) else { return };
+        if outcome == Outcome::Infeasible {
+            self.proposed -= 1;
+            if let Some(generation) = &mut self.generation {
+                generation.proposed -= 1;
+            }
+        }
         let scored = Scored::new(id, genotype, outcome, self.parents.width());
         match (&mut self.generation, self.parameters.parents) {
             (Some(generation), _) => generation.offspring.extend(scored),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::algorithm::breeding::DUPLICATE_REDRAWS;
+use crate::algorithm::breeding::{DUPLICATE_REDRAWS, MOST_REDRAWS};
 use crate::spec::Section;
 
 /// The population sizes that are accepted: a tournament needs two members.
@@ -112,6 +112,8 @@ impl Parameters {
                 "100 is usual; smaller populations suit budgets below 1000 evaluations",
             );
         }
+        let duplicate_redraws = raw.duplicate_redraws.unwrap_or(DUPLICATE_REDRAWS);
+        section.check_range("duplicate_redraws", duplicate_redraws, 0..=MOST_REDRAWS);
         let crossover_probability = raw.crossover_probability.unwrap_or(0.9);
         if !is_probability(crossover_probability) {
             section.fault(
@@ -137,7 +139,7 @@ impl Parameters {
             population: population as usize,
             crossover_probability,
             mutation_probability,
-            duplicate_redraws: raw.duplicate_redraws.unwrap_or(DUPLICATE_REDRAWS),
+            duplicate_redraws,
         })
     }
 

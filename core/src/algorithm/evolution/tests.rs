@@ -4,6 +4,7 @@ use super::*;
 use crate::algorithm::contract::{Driver, Grid, Resolution, build, context};
 use crate::algorithm::nsga2;
 use crate::graph::CanonicalHash;
+use crate::space::SPACES;
 
 fn proposal(gene: u32) -> Proposal {
     let key = CanonicalHash::from_bytes(u128::from(gene).to_le_bytes());
@@ -156,4 +157,21 @@ fn feasible_members_are_never_given_up_for_infeasible_ones() {
             assert!(genotype.0[2] == 3 || !population.contains(&id), "{text}: {id} is infeasible");
         }
     }
+}
+
+/// A graph is one gene of seven slots: a child of one parent is nearly always another one.
+#[test]
+fn one_gene_changes_on_average_however_many_slots_a_genotype_has() {
+    let entry = SPACES.iter().find(|entry| entry.name == "nasbench101").unwrap();
+    let space = (entry.build)(&Section::from_text("{}").unwrap()).unwrap();
+    let score = |genotype: &Genotype| {
+        let sum: u32 = genotype.0.iter().fold(0, |sum, gene| sum.wrapping_add(*gene));
+        let objectives = vec![f64::from(sum), -f64::from(sum)];
+        Resolution::Scored { objectives, violation: 0.0 }
+    };
+    let text = "{population: 4, crossover_probability: 0, duplicate_redraws: 0}";
+    let mut driver = Driver::new("nsga2", text, space, score, 1);
+    driver.run(1, 104);
+    let bred = driver.origins().skip(4).filter(|origin| *origin != Origin::Sampled).count();
+    assert!(bred > 40, "{bred} of 100 children are new");
 }

@@ -19,6 +19,18 @@ pub(in crate::algorithm) struct Form {
 }
 
 impl Form {
+    /// The form of outputs that are taken as they are.
+    pub(in crate::algorithm) fn unwarped(
+        inputs: &[f64],
+        features: &[Feature],
+        outputs: &[f64],
+    ) -> Self {
+        let shape = SHAPES[0];
+        let (mean, scale) = moments(outputs);
+        let standard: Vec<f64> = outputs.iter().map(|value| (value - mean) / scale).collect();
+        Self { shape, hyperparameters: fit_hyperparameters(inputs, features, &standard) }
+    }
+
     /// The form under which the observations predict each other best.
     pub(in crate::algorithm) fn new(inputs: &[f64], features: &[Feature], outputs: &[f64]) -> Self {
         let candidate = |shape| {

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::AlgorithmEntry;
 use super::evolution::{self, Survival};
-use super::ranking::RankedPopulation;
+use super::ranking::{RankedPopulation, UNKNOWN};
 use crate::rng::{self, Purpose, Stream};
 use normalization::Normalization;
 
@@ -80,7 +80,8 @@ impl ReferenceDirections {
         let rows = |slots: &[u32]| -> Vec<&[f64]> {
             slots.iter().map(|slot| population.objectives(*slot)).collect()
         };
-        let all: Vec<&[f64]> = fronts.iter().flat_map(|front| rows(front)).collect();
+        let mut all: Vec<&[f64]> = fronts.iter().flat_map(|front| rows(front)).collect();
+        all.retain(|row| !row.contains(&UNKNOWN));
         let (ideal, range) = self.normalization.update(&all, &rows(fronts[0]));
         let associate =
             |slot: &u32| self.associate(*slot, population.objectives(*slot), &ideal, &range);

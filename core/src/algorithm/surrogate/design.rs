@@ -9,12 +9,16 @@ use rand::RngExt;
 
 use crate::algorithm::breeding::Novelty;
 use crate::algorithm::observations::{Observations, encode};
-use crate::algorithm::{Origin, Suggestion};
+use crate::algorithm::{Origin, Proposal, Suggestion};
 use crate::rng::Stream;
-use crate::space::{Genotype, Schema, SearchSpace};
+use crate::space::{Genotype, Mutation, Schema, SearchSpace};
 
 /// Draws of which the one farthest from everything proposed is kept.
 const DRAWS: usize = 30;
+/// After so many that were ruled out, and nothing else, only single draws are looked at.
+const HOPELESS: usize = 100;
+/// So many of the latest that failed, and that broke a constraint, repel.
+const FAILED: usize = 200;
 /// How fast genotypes repel each other less with the number of genes in which they differ.
 const DECAY: f64 = 2.0;
 /// Parts into which the choices of a gene are divided for a composition, where it has as many.
@@ -32,8 +36,32 @@ pub(super) fn next(
     let proposed = observations.proposed_in_all();
     let on_diagonal = diagonal(space.schema(), proposed, initial / 2);
     let found = on_diagonal.and_then(|genotype| novelty.admit(genotype, Origin::Sampled));
+    if let Some(found) = found.filter(|found| !observations.rules_out(&found.genotype)) {
+        return Suggestion::Propose(found);
+    }
+    let failed = observations.learnt_from() - observations.results().len();
+    if failed > observations.results().len() && rng.random_bool(0.5) {
+        let near = (0..DRAWS).find_map(|_| near_a_result(novelty, space, observations, rng));
+        if let Some(proposal) = near {
+            return Suggestion::Propose(proposal);
+        }
+    }
     let composed = if proposed < initial { 0 } else { DRAWS / 2 };
-    found.map_or_else(|| spread(novelty, space, observations, composed, rng), Suggestion::Propose)
+    spread(novelty, space, observations, composed, rng)
+}
+
+/// A mutation of something that could be evaluated, unless it is known or ruled out.
+fn near_a_result(
+    novelty: &Novelty<'_>,
+    space: &dyn SearchSpace,
+    observations: &Observations,
+    rng: &mut Stream,
+) -> Option<Proposal> {
+    let results = observations.results();
+    let parent = results.get(rng.random_range(0..results.len().max(1)))?;
+    let genotype = space.schema().mutate(&parent.genotype, Mutation::OneGene, rng);
+    let found = novelty.admit(genotype, Origin::Mutated { parent: parent.id })?;
+    (!observations.rules_out(&found.genotype)).then_some(found)
 }
 
 /// The one of some draws that is least like what has been proposed; `composed` of them have a
@@ -46,11 +74,19 @@ fn spread(
     rng: &mut Stream,
 ) -> Suggestion {
     let features = space.schema().features();
+    // What failed or was ruled out repels as well: otherwise the next would be as far from all that succeeded.
+    let latest = |count: usize| count.saturating_sub(FAILED);
+    let (violating, lost) = (observations.violating(), observations.lost());
     let mut others = observations.pending();
     others.extend(observations.results().iter().map(|result| result.features.as_slice()));
+    others.extend(violating[latest(violating.len())..].iter().map(|found| &*found.features));
+    others.extend(lost[latest(lost.len())..].iter().map(AsRef::as_ref));
+    others.extend(observations.ruled_out());
+    // A campaign that nothing fits is to be found out soon: each look costs a network.
+    let hopeless = others.len() >= HOPELESS && observations.ruled_out().count() == others.len();
     let mut encoding = Vec::new();
     let mut best = (f64::INFINITY, novelty.sample(rng));
-    for draw in 0..DRAWS {
+    for draw in 0..if hopeless { 1 } else { DRAWS } {
         let drawn = match draw {
             0 => best.1.clone(),
             _ if draw <= composed => {
@@ -62,6 +98,9 @@ fn spread(
             _ => novelty.sample(rng),
         };
         let Suggestion::Propose(proposal) = &drawn else { break };
+        if observations.rules_out(&proposal.genotype) {
+            continue;
+        }
         encode(space, &proposal.genotype, &mut encoding);
         let likeness = |other: &&[f64]| {
             let pairs = features.iter().zip(encoding.iter().zip(*other));
@@ -72,6 +111,12 @@ fn spread(
         if likeness < best.0 {
             best = (likeness, drawn);
         }
+    }
+    if best.0 == f64::INFINITY
+        && let Some(near) =
+            (0..DRAWS).find_map(|_| near_a_result(novelty, space, observations, rng))
+    {
+        return Suggestion::Propose(near);
     }
     best.1
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::parameters::Parameters;
 use crate::algorithm::model::regression::{Form, Regression};
-use crate::algorithm::observations::{Observation, representatives};
+use crate::algorithm::observations::{Lessons, Observation, evenly, representatives};
 use crate::rng::{self, Purpose};
 use crate::space::schema::Feature;
 
@@ -25,120 +25,180 @@ pub(super) struct Setting {
     pub(super) seed: u64,
 }
 
-/// Results and what is computed of them when it is first needed.
+/// What evaluations have taught, and what is computed of that when it is first needed.
 struct Lazy<T> {
-    results: Vec<Arc<Observation>>,
+    lessons: Lessons,
     cell: OnceLock<T>,
 }
 
 impl<T> Lazy<T> {
-    fn new(results: &[Arc<Observation>]) -> Self {
-        Self { results: results.to_vec(), cell: OnceLock::new() }
+    fn new(lessons: Lessons) -> Self {
+        Self { lessons, cell: OnceLock::new() }
     }
 }
 
 /// The forms of all outputs, for the next many results.
 pub(super) struct Forms {
     setting: Arc<Setting>,
-    lazy: Lazy<Vec<Form>>,
+    lazy: Lazy<FormsOf>,
+}
+
+/// One form an output, where there is something to learn it from.
+struct FormsOf {
+    objectives: Vec<Form>,
+    violation: Option<Form>,
+    failure: Option<Form>,
 }
 
 impl fmt::Debug for Forms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forms").field("results", &self.lazy.results.len()).finish_non_exhaustive()
+        f.debug_struct("Forms").field("lessons", &self.lessons()).finish_non_exhaustive()
     }
 }
 
 impl Forms {
-    /// The forms after these results.
-    pub(super) fn new(setting: Arc<Setting>, results: &[Arc<Observation>]) -> Self {
-        Self { setting, lazy: Lazy::new(results) }
+    /// The forms after these lessons.
+    pub(super) fn new(setting: Arc<Setting>, lessons: Lessons) -> Self {
+        Self { setting, lazy: Lazy::new(lessons) }
     }
 
-    /// The number of results that they rest on.
-    pub(super) fn results(&self) -> usize {
-        self.lazy.results.len()
+    /// The number of lessons that they rest on.
+    pub(super) fn lessons(&self) -> usize {
+        self.lazy.lessons.count()
     }
 
-    fn get(&self) -> &[Form] {
+    fn get(&self) -> &FormsOf {
         self.lazy.cell.get_or_init(|| {
-            let Setting { features, objectives, modelled, .. } = self.setting.as_ref();
-            let chosen = representatives(&self.lazy.results, *objectives, FORM_RESULTS);
-            let inputs = inputs(&chosen);
-            outputs(&chosen, modelled)
-                .map(|outputs| Form::new(&inputs, features, &outputs))
-                .collect()
+            let features = &self.setting.features;
+            let rows = Rows::of(&self.lazy.lessons, &self.setting, FORM_RESULTS);
+            let form = |inputs: &[f64], outputs: &[f64]| Form::new(inputs, features, outputs);
+            FormsOf {
+                objectives: rows.objectives.iter().map(|row| form(&rows.inputs, row)).collect(),
+                violation: rows.violation.map(|(inputs, outputs)| form(&inputs, &outputs)),
+                failure: rows
+                    .failure
+                    .map(|(inputs, outputs)| Form::unwarped(&inputs, features, &outputs)),
+            }
         })
     }
 }
 
-/// A model of every objective that is not computed, and of the violation of constraints if there is any.
+/// A model of every objective that is not computed, and of whether a candidate keeps the constraints and
+/// can be evaluated at all if some did not.
 pub(super) struct Model {
     forms: Arc<Forms>,
-    lazy: Lazy<Vec<Regression>>,
+    lazy: Lazy<Regressions>,
+}
+
+/// The fitted parts of a model.
+pub(super) struct Regressions {
+    /// One a modelled objective.
+    pub(super) objectives: Vec<Regression>,
+    /// The violation of constraints, where candidates differ in it.
+    pub(super) violation: Option<Regression>,
+    /// Whether an evaluation fails, 0 or 1, where one has.
+    pub(super) failure: Option<Regression>,
 }
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("results", &self.results()).finish_non_exhaustive()
+        f.debug_struct("Model").field("lessons", &self.lessons()).finish_non_exhaustive()
     }
 }
 
 impl Model {
-    /// The model after these results.
-    pub(super) fn new(forms: Arc<Forms>, results: &[Arc<Observation>]) -> Self {
-        Self { forms, lazy: Lazy::new(results) }
+    /// The model after these lessons.
+    pub(super) fn new(forms: Arc<Forms>, lessons: Lessons) -> Self {
+        Self { forms, lazy: Lazy::new(lessons) }
     }
 
-    /// The number of results that it rests on.
-    pub(super) fn results(&self) -> usize {
-        self.lazy.results.len()
+    /// The number of lessons that it rests on.
+    pub(super) fn lessons(&self) -> usize {
+        self.lazy.lessons.count()
     }
 
-    /// One regression a modelled objective, then one for the violation of constraints where results
-    /// differ in it; fitted now if nobody has.
-    pub(super) fn regressions(&self) -> &[Regression] {
+    /// Its parts; fitted now if nobody has.
+    pub(super) fn regressions(&self) -> &Regressions {
         self.lazy.cell.get_or_init(|| {
-            let Setting { features, objectives, modelled, parameters, seed } =
-                self.forms.setting.as_ref();
-            let limit = parameters.training_results as usize;
-            let chosen = representatives(&self.lazy.results, *objectives, limit);
-            let inputs = inputs(&chosen);
+            let setting = self.forms.setting.as_ref();
+            let limit = setting.parameters.training_results as usize;
+            let rows = Rows::of(&self.lazy.lessons, setting, limit);
             let forms = self.forms.get();
-            let outputs = outputs(&chosen, modelled).enumerate();
-            outputs
-                .map(|(at, outputs)| {
+            let streams = setting.objectives + 1;
+            let fit = |form: &Form, (inputs, outputs): (Vec<f64>, &[f64]), at: u64| {
+                let mut rng = rng::stream(setting.seed, Purpose::Model, at);
+                Regression::new(form, inputs, &setting.features, outputs, &mut rng)
+            };
+            let ordinal = |at: usize| (self.lessons() * streams + at) as u64;
+            let objectives = rows.objectives.iter().zip(&forms.objectives).enumerate();
+            Regressions {
+                objectives: objectives
+                    .map(|(at, (row, form))| fit(form, (rows.inputs.clone(), row), ordinal(at)))
+                    .collect(),
+                violation: rows.violation.map(|(inputs, outputs)| {
                     // A violation can appear between two searches for forms.
-                    let fresh;
-                    let form = match forms.get(at) {
-                        Some(form) => form,
-                        None => {
-                            fresh = Form::new(&inputs, features, &outputs);
-                            &fresh
-                        }
-                    };
-                    let ordinal = (self.results() * (objectives + 1) + at) as u64;
-                    let mut rng = rng::stream(*seed, Purpose::Model, ordinal);
-                    Regression::new(form, inputs.clone(), features, &outputs, &mut rng)
-                })
-                .collect()
+                    let form = forms.violation.clone();
+                    let fresh = || Form::new(&inputs, &setting.features, &outputs);
+                    let form = form.unwrap_or_else(fresh);
+                    fit(&form, (inputs, &outputs), ordinal(rows.objectives.len()))
+                }),
+                failure: rows.failure.map(|(inputs, outputs)| {
+                    let form = forms.failure.clone();
+                    let fresh = || Form::unwarped(&inputs, &setting.features, &outputs);
+                    let form = form.unwrap_or_else(fresh);
+                    fit(&form, (inputs, &outputs), u64::MAX - self.lessons() as u64)
+                }),
+            }
         })
+    }
+}
+
+/// What is fitted: encodings, row-major, and an output for each.
+struct Rows {
+    inputs: Vec<f64>,
+    /// One row a modelled objective.
+    objectives: Vec<Vec<f64>>,
+    violation: Option<(Vec<f64>, Vec<f64>)>,
+    failure: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+impl Rows {
+    /// Of about `limit` lessons, at most half as many more where candidates have no objectives.
+    fn of(lessons: &Lessons, setting: &Setting, limit: usize) -> Self {
+        let chosen = representatives(&lessons.results, setting.objectives, limit);
+        let inputs = inputs(&chosen);
+        let value = |at: &usize| chosen.iter().map(|result| result.objectives[*at]).collect();
+        let constrained = chosen.iter().any(|result| result.violation > 0.0);
+        let violating = evenly(&lessons.violating, limit / 2);
+        let violation = (constrained || !violating.is_empty()).then(|| {
+            let features = violating.iter().flat_map(|found| &found.features);
+            let outputs = chosen.iter().map(|result| result.violation);
+            (
+                inputs.iter().chain(features).copied().collect(),
+                outputs.chain(violating.iter().map(|found| found.violation)).collect(),
+            )
+        });
+        let lost = evenly(&lessons.lost, limit / 2);
+        let failure = (!lost.is_empty()).then(|| {
+            let evaluated = evenly(&chosen, limit - lost.len());
+            let sound = evaluated.iter().map(|result| &*result.features);
+            let sound = sound.chain(violating.iter().map(|found| &*found.features));
+            let failed = lost.iter().map(AsRef::as_ref);
+            let count = evaluated.len() + violating.len();
+            (
+                sound.chain(failed).flatten().copied().collect(),
+                (0..count + lost.len()).map(|at| f64::from(u8::from(at >= count))).collect(),
+            )
+        });
+        Self {
+            objectives: setting.modelled.iter().map(value).collect(),
+            inputs,
+            violation,
+            failure,
+        }
     }
 }
 
 fn inputs(observations: &[Arc<Observation>]) -> Vec<f64> {
     observations.iter().flat_map(|observation| observation.features.iter().copied()).collect()
-}
-
-/// The values of each modelled objective, then those of the violation where they differ.
-fn outputs(
-    observations: &[Arc<Observation>],
-    modelled: &[usize],
-) -> impl Iterator<Item = Vec<f64>> {
-    let constrained = observations.iter().any(|observation| observation.violation > 0.0);
-    let objectives = modelled
-        .iter()
-        .map(|at| observations.iter().map(|observation| observation.objectives[*at]).collect());
-    let violations = || observations.iter().map(|observation| observation.violation).collect();
-    objectives.chain(constrained.then(violations))
 }

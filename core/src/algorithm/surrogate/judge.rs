@@ -26,6 +26,8 @@ const WIDE_SHARE: f64 = 0.25;
 const PENDING: usize = 64;
 /// The summed normalised violation that counts as none.
 const TOLERANCE: f64 = 1e-3;
+/// Half way from an evaluation that succeeds to one that fails.
+const FAILS: f64 = 0.5;
 
 /// Judges genotypes for one proposal.
 pub(super) struct Judge<'a> {
@@ -34,6 +36,7 @@ pub(super) struct Judge<'a> {
     /// One entry an objective; `None` where it is computed.
     objectives: Vec<Option<Expectation<'a>>>,
     violation: Option<Expectation<'a>>,
+    failure: Option<Expectation<'a>>,
     known: HypervolumeScalarization,
     /// Standard normal draws, one row of objectives each; the same for all genotypes.
     draws: Vec<Vec<f64>>,
@@ -67,14 +70,16 @@ impl<'a> Judge<'a> {
         let draws = (0..DRAWS).map(|_| (0..count).map(|_| normal::draw(rng)).collect()).collect();
         let regressions = model.regressions();
         let latest = &pending[pending.len().saturating_sub(PENDING)..];
-        let mut expectations = regressions.iter().map(|regression| regression.with(latest));
+        let mut expectations =
+            regressions.objectives.iter().map(|regression| regression.with(latest));
         let mut judge = Self {
             space,
             observations,
             objectives: (0..count)
                 .map(|at| modelled.contains(&at).then(|| expectations.next()).flatten())
                 .collect(),
-            violation: expectations.next(),
+            violation: regressions.violation.as_ref().map(|found| found.with(latest)),
+            failure: regressions.failure.as_ref().map(|found| found.with(latest)),
             known,
             draws,
             features: Vec::new(),
@@ -107,11 +112,14 @@ impl<'a> Judge<'a> {
         let models = self.objectives.iter();
         let predictions: Vec<Option<Prediction>> =
             models.map(|model| model.as_ref().map(&mut predict)).collect();
-        let feasible = self.violation.as_ref().map_or(1.0, |violation| {
-            let Prediction { mean, variance } = predict(violation);
-            let room = violation.regression().mapped(TOLERANCE) - mean;
-            normal::share_below(room / variance.sqrt().max(1e-9))
-        });
+        let mut share_below = |expectation: &Option<Expectation<'_>>, limit: f64| {
+            expectation.as_ref().map_or(1.0, |expectation| {
+                let Prediction { mean, variance } = predict(expectation);
+                let room = expectation.regression().mapped(limit) - mean;
+                normal::share_below(room / variance.sqrt().max(1e-9))
+            })
+        };
+        let feasible = share_below(&self.violation, TOLERANCE) * share_below(&self.failure, FAILS);
         let mut point: Vec<f64> = foreseen.iter().map(|exact| exact.unwrap_or_default()).collect();
         let mut sum = 0.0;
         for draw in &self.draws {
