@@ -72,10 +72,10 @@ fn suited_population(context: &AlgorithmContext) -> u32 {
     (context.evaluations.unwrap_or(0) / 200).clamp(least, 200)
 }
 
-/// The initial design of a model: of a small budget a quarter, so that something is left for what it taught.
+/// The initial design of a model: of a small budget an eighth, so that most is left for what it taught.
 fn suited_design(context: &AlgorithmContext) -> u32 {
     let usual = SurrogateParameters::default().initial;
-    context.evaluations.map_or(usual, |evaluations| (evaluations / 4).clamp(4, usual))
+    context.evaluations.map_or(usual, |evaluations| (evaluations / 8).clamp(4, usual))
 }
 
 fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {

@@ -95,6 +95,12 @@ impl DagTable {
         self.nodes().map(|nodes| self.of_size(nodes)).sum()
     }
 
+    /// Whether there is more than one graph.
+    pub(super) fn has_several(&self) -> bool {
+        let of_size = |nodes| self.of(nodes).len() as u64 * self.labellings(nodes).min(2);
+        self.nodes().map(of_size).sum::<u64>() > 1
+    }
+
     /// Whether the slots hold one of the graphs.
     pub(super) fn is_valid(&self, values: &[u32]) -> bool {
         self.check(values).is_ok()

@@ -16,9 +16,11 @@ use crate::space::Genotype;
 /// bounds, tests that feed millions of inputs (`--cfg fuzzing`) do less of the same.
 pub const LIST_LIMIT: u32 = if cfg!(fuzzing) { 1_000 } else { 1_000_000 };
 /// How many genotypes are drawn to see whether constraints leave enough of a larger schema, and
-/// the least number of them that has to meet the constraints: one in a thousand.
+/// that one in so many of them has to meet the constraints. Schemas of very many genes are drawn less often:
+/// so many slots in all.
 const TRIAL_DRAWS: u32 = if cfg!(fuzzing) { 200 } else { 20_000 };
-const TRIAL_LEAST: u32 = if cfg!(fuzzing) { 1 } else { 20 };
+const TRIAL_ODDS: u32 = 1_000;
+const TRIAL_SLOTS: u32 = 20_000_000;
 /// The most draws of [`Schema::draw`].
 const DRAWS: u32 = 100_000;
 /// The number of draws behind an estimated count.
@@ -104,13 +106,21 @@ impl Feasible {
             return Ok(Self::Listed(ranks));
         }
         let mut rng = stream(0, Purpose::Proposal, 0);
-        let mut found = (0..TRIAL_DRAWS).filter_map(|_| schema.uniform(&mut rng));
+        let draws =
+            (TRIAL_SLOTS / schema.slots().max(1) as u32).clamp(TRIAL_DRAWS / 20, TRIAL_DRAWS);
+        let least = (draws / TRIAL_ODDS).max(1);
+        let drawn = |_| {
+            let mut values = vec![0; schema.slots()];
+            schema.root.sample(&mut rng, &mut values);
+            schema.rules.broken(&values).is_none().then(|| Genotype(values.into()))
+        };
+        let mut found = (0..draws).filter_map(drawn);
         let witness = found.next();
         let met = witness.iter().count() + found.count();
         match witness {
-            Some(witness) if met >= TRIAL_LEAST as usize => Ok(Self::Drawn { witness }),
+            Some(witness) if met >= least as usize => Ok(Self::Drawn { witness }),
             _ => Err(refuse(format!(
-                "only {met} of {TRIAL_DRAWS} architectures drawn meet them; {TRIAL_LEAST} are needed"
+                "only {met} of {draws} architectures drawn meet them; {least} are needed"
             ))),
         }
     }

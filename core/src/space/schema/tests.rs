@@ -76,6 +76,7 @@ fn small() -> Vec<Schema> {
         schema(vec![("cell", GeneKind::Edges { nodes: 4, labels: names("none skip conv") })]),
         schema(vec![("cell", dag(2, 4, 6, "conv pool")), ("w", ordered("1 2"))]),
         schema(vec![("cell", dag(3, 5, 6, "conv"))]),
+        schema(vec![("cell", dag(3, 3, 2, "conv")), ("b", GeneKind::Boolean)]),
         schema(vec![("w", GeneKind::Integer { low: 1, high: 40, step: 3, log: true })]),
     ]
 }

@@ -31,7 +31,7 @@ impl Node {
                 let inner = self.parts(values).map(|(node, at)| node.sites(&values[at..]));
                 usize::from(at_least < at_most) + inner.sum::<usize>()
             }
-            Self::Dag(_) => 1,
+            Self::Dag(graphs) => usize::from(graphs.has_several()),
         }
     }
 
