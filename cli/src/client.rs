@@ -128,6 +128,9 @@ fn reference(campaign: &str) -> Option<v1::CampaignReference> {
     Some(v1::CampaignReference { number_or_name: campaign.to_owned() })
 }
 
+/// How an answer begins that is no HTTP/2, as from a coordinator with TLS that is asked without.
+const NO_HTTP2: &str = "h2 protocol error";
+
 impl Client {
     /// Connects to the first coordinator that answers of those in `addresses`, which commas separate.
     ///
@@ -244,6 +247,16 @@ impl Client {
                 "{} is no coordinator of this version ({message})",
                 self.addresses.present()
             )),
+            Code::Internal if message.starts_with(NO_HTTP2) => {
+                let endpoint = self.addresses.present().to_owned();
+                let reason = if endpoint.starts_with("https:") {
+                    "what answers there is no coordinator; check the port"
+                } else {
+                    "what answers there does not speak plain gRPC; write https:// if the coordinator \
+                     has TLS, and check the port"
+                };
+                CliError::Unreachable { what: COORDINATOR, endpoint, reason: reason.to_owned() }
+            }
             // A connection that breaks in the middle shows as Unknown or Cancelled.
             Code::Unknown | Code::Cancelled => {
                 let endpoint = self.addresses.present().to_owned();

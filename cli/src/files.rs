@@ -30,6 +30,20 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), CliError> {
     written.map_err(CliError::io("write", path))
 }
 
+/// Writes `content` to the place that a user has named: a file is replaced as by [`replace`], a link is followed, and
+/// what is no file, such as a pipe, is written into.
+///
+/// # Errors
+/// [`CliError::Io`] with the path; an old file is then as it was.
+pub(crate) fn write_to(path: &Path, content: &[u8]) -> Result<(), CliError> {
+    let target = match fs::metadata(path) {
+        Ok(found) if found.is_file() => fs::canonicalize(path),
+        Ok(_) => return fs::write(path, content).map_err(CliError::io("write", path)),
+        Err(_) => Ok(path.to_owned()),
+    };
+    replace(&target.map_err(CliError::io("find", path))?, content)
+}
+
 fn temporary_beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -55,6 +69,19 @@ mod tests {
         replace(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(root.path().join("deep")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_are_followed_and_what_is_no_file_is_written_into() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, link) = (root.path().join("file"), root.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_to(&link, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        write_to(Path::new("/dev/null"), b"nothing").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 
     #[test]

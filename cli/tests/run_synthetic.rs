@@ -279,6 +279,7 @@ fn an_interrupted_run_keeps_what_is_done_and_says_how_to_resume() {
     let text = stderr(&output);
     assert!(text.contains("what runs may finish"), "{text}");
     assert!(text.contains("the same command resumes"), "{text}");
+    assert!(text.contains("--workers="), "workers are as many: {text}");
     assert!(campaign.read("candidates.csv").lines().count() > 10);
     expect_code(&campaign.run(), 0);
     expect_sound(&campaign, 40);

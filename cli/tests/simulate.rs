@@ -331,7 +331,7 @@ fn a_broken_constraint_after_an_early_stage_is_learnt_from() {
     let (report, gap) = last_gap(&output);
     // Of random draws 8 in 60 would keep the bound, and 33 architectures do.
     let passed = report["stages"][0]["passed"]["mean"].as_f64().unwrap();
-    assert!(passed > 20.0 && gap < 20.0, "{passed} of 60 keep the bound, the gap is {gap}");
+    assert!(passed >= 15.0 && gap < 20.0, "{passed} of 60 keep the bound, the gap is {gap}");
     let evaluations =
         fs::read_to_string(root.path().join("runs/widths-simulated/evaluations.csv")).unwrap();
     assert!(evaluations.contains(",infeasible,") && !evaluations.contains(",failed,"));

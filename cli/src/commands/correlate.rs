@@ -247,11 +247,11 @@ fn draw(context: &Context, given: &CorrelateArguments, panels: &[Panel]) -> Resu
     }
     let svg = figure::svg(&given.target, panels);
     if let Some(path) = &given.svg {
-        files::replace(path, svg.as_bytes())?;
+        files::write_to(path, svg.as_bytes())?;
         context.output.hint(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &given.png {
-        files::replace(path, &crate::figure::png::render(&svg)?)?;
+        files::write_to(path, &crate::figure::png::render(&svg)?)?;
         context.output.hint(&format!("wrote {}", path.display()));
     }
     Ok(())

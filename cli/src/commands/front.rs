@@ -42,11 +42,11 @@ pub(super) async fn run(context: &Context, given: &FrontArguments) -> Result<(),
     let (_, candidates) = client.candidates(&number, &[], None).await?;
     let svg = figure::front::svg(&campaign, &candidates);
     if let Some(path) = &given.svg {
-        files::replace(path, svg.as_bytes())?;
+        files::write_to(path, svg.as_bytes())?;
         output.hint(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &given.png {
-        files::replace(path, &figure::png::render(&svg)?)?;
+        files::write_to(path, &figure::png::render(&svg)?)?;
         output.hint(&format!("wrote {}", path.display()));
     }
     Ok(())

@@ -36,6 +36,15 @@ impl Journal {
                 message: error.to_string(),
                 help: "docs/storage.md explains URLs of databases".into(),
             },
+            error @ (StoreError::Foreign(_)
+            | StoreError::Newer { .. }
+            | StoreError::Older { .. }) => CliError::Refused {
+                message: error.to_string(),
+                help:
+                    "--database names the database of a coordinator, --output the directory of a \
+                           `cambrian run`"
+                        .into(),
+            },
             error if error.is_outage() => CliError::Unreachable {
                 what: "database",
                 endpoint: place.to_string(),

@@ -72,8 +72,11 @@ impl Directory {
         fresh: bool,
     ) -> Result<Self, CliError> {
         let state = root.join(STATE);
-        if !state.join("run.json").exists() && !fresh {
-            refuse_foreign_results(root)?;
+        if !state.join("run.json").exists() {
+            refuse_foreign_state(root, &state)?;
+            if !fresh {
+                refuse_foreign_results(root)?;
+            }
         }
         fs::create_dir_all(&state).map_err(CliError::io("create", &state))?;
         let lock = lock(root, &state.join("lock"))?;
@@ -142,6 +145,33 @@ fn lock(root: &Path, path: &Path) -> Result<File, CliError> {
             help: "wait for it, stop it, or choose another directory with --output".to_owned(),
         }),
         Err(TryLockError::Error(error)) => Err(CliError::io("lock", path)(error)),
+    }
+}
+
+/// A folder of that name that no run has made is never cleared, nor filled.
+fn refuse_foreign_state(root: &Path, state: &Path) -> Result<(), CliError> {
+    // What an interrupted run can leave without its record.
+    let own = |name: &std::ffi::OsStr| {
+        let name = name.to_string_lossy();
+        let name = name.trim_start_matches('.');
+        ["lock", "campaign.yaml", "run.json", "journal", "worker-", "endpoint", "coordinator"]
+            .iter()
+            .any(|own| name.starts_with(own))
+    };
+    let mut entries = fs::read_dir(state).into_iter().flatten().flatten();
+    match entries.find(|entry| !own(&entry.file_name())) {
+        None => Ok(()),
+        Some(entry) => Err(CliError::Refused {
+            message: format!(
+                "{} is not the state of a run: it holds {}, and no run.json",
+                state.display(),
+                entry.file_name().to_string_lossy()
+            ),
+            help: format!(
+                "choose another directory with --output, or take that out of {} first",
+                root.display()
+            ),
+        }),
     }
 }
 
@@ -288,6 +318,23 @@ mod tests {
         assert!(mine.exists());
         assert!(!root.path().join("front.csv").exists());
         assert!(!fresh.state("worker-1").exists());
+    }
+
+    #[test]
+    fn a_folder_that_no_run_has_made_is_not_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("state")).unwrap();
+        let mine = root.path().join("state/mine.txt");
+        fs::write(&mine, "mine").unwrap();
+        for fresh in [true, false] {
+            let error = Directory::open(root.path(), &campaign(&example()), fresh).unwrap_err();
+            assert_eq!(error.exit(), Exit::Refused);
+            assert!(error.to_string().contains("mine.txt"), "{error}");
+            assert!(mine.exists());
+        }
+        fs::remove_file(&mine).unwrap();
+        fs::write(root.path().join("state/journal.db"), "of a run that was cut short").unwrap();
+        Directory::open(root.path(), &campaign(&example()), true).unwrap();
     }
 
     #[test]

@@ -152,20 +152,24 @@ impl Run<'_> {
              the results so far are in {}",
             results.campaign.evaluations_finished,
             results.campaign.evaluations_budget,
-            self.given.file.display(),
-            self.directory.root().display(),
-            self.evaluator_flags(),
+            quoted(&self.given.file.display().to_string()),
+            quoted(&self.directory.root().display().to_string()),
+            self.flags(),
             self.directory.root().display(),
         )
     }
 
-    /// The flags that name the evaluator, as they are typed into a shell.
-    fn evaluator_flags(&self) -> String {
+    /// The flags on which evaluations depend, as they are typed into a shell.
+    fn flags(&self) -> String {
         let program =
             self.given.evaluator.iter().map(|program| ("evaluator", program.display().to_string()));
         let arguments =
             self.given.evaluator_arg.iter().map(|argument| ("evaluator-arg", argument.clone()));
-        let flags = program.chain(arguments);
+        let count = |flag, value: Option<u32>| value.map(|value| (flag, value.to_string()));
+        let workers = count("workers", self.given.workers);
+        let threads = count("threads", self.given.threads);
+        let data = self.given.data.iter().map(|data| ("data", data.display().to_string()));
+        let flags = workers.into_iter().chain(threads).chain(data).chain(program).chain(arguments);
         flags.map(|(flag, value)| format!(" --{flag}={}", quoted(&value))).collect()
     }
 
