@@ -6,6 +6,7 @@
 
 mod checkpoint;
 pub(crate) mod confine;
+mod group;
 pub(crate) mod memory;
 pub(crate) mod process;
 mod saving;

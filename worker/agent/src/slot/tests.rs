@@ -224,6 +224,65 @@ async fn a_kill_from_outside_is_a_crash_that_names_the_signal() {
     assert!(message.contains("SIGKILL"), "{message}");
 }
 
+/// Waits until a process is gone; one that nobody reaps any more is.
+async fn is_gone(number: &str) {
+    let gone = async {
+        let stat = format!("/proc/{number}/stat");
+        while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), gone).await;
+    assert!(waited.is_ok(), "process {number} lives on");
+}
+
+#[tokio::test]
+async fn what_a_dead_evaluator_has_started_dies_with_it_and_hides_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    // The second holds the evaluator's pipes open.
+    for sleeper in ["sleep 1000 >/dev/null 2>&1", "sleep 1000"] {
+        let started = format!("{sleeper} & echo $! >'{}'", file.display());
+        let body = format!("hello; head -c 1 >/dev/null; {started}; kill -9 $$");
+        let mut rig = rig("sh", &["-c", &script(1, &body)]);
+        rig.health().await;
+        rig.evaluate(1);
+        assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+        let (kind, message) = rig.finished().await;
+        assert!(matches!(kind, FailureKind::Crash | FailureKind::OutOfMemory), "{kind:?}");
+        assert!(message.contains("SIGKILL"), "{message}");
+        is_gone(std::fs::read_to_string(&file).unwrap().trim()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_evaluator_says_last_is_heard_though_its_pipe_stays_open() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    let started = format!("sleep 1000 & echo $! >'{}'", file.display());
+    let body = format!("hello; head -c 1 >/dev/null; {started}; ended; exit 0");
+    let mut rig = rig("sh", &["-c", &script(1, &body)]);
+    rig.health().await;
+    rig.evaluate(1);
+    let SlotEvent::Finished { report, .. } = rig.next().await else { panic!("not finished") };
+    let outcome = report.outcome.unwrap().outcome;
+    assert!(matches!(outcome, Some(outcome::Outcome::Measured(_))), "{outcome:?}");
+    assert_eq!(rig.health().await.0, SlotHealth::Restarting, "its end is seen");
+    is_gone(std::fs::read_to_string(&file).unwrap().trim()).await;
+}
+
+#[tokio::test]
+async fn an_evaluator_that_leaves_in_order_takes_along_what_it_has_started() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    let body = format!("sleep 1000 & echo $! >'{}'; hello; cat >/dev/null", file.display());
+    let mut rig = rig("sh", &["-c", &script(1, &body)]);
+    rig.health().await;
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    rig.task.await.unwrap();
+    is_gone(std::fs::read_to_string(&file).unwrap().trim()).await;
+}
+
 #[tokio::test]
 async fn a_task_that_waits_for_an_evaluator_which_never_returns_is_handed_back() {
     let marker = tempfile::tempdir().unwrap();
