@@ -201,12 +201,16 @@ impl Agent {
             }
             supervisor.go_on();
         }
-        // Closes the channels to the slots and to the disk, which ends them.
-        drop(supervisor);
+        // They have been told to leave, and may have a result to say before.
         let slots_end = async { while slots.tasks.join_next().await.is_some() {} };
         if timeout(LAST_PATIENCE, slots_end).await.is_err() {
             warn!("evaluators that did not end are killed");
         }
+        while let Ok(event) = slots.events.try_recv() {
+            supervisor.on_slot(event);
+        }
+        // Closes the channel to the disk, which ends its task.
+        drop(supervisor);
         if timeout(LAST_PATIENCE, &mut keeper).await.is_err() {
             warn!("the disk did not take the last changes of stored reports");
         }
@@ -334,8 +338,12 @@ impl Slots {
                 Some(SlotEvent::Health { slot, health, reason }) => {
                     healths[slot.0 as usize] = Some((health, reason));
                 }
-                Some(SlotEvent::Progress(_) | SlotEvent::Saved(_) | SlotEvent::Finished { .. }) => {
-                }
+                Some(
+                    SlotEvent::Progress(_)
+                    | SlotEvent::Saved(_)
+                    | SlotEvent::Measured { .. }
+                    | SlotEvent::Finished { .. },
+                ) => {}
                 None => return Err("the slots ended".to_owned()),
             }
         }

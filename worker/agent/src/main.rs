@@ -14,6 +14,7 @@ use cambrian_worker::config::{
     Surroundings, WorkerConfig, resolve,
 };
 use clap::Parser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -151,6 +152,7 @@ impl Flags {
 }
 
 fn main() -> ExitCode {
+    let closed = close_to_others();
     let flags = Flags::parse();
     let until_stdin_ends = flags.until_stdin_ends;
     let config = match configuration(flags) {
@@ -161,6 +163,11 @@ fn main() -> ExitCode {
         }
     };
     start_log(&config);
+    if let Err(error) = closed {
+        tracing::warn!(
+            "evaluators can read this process's environment, and a token in it: {error}"
+        );
+    }
     match run(config, until_stdin_ends) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -168,6 +175,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Closes this process's memory and environment, which may hold a token, to the other processes of its user:
+/// evaluators are among them, and find their parent's under `/proc`. Programs that it starts are as open as any.
+fn close_to_others() -> std::io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 fn configuration(flags: Flags) -> anyhow::Result<WorkerConfig> {

@@ -1,7 +1,8 @@
 //! Finished reports on disk, from before they are first sent until they are acknowledged.
 //!
 //! One file per attempt: a header line, a checksum, the encoded report. A file is complete or not
-//! there; one that is damaged is set aside and never stops the worker. Must not know the network.
+//! there; one that is damaged is set aside and never stops the worker. A result whose state is still on
+//! its way lies here as well, as it is to be reported if this process ends. Must not know the network.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -19,6 +19,9 @@ const BATCH: usize = 256;
 pub(crate) enum Change {
     /// Keep a report; its id comes back when it may be sent.
     Put(Box<Report>),
+    /// Keep a report that another one of the same attempt will replace. Nothing comes back: it is sent only
+    /// by the next process, if this one ends before.
+    PutMeanwhile(Box<Report>),
     /// Forget a report.
     Remove(AttemptId),
 }
@@ -64,20 +67,24 @@ fn apply(outbox: &Outbox, changes: Vec<Change>) -> Vec<AttemptId> {
     let mut reports: Vec<Report> = Vec::new();
     for change in changes {
         match change {
-            Change::Put(report) => reports.push(*report),
+            Change::Put(report) => {
+                stored.push(AttemptId::from(&*report));
+                reports.push(*report);
+            }
+            Change::PutMeanwhile(report) => reports.push(*report),
             Change::Remove(id) => {
-                put(outbox, &mut reports, &mut stored);
+                put(outbox, &mut reports);
                 if let Err(error) = outbox.remove(id) {
                     warn!(%id, "an acknowledged report stays on the disk: {error}");
                 }
             }
         }
     }
-    put(outbox, &mut reports, &mut stored);
+    put(outbox, &mut reports);
     stored
 }
 
-fn put(outbox: &Outbox, reports: &mut Vec<Report>, stored: &mut Vec<AttemptId>) {
+fn put(outbox: &Outbox, reports: &mut Vec<Report>) {
     if reports.is_empty() {
         return;
     }
@@ -87,7 +94,7 @@ fn put(outbox: &Outbox, reports: &mut Vec<Report>, stored: &mut Vec<AttemptId>) 
             "finished reports are held in memory only and would not survive a crash: {error}"
         );
     }
-    stored.extend(reports.drain(..).map(|report| AttemptId::from(&report)));
+    reports.clear();
 }
 
 #[cfg(test)]
@@ -128,6 +135,21 @@ mod tests {
         assert_eq!(applied(outbox, changes).await, [id(1, 1), id(2, 1), id(3, 1)]);
         let left: Vec<_> = Outbox::open(root.path()).unwrap().1.into_keys().collect();
         assert_eq!(left, [id(2, 1)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_meanwhile_is_replaced_and_not_sent() {
+        let root = tempfile::tempdir().unwrap();
+        let (outbox, _) = Outbox::open(root.path()).unwrap();
+        let changes = vec![
+            Change::PutMeanwhile(report(1)),
+            Change::PutMeanwhile(report(2)),
+            Change::Put(Box::new(Report { energy_joules: Some(2.0), ..*report(1) })),
+        ];
+        assert_eq!(applied(outbox, changes).await, [AttemptId::new(1, 1)]);
+        let left = Outbox::open(root.path()).unwrap().1;
+        let energies: Vec<_> = left.into_values().map(|report| report.energy_joules).collect();
+        assert_eq!(energies, [Some(2.0), None]);
     }
 
     #[tokio::test]

@@ -55,7 +55,16 @@ pub(crate) struct SupervisorTiming {
 #[derive(Debug)]
 struct Held {
     report: Box<Report>,
-    sendable: bool,
+    standing: Standing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its state is on its way to the coordinator; another report replaces this one, and only that is sent.
+    Meanwhile,
+    /// On its way to the disk.
+    Storing,
+    Sendable,
 }
 
 #[derive(Debug)]
@@ -112,7 +121,7 @@ impl Supervisor {
         reports: BTreeMap<AttemptId, Report>,
         timing: SupervisorTiming,
     ) -> Self {
-        let held = |report| Held { report: Box::new(report), sendable: true };
+        let held = |report| Held { report: Box::new(report), standing: Standing::Sendable };
         Self {
             name,
             state,
@@ -285,7 +294,18 @@ impl Supervisor {
     fn keep(&mut self, report: Box<Report>) {
         let id = AttemptId::from(&*report);
         self.store(Change::Put(report.clone()));
-        self.reports.insert(id, Held { report, sendable: false });
+        self.reports.insert(id, Held { report, standing: Standing::Storing });
+    }
+
+    /// Takes charge of a result before its state is kept: it must not be lost with this process.
+    fn keep_meanwhile(&mut self, report: Box<Report>) {
+        let id = AttemptId::from(&*report);
+        self.store(Change::PutMeanwhile(report.clone()));
+        self.reports.insert(id, Held { report, standing: Standing::Meanwhile });
+    }
+
+    fn is_kept_meanwhile(&self, id: AttemptId) -> bool {
+        self.reports.get(&id).is_some_and(|held| held.standing == Standing::Meanwhile)
     }
 
     fn store(&self, change: Change) {
@@ -297,7 +317,7 @@ impl Supervisor {
     /// The disk has taken a report, or refused it for good.
     pub(crate) fn on_sendable(&mut self, id: AttemptId) {
         if let Some(held) = self.reports.get_mut(&id) {
-            held.sendable = true;
+            held.standing = Standing::Sendable;
             self.send_report(id);
         }
     }
@@ -306,7 +326,7 @@ impl Supervisor {
         if !self.is_registered() {
             return;
         }
-        if let Some(Held { report, sendable: true }) = self.reports.get(&id) {
+        if let Some(Held { report, standing: Standing::Sendable }) = self.reports.get(&id) {
             let report = report.as_ref().clone();
             self.send(worker_message::Message::Report(report));
         }
@@ -323,6 +343,13 @@ impl Supervisor {
             }
             SlotEvent::Progress(progress) => self.forward(progress),
             SlotEvent::Saved(saved) => self.say_saved(saved),
+            SlotEvent::Measured { slot, report } => {
+                let id = AttemptId::from(&*report);
+                if self.queue.slot_of(id) == Some(slot) {
+                    debug!(%slot, %id, outcome = summary(&report), "its state is being kept");
+                    self.keep_meanwhile(report);
+                }
+            }
             SlotEvent::Finished { slot, report } => {
                 let id = AttemptId::from(&*report);
                 if self.queue.finish(slot, id) {
@@ -410,7 +437,8 @@ impl Supervisor {
             coordinator_message::Message::Stop(stop) => self.on_stop(stop),
             coordinator_message::Message::Acknowledged(acknowledged) => {
                 let id = AttemptId::new(acknowledged.task, acknowledged.attempt);
-                if self.reports.remove(&id).is_some() {
+                // What has not been sent is not what was acknowledged.
+                if !self.is_kept_meanwhile(id) && self.reports.remove(&id).is_some() {
                     self.store(Change::Remove(id));
                 }
             }
@@ -466,6 +494,10 @@ impl Supervisor {
         if stop.reason() == StopReason::Superseded && self.queue.slot_of(id).is_some() {
             return self.cut_short(id);
         }
+        // Nobody goes on with its state; the result is there.
+        if self.is_kept_meanwhile(id) {
+            return self.cut_short(id);
+        }
         // A finished report stays until it is acknowledged: that may have crossed the request.
         match self.queue.stop(id) {
             Stopped::Dropped => info!(%id, reason = ?stop.reason(), "a waiting task is dropped"),
@@ -514,7 +546,9 @@ impl Supervisor {
 
     fn holding(&self) -> Vec<TaskAttempt> {
         let finished = self.reports.keys().copied();
-        finished.chain(self.queue.holding()).map(TaskAttempt::from).collect()
+        // Both have what is measured and waits for its state.
+        let in_work = self.queue.holding().filter(|id| !self.reports.contains_key(id));
+        finished.chain(in_work).map(TaskAttempt::from).collect()
     }
 
     fn tell(&self, slot: usize, command: SlotCommand) {

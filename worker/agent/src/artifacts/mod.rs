@@ -6,15 +6,21 @@
 mod cache;
 mod transfer;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cambrian_core::artifact::ArtifactId;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use cache::Cache;
 pub(crate) use transfer::{Transfer, TransferError};
+
+/// How long the disk may take over a file. A slot waits for it.
+const DISK_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Why a checkpoint could not be fetched or kept.
 #[derive(Debug, Error)]
@@ -22,7 +28,7 @@ pub(crate) enum ArtifactError {
     #[error("{0}")]
     Transfer(#[from] TransferError),
     #[error("a file of it cannot be used: {0}")]
-    File(#[from] std::io::Error),
+    File(#[from] io::Error),
     #[error("what arrived is not what was asked for")]
     Content,
 }
@@ -43,15 +49,15 @@ impl Artifacts {
     /// Puts an artifact at `target`, where nothing may be: from the folder, else from a coordinator.
     pub(crate) async fn fetch(&self, id: ArtifactId, target: &Path) -> Result<(), ArtifactError> {
         let place = target.to_owned();
-        if self.on_disk(move |cache| cache.give(id, &place)).await? {
+        if self.on_disk(move |cache, until| cache.give(id, &place, until)).await? {
             return Ok(());
         }
-        let incoming = self.on_disk(|cache| cache.incoming()).await?;
+        let incoming = self.on_disk(|cache, _| cache.incoming()).await?;
         self.transfer.get(id, incoming.path()).await?;
         let place = target.to_owned();
-        let given = self.on_disk(move |cache| {
-            let (found, _) = cache.take(incoming.path())?;
-            Ok(found == id && cache.give(id, &place)?)
+        let given = self.on_disk(move |cache, until| {
+            let (found, _) = cache.take(incoming.path(), until)?;
+            Ok(found == id && cache.give(id, &place, until)?)
         });
         if given.await? { Ok(()) } else { Err(ArtifactError::Content) }
     }
@@ -59,16 +65,21 @@ impl Artifacts {
     /// Takes the file at `path` away, sends it to a coordinator, and says its name.
     pub(crate) async fn keep(&self, path: &Path) -> Result<ArtifactId, ArtifactError> {
         let path = path.to_owned();
-        let (id, kept) = self.on_disk(move |cache| cache.take(&path)).await?;
+        let (id, kept) = self.on_disk(move |cache, until| cache.take(&path, until)).await?;
         self.transfer.put(id, &kept).await?;
         Ok(id)
     }
 
+    /// Works on a thread that may wait for the disk, and is told until when. A disk that does not answer
+    /// at all is not waited for either.
     async fn on_disk<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&Cache) -> std::io::Result<R> + Send + 'static,
-    ) -> std::io::Result<R> {
-        let cache = Arc::clone(&self.cache);
-        spawn_blocking(move || work(&cache)).await.map_err(std::io::Error::other)?
+        work: impl FnOnce(&Cache, Instant) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R> {
+        let (cache, until) = (Arc::clone(&self.cache), Instant::now() + DISK_PATIENCE);
+        match timeout(DISK_PATIENCE, spawn_blocking(move || work(&cache, until))).await {
+            Ok(done) => done.map_err(io::Error::other)?,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")),
+        }
     }
 }

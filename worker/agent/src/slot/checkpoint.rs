@@ -69,10 +69,22 @@ impl Checkpoints {
         checkpoints
     }
 
+    /// The outcome of a successful attempt whose state is still to be kept, as it is if that comes to no
+    /// end; nothing if there is no state to wait for.
+    pub(super) fn stateless(&self, ended: &Outcome) -> Option<Outcome> {
+        if self.written.is_none() || !is_result(ended) {
+            return None;
+        }
+        let lost = "the worker ended before its state was stored for the stage that continues it";
+        let mut ended = ended.clone();
+        ended.note = self.noted(&ended.note, Some(lost));
+        Some(ended)
+    }
+
     /// Keeps what a successful attempt has left, or one that `yields` to another, and says so in its
     /// outcome.
     pub(super) async fn keep(&mut self, artifacts: &Artifacts, yields: bool, ended: &mut Outcome) {
-        if !matches!(ended.outcome, Some(outcome::Outcome::Measured(_))) {
+        if !is_result(ended) {
             if yields {
                 self.keep_left(artifacts, ended).await;
             }
@@ -106,14 +118,23 @@ impl Checkpoints {
     /// Adds what is to be said about the files to the outcome of a successful attempt.
     pub(super) fn annotate(&self, ended: &mut Outcome) {
         let written = std::mem::take(&mut ended.note);
-        if !matches!(ended.outcome, Some(outcome::Outcome::Measured(_))) {
-            return;
+        if is_result(ended) {
+            ended.note = self.noted(&written, None);
         }
-        let notes = std::iter::once(&written).chain(&self.notes).filter(|note| !note.is_empty());
-        let mut note = notes.map(String::as_str).collect::<Vec<_>>().join("; ");
-        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
-        ended.note = note;
     }
+
+    /// What the evaluator has `written`, what is to be said about the files, and something `more`.
+    fn noted(&self, written: &str, more: Option<&str>) -> String {
+        let notes = std::iter::once(written).chain(self.notes.iter().map(String::as_str));
+        let notes = notes.chain(more).filter(|note| !note.is_empty());
+        let mut note = notes.collect::<Vec<_>>().join("; ");
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        note
+    }
+}
+
+fn is_result(ended: &Outcome) -> bool {
+    matches!(ended.outcome, Some(outcome::Outcome::Measured(_)))
 }
 
 impl Drop for Checkpoints {

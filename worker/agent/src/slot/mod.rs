@@ -6,6 +6,7 @@
 
 mod checkpoint;
 pub(crate) mod confine;
+mod group;
 pub(crate) mod memory;
 pub(crate) mod process;
 mod saving;
@@ -64,7 +65,7 @@ pub(crate) enum SlotCommand {
     Stop(AttemptId),
     /// End this attempt soon, and keep its state for another one to go on with.
     Yield(AttemptId),
-    /// End now, whatever is in work; nothing is reported any more.
+    /// End now, whatever is in work; only a result that is there already is reported.
     Leave,
 }
 
@@ -77,6 +78,9 @@ pub(crate) enum SlotEvent {
     Progress(Progress),
     /// The state of an attempt that goes on is at the coordinator.
     Saved(SavedState),
+    /// An attempt has a result, and its state is on its way to the coordinator. This report stands if the
+    /// worker ends meanwhile; `Finished` replaces it.
+    Measured { slot: SlotIndex, report: Box<Report> },
     /// An attempt has ended.
     Finished { slot: SlotIndex, report: Box<Report> },
 }
@@ -145,20 +149,11 @@ impl Slot {
         elapsed: Duration,
         energy_joules: Option<f64>,
     ) {
-        self.finish_with(id, ended(outcome), elapsed, energy_joules);
+        self.say_finished(report(id, ended(outcome), elapsed, energy_joules));
     }
 
-    fn finish_with(
-        &self,
-        id: AttemptId,
-        outcome: Outcome,
-        elapsed: Duration,
-        energy_joules: Option<f64>,
-    ) {
-        let elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(MAX_NUMBER);
-        let outcome = Some(Outcome { elapsed_micros, ..outcome });
-        let report = Report { task: id.task.0, attempt: id.attempt.0, outcome, energy_joules };
-        self.say(SlotEvent::Finished { slot: self.index, report: Box::new(report) });
+    fn say_finished(&self, report: Box<Report>) {
+        self.say(SlotEvent::Finished { slot: self.index, report });
     }
 
     /// Starts a process, however often it takes; `None` if the slot was told to leave meanwhile.
@@ -332,18 +327,28 @@ impl Slot {
             After::Replace => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
             After::Leave => return After::Leave,
         }
+        let energy = evaluation.energy_joules;
         let yielding = evaluation.stopping == Stopping::Yielding;
+        let stateless = checkpoints.stateless(&outcome);
+        if let Some(outcome) = stateless.clone() {
+            let report = report(id, outcome, started.elapsed(), energy);
+            self.say(SlotEvent::Measured { slot: self.index, report });
+        }
         let keeping = checkpoints.keep(&artifacts, yielding, &mut outcome);
         // An attempt that nobody wants anything of needs no checkpoint.
-        if let Err(After::Leave) = self.unless_stopped(id, false, keeping).await {
+        let left = matches!(self.unless_stopped(id, false, keeping).await, Err(After::Leave));
+        if !left {
+            checkpoints.annotate(&mut outcome);
+        } else if let Some(stateless) = stateless {
+            outcome = stateless;
+        } else {
             return After::Leave;
         }
-        checkpoints.annotate(&mut outcome);
         if !outcome.note.is_empty() {
             warn!(slot = %self.index, %id, "{}", outcome.note);
         }
-        self.finish_with(id, outcome, started.elapsed(), evaluation.energy_joules);
-        after
+        self.say_finished(report(id, outcome, started.elapsed(), energy));
+        if left { After::Leave } else { after }
     }
 
     /// Whether the evaluator of this name can leave the state of what is stopped.
@@ -586,6 +591,18 @@ impl Evaluation<'_> {
             }
         }
     }
+}
+
+/// What is said of an attempt that kept its slot for `elapsed`.
+fn report(
+    id: AttemptId,
+    outcome: Outcome,
+    elapsed: Duration,
+    energy_joules: Option<f64>,
+) -> Box<Report> {
+    let elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(MAX_NUMBER);
+    let outcome = Some(Outcome { elapsed_micros, ..outcome });
+    Box::new(Report { task: id.task.0, attempt: id.attempt.0, outcome, energy_joules })
 }
 
 /// An outcome with nothing else to say.

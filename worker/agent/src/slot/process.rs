@@ -13,16 +13,16 @@ use cambrian_proto::convert::ConvertError;
 use cambrian_proto::v1::{
     Capabilities, EvaluatorMessage, SupervisorMessage, evaluator_message, supervisor_message,
 };
-use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::io::BufReader;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::confine::{self, Bounds};
+use super::group::Group;
 use super::memory;
 use super::stderr::{self, StderrTail};
 use super::verdict::{self, Death};
@@ -36,6 +36,9 @@ pub(crate) const PROTOCOL: u32 = 1;
 pub(super) const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 /// The same for one that wrote what is no message: it may have died while writing, or go on.
 pub(super) const BROKEN_PATIENCE: Duration = Duration::from_millis(200);
+/// How long the last output of a process that has ended may take to be read. After that its pipe is taken
+/// for closed: those that it has started may hold it open for ever.
+const LAST_OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last words of a dead process may take to arrive.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -87,34 +90,27 @@ pub(super) enum Output {
     Broken(String),
 }
 
-/// A process and those that it has started. Dropping it kills them all.
-#[derive(Debug)]
-struct Group(Child);
-
-impl Group {
-    /// Ends every process of the group, while its leader's number cannot be anybody else's.
-    fn end(&self) {
-        let leader = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(leader) = leader
-            && let Err(error) = kill_process_group(leader, Signal::KILL)
-        {
-            debug!(%error, "an evaluator's group could not be killed");
+impl Output {
+    fn of(received: Option<Result<EvaluatorMessage, FramingError>>) -> Self {
+        match received {
+            Some(Ok(EvaluatorMessage { message: Some(message) })) => Self::Message(message),
+            Some(Ok(EvaluatorMessage { message: None })) => {
+                Self::Broken("it sent an empty message".to_owned())
+            }
+            Some(Err(error)) => Self::Broken(error.to_string()),
+            None => Self::Ended,
         }
     }
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// A running evaluator. Dropping it kills the process.
+/// A running evaluator. Dropping it kills the process, and those that it has started.
 #[derive(Debug)]
 pub(super) struct EvaluatorProcess {
-    child: Group,
+    group: Group,
     input: mpsc::UnboundedSender<SupervisorMessage>,
     output: mpsc::Receiver<Result<EvaluatorMessage, FramingError>>,
+    /// When the output of a process that has ended is over.
+    closes: Option<Instant>,
     tail: StderrTail,
     last_words: JoinHandle<()>,
     kills_before: u64,
@@ -146,20 +142,18 @@ impl EvaluatorProcess {
                 .map_err(|source| StartError::Folder { folder: folder.clone(), source })?;
             command.current_dir(folder);
         }
-        let mut child = command
+        command
             .args(&launch.arguments)
             .env_clear()
             .envs(confine::environment())
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // An interrupt from the terminal goes to the whole foreground group; the supervisor
-            // alone decides what a running evaluation does about it.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(fail)?;
+            .stderr(Stdio::piped());
+        // A group of its own also because an interrupt from the terminal goes to the whole foreground
+        // group; the supervisor alone decides what a running evaluation does about it.
+        let mut group = Group::start(&mut command).map_err(fail)?;
+        let child = group.leader();
         if let Some(id) = child.id() {
             confine::bound(id, launch.bounds);
         }
@@ -174,8 +168,7 @@ impl EvaluatorProcess {
         tokio::spawn(read_messages(stdout, from_child));
         let tail = StderrTail::default();
         let last_words = tokio::spawn(stderr::forward(slot, stderr, tail.clone()));
-        let child = Group(child);
-        Ok(Self { child, input, output, tail, last_words, kills_before })
+        Ok(Self { group, input, output, closes: None, tail, last_words, kills_before })
     }
 
     async fn hello(&mut self, patience: Duration) -> Result<Capabilities, StartError> {
@@ -212,14 +205,20 @@ impl EvaluatorProcess {
 
     /// The next that comes out. Cancel safe.
     pub(super) async fn output(&mut self) -> Output {
-        match self.output.recv().await {
-            Some(Ok(EvaluatorMessage { message: Some(message) })) => Output::Message(message),
-            Some(Ok(EvaluatorMessage { message: None })) => {
-                Output::Broken("it sent an empty message".to_owned())
-            }
-            Some(Err(error)) => Output::Broken(error.to_string()),
-            None => Output::Ended,
+        let closes = match self.closes {
+            Some(closes) => closes,
+            None => tokio::select! {
+                biased;
+                received = self.output.recv() => return Output::of(received),
+                () = self.group.leader_ends() => {
+                    *self.closes.insert(Instant::now() + LAST_OUTPUT_PATIENCE)
+                }
+            },
+        };
+        if Instant::now() >= closes {
+            return Output::Ended;
         }
+        timeout_at(closes, self.output.recv()).await.map_or(Output::Ended, Output::of)
     }
 
     /// Sends a message; if the process is gone its output says so.
@@ -237,7 +236,7 @@ impl EvaluatorProcess {
     /// Waits a moment for the process to end by itself, else kills it; says how it ended. `noticed`
     /// is what was seen first.
     pub(super) async fn death(&mut self, noticed: &str, patience: Duration) -> Death {
-        let status = timeout(patience, self.child.0.wait()).await;
+        let status = timeout(patience, self.group.end()).await;
         let status = match status {
             Ok(status) => status.ok(),
             Err(_) => {
@@ -245,7 +244,7 @@ impl EvaluatorProcess {
                 None
             }
         };
-        // A descendant may hold the pipe open for longer than anybody should wait.
+        // One that left the group may hold the pipe open for longer than anybody should wait.
         let _ = timeout(LAST_WORDS_PATIENCE, &mut self.last_words).await;
         let signal = status.and_then(|status| status.signal());
         Death {
@@ -258,8 +257,8 @@ impl EvaluatorProcess {
 
     /// Ends the process at once.
     pub(super) async fn kill(&mut self) {
-        self.child.end();
-        if let Err(error) = self.child.0.kill().await {
+        self.group.kill();
+        if let Err(error) = self.group.end().await {
             debug!(%error, "an evaluator could not be killed");
         }
     }
@@ -268,10 +267,10 @@ impl EvaluatorProcess {
     pub(super) async fn close(mut self, patience: Duration) {
         drop(self.input);
         self.output.close();
-        if timeout(patience, self.child.0.wait()).await.is_err() {
-            self.child.end();
+        if timeout(patience, self.group.end()).await.is_err() {
+            self.group.kill();
             // An error means that it is gone already.
-            let _ = self.child.0.kill().await;
+            let _ = self.group.end().await;
         }
     }
 }

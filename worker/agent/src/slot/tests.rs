@@ -1,6 +1,9 @@
 //! Tests of a slot with small shell scripts in place of an evaluator.
 
-use cambrian_proto::v1::{EvaluatorMessage, Hello};
+use std::net::TcpListener;
+use std::path::Path;
+
+use cambrian_proto::v1::{EvaluatorMessage, Hello, Measurements};
 use prost::Message;
 use tokio::task::JoinHandle;
 
@@ -16,6 +19,16 @@ struct Rig {
 }
 
 fn rig(program: &str, arguments: &[&str]) -> Rig {
+    rig_at(program, arguments, None, Vec::new())
+}
+
+/// A slot whose evaluator starts in `folder`, and whose artifacts go to these coordinators.
+fn rig_at(
+    program: &str,
+    arguments: &[&str],
+    folder: Option<&Path>,
+    coordinators: Vec<String>,
+) -> Rig {
     let (commands, receiver) = mpsc::unbounded_channel();
     let (sender, events) = mpsc::unbounded_channel();
     let slot = Slot {
@@ -24,7 +37,7 @@ fn rig(program: &str, arguments: &[&str]) -> Rig {
             program: program.into(),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             environment: vec![("ADDED".to_owned(), "by the configuration".to_owned())],
-            folder: None,
+            folder: folder.map(|folder| folder.join("slot")),
             bounds: Bounds { open_files: Some(100), memory: None },
         },
         timing: SlotTiming {
@@ -36,10 +49,10 @@ fn rig(program: &str, arguments: &[&str]) -> Rig {
         backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(5), 1),
         offer: Arc::default(),
         artifacts: Artifacts::new(
-            std::env::temp_dir().join("no-artifacts"),
-            0,
+            folder.map_or_else(|| std::env::temp_dir().join("no-artifacts"), |at| at.join("cache")),
+            1 << 20,
             Transfer {
-                coordinators: Vec::new(),
+                coordinators,
                 credentials: Credentials::default(),
                 connect: Duration::from_secs(1),
             },
@@ -50,13 +63,22 @@ fn rig(program: &str, arguments: &[&str]) -> Rig {
     Rig { commands, events, task: tokio::spawn(slot.run()) }
 }
 
-/// A shell script whose `hello` writes a Hello of this protocol version.
+/// A shell script whose `hello` writes a Hello of this protocol version, and whose `ended` a result of
+/// the first attempt of task 1.
 fn script(protocol: u32, body: &str) -> String {
     let capabilities = Some(Capabilities::default());
     let hello = evaluator_message::Message::Hello(Hello { protocol, capabilities });
-    let bytes = EvaluatorMessage { message: Some(hello) }.encode_length_delimited_to_vec();
-    let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
-    format!("hello() {{ printf '{octal}'; }}\n{body}")
+    let measured = outcome::Outcome::Measured(Measurements::default());
+    let ended = evaluator_message::Message::Ended(EvaluationEnded {
+        attempt: Some(AttemptId::new(1, 1).into()),
+        outcome: Some(ended(measured)),
+        energy_joules: None,
+    });
+    let [hello, ended] = [hello, ended].map(|message| {
+        let bytes = EvaluatorMessage { message: Some(message) }.encode_length_delimited_to_vec();
+        bytes.iter().map(|byte| format!("\\{byte:03o}")).collect::<String>()
+    });
+    format!("hello() {{ printf '{hello}'; }}\nended() {{ printf '{ended}'; }}\n{body}")
 }
 
 impl Rig {
@@ -82,8 +104,12 @@ impl Rig {
     }
 
     fn evaluate(&self, task: u64) {
+        self.assign(Assignment { task, ..Assignment::default() });
+    }
+
+    fn assign(&self, assignment: Assignment) {
         let stage = Some(Stage { timeout_micros: 60_000_000, ..Stage::default() });
-        let assignment = Assignment { task, attempt: 1, stage, ..Assignment::default() };
+        let assignment = Assignment { attempt: 1, stage, ..assignment };
         self.commands.send(SlotCommand::Evaluate(Box::new(assignment))).unwrap();
     }
 }
@@ -198,6 +224,65 @@ async fn a_kill_from_outside_is_a_crash_that_names_the_signal() {
     assert!(message.contains("SIGKILL"), "{message}");
 }
 
+/// Waits until a process is gone; one that nobody reaps any more is.
+async fn is_gone(number: &str) {
+    let gone = async {
+        let stat = format!("/proc/{number}/stat");
+        while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), gone).await;
+    assert!(waited.is_ok(), "process {number} lives on");
+}
+
+#[tokio::test]
+async fn what_a_dead_evaluator_has_started_dies_with_it_and_hides_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    // The second holds the evaluator's pipes open.
+    for sleeper in ["sleep 1000 >/dev/null 2>&1", "sleep 1000"] {
+        let started = format!("{sleeper} & echo $! >'{}'", file.display());
+        let body = format!("hello; head -c 1 >/dev/null; {started}; kill -9 $$");
+        let mut rig = rig("sh", &["-c", &script(1, &body)]);
+        rig.health().await;
+        rig.evaluate(1);
+        assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+        let (kind, message) = rig.finished().await;
+        assert!(matches!(kind, FailureKind::Crash | FailureKind::OutOfMemory), "{kind:?}");
+        assert!(message.contains("SIGKILL"), "{message}");
+        is_gone(std::fs::read_to_string(&file).unwrap().trim()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_evaluator_says_last_is_heard_though_its_pipe_stays_open() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    let started = format!("sleep 1000 & echo $! >'{}'", file.display());
+    let body = format!("hello; head -c 1 >/dev/null; {started}; ended; exit 0");
+    let mut rig = rig("sh", &["-c", &script(1, &body)]);
+    rig.health().await;
+    rig.evaluate(1);
+    let SlotEvent::Finished { report, .. } = rig.next().await else { panic!("not finished") };
+    let outcome = report.outcome.unwrap().outcome;
+    assert!(matches!(outcome, Some(outcome::Outcome::Measured(_))), "{outcome:?}");
+    assert_eq!(rig.health().await.0, SlotHealth::Restarting, "its end is seen");
+    is_gone(std::fs::read_to_string(&file).unwrap().trim()).await;
+}
+
+#[tokio::test]
+async fn an_evaluator_that_leaves_in_order_takes_along_what_it_has_started() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    let body = format!("sleep 1000 & echo $! >'{}'; hello; cat >/dev/null", file.display());
+    let mut rig = rig("sh", &["-c", &script(1, &body)]);
+    rig.health().await;
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    rig.task.await.unwrap();
+    is_gone(std::fs::read_to_string(&file).unwrap().trim()).await;
+}
+
 #[tokio::test]
 async fn a_task_that_waits_for_an_evaluator_which_never_returns_is_handed_back() {
     let marker = tempfile::tempdir().unwrap();
@@ -240,6 +325,57 @@ async fn an_evaluator_that_ignores_everything_is_stopped_all_the_same() {
     assert_eq!(rig.health().await.0, SlotHealth::Ready);
     rig.commands.send(SlotCommand::Leave).unwrap();
     rig.task.await.unwrap();
+}
+
+/// A coordinator that takes connections and never says anything.
+fn silent() -> (TcpListener, Vec<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, vec![url])
+}
+
+/// A slot that has a result of task 1, and whose state is on a way that takes longer than the test.
+async fn keeping(root: &Path, coordinators: Vec<String>) -> (Rig, Outcome) {
+    let body = "hello; head -c 1 >/dev/null; echo state >checkpoint-1-1; ended; exec sleep 600";
+    let mut rig = rig_at("sh", &["-c", &script(1, body)], Some(root), coordinators);
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    rig.assign(Assignment { task: 1, keep: true, ..Assignment::default() });
+    match rig.next().await {
+        SlotEvent::Measured { report, .. } => {
+            assert_eq!((report.task, report.attempt), (1, 1));
+            (rig, report.outcome.unwrap())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_result_whose_state_is_on_its_way_is_said_before_and_when_the_slot_leaves() {
+    let root = tempfile::tempdir().unwrap();
+    let (_listener, coordinators) = silent();
+    let (mut rig, meanwhile) = keeping(root.path(), coordinators).await;
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    let SlotEvent::Finished { report, .. } = rig.next().await else { panic!("not finished") };
+    let finished = report.outcome.unwrap();
+    for outcome in [meanwhile, finished] {
+        assert!(matches!(outcome.outcome, Some(outcome::Outcome::Measured(_))), "{outcome:?}");
+        assert!(outcome.checkpoint.is_empty() && outcome.elapsed_micros > 0);
+        assert!(outcome.note.contains("the worker ended before its state"), "{}", outcome.note);
+    }
+    rig.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_state_that_nobody_wants_any_more_does_not_hold_its_result_up() {
+    let root = tempfile::tempdir().unwrap();
+    let (_listener, coordinators) = silent();
+    let (mut rig, _) = keeping(root.path(), coordinators).await;
+    rig.commands.send(SlotCommand::Yield(AttemptId::new(1, 1))).unwrap();
+    rig.commands.send(SlotCommand::Stop(AttemptId::new(1, 1))).unwrap();
+    let SlotEvent::Finished { report, .. } = rig.next().await else { panic!("not finished") };
+    let outcome = report.outcome.unwrap();
+    assert!(matches!(outcome.outcome, Some(outcome::Outcome::Measured(_))), "{outcome:?}");
+    assert_eq!(outcome.note, "");
 }
 
 #[test]

@@ -40,6 +40,11 @@ fn report(task: u64) -> Report {
     Report { task, attempt: 1, outcome: Some(outcome), energy_joules: None }
 }
 
+/// What is kept of it while its state is on its way.
+fn meanwhile(task: u64) -> Report {
+    Report { energy_joules: Some(1.0), ..report(task) }
+}
+
 fn rig_with(slots: usize, stored: &[u64]) -> Rig {
     let root = tempfile::tempdir().unwrap();
     let (storage, changes) = mpsc::unbounded_channel();
@@ -125,6 +130,12 @@ impl Rig {
     fn acknowledge(&mut self, task: u64) {
         let acknowledged = Acknowledged { task, attempt: 1 };
         self.receive(coordinator_message::Message::Acknowledged(acknowledged));
+    }
+
+    fn measure(&mut self, slot: u32, task: u64) {
+        let report = Box::new(meanwhile(task));
+        self.supervisor.on_slot(SlotEvent::Measured { slot: SlotIndex(slot), report });
+        self.supervisor.go_on();
     }
 
     fn finish(&mut self, slot: u32, task: u64) {
@@ -224,6 +235,71 @@ async fn a_report_is_stored_then_sent_then_forgotten_when_acknowledged() {
     assert!(matches!(&rig.changes()[..], [Change::Remove(id)] if *id == AttemptId::new(1, 1)));
     assert_eq!(rig.holding(), []);
     assert_eq!(peer.heard(), []);
+}
+
+#[tokio::test]
+async fn a_result_is_stored_while_its_state_is_on_its_way_and_sent_after_it() {
+    let mut rig = rig(1);
+    let _ = rig.connect();
+    rig.assign(1);
+    rig.measure(0, 1);
+    assert!(matches!(&rig.changes()[..], [Change::PutMeanwhile(found)] if **found == meanwhile(1)));
+    assert_eq!(rig.holding(), [(1, 1)], "once");
+    rig.close();
+    let mut peer = rig.connect();
+    assert_eq!(peer.heard(), [ready(1)], "the slot is busy, and the report is not to be sent");
+    rig.assign(1);
+    rig.acknowledge(1);
+    assert_eq!(rig.holding(), [(1, 1)], "nothing was sent that could be acknowledged");
+    assert!(rig.changes().is_empty());
+    rig.finish(0, 1);
+    assert!(matches!(&rig.changes()[..], [Change::Put(found)] if **found == report(1)));
+    assert_eq!(rig.holding(), [(1, 1)]);
+    rig.sendable(1);
+    assert_eq!(peer.heard().last(), Some(&reported(1)));
+    rig.acknowledge(1);
+    assert!(matches!(&rig.changes()[..], [Change::Remove(_)]));
+    assert_eq!(rig.holding(), []);
+}
+
+#[tokio::test]
+async fn a_stop_of_what_is_measured_gives_its_state_up_and_not_its_result() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.measure(0, 1);
+    rig.told(0);
+    rig.stop(1);
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == AttemptId::new(1, 1)));
+    rig.finish(0, 1);
+    rig.sendable(1);
+    assert!(peer.heard().contains(&reported(1)));
+    // Of what was stopped before, nothing is kept.
+    rig.assign(2);
+    rig.stop(2);
+    rig.changes();
+    rig.measure(0, 2);
+    rig.finish(0, 2);
+    assert!(rig.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_drain_out_of_time_waits_for_the_report_of_what_is_measured() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.assign(1);
+    rig.measure(0, 1);
+    rig.supervisor.on_drain();
+    rig.supervisor.on_deadline();
+    rig.supervisor.go_on();
+    assert!(matches!(rig.told(0).last(), Some(SlotCommand::Leave)));
+    let goodbye = worker_message::Message::Goodbye(Goodbye {});
+    assert!(!peer.heard().contains(&goodbye), "the slot has a result to say");
+    rig.finish(0, 1);
+    rig.sendable(1);
+    assert_eq!(peer.heard(), [reported(1)]);
+    rig.acknowledge(1);
+    assert_eq!(peer.heard(), [goodbye]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake_coordinator;
+mod keeping;
 mod program;
 mod python;
 

@@ -1,5 +1,7 @@
 //! The program: flags, exit codes, signals, the end of its parent.
 
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -109,6 +111,39 @@ fn a_missing_evaluator_is_exit_code_1_with_the_remedy() {
         words.contains("there-is-no-such-evaluator") && words.contains("--evaluator"),
         "{words}"
     );
+}
+
+/// The evaluator is its user's, as root may read everything: where the test is root, both are nobody.
+#[test]
+fn an_evaluator_reads_no_token_of_its_parent() {
+    const NOBODY: u32 = 65_534;
+    let root = tempfile::tempdir().unwrap();
+    let program = root.path().join("worker");
+    std::fs::copy(WORKER, &program).unwrap();
+    let token = format!("cmb_0000002a_{}", "5e".repeat(32));
+    let look = "tr '\\0' '\\n' </proc/$PPID/environ >&2; head -c 1 /proc/$PPID/mem >&2; \
+                echo it has looked >&2; exit 1";
+    let mut command = Command::new(program);
+    command
+        .args(["--evaluator", "sh", "--evaluator-arg", "-c", "--evaluator-arg", look])
+        .arg("--state-dir")
+        .arg(root.path().join("state"))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("CAMBRIAN_TOKEN", &token)
+        .current_dir(root.path())
+        .stdin(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        chown(root.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().unwrap();
+    let words = words(&output);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("it has looked"), "{words}");
+    assert!(words.contains("environ: Permission denied"), "{words}");
+    assert!(words.contains("/mem"), "{words}");
+    assert!(!words.contains(&token), "{words}");
 }
 
 #[test]

@@ -177,6 +177,39 @@ async fn a_state_that_cannot_be_kept_costs_no_result() {
     assert!(ended.note.contains("left no state"), "{}", ended.note);
 }
 
+/// What an evaluator leaves may be anything: it costs neither its result nor other slots anything.
+#[tokio::test]
+async fn a_state_that_is_no_file_is_noted_and_others_are_kept() {
+    let memory = Memory::default();
+    let root = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(root.path(), vec![serve(memory.clone()).await]);
+    let secret = root.path().join("token");
+    std::fs::write(&secret, "a token").unwrap();
+    let pipe = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    let token = |path: &Path| std::os::unix::fs::symlink(&secret, path).unwrap();
+    let endless = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+    let leaves: [&dyn Fn(&Path); 3] = [&pipe, &token, &endless];
+    for leave in leaves {
+        let mut assignment = keeping(1);
+        let mut checkpoints =
+            Checkpoints::prepare(&artifacts, Some(root.path()), false, &mut assignment).await;
+        leave(Path::new(&assignment.checkpoint_path));
+        let mut ended = measured();
+        checkpoints.keep(&artifacts, false, &mut ended).await;
+        checkpoints.annotate(&mut ended);
+        assert!(ended.checkpoint.is_empty());
+        assert!(ended.note.contains("no ordinary file"), "{}", ended.note);
+        drop(checkpoints);
+        assert_eq!(files(root.path()), 1, "only the token is left");
+    }
+    assert!(memory.0.lock().unwrap().is_empty());
+    assert!(secret.exists());
+    assert!(!kept(&artifacts, root.path(), b"state").await.checkpoint.is_empty());
+}
+
 #[tokio::test]
 async fn what_a_stopped_attempt_leaves_is_kept_if_somebody_goes_on_with_it() {
     let memory = Memory::default();
