@@ -6,13 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, ResultKey, ResultOrigin, ScreenReason, Screening, State};
+use cambrian_core::engine::{Event, ResultKey, ScreenReason, Screening, State};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
+use cambrian_core::spec::Stage;
 use cambrian_core::time::Span;
+use taken::Delivered;
 
 use super::{CampaignLedger, Problems};
 
+mod taken;
 mod unfinished;
 
 /// What became of a task.
@@ -77,11 +80,12 @@ struct CandidateAccount {
     attempts: u32,
     elapsed: Span,
     /// Who delivered each stage whose result is kept under a key.
-    delivered: BTreeMap<u8, (Attempt, WorkerId)>,
+    delivered: BTreeMap<u8, Delivered>,
 }
 
 #[derive(Debug)]
 struct CampaignAccount {
+    stages: Vec<Stage>,
     /// How often each stage is repeated.
     repeats: Vec<u32>,
     budget: u32,
@@ -89,6 +93,9 @@ struct CampaignAccount {
     finished: bool,
     candidates: Vec<CandidateAccount>,
 }
+
+/// An attempt that delivered, its worker, its time in a slot, and the key of its result.
+type Completion = ((TaskId, Attempt), WorkerId, Span, Option<ResultKey>);
 
 /// The accounts of everything in a journal.
 #[derive(Debug, Default)]
@@ -113,6 +120,7 @@ impl Ledger {
                 }
                 let account = CampaignAccount {
                     repeats: spec.stages.iter().map(|stage| stage.repeats).collect(),
+                    stages: spec.stages.clone(),
                     budget: spec.budget.evaluations,
                     started: 0,
                     finished: false,
@@ -145,8 +153,8 @@ impl Ledger {
                 key,
                 ..
             } => {
-                let sample = repeated.then_some(measurements.as_slice());
-                self.complete((*task, *attempt), *worker, (*elapsed, *key), sample)
+                let ended = ((*task, *attempt), *worker, *elapsed, *key);
+                self.complete(ended, measurements, *repeated)
             }
             Event::StopDecided { task, attempt, .. } => self.stop(*task, *attempt),
             Event::CurveRecorded { task, attempt, .. } => self.record_curve(*task, *attempt),
@@ -429,11 +437,11 @@ impl Ledger {
 
     fn complete(
         &mut self,
-        (task, attempt): (TaskId, Attempt),
-        worker: WorkerId,
-        (elapsed, key): (Span, Option<ResultKey>),
-        sample: Option<&[Measurement]>,
+        ((task, attempt), worker, elapsed, key): Completion,
+        measurements: &[Measurement],
+        repeated: bool,
     ) -> Result<(), String> {
+        let sample = repeated.then_some(measurements);
         self.completed += 1;
         let account = self.reported(task, attempt, worker, elapsed)?;
         (account.end, account.key) = (Some(TaskEnd::Done), key);
@@ -445,7 +453,8 @@ impl Ledger {
         candidate.samples.extend(sample.map(values));
         candidate.elapsed = candidate.elapsed + elapsed;
         if key.is_some() {
-            candidate.delivered.insert(stage as u8, (attempt, worker));
+            let measurements = measurements.to_vec();
+            candidate.delivered.insert(stage as u8, Delivered { attempt, worker, measurements });
         }
         let times = self.finish_stage(id, stage)?;
         let repeats = self.repeats_of(id, stage as u8)?;
@@ -459,30 +468,6 @@ impl Ledger {
             return Err(format!(
                 "task {task} is counted as what it is not: one of {repeats} repeats"
             ));
-        }
-        Ok(())
-    }
-
-    /// What is taken must have been delivered, on a key, by that attempt of another candidate.
-    fn take(
-        &mut self,
-        task: TaskId,
-        origin: &ResultOrigin,
-        measurements: &[Measurement],
-    ) -> Result<(), String> {
-        let account = self.live(task)?;
-        let was_leased = account.leased;
-        (account.end, account.taken_from) = (Some(TaskEnd::Done), Some(origin.candidate));
-        let (id, stage) = (account.candidate, usize::from(account.stage));
-        if self.finish_stage(id, stage)? != 1 || self.repeats_of(id, stage as u8)? != 1 {
-            return Err(format!("task {task} takes a result of a stage that has one already"));
-        }
-        if was_leased || measurements.is_empty() {
-            return Err(format!("task {task} takes a result while leased, or nothing at all"));
-        }
-        let delivered = self.candidate(origin.candidate)?.delivered.get(&origin.stage).copied();
-        if delivered != Some((origin.attempt, origin.worker)) {
-            return Err(format!("task {task} takes what candidate {} has not", origin.candidate));
         }
         Ok(())
     }

@@ -215,6 +215,18 @@ fn results_that_were_taken_are_accounted_for() {
         let report = after_damage(&written(&journal), sql);
         assert_eq!(report.problems.len(), 1, "{sql}: {:?}", report.problems);
     }
+    // A value that was measured nowhere.
+    let mut falsified = journal.clone();
+    let taken = falsified.iter_mut().find(|(_, event)| is_taken(event)).map(|(_, event)| event);
+    let Some(Event::ResultTaken { measurements, .. }) = taken else { panic!("one is taken") };
+    let found = &measurements[0];
+    let (metric, value) = (found.metric.clone(), found.value() + 1.0);
+    measurements[0] =
+        Measurement::new(metric, value, found.spread(), found.provenance.clone()).unwrap();
+    let mut store = MemoryStore::default();
+    store.append(0, &falsified).unwrap();
+    let report = verify_journal(&store).unwrap();
+    assert!(report.problems.iter().any(|found| found.contains("takes another")), "{report:?}");
     // One that nobody delivered, and one that came from elsewhere.
     let at = journal.iter().position(|(_, event)| is_taken(event)).unwrap();
     type Change = fn(&mut ResultOrigin);

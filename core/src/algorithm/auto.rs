@@ -65,6 +65,10 @@ const MANY_OBJECTIVES: usize = 5;
 /// five objectives, or four of six, have.
 const MANY_MEMBERS: u32 = 126;
 
+/// The most slots of a genotype that models are fitted to: beyond, some hundred results say little of each, and a
+/// proposal would take the engine's time.
+const MOST_MODELLED: usize = 256;
+
 /// The members of the evolutionary part: few, so that each is bred from often; more if a long budget gives each
 /// of them two hundred children, as in the published settings of NSGA-II.
 fn suited_population(context: &AlgorithmContext) -> u32 {
@@ -100,7 +104,8 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
     let evolution = Section::from_text(&format!("population: {population}"));
     let evolution = (entry.build)(&evolution.ok()?, context)?;
     let model = SurrogateParameters { initial: suited_design(context), ..Default::default() };
-    let surrogate = Some(Surrogate::new(model, context));
+    let slots = context.space.as_ref().map_or(0, |space| space.schema().slots());
+    let surrogate = (slots <= MOST_MODELLED).then(|| Surrogate::new(model, context));
     Some(Box::new(Auto {
         parameters,
         surrogate,
@@ -113,7 +118,7 @@ fn build(section: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Al
 #[derive(Debug, Clone)]
 struct Auto {
     parameters: Parameters,
-    /// `None` once there are too many results for models.
+    /// `None` once there are too many results for models, and where genotypes are too long.
     surrogate: Option<Surrogate>,
     evolution: Box<dyn Algorithm>,
     results: u32,
@@ -238,6 +243,29 @@ mod tests {
         }
         assert!(driver.algorithm.wanted_fit().is_none());
         assert!(matches!(driver.suggest(&*driver.algorithm), Suggestion::Propose(_)));
+    }
+
+    #[test]
+    fn long_genotypes_are_bred_without_models() {
+        let mut driver = Driver::new("auto", "{}", Grid::of(300, 4), score, 3);
+        driver.run(2, 60);
+        assert!(driver.algorithm.wanted_fit().is_none());
+        assert_eq!(driver.algorithm.population().len(), 50, "evolution has its population");
+    }
+
+    #[test]
+    fn many_objectives_are_bred_by_directions() {
+        let parameters = |objectives: usize| {
+            let mut context = context();
+            context.objectives = vec!["f".into(); objectives];
+            context.maximized = vec![false; objectives];
+            let section = Section::from_text("{}").unwrap();
+            let built = (super::ENTRY.build)(&section, &context).unwrap();
+            let population = built.parameters()["evolution_population"].clone();
+            (format!("{built:?}").contains("directions"), population)
+        };
+        assert_eq!(parameters(4), (false, 50.into()));
+        assert_eq!(parameters(5), (true, 126.into()));
     }
 
     #[test]
