@@ -13,7 +13,7 @@ import tempfile
 PEER = str(pathlib.Path(__file__).with_name("peer.py"))
 WITH_POSTGRESQL = str(pathlib.Path(__file__).with_name("with-postgresql"))
 WORKERS = 8
-PARTS = ["rate", "million", "fleet", "takeover"]
+PARTS = ["rate", "postgresql", "million", "fleet", "takeover"]
 # Evaluations handed to peers that work in batches of their own.
 BATCHES = {"hyperqueue": 5000, "ray": 2000, "ray-tune": 30}
 
@@ -182,18 +182,34 @@ def takeovers(runs, names):
     return table(["", *names], [[name, *(show(run) for run in runs)] for name, show in lines])
 
 
+# The fleets whose rates are measured.
+SHAPES = {"8": ["--workers", str(WORKERS)], "8x8": ["--workers", str(WORKERS), "--slots", "8"],
+          "64": ["--workers", "64"], "1000": ["--workers", "1000"]}
+SHAPE_NAMES = ["8 workers", "8 workers of 8 slots", "64 workers", "1,000 workers"]
+
+
+def best(runs):
+    """Of each fleet the run with the highest rate."""
+    return {name: max(found, key=lambda run: run["durable_per_second"]) for name, found in runs.items()}
+
+
 def measure(given, part):
     """The rows of one part, in turns with the peer where it has one, each the best of the rounds:
     whatever else the machine does can only slow a run down."""
     bench = lambda *arguments: ours(given.cambrian, *arguments)
+    if part == "postgresql":
+        runs = {name: [] for name in SHAPES}
+        for _ in range(given.rounds):
+            for name, arguments in SHAPES.items():
+                more = ["--evaluations", "50000", "--no-restart", "--no-limits", "--store", "{}"]
+                runs[name] += ours(given.cambrian, *arguments, *more, around=[WITH_POSTGRESQL])["runs"]
+        return best(runs)
     if part == "rate":
-        shapes = {"8": ["--workers", str(WORKERS)], "8x8": ["--workers", str(WORKERS), "--slots", "8"],
-                  "64": ["--workers", "64"], "1000": ["--workers", "1000"]}
-        runs = {name: [] for name in shapes}
+        runs = {name: [] for name in SHAPES}
         peers = {kind: [] for kind in ("grpc", "journal", *BATCHES)}
         for turn in range(given.rounds):
             print(f"cluster: round {turn + 1} of {given.rounds}", flush=True)
-            for name, arguments in shapes.items():
+            for name, arguments in SHAPES.items():
                 found = bench(*arguments, "--evaluations", "100000", "--no-restart")
                 machine = found["settings"]["machine"]
                 runs[name] += found["runs"]
@@ -201,7 +217,7 @@ def measure(given, part):
                 rows.append(batch(kind, BATCHES[kind]) if kind in BATCHES else optuna(kind, given.seconds))
         return {
             "machine": machine,
-            "runs": {name: max(found, key=lambda run: run["durable_per_second"]) for name, found in runs.items()},
+            "runs": best(runs),
             "peers": {kind: max(found, key=lambda row: row["rate"]) for kind, found in peers.items()},
         }
     if part == "million":
@@ -239,13 +255,13 @@ def main():
     if missing:
         sys.exit(f"cluster: no document yet: {', '.join(missing)} not measured")
     kept = {part: json.loads(path.read_text()) for part, path in kept.items()}
-    rate, million, fleet, takeover = (kept[part]["rows"] for part in PARTS)
+    rate, postgresql, million, fleet, takeover = (kept[part]["rows"] for part in PARTS)
     fill = {
         "DATE": max(part["date"] for part in kept.values()),
         "MACHINE": rate["machine"],
         "PEER": against_peer(rate["runs"], rate["peers"]),
-        "RATE": columns([rate["runs"][name] for name in ("8", "8x8", "64", "1000")],
-                        ["8 workers", "8 workers of 8 slots", "64 workers", "1,000 workers"]),
+        "RATE": columns([rate["runs"][name] for name in SHAPES], SHAPE_NAMES),
+        "POSTGRESQL": columns([postgresql[name] for name in SHAPES], SHAPE_NAMES),
         "DECADES": decades([million["random"], million["nsga2"]], ["random search", "NSGA-II"]),
         "FLEET": columns([fleet], ["10,000 workers"]),
         "TAKEOVER": takeovers([takeover[name] for name in ("kills", "long", "file")],
