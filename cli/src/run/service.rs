@@ -71,6 +71,8 @@ pub(super) fn remedy(reasons: &[String]) -> String {
     } else if mentions("no label") || mentions("its label") {
         "workers of `cambrian run` have the labels of CAMBRIAN_WORKER_LABELS (KEY=VALUE,...)"
             .to_owned()
+    } else if mentions("the evaluator tabular") {
+        "tables are looked up by `cambrian simulate --table FILE` alone".to_owned()
     } else if mentions("the campaign's from") {
         "resume it with the number of threads and on the kind of machine it was begun on, or begin \
          anew in another directory with --output"

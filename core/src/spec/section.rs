@@ -531,11 +531,20 @@ fn given(found: &str) -> String {
     }
 }
 
+/// Whether digits without quotes are a text all the same, by YAML's rules: too many, or after a zero.
+fn is_beyond_integers(text: &str) -> bool {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits && (text.parse::<i64>().is_err() || (text.len() > 1 && text.starts_with('0')))
+}
+
 fn way_out(found: &str, expected: &str) -> Option<String> {
     let number = ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64", "f32", "f64"]
         .contains(&expected);
     let text = found.strip_prefix("string ").map(|text| text.trim_matches('"'));
     match (expected, text) {
+        (_, Some(text)) if number && is_beyond_integers(text) => {
+            Some("write a whole number below 2^63, without a leading zero".to_owned())
+        }
         (_, Some(text)) if number && text.trim().parse::<f64>().is_ok() => {
             Some(format!("write {} without quotes", text.trim()))
         }

@@ -112,6 +112,10 @@ fn quoted_and_grouped_numbers_are_explained() {
             "2:7 rate expected a number, found the text \"1_000\" | write 1000 without separators",
         ]
     );
+    for text in ["0777", "99999999999999999999999"] {
+        let found = faults(&format!("channels: {text}\n"));
+        assert!(found[0].ends_with("below 2^63, without a leading zero"), "{found:?}");
+    }
 }
 
 #[test]
