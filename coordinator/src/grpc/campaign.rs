@@ -15,14 +15,14 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
-use super::caller;
 use super::earlier::EarlierCampaigns;
 use super::hypervolume::HypervolumeCache;
 use super::snapshot::CampaignSnapshot;
 use super::status::{bad_message, of_call, unknown_campaign};
 use super::watch::Watcher;
+use super::{caller, refused};
 use crate::access::{Caller, Policy};
 use crate::handle::Handle;
 
@@ -141,7 +141,7 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::SubmitCampaignRequest>,
     ) -> Result<Response<v1::SubmitCampaignResponse>, Status> {
-        let owner = caller(&request)?.name();
+        let (owner, refused) = (caller(&request)?.name(), refused(&request)?);
         let v1::SubmitCampaignRequest { yaml, submission: bytes } = request.into_inner();
         let submission = submission(&bytes).map_err(|error| bad_message(&error))?;
         let source: Arc<str> = yaml.as_str().into();
@@ -160,6 +160,8 @@ impl CampaignService for CampaignServer {
                         v1::SubmitCampaignResponse { campaign: known.0, faults: Vec::new() }
                     }
                     None => {
+                        let (code, text) = (Code::InvalidArgument, faults.to_string());
+                        self.policy.log(&refused, "campaign refused", code, &text);
                         v1::SubmitCampaignResponse { campaign: 0, faults: fault_messages(&faults) }
                     }
                 }
@@ -236,7 +238,6 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::WatchCampaignRequest>,
     ) -> Result<Response<Self::WatchCampaignStream>, Status> {
-        let caller = caller(&request)?;
         let campaign = self.resolve(request.into_inner().campaign).await?;
         let (updates, stream) = mpsc::channel(WATCH_QUEUE);
         let watcher = Watcher {
@@ -244,8 +245,6 @@ impl CampaignService for CampaignServer {
             cache: self.cache.clone(),
             campaign,
             stop: self.stop.clone(),
-            policy: self.policy.clone(),
-            caller,
             updates,
         };
         tokio::spawn(watcher.run());
