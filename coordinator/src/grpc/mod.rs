@@ -8,6 +8,7 @@ mod campaign;
 mod earlier;
 mod fleet;
 mod hypervolume;
+mod named;
 mod snapshot;
 mod status;
 mod token;

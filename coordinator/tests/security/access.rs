@@ -206,6 +206,34 @@ async fn a_campaign_is_steered_by_its_owner_and_administrators() {
 }
 
 #[tokio::test]
+async fn a_name_means_nobody_elses_campaign_unasked() {
+    let place = Place::new(&guarded()).await;
+    let [sam, eve, vera] = [(Role::Submit, "sam"), (Role::Submit, "eve"), (Role::View, "vera")]
+        .map(|(role, name)| place.token(role, name));
+    place.submit(Some(&sam), campaign(4)).await.unwrap();
+    let his = place.submit(Some(&sam), campaign(5)).await.unwrap();
+    let get = async |token: &Token, name: &str| {
+        let request = v1::GetCampaignRequest { campaign: reference(name) };
+        let got = place.client(Some(token)).await.get_campaign(request).await;
+        got.map(|got| got.into_inner().campaign.unwrap().id)
+    };
+    assert_eq!(get(&vera, "scripted").await.unwrap(), his, "the latest of its only owner");
+    let hers = place.submit(Some(&eve), campaign(6)).await.unwrap();
+    assert_eq!(get(&sam, "scripted").await.unwrap(), his);
+    assert_eq!(get(&eve, "scripted").await.unwrap(), hers);
+    let status = get(&vera, "scripted").await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains(&format!("{his} and {hers}")), "{status}");
+    assert_eq!(get(&vera, &hers.to_string()).await.unwrap(), hers);
+    assert_eq!(get(&vera, "absent").await.unwrap_err().code(), Code::NotFound);
+    let cancel = v1::CancelCampaignRequest { campaign: reference("scripted") };
+    let mut client = place.client(Some(&sam)).await;
+    client.cancel_campaign(cancel.clone()).await.unwrap();
+    let again = client.cancel_campaign(cancel).await.unwrap_err();
+    assert!(again.message().contains(&his.to_string()), "{again}");
+}
+
+#[tokio::test]
 async fn campaigns_from_before_tokens_belong_to_administrators() {
     let place = Place::new(&quick()).await;
     let number = place.submit(None, campaign(4)).await.unwrap();
