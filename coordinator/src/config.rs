@@ -17,9 +17,10 @@ use cambrian_transport::client::Credentials;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::access::RateLimit;
+use crate::access::{Bounds, LogBound, OpenLimits, RateLimit};
 use crate::actor::ActorSettings;
 use crate::artifacts::BucketError;
+use crate::listener::Gate;
 use crate::store::place::Place;
 use crate::store::postgres::Candidate;
 pub use artifacts::ArtifactSettings;
@@ -107,18 +108,31 @@ pub struct Limits {
     pub batch: usize,
     /// How many messages to one worker wait at most before it is cut off, 16 to 1,000,000.
     pub outbound_queue: usize,
-    /// How long a new connection of a worker may take to register, seconds, 1 to 600.
+    /// How long a new connection may take until somebody makes a call on it that is let in, and a
+    /// worker's stream until it registers, seconds, 1 to 600.
     pub register_seconds: f64,
     /// How long a shutdown waits for open calls, seconds, 0 to 600.
     pub shutdown_seconds: f64,
     /// How many connections are open at most, 1 to 1,000,000; more are refused.
     pub connections: usize,
+    /// How many of them may come from one address, 1 to 1,000,000; without it, all.
+    pub connections_per_address: Option<usize>,
     /// How many calls and streams are open on one connection at most, 1 to 100,000.
     pub streams: u32,
-    /// How many calls a token may make a second in the long run, 0.1 to 1,000,000.
+    /// How many calls a token may make a second in the long run, 0.1 to 1,000,000; one more for each
+    /// of its workers.
     pub calls_per_second: f64,
-    /// How many calls it may make at once after a rest, 1 to 1,000,000.
+    /// How many calls it may make at once after a rest, 1 to 1,000,000; one more for each of its
+    /// workers.
     pub calls_at_once: u32,
+    /// How many streams of workers a token has open at most, how many workers the holder of a token has
+    /// names for, and how many may register at once, 1 to 1,000,000.
+    pub workers: u32,
+    /// How many artifacts of a token are on their way in at most, and as many out, 1 to 10,000; others
+    /// wait for their turn.
+    pub transfers: u32,
+    /// How many streams that tell what changes a token has open at most, 1 to 100,000.
+    pub watches: u32,
 }
 
 /// What is logged, and how.
@@ -172,9 +186,13 @@ impl Default for Limits {
             register_seconds: 10.0,
             shutdown_seconds: 5.0,
             connections: 4096,
+            connections_per_address: None,
             streams: 128,
             calls_per_second: 50.0,
             calls_at_once: 200,
+            workers: 20_000,
+            transfers: 64,
+            watches: 100,
         }
     }
 }
@@ -312,9 +330,15 @@ impl Config {
         in_range("limits.shutdown_seconds", self.limits.shutdown_seconds, 0.0, 600.0)?;
         let Limits { connections, streams, calls_per_second, calls_at_once, .. } = self.limits;
         in_range("limits.connections", connections as f64, 1.0, 1e6)?;
+        let of_one = self.limits.connections_per_address.unwrap_or(1);
+        in_range("limits.connections_per_address", of_one as f64, 1.0, 1e6)?;
         in_range("limits.streams", f64::from(streams), 1.0, 1e5)?;
         in_range("limits.calls_per_second", calls_per_second, 0.1, 1e6)?;
         in_range("limits.calls_at_once", f64::from(calls_at_once), 1.0, 1e6)?;
+        let Limits { workers, transfers, watches, .. } = self.limits;
+        in_range("limits.workers", f64::from(workers), 1.0, 1e6)?;
+        in_range("limits.transfers", f64::from(transfers), 1.0, 1e4)?;
+        in_range("limits.watches", f64::from(watches), 1.0, 1e5)?;
         let ArtifactSettings { max_mib, sweep_seconds, keep_seconds, .. } = self.artifacts;
         in_range("artifacts.max_mib", max_mib as f64, 1.0, f64::from(1 << 20))?;
         in_range("artifacts.sweep_seconds", sweep_seconds, 1.0, 86_400.0)?;
@@ -398,9 +422,23 @@ impl Config {
         fleet::policy(&self.users, &self.other_users, &self.quarantine, self.shared_results)
     }
 
-    pub(crate) fn call_rate(&self) -> RateLimit {
-        let Limits { calls_per_second, calls_at_once, .. } = self.limits;
-        RateLimit { per_second: calls_per_second, at_once: calls_at_once }
+    pub(crate) fn bounds(&self) -> Bounds {
+        let Limits { calls_per_second, calls_at_once, workers, transfers, watches, .. } =
+            self.limits;
+        let calls = RateLimit { per_second: calls_per_second, at_once: calls_at_once };
+        Bounds { calls, open: OpenLimits { workers, transfers, watches } }
+    }
+
+    /// What connections have to meet.
+    pub(crate) fn gate(&self, logged: LogBound) -> Result<Gate, ConfigError> {
+        let Limits { connections, connections_per_address, .. } = self.limits;
+        Ok(Gate {
+            tls: self.encryption()?,
+            connections,
+            of_one_address: connections_per_address,
+            first_call: self.register_timeout(),
+            logged,
+        })
     }
 
     pub(crate) fn message_bytes(&self) -> usize {
@@ -468,9 +506,13 @@ mod tests {
             "client_ca",
             "tokens",
             "connections",
+            "connections_per_address",
             "streams",
             "calls_per_second",
             "calls_at_once",
+            "workers",
+            "transfers",
+            "watches",
             "users",
             "other_users",
             "weight",
@@ -524,6 +566,7 @@ mod tests {
             ("limits: {message_mib: 0}", "limits.message_mib"),
             ("limits: {batch: 1000000}", "limits.batch"),
             ("limits: {connections: 0}", "limits.connections"),
+            ("limits: {connections_per_address: 0}", "limits.connections_per_address"),
             ("limits: {streams: 0}", "limits.streams"),
             ("artifacts: {max_mib: 0}", "artifacts.max_mib"),
             ("artifacts: {sweep_seconds: 0}", "artifacts.sweep_seconds"),
@@ -535,6 +578,9 @@ mod tests {
             ("artifacts: {region: eu-central-1}", "artifacts.region"),
             ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
             ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
+            ("limits: {workers: 0}", "limits.workers"),
+            ("limits: {transfers: 0}", "limits.transfers"),
+            ("limits: {watches: 0}", "limits.watches"),
             ("users: {ada: {weight: 0}}", "users: weight"),
             ("users: {ada: {wieght: 1}}", "wieght"),
             ("other_users: {slot_hours: -1}", "slot_hours"),

@@ -36,7 +36,7 @@ use crate::grpc::{
     ArtifactServer, CampaignServer, FleetServer, TokenServer, WorkerServer, WorkerSettings,
 };
 use crate::handle::Handle;
-use crate::listener::{self, Gate, Peer};
+use crate::listener::{self, Peer};
 use crate::store::place::Place;
 use crate::store::sqlite::SqliteStore;
 use crate::store::tokens::Register;
@@ -147,7 +147,6 @@ impl Server {
             .local_addr()
             .map_err(|source| ServeError::Listen { address: config.listen, source })?;
         config.check_address(address)?;
-        let tls = config.encryption()?;
         let artifacts = config.artifacts().map_err(ArtifactError::from)?;
         match artifacts.check().await {
             Err(error) if error.stays() => return Err(error.into()),
@@ -158,6 +157,7 @@ impl Server {
         }
         let Opened { store, register, follower, clock } = opened;
         let (access, logged) = Access::new(config, register, clock.clone());
+        let gate = config.gate(logged)?;
         let settings = config.actor();
         // The replay of a long journal must not hold up the runtime.
         let started =
@@ -166,8 +166,8 @@ impl Server {
         let ended = Box::pin(async move { Ok(spawn_blocking(move || actor.join()).await??) });
         let stop = CancellationToken::new();
         tokio::spawn(keep_sweeping(artifacts, handle.clone(), config.sweeping(), stop.clone()));
-        let (encrypted, connections) = (tls.is_some(), config.limits.connections);
-        let incoming = listener::accept(listener, Gate { tls, connections, logged });
+        let encrypted = config.tls.is_some();
+        let incoming = listener::accept(listener, gate);
         let server = Self::launch(config, address, access, (ended, handle), stop, incoming).await?;
         tracing::info!(%address, encrypted, tokens = config.tokens, "listening");
         if let Some(missing) = config.exposure(address) {
@@ -272,7 +272,7 @@ impl Access {
     /// As configured, and the bound of what is logged of those who may not connect.
     fn new(config: &Config, register: Register, clock: Arc<dyn Clock>) -> (Self, LogBound) {
         let tokens = config.tokens.then(|| register.clone());
-        let policy = Arc::new(Policy::new(tokens, clock.clone(), config.call_rate()));
+        let policy = Arc::new(Policy::new(tokens, clock.clone(), config.bounds()));
         let tokens = TokenServer::new(register, clock.clone());
         (Self { policy, tokens }, LogBound::new(clock))
     }

@@ -15,6 +15,7 @@ use cambrian_core::artifact::ArtifactId;
 use cambrian_proto::v1;
 use cambrian_proto::v1::artifact_service_client::ArtifactServiceClient;
 use cambrian_proto::v1::put_artifact_request::Part;
+use scripted::log::{log, logged};
 use scripted::*;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -26,6 +27,7 @@ async fn serve_artifacts(folder: &Path) -> (Server, ArtifactServiceClient<Channe
         ..ArtifactSettings::default()
     };
     let config = Config { artifacts, ..quick() };
+    log();
     let store = Box::new(MemoryStore::default());
     let server = serve_with(&config, store, Arc::new(SystemClock::new())).await;
     let client = ArtifactServiceClient::new(channel(&server).await);
@@ -113,6 +115,9 @@ async fn only_a_hash_is_a_name() {
         assert_eq!(status.code(), Code::InvalidArgument, "{name}");
         assert!(status.message().contains("header.id"), "{}", status.message());
     }
+    for method in ["GetArtifact", "PutArtifact"] {
+        logged(&["call refused", method, "InvalidArgument"]).await;
+    }
     assert_eq!(files(folder.path()), 1, "nothing was written");
     stop(server).await;
 }
@@ -131,6 +136,7 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
         (vec![Some(header(&id, 5)), chunk(b"righ")], Code::InvalidArgument),
         (vec![Some(header(&id, 5)), chunk(b"right!")], Code::InvalidArgument),
         (vec![Some(header(&id, 5)), Some(header(&id, 5))], Code::InvalidArgument),
+        (vec![Some(header(&id, 5)), chunk(b""), chunk(b"right")], Code::InvalidArgument),
         (vec![Some(header(&id, 2 << 20)), chunk(&vec![0; (1 << 20) + 1])], Code::InvalidArgument),
         (vec![Some(header(&id, (4 << 20) + 1))], Code::OutOfRange),
         (vec![Some(header(&id, u64::MAX))], Code::OutOfRange),
@@ -139,6 +145,7 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
         assert_eq!(put(&mut client, parts).await.unwrap_err().code(), code, "case {at}");
         assert_eq!(get(&mut client, &id).await.unwrap_err().code(), Code::NotFound, "case {at}");
     }
+    logged(&["call refused", "PutArtifact", "OutOfRange", "artifacts.max_mib"]).await;
     let (id, parts) = whole(b"right");
     put(&mut client, parts).await.unwrap();
     std::fs::write(folder.path().join(&id), "stale").unwrap();

@@ -1,15 +1,19 @@
-//! The decision in front of every service, as a layer of the server.
+//! The decision in front of every service, as a layer of the server: who may call, how much they have
+//! open, whether they still may speak, and a line in the log for everything that is refused.
 
-use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures::future::Either;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::Policy;
+use super::{Caller, Kind, Policy, Refused, Shown, Slot};
 use crate::listener::Peer;
 
 /// Puts the decision in front of services.
@@ -24,7 +28,8 @@ impl<S> Layer<S> for AccessLayer {
     }
 }
 
-/// A service that is reached by admitted calls only; they carry their caller.
+/// A service that is reached by admitted calls only; they carry their caller, and a [`Refused`] for
+/// what is refused later.
 #[derive(Clone)]
 pub(crate) struct Guarded<S> {
     inner: S,
@@ -33,27 +38,159 @@ pub(crate) struct Guarded<S> {
 
 impl<S, B, R> Service<Request<B>> for Guarded<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
     R: Default,
 {
-    type Response = Response<R>;
+    type Response = Response<Answer<R>>;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<R>, S::Error>>>;
+    type Future = BoxFuture<'static, Result<Response<Answer<R>>, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
-        let authorization = request.headers().get(AUTHORIZATION);
-        match self.policy.admit(request.uri().path(), authorization, peer) {
-            Ok(caller) => {
-                request.headers_mut().remove(AUTHORIZATION);
-                request.extensions_mut().insert(caller);
-                Either::Left(self.inner.call(request))
-            }
-            Err(status) => Either::Right(ready(Ok(status.into_http()))),
+        let peer = request.extensions().get::<Peer>().cloned();
+        let shown = Shown::of(request.headers().get(AUTHORIZATION));
+        let refused = Refused {
+            method: request.uri().path().into(),
+            peer: peer.as_ref().and_then(Peer::address),
+            token: shown.token(),
+        };
+        let admitted = self.policy.admit(&refused.method, shown);
+        let line = Line { policy: self.policy.clone(), refused };
+        let (caller, kind) = match admitted {
+            Ok(admitted) => admitted,
+            Err(status) => return Box::pin(async move { Ok(line.refuse(&status)) }),
+        };
+        if let Some(peer) = peer
+            && !matches!(caller, Caller::Stranger)
+        {
+            peer.admit();
         }
+        request.headers_mut().remove(AUTHORIZATION);
+        request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(line.refused.clone());
+        // What was found ready is what is called.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            let slot = match line.policy.open(&caller, kind).await {
+                Ok(slot) => slot,
+                Err(status) => return Ok(line.refuse(&status)),
+            };
+            let answered = inner.call(request);
+            let response = match kind {
+                // An artifact on its way in is answered when it is there.
+                Kind::Upload => tokio::select! {
+                    biased;
+                    status = line.policy.expelled(&caller) => return Ok(line.cut_off(&status)),
+                    response = answered => response?,
+                },
+                _ => answered.await?,
+            };
+            line.look_at("call refused", response.headers());
+            Ok(response.map(|body| Answer::new(body, line, (kind, caller), slot)))
+        })
+    }
+}
+
+/// What is logged of a call.
+struct Line {
+    policy: Arc<Policy>,
+    refused: Refused,
+}
+
+impl Line {
+    fn refuse<R: Default>(&self, status: &Status) -> Response<Answer<R>> {
+        self.log("call refused", status);
+        status.clone().into_http().map(Answer::whole)
+    }
+
+    fn cut_off<R: Default>(&self, status: &Status) -> Response<Answer<R>> {
+        self.log("stream ended", status);
+        status.clone().into_http().map(Answer::whole)
+    }
+
+    /// Logs the status that these headers hold, if they hold one and it is a refusal.
+    fn look_at(&self, how: &str, headers: &HeaderMap) {
+        if let Some(status) = Status::from_header_map(headers) {
+            self.log(how, &status);
+        }
+    }
+
+    fn log(&self, how: &str, status: &Status) {
+        match status.code() {
+            // What is done, absent, given up by the caller or to be tried elsewhere is not refused.
+            Code::Ok | Code::NotFound | Code::Cancelled | Code::Unavailable => {}
+            code => self.policy.log(&self.refused, how, code, status.message()),
+        }
+    }
+}
+
+/// The body of an answer: cut off when its caller may not hear it any more.
+pub(crate) struct Answer<R> {
+    /// Absent when it is over.
+    inner: Option<R>,
+    line: Option<Line>,
+    /// Ready when the caller may not hear it any more.
+    expelled: Option<BoxFuture<'static, Status>>,
+    _slot: Option<Slot>,
+}
+
+impl<R> Answer<R> {
+    fn new(inner: R, line: Line, (kind, caller): (Kind, Caller), slot: Option<Slot>) -> Self {
+        // A worker's stream goes both ways: its service looks at the caller for both.
+        let watched = matches!(kind, Kind::Download | Kind::Watch);
+        let policy = line.policy.clone();
+        let expelled = async move { policy.expelled(&caller).await };
+        let expelled = watched.then(|| expelled.boxed());
+        Self { inner: Some(inner), line: Some(line), expelled, _slot: slot }
+    }
+
+    fn whole(inner: R) -> Self {
+        Self { inner: Some(inner), line: None, expelled: None, _slot: None }
+    }
+}
+
+impl<R: Body + Unpin> Body for Answer<R> {
+    type Data = R::Data;
+    type Error = R::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
+        let this = self.get_mut();
+        if let Some(expelled) = &mut this.expelled
+            && let Poll::Ready(status) = expelled.poll_unpin(context)
+        {
+            if let Some(line) = &this.line {
+                line.log("stream ended", &status);
+            }
+            (this.inner, this.expelled) = (None, None);
+            let mut trailers = HeaderMap::new();
+            // A status of ours is a good header.
+            let _ = status.add_header(&mut trailers);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(inner).poll_frame(context));
+        if let (Some(Ok(frame)), Some(line)) = (&frame, &this.line)
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            line.look_at("stream ended", trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -6,6 +6,7 @@
 
 mod layer;
 mod methods;
+mod open;
 mod rate;
 pub(crate) mod role;
 
@@ -22,13 +23,22 @@ use tonic::{Code, Status};
 use crate::clock::Clock;
 use crate::store::tokens::{Claim, Register, TokenRecord};
 pub(crate) use layer::AccessLayer;
-use methods::{Access, access};
+use methods::{Access, Kind, access};
+pub(crate) use open::OpenLimits;
+use open::{Open, Slot};
 use rate::Rates;
 pub(crate) use rate::{LogBound, RateLimit};
 pub use role::Role;
 
 /// How often the token of an open stream is looked at again.
 pub(crate) const RECHECK: Duration = Duration::from_secs(2);
+/// How long a token that has registered as many workers as it may at once waits until it may register
+/// as many again, seconds.
+const REGISTRATIONS_RENEWED: f64 = 900.0;
+/// A registration that is larger counts as several, bytes.
+const REGISTRATION_BYTES: f64 = 4096.0;
+/// How much is logged of what was said to somebody, characters.
+const LONGEST_LINE: usize = 400;
 /// What a caller without a token is told.
 const NO_TOKEN: &str = "this coordinator wants a token: set CAMBRIAN_TOKEN_FILE, or ask an \
                         administrator for one (`cambrian token create`)";
@@ -80,9 +90,17 @@ impl Caller {
              administrator can do this",
             holder.name
         );
-        tracing::warn!(token = %holder.id, name = %holder.name, "refused: {text}");
         Err(Status::permission_denied(text))
     }
+}
+
+/// What bounds the holders of tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bounds {
+    /// Calls of a token that has no worker.
+    pub(crate) calls: RateLimit,
+    /// What a token has open, and how many workers the holder of a token's name has names for.
+    pub(crate) open: OpenLimits,
 }
 
 /// Decides about calls.
@@ -90,53 +108,58 @@ pub(crate) struct Policy {
     /// `None` if tokens are off.
     register: Option<Register>,
     clock: Arc<dyn Clock>,
-    rates: Rates,
+    bounds: Bounds,
+    calls: Rates,
+    registrations: Rates,
+    open: Open,
     logged: LogBound,
+    /// Strangers must not hide what others do.
+    logged_of_strangers: LogBound,
 }
 
 impl Policy {
-    pub(crate) fn new(register: Option<Register>, clock: Arc<dyn Clock>, limit: RateLimit) -> Self {
-        let logged = LogBound::new(clock.clone());
-        Self { register, clock, rates: Rates::new(limit), logged }
+    pub(crate) fn new(register: Option<Register>, clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
+        let bound = || LogBound::new(clock.clone());
+        let (logged, logged_of_strangers) = (bound(), bound());
+        let (calls, registrations) = (Rates::default(), Rates::default());
+        let open = Open::new(bounds.open);
+        Self { register, clock, bounds, calls, registrations, open, logged, logged_of_strangers }
     }
 
-    /// Lets a call through or refuses it, and logs the refusal.
+    /// Lets a call through or refuses it.
     ///
     /// # Errors
     /// `Unimplemented` for a method without a line in the table, `Unauthenticated` without a good
     /// token, `PermissionDenied` for a role that is not enough, `ResourceExhausted` for too many
     /// calls.
-    pub(crate) fn admit(
-        &self,
-        method: &str,
-        authorization: Option<&HeaderValue>,
-        peer: Option<SocketAddr>,
-    ) -> Result<Caller, Status> {
-        let (decision, token) = match authorization.map(read_bearer) {
-            None => (self.decide(method, None), None),
-            Some(Ok(token)) => (self.decide(method, Some(&token)), Some(token.id())),
-            Some(Err(status)) if self.register.is_some() => (Err(status), None),
+    fn admit(&self, method: &str, shown: Shown) -> Result<(Caller, Kind), Status> {
+        match shown {
+            Shown::Nothing => self.decide(method, None),
+            Shown::Token(token) => self.decide(method, Some(&token)),
+            Shown::Faulty(status) if self.register.is_some() => Err(status),
             // A coordinator without tokens takes no notice of what it is shown.
-            Some(Err(_)) => (self.decide(method, None), None),
-        };
-        if let Err(status) = &decision
-            && self.logged.allows()
-        {
-            let peer = peer.map_or("unknown".to_owned(), |peer| peer.to_string());
-            let token = token.map_or("none".to_owned(), |id| id.to_string());
-            let code = status.code();
-            tracing::warn!(%peer, method, %token, ?code, "call refused: {}", status.message());
+            Shown::Faulty(_) => self.decide(method, None),
         }
-        decision
     }
 
-    fn decide(&self, method: &str, token: Option<&Token>) -> Result<Caller, Status> {
-        let Some(access) = access(method) else {
+    /// Opens what a call takes up, which counts while the slot lives.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` if the token has enough of it open.
+    async fn open(&self, caller: &Caller, kind: Kind) -> Result<Option<Slot>, Status> {
+        match caller {
+            Caller::Holder(holder) => self.open.take(holder.id, kind).await.map(Some),
+            Caller::Anyone | Caller::Stranger => Ok(None),
+        }
+    }
+
+    fn decide(&self, method: &str, token: Option<&Token>) -> Result<(Caller, Kind), Status> {
+        let Some((access, kind)) = access(method) else {
             return Err(Status::unimplemented(format!("there is no method {method}")));
         };
-        let Some(register) = &self.register else { return Ok(Caller::Anyone) };
+        let Some(register) = &self.register else { return Ok((Caller::Anyone, kind)) };
         let roles = match access {
-            Access::Open => return Ok(Caller::Stranger),
+            Access::Open => return Ok((Caller::Stranger, kind)),
             Access::Of(roles) => roles,
         };
         let token = token.ok_or_else(|| Status::unauthenticated(NO_TOKEN))?;
@@ -148,13 +171,26 @@ impl Policy {
                 roles.iter().map(Role::to_string).collect::<Vec<_>>().join(" or ")
             )));
         }
-        if !self.rates.take(record.id, self.clock.now()) {
+        // All workers of a token come at once after an outage; their registrations count instead.
+        if kind != Kind::Work
+            && !self.calls.take(record.id, self.call_limit(record.id), 1.0, self.clock.now())
+        {
             return Err(Status::resource_exhausted(
                 "this token makes too many calls; wait a moment (limits.calls_per_second)",
             ));
         }
         let TokenRecord { id, role, name, .. } = record;
-        Ok(Caller::Holder(Arc::new(Holder { id, role, name: name.into() })))
+        Ok((Caller::Holder(Arc::new(Holder { id, role, name: name.into() })), kind))
+    }
+
+    /// How often a token may call: each of its workers may put or get an artifact a second.
+    fn call_limit(&self, id: TokenId) -> RateLimit {
+        let RateLimit { per_second, at_once } = self.bounds.calls;
+        let workers = self.open.workers(id);
+        RateLimit {
+            per_second: per_second + f64::from(workers),
+            at_once: at_once.saturating_add(workers),
+        }
     }
 
     /// The record of a token that is good now.
@@ -183,39 +219,124 @@ impl Policy {
         let found = register.find(holder.id).map_err(|error| unreadable(&error))?;
         let gone = || Status::unauthenticated(format!("there is no token {} any more", holder.id));
         let (record, _) = found.ok_or_else(gone)?;
-        let still = still_good(&record, self.clock.now());
-        if let Err(status) = &still {
-            tracing::warn!(token = %holder.id, name = %holder.name, "stream ended: {}", status.message());
-        }
-        still
+        still_good(&record, self.clock.now())
     }
 
-    /// Lets a caller speak for the worker of this name, or refuses: a name belongs to whoever
-    /// registered it first, for as long as they have a good token of a worker.
-    ///
-    /// # Errors
-    /// `PermissionDenied`.
-    pub(crate) async fn claim_worker(&self, caller: &Caller, worker: &str) -> Result<(), Status> {
-        let (Some(register), Caller::Holder(holder)) = (&self.register, caller) else {
-            return Ok(());
-        };
-        let (register, name, now) = (register.clone(), worker.to_owned(), self.clock.now());
-        let by = holder.name.to_string();
-        let claimed = tokio::task::spawn_blocking(move || register.claim_worker(&name, &by, now));
-        let claimed = claimed.await.map_err(|_| Status::internal("the register panicked"))?;
-        match claimed.map_err(|error| unreadable(&error))? {
-            Claim::Held => Ok(()),
-            Claim::Elses(owner) => {
-                let text = format!(
-                    "the worker `{worker}` belongs to `{owner}`, and this token to `{}`; give the \
-                     worker another name, or use a token of that name",
-                    holder.name
-                );
-                tracing::warn!(token = %holder.id, %worker, "registration refused: {text}");
-                Err(Status::permission_denied(text))
+    /// Waits until a caller whose stream is open may not speak any more.
+    async fn expelled(&self, caller: &Caller) -> Status {
+        if !matches!(caller, Caller::Holder(_)) {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            if let Err(status) = self.still(caller) {
+                return status;
             }
         }
     }
+
+    /// Logs what was refused, unless there is too much of it. `what` may repeat what the caller said.
+    pub(crate) fn log(&self, refused: &Refused, how: &str, code: Code, what: &str) {
+        let bound = match code {
+            Code::Unauthenticated => &self.logged_of_strangers,
+            _ => &self.logged,
+        };
+        if !bound.allows() {
+            return;
+        }
+        let Refused { method, peer, token } = refused;
+        let peer = peer.map_or("unknown".to_owned(), |peer| peer.to_string());
+        let token = token.map_or("none".to_owned(), |id| id.to_string());
+        tracing::warn!(%peer, %method, %token, ?code, "{how}: {}", legible(what));
+    }
+
+    /// Lets a caller speak for the worker of this name, or refuses: a name belongs to whoever
+    /// registered it first, for as long as they have a good token of a worker. `bytes` is the length
+    /// of the registration, which is kept for ever.
+    ///
+    /// # Errors
+    /// `PermissionDenied`; `ResourceExhausted` for too many registrations or names.
+    pub(crate) async fn claim_worker(
+        &self,
+        caller: &Caller,
+        worker: &str,
+        bytes: usize,
+    ) -> Result<(), Status> {
+        let (Some(register), Caller::Holder(holder)) = (&self.register, caller) else {
+            return Ok(());
+        };
+        let most = self.bounds.open.workers;
+        // A small site may restart its workers as often as it may call.
+        let at_once = most.max(self.bounds.calls.at_once);
+        let limit = RateLimit { per_second: f64::from(at_once) / REGISTRATIONS_RENEWED, at_once };
+        let cost = (bytes as f64 / REGISTRATION_BYTES).max(1.0);
+        if !self.registrations.take(holder.id, limit, cost, self.clock.now()) {
+            return Err(Status::resource_exhausted(
+                "the workers of this token register too often; wait a moment (limits.workers)",
+            ));
+        }
+        let (register, name, now) = (register.clone(), worker.to_owned(), self.clock.now());
+        let by = holder.name.to_string();
+        let claimed =
+            tokio::task::spawn_blocking(move || register.claim_worker(&name, &by, most, now));
+        let claimed = claimed.await.map_err(|_| Status::internal("the register panicked"))?;
+        match claimed.map_err(|error| unreadable(&error))? {
+            Claim::Held => Ok(()),
+            Claim::Full => Err(Status::resource_exhausted(format!(
+                "`{}` has names for {most} workers already: let `{worker}` use one of them or a \
+                 token of another name, or allow more (limits.workers)",
+                holder.name
+            ))),
+            Claim::Elses(owner) => Err(Status::permission_denied(format!(
+                "the worker `{worker}` belongs to `{owner}`, and this token to `{}`; give the worker \
+                 another name, or use a token of that name",
+                holder.name
+            ))),
+        }
+    }
+}
+
+/// Of whom something was refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    method: Arc<str>,
+    peer: Option<SocketAddr>,
+    token: Option<TokenId>,
+}
+
+/// What a caller shows to say who it is.
+enum Shown {
+    Nothing,
+    Token(Token),
+    Faulty(Status),
+}
+
+impl Shown {
+    fn of(authorization: Option<&HeaderValue>) -> Self {
+        match authorization.map(read_bearer) {
+            None => Self::Nothing,
+            Some(Ok(token)) => Self::Token(token),
+            Some(Err(status)) => Self::Faulty(status),
+        }
+    }
+
+    /// The public part of a token.
+    fn token(&self) -> Option<TokenId> {
+        match self {
+            Self::Token(token) => Some(token.id()),
+            Self::Nothing | Self::Faulty(_) => None,
+        }
+    }
+}
+
+/// A text of whoever is refused as one line of a log can hold it.
+fn legible(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut line: String = text.chars().take(LONGEST_LINE).map(safe).collect();
+    if text.chars().nth(LONGEST_LINE).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 fn unreadable(error: &dyn std::error::Error) -> Status {
@@ -244,4 +365,16 @@ fn read_bearer(value: &HeaderValue) -> Result<Token, Status> {
         Status::unauthenticated("the header `authorization` is not `Bearer TOKEN`")
     })?;
     text.parse().map_err(|error| Status::unauthenticated(format!("{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_writes_lines_of_a_log() {
+        assert_eq!(legible("a\nb\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
+        assert_eq!(legible(&"x".repeat(LONGEST_LINE)), "x".repeat(LONGEST_LINE));
+        assert_eq!(legible(&"x".repeat(900)).chars().count(), LONGEST_LINE + 1);
+    }
 }

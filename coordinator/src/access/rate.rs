@@ -32,13 +32,21 @@ impl Bucket {
 
     /// Takes one call, if one is left.
     pub(super) fn take(&mut self, now: Timestamp) -> bool {
+        self.take_at(self.limit, 1.0, now)
+    }
+
+    /// Takes what costs as much as `cost` calls under the bound that holds at present. What costs more
+    /// than there ever is takes all of it.
+    fn take_at(&mut self, limit: RateLimit, cost: f64, now: Timestamp) -> bool {
+        self.limit = limit;
         let elapsed = now.0.saturating_sub(self.at.0) as f64 / 1e6;
         self.at = self.at.max(now);
-        let most = f64::from(self.limit.at_once);
-        self.left = (self.left + elapsed * self.limit.per_second).min(most);
-        let takes = self.left >= 1.0;
+        let most = f64::from(limit.at_once);
+        self.left = (self.left + elapsed * limit.per_second).min(most);
+        let cost = cost.min(most);
+        let takes = self.left >= cost;
         if takes {
-            self.left -= 1.0;
+            self.left -= cost;
         }
         takes
     }
@@ -66,21 +74,16 @@ impl LogBound {
 
 /// A bucket for each token that has called. Only known tokens have one, so there are no more of
 /// them than tokens.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rates {
-    limit: RateLimit,
     buckets: Mutex<BTreeMap<TokenId, Bucket>>,
 }
 
 impl Rates {
-    pub(super) fn new(limit: RateLimit) -> Self {
-        Self { limit, buckets: Mutex::default() }
-    }
-
-    /// Takes one call of a token, if one is left.
-    pub(super) fn take(&self, id: TokenId, now: Timestamp) -> bool {
+    /// Takes what costs a token as much as `cost` calls, if that is left of the bound that holds for it.
+    pub(super) fn take(&self, id: TokenId, limit: RateLimit, cost: f64, now: Timestamp) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.entry(id).or_insert_with(|| Bucket::full(self.limit, now)).take(now)
+        buckets.entry(id).or_insert_with(|| Bucket::full(limit, now)).take_at(limit, cost, now)
     }
 }
 
@@ -103,13 +106,26 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_refills_up_to_its_size() {
         let limit = RateLimit { per_second: 2.0, at_once: 3 };
-        let rates = Rates::new(limit);
+        let rates = Rates::default();
         let (one, other) = (TokenId(1), TokenId(2));
-        let take = |id, seconds: f64| rates.take(id, Timestamp((seconds * 1e6) as u64));
+        let take = |id, seconds: f64| rates.take(id, limit, 1.0, Timestamp((seconds * 1e6) as u64));
         assert!([0.0, 0.0, 0.0].into_iter().all(|at| take(one, at)));
         assert!(!take(one, 0.4) && take(other, 0.4), "each token has its own");
         assert!(take(one, 0.5) && !take(one, 0.5));
         assert!([100.0; 3].into_iter().all(|at| take(one, at)) && !take(one, 100.0));
         assert!(!take(one, 1.0), "time that goes back refills nothing");
+    }
+
+    #[test]
+    fn a_bound_may_grow_and_what_costs_more_takes_more() {
+        let (rates, id) = (Rates::default(), TokenId(1));
+        let small = RateLimit { per_second: 1.0, at_once: 2 };
+        let large = RateLimit { per_second: 10.0, at_once: 40 };
+        let take =
+            |limit, cost, seconds: u64| rates.take(id, limit, cost, Timestamp(seconds * 1_000_000));
+        assert!(take(small, 2.0, 0) && !take(small, 1.0, 0));
+        assert!(!take(large, 1.0, 0), "a larger bound gives nothing at once");
+        assert!(take(large, 9.0, 1) && !take(large, 2.0, 1) && take(large, 1.0, 1));
+        assert!(take(small, 100.0, 9) && !take(small, 1.0, 9), "all that there is");
     }
 }

@@ -216,6 +216,21 @@ fn is_visible(event: &Event) -> bool {
     )
 }
 
+/// Those reports of a message that come to nothing because the task is another worker's, in words. The
+/// engine acknowledges them all the same, so that whoever lost a lease says it once.
+pub(super) fn dropped_reports(state: &State, message: &Message) -> Vec<String> {
+    let Message::Tell(commands) = message else { return Vec::new() };
+    let dropped = commands.iter().filter_map(|command| {
+        let Command::Report { worker, task, attempt, .. } = command else { return None };
+        let holder = state.task(*task)?.last_worker().filter(|holder| holder != worker)?;
+        Some(format!(
+            "report dropped: worker {worker} reports attempt {attempt} of task {task}, which worker \
+             {holder} has"
+        ))
+    });
+    dropped.collect()
+}
+
 /// The connection that a worker's command came on.
 fn sender(command: &Command) -> Option<(WorkerId, SessionId)> {
     match command {

@@ -32,12 +32,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::LogBound;
 use crate::clock::Clock;
 use crate::connection::{Closed, Connections};
 use crate::fitting::Fitter;
 use crate::handle::{Handle, Message};
 use crate::store::{Store, StoreError};
-use batch::Batch;
+use batch::{Batch, dropped_reports};
 pub use replay::{Follower, rebuild};
 pub(crate) use writer::Writer;
 use writer::{Written, append};
@@ -172,7 +173,9 @@ pub(crate) fn prepare(
     let ended = CancellationToken::new();
     let engine = follower.engine;
     let (connections, fitter) = (Connections::default(), Fitter::new(&mailbox)?);
+    let logged = LogBound::new(clock.clone());
     let mut owner = Owner {
+        logged,
         engine,
         store: Some(store),
         writer,
@@ -195,6 +198,8 @@ pub(crate) fn prepare(
 
 /// What lives on the actor's thread.
 struct Owner {
+    /// Bounds what is logged of workers that report what others hold.
+    logged: LogBound,
     engine: Engine,
     /// Absent while a batch is being appended.
     store: Option<Box<dyn Store>>,
@@ -270,7 +275,7 @@ impl Owner {
 
     /// Steps messages, and the timer where it is due.
     fn decide(&mut self, waiting: &mut Vec<Message>, next_tick: &mut Instant) {
-        let Self { engine, open, .. } = self;
+        let Self { engine, open, logged, .. } = self;
         // In this order: standing still between the two looks like standing still before, and
         // what follows is judged by a time that is not after the look.
         let mut now = self.clock.now();
@@ -286,6 +291,11 @@ impl Owner {
             open.step(engine, now, Command::Stalled);
         }
         for message in waiting.drain(..) {
+            for dropped in dropped_reports(engine.state(), &message) {
+                if logged.allows() {
+                    tracing::warn!("{dropped}");
+                }
+            }
             open.take(engine, now, message);
         }
         // Last, so that what has arrived in time counts however long it has waited.

@@ -1,21 +1,26 @@
 //! From a journal to the engine that has lived through it.
 
-use cambrian_core::engine::{Engine, EngineSettings};
+use cambrian_core::engine::{Engine, EngineSettings, State};
 
-use crate::store::{READ_BATCH, Store, StoreError};
+use crate::store::record::encode;
+use crate::store::{READ_BATCH, Store, StoreError, Stored};
 
-/// An engine that follows a journal which somebody else may write.
+/// An engine that follows a journal which somebody else may write, and which may lose its end: a database
+/// whose copy took over without the last transactions.
 #[derive(Debug)]
 pub struct Follower {
     pub(super) engine: Engine,
+    settings: EngineSettings,
     sequence: u64,
+    /// The checksum of the last record that it has applied.
+    last: i64,
 }
 
 impl Follower {
     /// An engine at the beginning of every journal.
     #[must_use]
     pub fn new(settings: EngineSettings) -> Self {
-        Self { engine: Engine::new(settings), sequence: 0 }
+        Self { engine: Engine::new(settings), settings, sequence: 0, last: 0 }
     }
 
     /// The last record that it has applied; 0 if none.
@@ -24,22 +29,50 @@ impl Follower {
         self.sequence
     }
 
-    /// Applies what the journal holds beyond that.
+    /// The state that it has followed the journal to.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        self.engine.state()
+    }
+
+    /// Applies what the journal holds beyond that. If the journal holds another record there, or none,
+    /// it begins anew.
     ///
     /// # Errors
     /// [`StoreError`] if a record is missing, damaged or cannot be understood.
     pub fn catch_up(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        loop {
-            let batch = store.read_from(self.sequence, READ_BATCH)?;
-            if batch.is_empty() {
-                return Ok(());
-            }
-            for stored in &batch {
-                self.engine.apply(&stored.event, stored.at);
-                self.sequence = stored.sequence;
+        // The last record is read once more, to see whether it is still there.
+        let mut batch = store.read_from(self.sequence.saturating_sub(1), READ_BATCH)?;
+        if self.sequence > 0 {
+            let first = batch.first().filter(|first| first.sequence == self.sequence);
+            let kept = first.map(fingerprint).transpose()? == Some(self.last);
+            if kept {
+                batch.remove(0);
+            } else {
+                let record = self.sequence;
+                tracing::warn!(
+                    record,
+                    "the journal has lost a record that was read; reading it anew"
+                );
+                *self = Self::new(self.settings);
+                batch = store.read_from(0, READ_BATCH)?;
             }
         }
+        while let Some(last) = batch.last() {
+            let (end, last) = (last.sequence, fingerprint(last)?);
+            for stored in &batch {
+                self.engine.apply(&stored.event, stored.at);
+            }
+            (self.sequence, self.last) = (end, last);
+            batch = store.read_from(end, READ_BATCH)?;
+        }
+        Ok(())
     }
+}
+
+/// What tells a record from every other at its position.
+fn fingerprint(stored: &Stored) -> Result<i64, StoreError> {
+    Ok(encode(stored.sequence, stored.at, &stored.event)?.checksum)
 }
 
 /// The engine in the state that the whole journal leads to.
@@ -50,4 +83,54 @@ pub fn rebuild(store: &dyn Store, settings: EngineSettings) -> Result<Engine, St
     let mut follower = Follower::new(settings);
     follower.catch_up(store)?;
     Ok(follower.engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use cambrian_core::engine::Event;
+    use cambrian_core::id::WorkerId;
+    use cambrian_core::time::{Span, Timestamp};
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::testing::simulated_journal;
+
+    const SETTINGS: EngineSettings = EngineSettings { lease_length: Span(20_000_000) };
+
+    #[test]
+    fn a_journal_that_lost_its_end_is_read_anew() {
+        let (journal, _) = simulated_journal(3);
+        let store = |records: &[_]| {
+            let mut store = MemoryStore::default();
+            store.append(0, records).unwrap();
+            store
+        };
+        let (kept, lost) = journal.split_at(journal.len() - 9);
+        // In place of what is lost, nothing was written later, or less, as much, or more.
+        let later = (1..20).map(|_| (Timestamp(u64::MAX >> 1), Event::WorkerDraining(WorkerId(1))));
+        let other: Vec<_> = kept.iter().cloned().chain(later).collect();
+        for more in [0, lost.len() - 2, lost.len(), lost.len() + 5] {
+            let present = store(&other[..kept.len() + more]);
+            let mut follower = Follower::new(SETTINGS);
+            follower.catch_up(&store(&journal)).unwrap();
+            assert_eq!(follower.sequence(), journal.len() as u64);
+            follower.catch_up(&present).unwrap();
+            assert_eq!(follower.sequence(), present.sequence());
+            let rebuilt = rebuild(&present, SETTINGS).unwrap();
+            assert_eq!(follower.state().digest(), rebuilt.state().digest(), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_journal_that_goes_on_is_followed() {
+        let (journal, engine) = simulated_journal(4);
+        let mut store = MemoryStore::default();
+        let mut follower = Follower::new(SETTINGS);
+        for portion in journal.chunks(37) {
+            follower.catch_up(&store).unwrap();
+            store.append(store.sequence(), portion).unwrap();
+        }
+        follower.catch_up(&store).unwrap();
+        assert_eq!(follower.state().digest(), engine.state().digest());
+    }
 }

@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 use crate::access::{AccessLayer, LogBound, Policy};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::listener::{self, Gate};
+use crate::listener;
 use crate::server::{ServeError, builder};
 use crate::store::tokens::Register;
 
@@ -46,13 +46,12 @@ impl StandbyServer {
     ) -> Result<Self, ServeError> {
         let clock = Arc::new(SystemClock::new());
         let tokens = config.tokens.then_some(register);
-        let policy = Arc::new(Policy::new(tokens, clock.clone(), config.call_rate()));
+        let policy = Arc::new(Policy::new(tokens, clock.clone(), config.bounds()));
         let (health, service) = tonic_health::server::health_reporter();
         for name in ["", WORKERS, CAMPAIGNS, TOKENS] {
             health.set_service_status(name, ServingStatus::NotServing).await;
         }
-        let (tls, connections) = (config.encryption()?, config.limits.connections);
-        let gate = Gate { tls, connections, logged: LogBound::new(clock) };
+        let gate = config.gate(LogBound::new(clock))?;
         let stop = CancellationToken::new();
         let server = builder(config)
             .layer(AccessLayer(policy))

@@ -15,14 +15,15 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
-use super::caller;
 use super::earlier::EarlierCampaigns;
 use super::hypervolume::HypervolumeCache;
+use super::named;
 use super::snapshot::CampaignSnapshot;
-use super::status::{bad_message, of_call, unknown_campaign};
+use super::status::{bad_message, of_call};
 use super::watch::Watcher;
+use super::{caller, refused};
 use crate::access::{Caller, Policy};
 use crate::handle::Handle;
 
@@ -43,27 +44,29 @@ impl CampaignServer {
         Self { handle, cache: Arc::default(), stop, policy }
     }
 
-    /// Reads from the campaign that a request names.
+    /// Reads from the campaign that a caller's request names.
     async fn read<R: Send + 'static>(
         &self,
+        caller: &Caller,
         reference: Option<v1::CampaignReference>,
         read: impl FnOnce(&State, &Campaign) -> R + Send + 'static,
     ) -> Result<R, Status> {
         let reference = campaign_reference(reference).map_err(|error| bad_message(&error))?;
-        let name = reference.clone();
-        let found = self
-            .handle
-            .query(move |state| state.find_campaign(&name).map(|campaign| read(state, campaign)))
-            .await
-            .map_err(|error| of_call(&error))?;
-        found.ok_or_else(|| unknown_campaign(&reference))
+        let (name, caller) = (reference.clone(), caller.name());
+        let found = self.handle.query(move |state| {
+            let found = named::campaign(state, &name, caller.as_deref());
+            found.map(|campaign| read(state, campaign))
+        });
+        let found = found.await.map_err(|error| of_call(&error))?;
+        found.map_err(|unfound| unfound.status(&reference))
     }
 
     async fn resolve(
         &self,
+        caller: &Caller,
         reference: Option<v1::CampaignReference>,
     ) -> Result<CampaignId, Status> {
-        self.read(reference, |_, campaign| campaign.id()).await
+        self.read(caller, reference, |_, campaign| campaign.id()).await
     }
 
     /// The campaign that a request names, if its caller may steer it.
@@ -72,8 +75,8 @@ impl CampaignServer {
         caller: &Caller,
         reference: Option<v1::CampaignReference>,
     ) -> Result<CampaignId, Status> {
-        let read = self.read(reference, |_, campaign| (campaign.id(), campaign.owner().cloned()));
-        let (id, owner) = read.await?;
+        let read = |_: &State, campaign: &Campaign| (campaign.id(), campaign.owner().cloned());
+        let (id, owner) = self.read(caller, reference, read).await?;
         caller.may_steer(owner.as_deref())?;
         Ok(id)
     }
@@ -95,7 +98,11 @@ impl CampaignServer {
         }
     }
 
-    async fn subject(&self, asked: v1::explain_request::Subject) -> Result<Subject, Status> {
+    async fn subject(
+        &self,
+        caller: &Caller,
+        asked: v1::explain_request::Subject,
+    ) -> Result<Subject, Status> {
         use v1::explain_request::Subject as Asked;
         match asked {
             Asked::Candidate(id) => {
@@ -104,7 +111,7 @@ impl CampaignServer {
             }
             Asked::Task(id) => Ok(Subject::Task(TaskId(id))),
             Asked::Campaign(reference) => {
-                self.resolve(Some(reference)).await.map(Subject::Campaign)
+                self.resolve(caller, Some(reference)).await.map(Subject::Campaign)
             }
             Asked::Worker(name) => {
                 let wanted = name.clone();
@@ -141,7 +148,7 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::SubmitCampaignRequest>,
     ) -> Result<Response<v1::SubmitCampaignResponse>, Status> {
-        let owner = caller(&request)?.name();
+        let (owner, refused) = (caller(&request)?.name(), refused(&request)?);
         let v1::SubmitCampaignRequest { yaml, submission: bytes } = request.into_inner();
         let submission = submission(&bytes).map_err(|error| bad_message(&error))?;
         let source: Arc<str> = yaml.as_str().into();
@@ -160,6 +167,8 @@ impl CampaignService for CampaignServer {
                         v1::SubmitCampaignResponse { campaign: known.0, faults: Vec::new() }
                     }
                     None => {
+                        let (code, text) = (Code::InvalidArgument, faults.to_string());
+                        self.policy.log(&refused, "campaign refused", code, &text);
                         v1::SubmitCampaignResponse { campaign: 0, faults: fault_messages(&faults) }
                     }
                 }
@@ -188,7 +197,8 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::GetCampaignRequest>,
     ) -> Result<Response<v1::GetCampaignResponse>, Status> {
-        let read = self.read(request.into_inner().campaign, |state, campaign| {
+        let caller = caller(&request)?;
+        let read = self.read(&caller, request.into_inner().campaign, |state, campaign| {
             let snapshot = CampaignSnapshot::of(state, campaign);
             (snapshot, campaign.spec().clone(), campaign.source().clone())
         });
@@ -237,15 +247,13 @@ impl CampaignService for CampaignServer {
         request: Request<v1::WatchCampaignRequest>,
     ) -> Result<Response<Self::WatchCampaignStream>, Status> {
         let caller = caller(&request)?;
-        let campaign = self.resolve(request.into_inner().campaign).await?;
+        let campaign = self.resolve(&caller, request.into_inner().campaign).await?;
         let (updates, stream) = mpsc::channel(WATCH_QUEUE);
         let watcher = Watcher {
             handle: self.handle.clone(),
             cache: self.cache.clone(),
             campaign,
             stop: self.stop.clone(),
-            policy: self.policy.clone(),
-            caller,
             updates,
         };
         tokio::spawn(watcher.run());
@@ -256,7 +264,8 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::GetFrontRequest>,
     ) -> Result<Response<v1::GetFrontResponse>, Status> {
-        let read = self.read(request.into_inner().campaign, CampaignSnapshot::of);
+        let caller = caller(&request)?;
+        let read = self.read(&caller, request.into_inner().campaign, CampaignSnapshot::of);
         let snapshot = read.await?;
         let (_, hypervolume) = snapshot.message(&self.cache).await;
         let front = Some(view::front(&snapshot.front, hypervolume));
@@ -267,11 +276,12 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::ListCandidatesRequest>,
     ) -> Result<Response<v1::ListCandidatesResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let size = page_size(request.page_size).map_err(|error| bad_message(&error))?;
         let wanted = statuses(&request.statuses).map_err(|error| bad_message(&error))?;
         let after = request.after;
-        let page = self.read(request.campaign, move |_, campaign| {
+        let page = self.read(&caller, request.campaign, move |_, campaign| {
             candidate_page(campaign, after, size, &wanted)
         });
         Ok(Response::new(page.await?))
@@ -281,9 +291,10 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let caller = caller(&request)?;
         let missing = || bad_message(&ConvertError::new("subject", "is missing"));
         let asked = request.into_inner().subject.ok_or_else(missing)?;
-        let subject = self.subject(asked).await?;
+        let subject = self.subject(&caller, asked).await?;
         let read = self.handle.query(move |state| state.explain(&subject));
         let explanation = read.await.map_err(|error| of_call(&error))?;
         let unknown = || Status::not_found(not_found(subject));

@@ -8,6 +8,7 @@ mod campaign;
 mod earlier;
 mod fleet;
 mod hypervolume;
+mod named;
 mod snapshot;
 mod status;
 mod token;
@@ -16,7 +17,7 @@ mod worker;
 
 use tonic::{Request, Status};
 
-use crate::access::Caller;
+use crate::access::{Caller, Refused};
 pub(crate) use artifact::ArtifactServer;
 pub(crate) use campaign::CampaignServer;
 pub(crate) use fleet::FleetServer;
@@ -27,4 +28,10 @@ pub(crate) use worker::{WorkerServer, WorkerSettings};
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let missing = || Status::internal("the call has passed no decision about access");
     request.extensions().get::<Caller>().cloned().ok_or_else(missing)
+}
+
+/// What a line of the log says of a call when something is refused that its status does not tell.
+fn refused<T>(request: &Request<T>) -> Result<Refused, Status> {
+    let missing = || Status::internal("the call has passed no decision about access");
+    request.extensions().get::<Refused>().cloned().ok_or_else(missing)
 }

@@ -15,7 +15,6 @@ use tonic::Status;
 use super::hypervolume::HypervolumeCache;
 use super::snapshot::WatchSnapshot;
 use super::status::{of_call, of_closed, unknown_campaign};
-use crate::access::{Caller, Policy, RECHECK};
 use crate::connection::Closed;
 use crate::handle::Handle;
 
@@ -28,15 +27,12 @@ pub(super) struct Watcher {
     pub(super) cache: Arc<HypervolumeCache>,
     pub(super) campaign: CampaignId,
     pub(super) stop: CancellationToken,
-    pub(super) policy: Arc<Policy>,
-    pub(super) caller: Caller,
     pub(super) updates: mpsc::Sender<Result<v1::WatchCampaignResponse, Status>>,
 }
 
 impl Watcher {
     pub(super) async fn run(self) {
         let mut changes = self.handle.changes();
-        let mut recheck = Instant::now() + RECHECK;
         let mut shown: Option<(v1::WatchCampaignResponse, u64)> = None;
         loop {
             changes.borrow_and_update();
@@ -56,13 +52,6 @@ impl Watcher {
                     return self.end(of_closed(&Closed::ShuttingDown)).await;
                 }
                 () = self.updates.closed() => return,
-                () = tokio::time::sleep_until(recheck) => {}
-            }
-            if Instant::now() >= recheck {
-                recheck = Instant::now() + RECHECK;
-                if let Err(status) = self.policy.still(&self.caller) {
-                    return self.end(status).await;
-                }
             }
             tokio::time::sleep_until(not_before).await;
         }

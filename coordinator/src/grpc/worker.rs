@@ -13,13 +13,14 @@ use cambrian_proto::convert::worker::{Registration, command};
 use cambrian_proto::v1;
 use cambrian_proto::v1::worker_service_server::WorkerService;
 use futures::{FutureExt, Stream};
+use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::caller;
 use super::status::{bad_message, of_call, of_closed};
-use crate::access::{Caller, Policy, RECHECK};
+use super::{caller, refused};
+use crate::access::{Caller, Policy, RECHECK, Refused};
 use crate::connection::{Closed, Line, Outbound, connection};
 use crate::handle::Handle;
 
@@ -57,7 +58,7 @@ impl WorkerService for WorkerServer {
         &self,
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
-        let caller = caller(&request)?;
+        let (caller, refused) = (caller(&request)?, refused(&request)?);
         let (opened, opening) = oneshot::channel();
         let over = CancellationToken::new();
         let session = Session {
@@ -65,6 +66,7 @@ impl WorkerService for WorkerServer {
             settings: self.settings,
             policy: self.policy.clone(),
             caller,
+            refused,
             messages: request.into_inner(),
             over: over.clone(),
         };
@@ -81,6 +83,7 @@ struct Session {
     settings: WorkerSettings,
     policy: Arc<Policy>,
     caller: Caller,
+    refused: Refused,
     messages: Streaming<v1::WorkerMessage>,
     /// Cancelled when nobody writes the response any more.
     over: CancellationToken,
@@ -90,8 +93,14 @@ impl Session {
     async fn serve(mut self, opened: oneshot::Sender<Opening>) {
         let (registration, worker, line) = match self.open().await {
             Ok(open) => open,
-            // Without reader the stream just ends; the worker learns the reason on reconnecting.
-            Err(status) => return drop(opened.send(Err(status))),
+            Err(status) => {
+                // Without reader the stream just ends; the worker learns the reason on reconnecting.
+                if let Err(Err(status)) = opened.send(Err(status)) {
+                    let (code, text) = (status.code(), status.message());
+                    self.policy.log(&self.refused, "registration refused", code, text);
+                }
+                return;
+            }
         };
         let Registration { name, session, .. } = registration;
         tracing::info!(%worker, %name, %session, "worker connected");
@@ -115,14 +124,15 @@ impl Session {
     }
 
     async fn open(&mut self) -> Result<(Registration, WorkerId, Line), Status> {
-        let registration = self.registration().await?;
-        self.policy.claim_worker(&self.caller, &registration.name).await?;
+        let (registration, bytes) = self.registration().await?;
+        self.policy.claim_worker(&self.caller, &registration.name, bytes).await?;
         let (connection, line) = connection(registration.session, self.settings.outbound_queue);
         let worker = self.handle.register(registration.clone(), connection).await;
         Ok((registration, worker.map_err(|error| of_call(&error))?, line))
     }
 
-    async fn registration(&mut self) -> Result<Registration, Status> {
+    /// What the worker says first, and how long it is.
+    async fn registration(&mut self) -> Result<(Registration, usize), Status> {
         let first = tokio::time::timeout(self.settings.register_timeout, self.messages.message());
         let Ok(first) = first.await else {
             let seconds = self.settings.register_timeout.as_secs_f64();
@@ -132,10 +142,12 @@ impl Session {
         let message = first?.and_then(|first| first.message);
         match message {
             Some(v1::worker_message::Message::Register(register)) => {
-                Registration::try_from(register).map_err(|error| {
+                let bytes = register.capabilities.as_ref().map_or(0, Message::encoded_len);
+                let read = Registration::try_from(register).map_err(|error| {
                     let field = format!("register.{}", error.field);
                     bad_message(&ConvertError { field, ..error })
-                })
+                });
+                Ok((read?, bytes))
             }
             _ => Err(bad_message(&missing())),
         }

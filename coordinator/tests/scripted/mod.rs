@@ -3,6 +3,8 @@
 
 #![expect(dead_code, reason = "each test binary uses its part of the script")]
 
+pub(crate) mod log;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -3,17 +3,23 @@
 use std::time::Duration;
 
 use cambrian_coordinator::access::Role;
+use cambrian_core::artifact::ArtifactId;
 use cambrian_core::time::Span;
 use cambrian_proto::v1;
+use cambrian_proto::v1::artifact_service_client::ArtifactServiceClient;
 use cambrian_proto::v1::coordinator_message::Message as Down;
 use cambrian_proto::v1::token_service_client::TokenServiceClient;
 use cambrian_proto::v1::worker_message::Message as Up;
 use cambrian_transport::token::Token;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
-use crate::place::{Place, guarded, logged};
+use crate::place::{Place, guarded};
+use crate::scripted::log::logged;
 use crate::scripted::{campaign, measured, quick, reference};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -126,8 +132,8 @@ async fn each_role_may_do_its_part_only() {
     assert!(place.register().list().unwrap().iter().all(|token| token.revoked_at.is_none()));
     // A probe needs no token.
     let channel = place.wire(None).await.0;
-    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
-    let check = tonic_health::pb::HealthCheckRequest { service: String::new() };
+    let mut health = HealthClient::new(channel);
+    let check = HealthCheckRequest { service: String::new() };
     assert!(health.check(check).await.is_ok());
 }
 
@@ -200,6 +206,34 @@ async fn a_campaign_is_steered_by_its_owner_and_administrators() {
 }
 
 #[tokio::test]
+async fn a_name_means_nobody_elses_campaign_unasked() {
+    let place = Place::new(&guarded()).await;
+    let [sam, eve, vera] = [(Role::Submit, "sam"), (Role::Submit, "eve"), (Role::View, "vera")]
+        .map(|(role, name)| place.token(role, name));
+    place.submit(Some(&sam), campaign(4)).await.unwrap();
+    let his = place.submit(Some(&sam), campaign(5)).await.unwrap();
+    let get = async |token: &Token, name: &str| {
+        let request = v1::GetCampaignRequest { campaign: reference(name) };
+        let got = place.client(Some(token)).await.get_campaign(request).await;
+        got.map(|got| got.into_inner().campaign.unwrap().id)
+    };
+    assert_eq!(get(&vera, "scripted").await.unwrap(), his, "the latest of its only owner");
+    let hers = place.submit(Some(&eve), campaign(6)).await.unwrap();
+    assert_eq!(get(&sam, "scripted").await.unwrap(), his);
+    assert_eq!(get(&eve, "scripted").await.unwrap(), hers);
+    let status = get(&vera, "scripted").await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains(&format!("{his} and {hers}")), "{status}");
+    assert_eq!(get(&vera, &hers.to_string()).await.unwrap(), hers);
+    assert_eq!(get(&vera, "absent").await.unwrap_err().code(), Code::NotFound);
+    let cancel = v1::CancelCampaignRequest { campaign: reference("scripted") };
+    let mut client = place.client(Some(&sam)).await;
+    client.cancel_campaign(cancel.clone()).await.unwrap();
+    let again = client.cancel_campaign(cancel).await.unwrap_err();
+    assert!(again.message().contains(&his.to_string()), "{again}");
+}
+
+#[tokio::test]
 async fn campaigns_from_before_tokens_belong_to_administrators() {
     let place = Place::new(&quick()).await;
     let number = place.submit(None, campaign(4)).await.unwrap();
@@ -240,7 +274,8 @@ async fn a_worker_speaks_for_itself_only() {
     let status = hear(&mut refused).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     assert!(status.message().contains("belongs to `north`"), "{status}");
-    logged(&["registration refused", "belongs to `north`"]).await;
+    logged(&["stream ended", "WorkerService/Work", "belongs to `north`", &south.id().to_string()])
+        .await;
     assert_eq!(place.records(), records);
 
     // Under its own name it cannot report what somebody else has.
@@ -250,6 +285,7 @@ async fn a_worker_speaks_for_itself_only() {
     say(&thief, Up::Report(measured(&assignment, 99.0))).await;
     assert!(matches!(hear(&mut thieves).await, Ok(Some(Down::Acknowledged(_)))));
     assert_eq!((scored().await, place.records()), (0, records), "a stolen report counted");
+    logged(&["report dropped", &format!("task {}", assignment.task)]).await;
 
     // The owner's counts once, however often it is said.
     for _ in 0..3 {
@@ -261,12 +297,27 @@ async fn a_worker_speaks_for_itself_only() {
     // A registration that is played again is older than the present one.
     let (_up, mut replayed) = place.work(Some(&north), "gpu", 5).await.unwrap();
     assert_eq!(hear(&mut replayed).await.unwrap_err().code(), Code::Aborted);
+    logged(&["stream ended", "WorkerService/Work", "Aborted", &north.id().to_string()]).await;
     assert_eq!(place.records(), records);
+}
+
+/// How a stream ends, whatever it says before.
+async fn end<T>(stream: &mut Streaming<T>) -> Status {
+    loop {
+        match tokio::time::timeout(PATIENCE, stream.message()).await.expect("it goes on") {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended without a reason"),
+            Err(status) => return status,
+        }
+    }
 }
 
 #[tokio::test]
 async fn revocation_ends_what_is_open() {
-    let place = Place::new(&guarded()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = guarded();
+    config.artifacts.directory = Some(folder.path().to_owned());
+    let place = Place::new(&config).await;
     let sam = place.token(Role::Submit, "sam");
     let north = place.token(Role::Worker, "north");
     let number = place.submit(Some(&sam), campaign(4)).await.unwrap();
@@ -276,26 +327,52 @@ async fn revocation_ends_what_is_open() {
     let mut updates =
         place.client(Some(&sam)).await.watch_campaign(watch).await.unwrap().into_inner();
     assert!(updates.message().await.unwrap().is_some());
+    let (channel, bearer) = place.wire(Some(&sam)).await;
+    let mut health = HealthClient::with_interceptor(channel, bearer);
+    let check = HealthCheckRequest { service: String::new() };
+    let mut health = health.watch(check).await.unwrap().into_inner();
+    assert!(health.message().await.unwrap().is_some());
+    // One artifact on its way out, of more than what is on its way at a time, and one on its way in.
+    let content = vec![7; 24 << 20];
+    let id = ArtifactId::of(&content).to_string();
+    std::fs::write(folder.path().join(&id), content).unwrap();
+    let (channel, bearer) = place.wire(Some(&north)).await;
+    let artifacts = ArtifactServiceClient::with_interceptor(channel, bearer);
+    let mut artifacts = artifacts.max_decoding_message_size(2 << 20);
+    let get = v1::GetArtifactRequest { id: id.clone() };
+    let mut chunks = artifacts.get_artifact(get).await.unwrap().into_inner();
+    assert!(chunks.message().await.unwrap().is_some());
+    let (parts, sent) = mpsc::channel(4);
+    let header = v1::ArtifactHeader { id: ArtifactId::of(b"other").to_string(), size_bytes: 5 };
+    let part = Some(v1::put_artifact_request::Part::Header(header));
+    parts.send(v1::PutArtifactRequest { part }).await.unwrap();
+    let mut other = artifacts.clone();
+    let put = tokio::spawn(async move { artifacts.put_artifact(ReceiverStream::new(sent)).await });
+    while parts.capacity() < parts.max_capacity() {
+        tokio::task::yield_now().await;
+    }
+    // What comes later on the same connection has found it let in.
+    let absent = v1::GetArtifactRequest { id: ArtifactId::of(b"absent").to_string() };
+    assert_eq!(other.get_artifact(absent).await.unwrap_err().code(), Code::NotFound);
+
     place.revoke(&north);
     place.revoke(&sam);
-    let status = loop {
-        match hear(&mut down).await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the stream ended without a reason"),
-            Err(status) => break status,
-        }
-    };
-    assert_eq!(status.code(), Code::Unauthenticated);
-    let status = loop {
-        match tokio::time::timeout(PATIENCE, updates.message()).await.expect("it goes on") {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the watch ended without a reason"),
-            Err(status) => break status,
-        }
-    };
-    assert_eq!(status.code(), Code::Unauthenticated);
-    logged(&["stream ended", "revoked", &north.id().to_string()]).await;
-    logged(&["stream ended", "revoked", &sam.id().to_string()]).await;
+    assert_eq!(end(&mut down).await.code(), Code::Unauthenticated);
+    assert_eq!(end(&mut updates).await.code(), Code::Unauthenticated);
+    assert_eq!(end(&mut health).await.code(), Code::Unauthenticated);
+    let status = tokio::time::timeout(PATIENCE, put).await.expect("it goes on").unwrap();
+    assert_eq!(status.unwrap_err().code(), Code::Unauthenticated);
+    drop(parts);
+    assert_eq!(end(&mut chunks).await.code(), Code::Unauthenticated);
+    for (token, method) in [
+        (&north, "WorkerService/Work"),
+        (&north, "PutArtifact"),
+        (&north, "GetArtifact"),
+        (&sam, "WatchCampaign"),
+        (&sam, "Health/Watch"),
+    ] {
+        logged(&["stream ended", "revoked", method, &token.id().to_string()]).await;
+    }
 }
 
 #[tokio::test]
@@ -318,12 +395,11 @@ async fn a_token_that_calls_too_often_has_to_wait_and_others_have_not() {
 
 #[tokio::test]
 async fn workers_put_artifacts_and_viewers_only_get_them() {
-    use cambrian_proto::v1::artifact_service_client::ArtifactServiceClient;
     let folder = tempfile::tempdir().unwrap();
     let mut config = guarded();
     config.artifacts.directory = Some(folder.path().to_owned());
     let place = Place::new(&config).await;
-    let id = cambrian_core::artifact::ArtifactId::of(b"").to_string();
+    let id = ArtifactId::of(b"").to_string();
     let put = async |token: Option<&Token>| {
         let header = v1::ArtifactHeader { id: id.clone(), size_bytes: 0 };
         let part = Some(v1::put_artifact_request::Part::Header(header));

@@ -11,7 +11,8 @@ use cambrian_transport::client::Credentials;
 use cambrian_transport::failure;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::place::{Place, logged};
+use crate::place::Place;
+use crate::scripted::log::logged;
 use crate::scripted::quick;
 
 /// An authority that signs certificates into a directory.

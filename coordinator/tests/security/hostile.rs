@@ -6,6 +6,7 @@ use cambrian_proto::v1::worker_message::Message as Up;
 use tonic::Code;
 
 use crate::place::{Place, guarded};
+use crate::scripted::log::logged;
 use crate::scripted::{Worker, campaign, quick, register};
 
 #[tokio::test]
@@ -44,6 +45,7 @@ async fn hostile_campaigns_are_answered_with_faults() {
         let longest = answer.faults.iter().map(|fault| fault.message.len()).max();
         assert!(longest < Some(2_000), "a fault repeats what it was sent: {shown}");
     }
+    logged(&["campaign refused", "SubmitCampaign", "passwd"]).await;
     assert_eq!(place.records(), records);
 }
 
@@ -57,6 +59,7 @@ async fn messages_beyond_the_limit_are_refused() {
     let yaml = format!("{}# {}\n", campaign(4), "x".repeat(2 << 20));
     let status = place.submit(Some(&admin), yaml).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    logged(&["call refused", "SubmitCampaign", "OutOfRange", &admin.id().to_string()]).await;
     assert_eq!(place.records(), records);
 }
 
@@ -69,5 +72,12 @@ async fn names_of_workers_are_names() {
         worker.say(Up::Register(register(bad, 1, vec![]))).await;
         assert_eq!(worker.end().await.unwrap_err().code(), Code::InvalidArgument);
     }
+    for words in ["register.name: is empty", "register.name: contains", "register.name: has 300"] {
+        logged(&["stream ended", "WorkerService/Work", "InvalidArgument", words]).await;
+    }
+    let worker = Worker::connect(&place.server).await;
+    worker.say_nothing_at_all().await;
+    assert_eq!(worker.end().await.unwrap_err().code(), Code::InvalidArgument);
+    logged(&["stream ended", "WorkerService/Work", "must be the first message"]).await;
     assert_eq!(place.records(), records);
 }

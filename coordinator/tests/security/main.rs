@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod connections;
 mod encryption;
+mod flood;
 mod hostile;
 mod place;
 #[path = "../scripted/mod.rs"]

@@ -1,8 +1,7 @@
 //! A coordinator that demands tokens, its store, its log, and clients that show what they have.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use cambrian_coordinator::access::Role;
 use cambrian_coordinator::clock::{Clock, ManualClock};
@@ -24,6 +23,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use crate::scripted::log::log;
 use crate::scripted::{quick, register, serve_with};
 
 pub(crate) type Wire = InterceptedService<Channel, Bearer>;
@@ -38,42 +38,6 @@ pub(crate) struct Place {
 /// The settings of a coordinator that demands tokens.
 pub(crate) fn guarded() -> Config {
     Config { tokens: true, ..quick() }
-}
-
-/// All log lines of this process.
-fn log() -> &'static Arc<Mutex<Vec<u8>>> {
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    static LOG: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
-    LOG.get_or_init(|| {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let writer = lines.clone();
-        tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || Lines(writer.clone()))
-            .init();
-        lines
-    })
-}
-
-/// Waits until a log line has all these words.
-pub(crate) async fn logged(words: &[&str]) {
-    for _ in 0..100 {
-        let text = String::from_utf8_lossy(&log().lock().unwrap()).into_owned();
-        if text.lines().any(|line| words.iter().all(|word| line.contains(word))) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("no log line has {words:?}:\n{}", String::from_utf8_lossy(&log().lock().unwrap()));
 }
 
 impl Place {
@@ -126,11 +90,18 @@ impl Place {
     }
 
     pub(crate) async fn wire(&self, token: Option<&Token>) -> (Channel, Bearer) {
+        self.try_wire(token).await.unwrap()
+    }
+
+    pub(crate) async fn try_wire(
+        &self,
+        token: Option<&Token>,
+    ) -> Result<(Channel, Bearer), tonic::transport::Error> {
         let token = token.cloned().map(TokenSource::Given);
         let credentials = Credentials { token, ..Credentials::default() };
         let address = format!("http://{}", self.server.address());
         let endpoint = credentials.endpoint(&address).unwrap();
-        (endpoint.connect().await.unwrap(), credentials.bearer().unwrap())
+        Ok((endpoint.connect().await?, credentials.bearer().unwrap()))
     }
 
     pub(crate) async fn client(&self, token: Option<&Token>) -> CampaignServiceClient<Wire> {

@@ -67,17 +67,6 @@ impl State {
         self.campaigns.get(&id)
     }
 
-    /// The campaign called `number_or_name`: by number, else the latest of that name.
-    #[must_use]
-    pub fn find_campaign(&self, number_or_name: &str) -> Option<&Campaign> {
-        if let Ok(id) = number_or_name.parse::<CampaignId>()
-            && let Some(campaign) = self.campaigns.get(&id)
-        {
-            return Some(campaign);
-        }
-        self.campaigns.values().rev().find(|campaign| &*campaign.spec.name == number_or_name)
-    }
-
     /// The campaign that a submission created.
     #[must_use]
     pub fn submitted_as(&self, submission: SubmissionId) -> Option<CampaignId> {

@@ -159,6 +159,12 @@ impl Task {
         self.attempt
     }
 
+    /// The holder of the latest attempt, if there was one.
+    #[must_use]
+    pub fn last_worker(&self) -> Option<WorkerId> {
+        self.last_worker
+    }
+
     /// The lease, if a worker holds one.
     #[must_use]
     pub fn lease(&self) -> Option<&Lease> {

@@ -5,11 +5,19 @@ use std::sync::Arc;
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{Capabilities, Command, Effect, StopReason};
 use cambrian_core::id::{Attempt, SessionId, TaskId, WorkerId};
+use prost::Message as _;
 
 use super::artifact::named;
 use super::measurement::{outcome, progress_metrics};
 use super::{ConvertError, MAX_LIST, Within, list, name, number, positive, required};
 use crate::v1;
+
+/// The capabilities of a worker in their encoded form, bytes at most. Forty metrics and a dozen data sets with
+/// their fingerprints take about five thousand.
+pub const MAX_CAPABILITIES_BYTES: usize = 64 << 10;
+/// The metrics of all evaluators of a worker together, its labels, and the evaluators that it says it cannot
+/// run, entries of each at most.
+const MAX_CAPABILITIES: usize = 1024;
 
 /// A worker's first message.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +50,7 @@ impl TryFrom<v1::Register> for Registration {
         name("name", &message.name)?;
         let session = number("session", positive("session", message.session)?)?;
         let capabilities = required("capabilities", message.capabilities)?;
+        is_kept_for_ever(&capabilities).within("capabilities")?;
         let capabilities = Capabilities::try_from(capabilities).within("capabilities")?;
         positive("slots", capabilities.slots).within("capabilities")?;
         Ok(Self {
@@ -58,6 +67,20 @@ impl From<Registration> for Command {
         let Registration { name, session, capabilities, holding } = registration;
         Command::RegisterWorker { name, session, capabilities, holding }
     }
+}
+
+/// Refuses capabilities that are larger than those of any honest worker: each registration goes into the
+/// journal, and the latest of each worker stays in memory.
+fn is_kept_for_ever(capabilities: &v1::Capabilities) -> Result<(), ConvertError> {
+    let found = capabilities.encoded_len();
+    if found > MAX_CAPABILITIES_BYTES {
+        let reason = format!("have {found} bytes, at most {MAX_CAPABILITIES_BYTES} are allowed");
+        return Err(ConvertError::new("", reason));
+    }
+    let metrics = capabilities.evaluators.iter().map(|offer| offer.metrics.len()).sum::<usize>();
+    list("evaluators.metrics", metrics, MAX_CAPABILITIES)?;
+    list("labels", capabilities.labels.len(), MAX_CAPABILITIES)?;
+    list("unavailable", capabilities.unavailable.len(), MAX_CAPABILITIES)
 }
 
 fn holding(messages: Vec<v1::TaskAttempt>) -> Result<Vec<(TaskId, Attempt)>, ConvertError> {
@@ -221,6 +244,36 @@ mod tests {
     }
 
     #[test]
+    fn what_many_evaluators_and_data_sets_take_is_far_below_the_bound() {
+        let metric = |index| {
+            let (source, device_class) = ("trained".to_owned(), "x".repeat(60));
+            (format!("a-metric-of-its-own-{index}"), v1::Provenance { source, device_class })
+        };
+        let offer = |index: u32| v1::EvaluatorOffer {
+            name: format!("an-evaluator-{index}"),
+            version: "1.2.3".into(),
+            metrics: (0..10).map(metric).collect(),
+            yields: true,
+        };
+        let dataset = |index| v1::DatasetOffer {
+            name: format!("a-data-set-{index}"),
+            fingerprint: "0".repeat(64),
+        };
+        let capabilities = v1::Capabilities {
+            slots: 8,
+            evaluators: (0..4).map(offer).collect(),
+            datasets: (0..12).map(|index| format!("a-data-set-{index}")).collect(),
+            dataset_offers: (0..12).map(dataset).collect(),
+            ..v1::Capabilities::default()
+        };
+        let bytes = capabilities.encoded_len();
+        assert!((4_000..6_000).contains(&bytes), "{bytes}");
+        assert!(10 * bytes < MAX_CAPABILITIES_BYTES, "{bytes}");
+        let honest = v1::Register { capabilities: Some(capabilities), ..registration() };
+        assert!(Registration::try_from(honest).is_ok());
+    }
+
+    #[test]
     fn each_bad_field_of_a_registration_is_named() {
         let bad = |message| bad_field(Registration::try_from(message));
         assert_eq!(bad(v1::Register { name: String::new(), ..registration() }), "name");
@@ -231,6 +284,25 @@ mod tests {
             bad(v1::Register { capabilities: slotless, ..registration() }),
             "capabilities.slots"
         );
+        let labels = |count: usize, bytes: usize| {
+            let label = |index| (format!("label-{index}"), "x".repeat(bytes));
+            let labels = (0..count).map(label).collect();
+            let capabilities = v1::Capabilities { slots: 1, labels, ..v1::Capabilities::default() };
+            v1::Register { capabilities: Some(capabilities), ..registration() }
+        };
+        assert!(Registration::try_from(labels(60, 1024)).is_ok());
+        assert_eq!(bad(labels(64, 1024)), "capabilities");
+        assert_eq!(bad(labels(MAX_CAPABILITIES + 1, 0)), "capabilities.labels");
+        let metric = |index| (format!("m{index}"), v1::Provenance::default());
+        let offer = |index| v1::EvaluatorOffer {
+            name: format!("e{index}"),
+            metrics: (0..600).map(metric).collect(),
+            ..v1::EvaluatorOffer::default()
+        };
+        let evaluators = (0..2).map(offer).collect();
+        let many = v1::Capabilities { slots: 1, evaluators, ..v1::Capabilities::default() };
+        let many = v1::Register { capabilities: Some(many), ..registration() };
+        assert_eq!(bad(many), "capabilities.evaluators.metrics");
         let held = vec![v1::TaskAttempt { task: 1, attempt: 1 }, v1::TaskAttempt::default()];
         assert_eq!(bad(v1::Register { holding: held, ..registration() }), "holding[1].task");
         let many = vec![v1::TaskAttempt { task: 1, attempt: 1 }; MAX_LIST + 1];

@@ -3,7 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use cambrian_core::engine::EngineSettings;
+use cambrian_core::time::Span;
+
 use super::*;
+use crate::actor::{Follower, rebuild};
 use crate::store::contract::{PATIENCE, contract, lead, registered, started, texts};
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
@@ -213,6 +217,29 @@ fn an_outage_ends_a_leadership(mut server: PostgresServer, place: &Url) {
     let epoch = epoch(&mut store, &candidate("e"));
     assert!(epoch >= 6, "{epoch}");
     assert_eq!(store.append(3, &[started(4)]).unwrap(), 4, "the connection was made anew");
+}
+
+/// A copy of the database takes over that has not got the last transactions.
+#[test]
+fn a_standby_does_not_lead_with_what_the_journal_has_lost() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("lost"));
+    let mut leader = lead(&place);
+    let (journal, _) = simulated_journal(5);
+    leader.append(0, &journal).unwrap();
+    let settings = EngineSettings { lease_length: Span::from_secs(20) };
+    let mut follower = Follower::new(settings);
+    let mut standby = PostgresStore::open(&place).unwrap();
+    follower.catch_up(&standby).unwrap();
+    assert_eq!(follower.sequence(), journal.len() as u64);
+    drop(leader);
+    let kept = journal.len() as u64 - 7;
+    server.ask("lost", &format!("DELETE FROM cambrian.journal WHERE sequence > {kept}"));
+    epoch(&mut standby, &candidate("b"));
+    follower.catch_up(&standby).unwrap();
+    assert_eq!((follower.sequence(), standby.sequence()), (kept, kept));
+    let rebuilt = rebuild(&standby, settings).unwrap();
+    assert_eq!(follower.state().digest(), rebuilt.state().digest());
 }
 
 #[test]

@@ -23,9 +23,12 @@ const INSERT: &str = "\
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 const REVOKE: &str = "\
     UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-// One statement: a name changes hands only if its holder has no good token of a worker.
+// One statement: a name changes hands only if its holder has no good token of a worker, and goes to
+// nobody who has enough of them.
 const CLAIM: &str = "\
-    INSERT INTO worker_holders AS present (worker, holder, claimed_at) VALUES ($1, $2, $3) \
+    INSERT INTO worker_holders AS present (worker, holder, claimed_at) \
+    SELECT $1::TEXT, $2::TEXT, $3::BIGINT \
+    WHERE (SELECT count(*) FROM worker_holders WHERE holder = $2) < $4::BIGINT \
     ON CONFLICT (worker) DO UPDATE SET holder = $2, claimed_at = $3 \
     WHERE present.holder <> $2 AND NOT EXISTS (SELECT 1 FROM tokens \
     WHERE name = present.holder AND role IN ('worker', 'admin') AND revoked_at IS NULL \
@@ -188,21 +191,24 @@ impl Tokens for PostgresTokens {
         &self,
         worker: &str,
         holder: &str,
+        most: u32,
         now: Timestamp,
     ) -> Result<Claim, TokenError> {
         let (worker, claimant) = (worker.to_owned(), holder.to_owned());
         let present = self.call(move |connected| {
             Box::pin(async move {
-                let parameters: [&(dyn ToSql + Sync); 3] = [&worker, &claimant, &micros(now)];
+                let (now, most) = (micros(now), i64::from(most));
+                let parameters: [&(dyn ToSql + Sync); 4] = [&worker, &claimant, &now, &most];
                 connected.client.execute(connected.statement(CLAIM)?, &parameters).await?;
                 let statement = connected.statement(HOLDER)?;
-                let row = connected.client.query_one(statement, &[&worker]).await?;
-                Ok(row.try_get::<_, String>(0)?)
+                let row = connected.client.query_opt(statement, &[&worker]).await?;
+                Ok(row.map(|row| row.try_get::<_, String>(0)).transpose()?)
             })
         })?;
-        if present == holder {
-            return Ok(Claim::Held);
-        }
-        Ok(Claim::Elses(present))
+        Ok(match present {
+            Some(present) if present == holder => Claim::Held,
+            Some(present) => Claim::Elses(present),
+            None => Claim::Full,
+        })
     }
 }

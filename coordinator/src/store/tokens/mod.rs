@@ -69,6 +69,8 @@ pub enum Claim {
     Held,
     /// The name belongs to this holder.
     Elses(String),
+    /// The claimant has as many names as it may have.
+    Full,
 }
 
 /// The two tables in one kind of database.
@@ -82,8 +84,13 @@ pub(crate) trait Tokens: Send + Sync {
     /// Marks a token as revoked unless it is already, and returns it.
     fn revoke(&self, id: TokenId, now: Timestamp) -> Result<Option<TokenRecord>, TokenError>;
     /// As [`Register::claim_worker`].
-    fn claim_worker(&self, worker: &str, holder: &str, now: Timestamp)
-    -> Result<Claim, TokenError>;
+    fn claim_worker(
+        &self,
+        worker: &str,
+        holder: &str,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Claim, TokenError>;
 }
 
 /// The tables; copies share them.
@@ -175,7 +182,8 @@ impl Register {
     }
 
     /// Gives a worker's name to `holder`, unless it belongs to somebody else who has a token of a
-    /// worker (or an administrator) that is good now.
+    /// worker (or an administrator) that is good now, or `holder` has `most` names already. Claims at
+    /// the same moment may exceed that by a few.
     ///
     /// # Errors
     /// [`TokenError::Store`].
@@ -183,9 +191,10 @@ impl Register {
         &self,
         worker: &str,
         holder: &str,
+        most: u32,
         now: Timestamp,
     ) -> Result<Claim, TokenError> {
-        self.0.claim_worker(worker, holder, now)
+        self.0.claim_worker(worker, holder, most, now)
     }
 }
 

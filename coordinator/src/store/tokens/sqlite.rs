@@ -87,21 +87,28 @@ impl Tokens for SqliteTokens {
         &self,
         worker: &str,
         holder: &str,
+        most: u32,
         now: Timestamp,
     ) -> Result<Claim, TokenError> {
+        // Workers that come back all at once must not wait for the journal's writer.
+        let present = holder_of(&self.reader(), worker)?;
+        if present.as_deref() == Some(holder) {
+            return Ok(Claim::Held);
+        }
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let present: Option<String> = transaction
-            .query_row("SELECT holder FROM worker_holders WHERE worker = ?1", [worker], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        match present {
+        match holder_of(&transaction, worker)? {
             Some(present) if present == holder => return Ok(Claim::Held),
             Some(present) if has_good_token(&transaction, &present, now)? => {
                 return Ok(Claim::Elses(present));
             }
             Some(_) | None => {}
+        }
+        let names: u32 = transaction
+            .prepare_cached("SELECT count(*) FROM worker_holders WHERE holder = ?1")?
+            .query_row([holder], |row| row.get(0))?;
+        if names >= most {
+            return Ok(Claim::Full);
         }
         transaction.execute(
             "INSERT OR REPLACE INTO worker_holders VALUES (?1, ?2, ?3)",
@@ -133,6 +140,12 @@ fn find(
     let mut statement =
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM tokens WHERE id = ?1"))?;
     Ok(statement.query_row([id.0], read).optional()?)
+}
+
+fn holder_of(connection: &Connection, worker: &str) -> Result<Option<String>, TokenError> {
+    let mut statement =
+        connection.prepare_cached("SELECT holder FROM worker_holders WHERE worker = ?1")?;
+    Ok(statement.query_row([worker], |row| row.get(0)).optional()?)
 }
 
 fn has_good_token(

@@ -39,7 +39,7 @@ fn found_by_the_public_part(register: &Register) {
 fn a_name_belongs_to_its_first_holder(register: &Register) {
     let create =
         |name, valid| register.create(Role::Worker, name, valid, Timestamp(0)).unwrap().0.id();
-    let claim = |name, at| register.claim_worker("gpu", name, Timestamp(at)).unwrap();
+    let claim = |name, at| register.claim_worker("gpu", name, 2, Timestamp(at)).unwrap();
     create("anne", Some(Span(100)));
     let second = create("anne", None);
     create("eve", None);
@@ -50,6 +50,12 @@ fn a_name_belongs_to_its_first_holder(register: &Register) {
     register.revoke(second, Timestamp(201)).unwrap();
     assert_eq!(claim("eve", 202), Claim::Held);
     assert_eq!(claim("anne", 203), Claim::Elses("eve".into()));
+    let more = |worker| register.claim_worker(worker, "eve", 2, Timestamp(204)).unwrap();
+    assert_eq!(
+        ["cpu", "tpu", "cpu", "gpu"].map(more),
+        [Claim::Held, Claim::Full, Claim::Held, Claim::Held]
+    );
+    assert_eq!(register.claim_worker("tpu", "anne", 2, Timestamp(205)).unwrap(), Claim::Held);
 }
 
 fn names_that_could_mislead_are_refused(register: &Register) {
