@@ -157,7 +157,8 @@ fn examine(
     if account.campaigns != campaigns {
         problems.push(format!("{campaigns} campaigns were submitted, {} exist", account.campaigns));
     }
-    let finished = finished(evidence)?;
+    let evidence = std::fs::read_to_string(evidence).context("the evidence cannot be read")?;
+    let finished = finished(&evidence, &mut problems);
     let repeated = compare(&finished, &account, &mut problems);
     if repeated > may_repeat {
         problems.push(format!(
@@ -212,16 +213,22 @@ fn compare(
     repeated
 }
 
-/// What the evaluators say they finished: one line `TASK ATTEMPT DIGEST` each.
-fn finished(path: &Path) -> anyhow::Result<BTreeMap<Attempt, String>> {
-    let text = std::fs::read_to_string(path).context("the evidence cannot be read")?;
+/// What the evaluators say they finished: one line `TASK ATTEMPT DIGEST` each. No attempt is evaluated twice,
+/// whatever dies: the next one has another number.
+fn finished(text: &str, problems: &mut Vec<String>) -> BTreeMap<Attempt, String> {
     let entry = |line: &str| {
         let mut words = line.split_whitespace();
         let task = words.next()?.parse().ok()?;
         Some(((task, words.next()?.parse().ok()?), words.next()?.to_owned()))
     };
     // A process that was killed in its write leaves half a line, of an evaluation that was not finished.
-    Ok(text.lines().filter_map(entry).collect())
+    let mut found = BTreeMap::new();
+    for (attempt, digest) in text.lines().filter_map(entry) {
+        if found.insert(attempt, digest).is_some() {
+            problems.push(format!("{attempt:?} was evaluated twice"));
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -248,6 +255,15 @@ mod tests {
         let mut problems = Vec::new();
         let repeated = compare(&evidence(finished), account, &mut problems);
         (repeated, problems)
+    }
+
+    #[test]
+    fn an_attempt_that_is_evaluated_twice_is_found() {
+        let mut problems = Vec::new();
+        let text = "1 1 a\n2 1 b\n1 1 a\n2 2 c\n3 1";
+        let found = finished(text, &mut problems);
+        assert_eq!(found, evidence(&[(1, 1, "a"), (2, 1, "b"), (2, 2, "c")]));
+        assert!(problems.len() == 1 && problems[0].contains("twice"), "{problems:?}");
     }
 
     #[test]
