@@ -10,6 +10,8 @@ mod checkpoints;
 mod cohorts;
 #[path = "engine_rules/early.rs"]
 mod early;
+#[path = "engine_rules/extremes.rs"]
+mod extremes;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
 #[path = "engine_rules/repeats.rs"]

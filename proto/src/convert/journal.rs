@@ -568,8 +568,10 @@ fn stage(number: u32) -> Result<u8, ConvertError> {
 
 fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError> {
     let violation = message.violation;
-    if !violation.is_finite() || violation < 0.0 {
-        let reason = format!("is {violation}, expected a finite number of at least 0");
+    // Earlier releases wrote infinite ones. They stay so: algorithms have bred without those
+    // candidates, and the tables hold what was written.
+    if violation.is_nan() || violation < 0.0 {
+        let reason = format!("is {violation}, expected a number of at least 0");
         return Err(ConvertError::new("violation", reason));
     }
     Ok(Event::CandidateScored { candidate: candidate(message.candidate)?, violation })
