@@ -1,5 +1,6 @@
 //! Values at the end of what numbers hold: recorded, ranked, added up and replayed like others.
 
+use cambrian_core::energy::Energy;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::simulation::{Evaluate, Evaluation, FaultRates, Simulation, SimulationSettings};
 use rand::RngExt;
@@ -41,6 +42,30 @@ fn an_infinite_violation_of_an_earlier_journal_is_no_contradiction() {
     replayed.engine.state().check().unwrap();
     assert_eq!(replayed.campaign().scored(), 1);
     assert_eq!(replayed.campaign().front().len(), 0);
+}
+
+/// What earlier releases have let in must not keep a coordinator from starting.
+#[test]
+fn sums_of_time_and_energy_end_at_the_most_that_can_be_held() {
+    let mut cluster = Cluster::with_campaign("", 4);
+    cluster.submit(2, &yaml("", 4));
+    let worker = cluster.worker("a", 8);
+    for task in 1..=8 {
+        cluster.expect(Command::Report {
+            worker,
+            session: SessionId(1),
+            task: TaskId(task),
+            attempt: Attempt(1),
+            outcome: measured(task as f64, 5.0),
+            attached: Attached::default(),
+            elapsed: Span(i64::MAX as u64),
+            energy: Some(Energy(u64::MAX / 2)),
+        });
+    }
+    for campaign in cluster.engine.state().campaigns() {
+        assert_eq!(campaign.scored(), 4);
+        assert_eq!((campaign.slot_time(), campaign.energy()), (Span(u64::MAX), Energy(u64::MAX)));
+    }
 }
 
 /// Every few candidates have values that overflow whatever is computed of them.

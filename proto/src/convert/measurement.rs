@@ -10,15 +10,16 @@ use cambrian_core::objective::{Measurement, MetricName, Provenance};
 use cambrian_core::time::Span;
 
 use super::artifact::named_or_none;
-use super::{
-    ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, list, name, required, span, text,
-};
+use super::{ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, list, name, required, text};
 use crate::v1;
 
 /// The largest number of values that one message carries.
 pub const MAX_MEASUREMENTS: usize = 1024;
 /// The longest note about a result, bytes.
 pub const MAX_NOTE_BYTES: usize = 1024;
+/// How long an attempt can have kept its slot: ten years. Whoever says more counts as having said this:
+/// a report that is refused would be sent again for ever.
+pub const MOST_ELAPSED: Span = Span::from_secs(10 * 365 * 24 * 3_600);
 
 impl From<&Provenance> for v1::Provenance {
     fn from(provenance: &Provenance) -> Self {
@@ -170,14 +171,14 @@ pub fn outcome_message(outcome: &ReportedOutcome, elapsed: Span) -> v1::Outcome 
     v1::Outcome { outcome: Some(outcome), elapsed_micros: elapsed.0, ..v1::Outcome::default() }
 }
 
-/// How an attempt ended, what came with it and how long it kept its slot. A measured value that is
-/// NaN or infinite makes it a failure of kind [`FailureKind::NonFinite`].
+/// How an attempt ended, what came with it and how long it kept its slot, at most [`MOST_ELAPSED`]. A
+/// measured value that is NaN or infinite makes it a failure of kind [`FailureKind::NonFinite`].
 ///
 /// # Errors
 /// [`ConvertError`] if the message is malformed.
 pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Attached, Span), ConvertError> {
     use v1::outcome::Outcome as Message;
-    let elapsed = span("elapsed_micros", message.elapsed_micros)?;
+    let elapsed = Span(message.elapsed_micros).min(MOST_ELAPSED);
     let attached = Attached { step: message.step, ..attached(&message.checkpoint, message.note)? };
     let outcome = match required("outcome", message.outcome)? {
         Message::Measured(values) => match non_finite(&values.measurements) {
@@ -272,7 +273,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn outcomes_round_trip(before in any_outcome(), micros in 0..=super::super::MAX_NUMBER) {
+        fn outcomes_round_trip(before in any_outcome(), micros in 0..=MOST_ELAPSED.0) {
             let message = outcome_message(&before, Span(micros));
             prop_assert_eq!(outcome(message), Ok((before, Attached::default(), Span(micros))));
         }
@@ -289,13 +290,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_attempt_of_ages_is_taken_as_the_longest_there_can_be() {
+        for micros in [MOST_ELAPSED.0 + 1, i64::MAX as u64, u64::MAX] {
+            let message = v1::Outcome { elapsed_micros: micros, ..reported(vec![]) };
+            assert_eq!(outcome(message).unwrap().2, MOST_ELAPSED);
+        }
+    }
+
+    #[test]
     fn each_bad_field_is_named() {
         let bad = |message| bad_field(outcome(message));
         assert_eq!(bad(v1::Outcome::default()), "outcome");
-        assert_eq!(
-            bad(v1::Outcome { elapsed_micros: u64::MAX, ..reported(vec![]) }),
-            "elapsed_micros"
-        );
         let twice = reported(vec![measured(1.0, None), measured(2.0, None)]);
         assert_eq!(bad(twice), "measured.measurements[1].metric");
         let unnamed = v1::Measurement { metric: String::new(), ..measured(1.0, None) };
