@@ -33,8 +33,6 @@ use crate::v1::journal_record::Event as Message;
 
 /// The largest number of genes of one genotype.
 const MAX_GENES: usize = 1 << 20;
-/// Resolved campaigns are longer than what was written.
-const MAX_RESOLVED_BYTES: usize = 8 * MAX_SPEC_BYTES;
 
 /// The record of `event`, `None` if the event is volatile.
 #[must_use]
@@ -479,8 +477,7 @@ fn ended(number: u32, reason: i32) -> Result<(CampaignId, FinishReason), Convert
 fn campaign_submitted(message: v1::CampaignSubmitted) -> Result<Event, ConvertError> {
     text("source_yaml", &message.source_yaml, MAX_SPEC_BYTES)?;
     text("owner", &message.owner, MAX_NAME_BYTES)?;
-    text("resolved_yaml", &message.resolved_yaml, MAX_RESOLVED_BYTES)?;
-    let spec = CampaignSpec::parse(&message.resolved_yaml)
+    let spec = CampaignSpec::parse_resolved(&message.resolved_yaml)
         .map_err(|faults| ConvertError::new("resolved_yaml", faults.to_string()))?;
     Ok(Event::CampaignSubmitted {
         campaign: campaign(message.campaign)?,
