@@ -476,6 +476,22 @@ fn cancelling_stops_what_runs_and_finishes_at_once() {
 }
 
 #[test]
+fn a_campaign_that_is_cancelled_while_it_drains_ends_once() {
+    for waiting in [false, true] {
+        let mut cluster = Cluster::with_campaign("", 1);
+        cluster.worker("a", 1);
+        if waiting {
+            cluster.pass(LEASE);
+        }
+        let drains = CampaignStatus::Draining(FinishReason::BudgetSpent);
+        assert_eq!(cluster.campaign().status(), drains);
+        let step = cluster.expect(Command::CancelCampaign(FIRST));
+        assert_eq!(count(&step, |event| matches!(event, Event::CampaignFinished { .. })), 1);
+        assert_eq!(cluster.campaign().status(), CampaignStatus::Finished(FinishReason::Cancelled));
+    }
+}
+
+#[test]
 fn the_budget_bounds_evaluations_and_time() {
     let mut cluster = Cluster::with_campaign("", 3);
     cluster.worker("a", 10);

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, ResultKey, ResultOrigin, ScreenReason, Screening, State};
+use cambrian_core::engine::{
+    Event, FinishReason, ResultKey, ResultOrigin, ScreenReason, Screening, State,
+};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::time::Span;
@@ -86,7 +88,7 @@ struct CampaignAccount {
     repeats: Vec<u32>,
     budget: u32,
     started: u32,
-    finished: bool,
+    finished: Option<FinishReason>,
     candidates: Vec<CandidateAccount>,
 }
 
@@ -115,13 +117,13 @@ impl Ledger {
                     repeats: spec.stages.iter().map(|stage| stage.repeats).collect(),
                     budget: spec.budget.evaluations,
                     started: 0,
-                    finished: false,
+                    finished: None,
                     candidates: Vec::new(),
                 };
                 let known = self.campaigns.insert(*campaign, account).is_some();
                 if known { Err(format!("campaign {campaign} is submitted twice")) } else { Ok(()) }
             }
-            Event::CampaignFinished { campaign, .. } => self.finish(*campaign),
+            Event::CampaignFinished { campaign, reason } => self.finish(*campaign, *reason),
             Event::CandidateProposed { candidate, .. } => self.propose(*candidate),
             Event::CandidateInfeasible { candidate, .. } => {
                 self.resolve(*candidate, Fate::Infeasible)
@@ -192,9 +194,12 @@ impl Ledger {
         }
     }
 
-    fn finish(&mut self, id: CampaignId) -> Result<(), String> {
+    fn finish(&mut self, id: CampaignId, reason: FinishReason) -> Result<(), String> {
         let campaign = self.campaign(id)?;
-        if std::mem::replace(&mut campaign.finished, true) {
+        let before = campaign.finished.replace(reason);
+        // Of a campaign that was cancelled while it drained, earlier releases have written both ends.
+        let cancelled = reason == FinishReason::Cancelled && before != Some(reason);
+        if before.is_some() && !cancelled {
             return Err(format!("campaign {id} finishes twice"));
         }
         let open = campaign.candidates.iter().filter(|candidate| candidate.fate.is_none()).count();
