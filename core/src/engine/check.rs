@@ -107,7 +107,7 @@ impl State {
         let mut ready = BTreeSet::new();
         for (id, worker) in &self.workers {
             let trusted = worker.quarantine.is_none() && !worker.draining;
-            if worker.connected && worker.credit > 0 && trusted {
+            if worker.connected && worker.room() > 0 && trusted {
                 ready.insert(*id);
             }
             findings.require(self.worker_names.get(&worker.name) == Some(id), || {
