@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use cambrian_core::engine::FleetPolicy;
 use cambrian_core::time::Span;
+use cambrian_proto::convert::MAX_NAME_BYTES;
 use cambrian_transport::TlsError;
 use cambrian_transport::client::Credentials;
 use serde::Deserialize;
@@ -234,6 +235,12 @@ pub enum ConfigError {
         /// The largest allowed value.
         most: f64,
     },
+    /// Rules for a user whom nobody can be.
+    #[error(
+        "users: `{0}` is the name of no token, which has 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_`, \
+         `.` or `@`; what holds for campaigns that no token submitted is in `other_users`"
+    )]
+    User(String),
     /// Artifacts have no place, or two.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -582,6 +589,8 @@ mod tests {
             ("limits: {transfers: 0}", "limits.transfers"),
             ("limits: {watches: 0}", "limits.watches"),
             ("users: {ada: {weight: 0}}", "users: weight"),
+            ("users: {'': {weight: 2}}", "users: `` is the name of no token"),
+            ("users: {\"a\\nb\": {weight: 2}}", "`other_users`"),
             ("users: {ada: {wieght: 1}}", "wieght"),
             ("other_users: {slot_hours: -1}", "slot_hours"),
             ("quarantine: {failures: 6}", "quarantine.failures"),

@@ -248,6 +248,52 @@ async fn a_result_that_is_not_finite_is_a_failure_and_never_a_score() {
     stop(server).await;
 }
 
+/// Whatever is let in has to be read by every start after it.
+#[tokio::test]
+async fn a_coordinator_starts_again_whatever_workers_have_reported() {
+    let store = MemoryStore::default();
+    let server = serve(store.clone()).await;
+    let bounds = "constraints: [{metric: accuracy, at_most: 0.5}]\nbudget:";
+    submit(&server, campaign(6).replace("budget:", bounds)).await;
+    let extreme = |assignment: &v1::Assignment| {
+        let mut report = measured(assignment, f64::MAX);
+        report.outcome.as_mut().unwrap().elapsed_micros = u64::MAX;
+        v1::Report { energy_joules: Some(f64::MAX), ..report }
+    };
+    let verbose = |assignment: &v1::Assignment| {
+        let message = "\u{fc}".repeat(40_000);
+        let failure = v1::Failure { kind: v1::FailureKind::Crash.into(), message };
+        let mut report = measured(assignment, 0.0);
+        report.outcome.as_mut().unwrap().outcome = Some(v1::outcome::Outcome::Failed(failure));
+        report
+    };
+    let mut one = Worker::registered(&server, "one", 1).await;
+    one.ready(2).await;
+    let first = one.assignment().await;
+    let second = one.assignment().await;
+    one.say(Up::Report(extreme(&first))).await;
+    assert_eq!(one.acknowledged().await, (first.task, 1));
+    one.say(Up::Report(verbose(&second))).await;
+    assert_eq!(one.acknowledged().await, (second.task, 1));
+    // What has crashed on two workers is given up, and says so at the end of the message.
+    let mut other = Worker::registered(&server, "other", 1).await;
+    other.ready(2).await;
+    let again = other.assignment().await;
+    let third = other.assignment().await;
+    assert_eq!((again.task, again.attempt), (second.task, 2));
+    other.say(Up::Report(verbose(&again))).await;
+    assert_eq!(other.acknowledged().await, (again.task, 2));
+    other.say(Up::Report(extreme(&third))).await;
+    assert_eq!(other.acknowledged().await, (third.task, 1));
+    assert_eq!(scored(&server).await, 2);
+    stop(server).await;
+    let report = verify_journal(&store).unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    let server = serve(store).await;
+    assert_eq!(scored(&server).await, 2);
+    stop(server).await;
+}
+
 #[tokio::test]
 async fn an_oversized_message_is_refused() {
     let server = serve_memory().await;

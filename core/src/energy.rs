@@ -3,6 +3,7 @@
 //! Whoever measures energy says what belongs to it; nothing here does.
 
 use std::fmt;
+use std::iter::Sum;
 use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,13 @@ impl Add for Energy {
     }
 }
 
+impl Sum for Energy {
+    /// The largest amount there is where the sum exceeds it, in whatever order.
+    fn sum<I: Iterator<Item = Energy>>(amounts: I) -> Energy {
+        amounts.fold(Energy(0), Add::add)
+    }
+}
+
 impl fmt::Display for Energy {
     /// Three digits or more in the largest fitting unit: `812.0 J`, `3.4 kJ`, `12.0 MJ`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,6 +71,13 @@ mod tests {
         for bad in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
             assert_eq!(Energy::from_joules(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn sums_end_at_the_largest_amount() {
+        let amounts = [Energy(u64::MAX - 1), Energy(1), Energy(7)];
+        assert_eq!(amounts.into_iter().sum::<Energy>(), Energy(u64::MAX));
+        assert_eq!(amounts.into_iter().rev().sum::<Energy>(), Energy(u64::MAX));
     }
 
     #[test]

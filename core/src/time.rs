@@ -3,6 +3,7 @@
 //! Nothing in this crate reads a clock: whoever calls the engine says what time it is.
 
 use std::fmt;
+use std::iter::Sum;
 use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,13 @@ impl Add for Span {
     }
 }
 
+impl Sum for Span {
+    /// The largest span there is where the sum exceeds it, in whatever order.
+    fn sum<I: Iterator<Item = Span>>(spans: I) -> Span {
+        spans.fold(Span(0), Add::add)
+    }
+}
+
 impl Sub for Span {
     type Output = Span;
 
@@ -93,6 +101,13 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_gives_no_negative_span() {
         assert_eq!(Timestamp(5).since(Timestamp(9)), Span(0));
+    }
+
+    #[test]
+    fn sums_end_at_the_largest_span() {
+        let spans = [Span(u64::MAX - 1), Span(1), Span(7)];
+        assert_eq!(spans.into_iter().sum::<Span>(), Span(u64::MAX));
+        assert_eq!(spans.into_iter().rev().sum::<Span>(), Span(u64::MAX));
     }
 
     #[test]

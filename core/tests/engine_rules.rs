@@ -10,6 +10,8 @@ mod checkpoints;
 mod cohorts;
 #[path = "engine_rules/early.rs"]
 mod early;
+#[path = "engine_rules/extremes.rs"]
+mod extremes;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
 #[path = "engine_rules/repeats.rs"]
@@ -471,6 +473,22 @@ fn cancelling_stops_what_runs_and_finishes_at_once() {
     assert_eq!(cluster.campaign().status(), CampaignStatus::Finished(FinishReason::Cancelled));
     let unknown = cluster.try_step(Command::CancelCampaign(CampaignId(9))).unwrap_err();
     assert_eq!(unknown, Rejected::UnknownCampaign(CampaignId(9)));
+}
+
+#[test]
+fn a_campaign_that_is_cancelled_while_it_drains_ends_once() {
+    for waiting in [false, true] {
+        let mut cluster = Cluster::with_campaign("", 1);
+        cluster.worker("a", 1);
+        if waiting {
+            cluster.pass(LEASE);
+        }
+        let drains = CampaignStatus::Draining(FinishReason::BudgetSpent);
+        assert_eq!(cluster.campaign().status(), drains);
+        let step = cluster.expect(Command::CancelCampaign(FIRST));
+        assert_eq!(count(&step, |event| matches!(event, Event::CampaignFinished { .. })), 1);
+        assert_eq!(cluster.campaign().status(), CampaignStatus::Finished(FinishReason::Cancelled));
+    }
 }
 
 #[test]

@@ -289,6 +289,27 @@ fn budgets_of_slot_time_hold_whatever_is_stopped_or_lost() {
     assert!(charged > 0 && spent > 0, "{charged} and {spent}");
 }
 
+/// The simulation finds each campaign finished once, and nobody left under way.
+#[test]
+fn campaigns_can_be_cancelled_at_any_moment() {
+    let mut ends: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for seed in seeds().take(400) {
+        let outcome = simulate(seed, FaultRates { cancel: 0.02, ..FaultRates::HARSH });
+        for campaign in outcome.engine.state().campaigns() {
+            assert_eq!(campaign.unresolved(), 0, "seed {seed}");
+            *ends
+                .entry(match campaign.status() {
+                    CampaignStatus::Finished(FinishReason::Cancelled) => "cancelled",
+                    CampaignStatus::Finished(FinishReason::BudgetSpent) => "budget spent",
+                    other => panic!("seed {seed}: {other:?}"),
+                })
+                .or_default() += 1;
+        }
+        assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
+    }
+    assert!(ends.values().all(|times| *times > 10) && ends.len() == 2, "{ends:?}");
+}
+
 fn counts_stopped(event: &Event) -> bool {
     matches!(event, Event::AttemptYielded { elapsed, .. } if *elapsed > Span(0))
 }

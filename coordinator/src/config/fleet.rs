@@ -10,6 +10,7 @@ use cambrian_core::time::Span;
 use serde::Deserialize;
 
 use super::{ConfigError, in_range};
+use crate::store::tokens::is_name;
 
 const MICROSECONDS_PER_HOUR: f64 = 3.6e9;
 const MICROSECONDS_PER_MINUTE: f64 = 6e7;
@@ -108,15 +109,18 @@ pub(super) fn policy(
     }
 }
 
-/// Checks every range.
+/// Checks every name and every range.
 ///
 /// # Errors
-/// The first [`ConfigError::Range`].
+/// The first [`ConfigError::User`] or [`ConfigError::Range`].
 pub(super) fn check(
     users: &BTreeMap<String, User>,
     others: &User,
     quarantine: &Quarantine,
 ) -> Result<(), ConfigError> {
+    if let Some(name) = users.keys().find(|name| !is_name(name)) {
+        return Err(ConfigError::User(name.chars().take(80).collect()));
+    }
     users.values().chain([others]).try_for_each(User::check)?;
     let of_last = f64::from(quarantine.of_last);
     in_range("quarantine.of_last", of_last, 1.0, f64::from(QuarantineRule::MOST))?;

@@ -1,5 +1,6 @@
 //! What every store must do, run for each of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use super::postgres::{Bid, Candidate, PostgresStore};
 use super::rows::{CampaignRow, WorkerRow};
 use super::sqlite::{SqliteStore, schema};
 use super::{READ_BATCH, Store, StoreError, Tables, for_each};
-use crate::testing::CAMPAIGN;
+use crate::testing::{CAMPAIGN, journal_beyond_columns};
+use crate::verify::{Report, verify};
 
 pub(super) fn started(at: u64) -> (Timestamp, Event) {
     (Timestamp(at), Event::Started { lease_length: Span(at) })
@@ -68,6 +70,32 @@ pub(super) fn contract<S: Store>(open: impl Fn() -> S) {
     let many: Vec<_> = (0..READ_BATCH as u64 + 1).map(started).collect();
     store.append(3, &many).unwrap();
     assert_eq!(texts(&store).len(), READ_BATCH + 4);
+}
+
+/// What earlier releases have let in is written for the tables as far as these can hold it, in one append
+/// or in many, and found there by `verify`.
+pub(super) fn holds_what_is_beyond_its_columns<S: Store>(
+    portions: [usize; 2],
+    mut open: impl FnMut() -> S,
+    report: impl Fn(&S) -> Report,
+) {
+    let journal = journal_beyond_columns(3);
+    let mut attempts = BTreeMap::<TaskId, u32>::new();
+    for (_, event) in &journal {
+        if let Event::AttemptFailed { task, .. } | Event::TaskCompleted { task, .. } = event {
+            *attempts.entry(*task).or_default() += 1;
+        }
+    }
+    assert!(attempts.values().any(|reported| *reported > 1), "no sum is beyond a column");
+    for length in portions {
+        let mut store = open();
+        for portion in journal.chunks(length) {
+            store.append(store.sequence(), portion).unwrap();
+        }
+        let report = report(&store);
+        assert_eq!(report.problems, Vec::<String>::new());
+        assert!(report.rows > 100, "{} rows", report.rows);
+    }
 }
 
 /// Longer than a lease takes to be over, or a machine to do anything.
@@ -124,6 +152,17 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 fn sqlite_keeps_the_contract() {
     let (_directory, path) = place();
     contract(|| SqliteStore::open(&path).unwrap());
+}
+
+#[test]
+fn sqlite_holds_what_is_beyond_its_columns() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut names = 0..;
+    let open = || {
+        let name = names.next().map(|name| format!("{name}.db")).unwrap();
+        SqliteStore::open(&directory.path().join(name)).unwrap()
+    };
+    holds_what_is_beyond_its_columns([1, 100_000], open, |store| verify(store).unwrap());
 }
 
 #[test]

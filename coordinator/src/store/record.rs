@@ -26,9 +26,24 @@ pub struct Record {
 pub fn encode(sequence: u64, at: Timestamp, event: &Event) -> Result<Record, StoreError> {
     let message =
         journal::record(at, event).ok_or_else(|| StoreError::Volatile(format!("{event:?}")))?;
+    #[cfg(debug_assertions)]
+    assert_readable(&message);
     let bytes = message.encode_to_vec();
     let checksum = checksum(sequence, &bytes);
     Ok(Record { kind: kind(event), bytes, checksum })
+}
+
+/// Every start reads the whole journal, so whoever decides what no start can read ends a cluster: that
+/// shows in whatever test it happens.
+#[cfg(debug_assertions)]
+fn assert_readable(message: &v1::JournalRecord) {
+    let read = <(Timestamp, Event)>::try_from(message.clone());
+    let again = read.map(|(at, event)| journal::record(at, &event));
+    assert_eq!(
+        again.as_ref(),
+        Ok(&Some(message.clone())),
+        "a record that is not read as it is written"
+    );
 }
 
 /// The event of a record.
@@ -105,7 +120,8 @@ pub fn kind(event: &Event) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cambrian_core::id::{TaskId, WorkerId};
+    use cambrian_core::engine::{Failure, FailureKind, InfeasibleReason};
+    use cambrian_core::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 
     #[test]
     fn a_changed_byte_or_place_is_damage() {
@@ -132,6 +148,34 @@ mod tests {
         let noise = [0xff; 9];
         let error = decode(1, &noise, checksum(1, &noise)).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+
+    /// The longest message that a release has let in, and what the engine adds to it.
+    #[test]
+    fn failures_are_read_however_long_their_messages_are() {
+        let message = format!("{}; it crashed on 2 workers", "x".repeat(64 << 10));
+        let failure = Failure { kind: FailureKind::Crash, message: message.into() };
+        let candidate = CandidateId::new(CampaignId(1), Ordinal(1));
+        let events = [
+            Event::TaskFailed { task: TaskId(1), failure: failure.clone() },
+            Event::CandidateFailed { candidate, failure: failure.clone() },
+            Event::CandidateInfeasible {
+                candidate,
+                reason: InfeasibleReason::Evaluation(failure.to_string().into()),
+            },
+        ];
+        for event in events {
+            let record = encode(1, Timestamp(0), &event).unwrap();
+            let stored = decode(1, &record.bytes, record.checksum).unwrap();
+            assert_eq!(format!("{:?}", stored.event), format!("{event:?}"));
+        }
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a record that is not read as it is written")]
+    fn what_cannot_be_read_is_not_written() {
+        let _ = encode(1, Timestamp(0), &Event::TaskRequeued(TaskId(0)));
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Row for CampaignRow {
 
     /// Later releases know more settings, and write their defaults down.
     fn in_present_words(self) -> Self {
-        match CampaignSpec::parse(&self.resolved_yaml) {
+        match CampaignSpec::parse_resolved(&self.resolved_yaml) {
             Ok(spec) => Self { resolved_yaml: spec.to_yaml(), ..self },
             Err(_) => self,
         }

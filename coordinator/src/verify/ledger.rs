@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, ResultKey, ScreenReason, Screening, State};
+use cambrian_core::engine::{Event, FinishReason, ResultKey, ScreenReason, Screening, State};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::spec::Stage;
@@ -90,7 +90,7 @@ struct CampaignAccount {
     repeats: Vec<u32>,
     budget: u32,
     started: u32,
-    finished: bool,
+    finished: Option<FinishReason>,
     candidates: Vec<CandidateAccount>,
 }
 
@@ -123,13 +123,13 @@ impl Ledger {
                     stages: spec.stages.clone(),
                     budget: spec.budget.evaluations,
                     started: 0,
-                    finished: false,
+                    finished: None,
                     candidates: Vec::new(),
                 };
                 let known = self.campaigns.insert(*campaign, account).is_some();
                 if known { Err(format!("campaign {campaign} is submitted twice")) } else { Ok(()) }
             }
-            Event::CampaignFinished { campaign, .. } => self.finish(*campaign),
+            Event::CampaignFinished { campaign, reason } => self.finish(*campaign, *reason),
             Event::CandidateProposed { candidate, .. } => self.propose(*candidate),
             Event::CandidateInfeasible { candidate, .. } => {
                 self.resolve(*candidate, Fate::Infeasible)
@@ -200,9 +200,12 @@ impl Ledger {
         }
     }
 
-    fn finish(&mut self, id: CampaignId) -> Result<(), String> {
+    fn finish(&mut self, id: CampaignId, reason: FinishReason) -> Result<(), String> {
         let campaign = self.campaign(id)?;
-        if std::mem::replace(&mut campaign.finished, true) {
+        let before = campaign.finished.replace(reason);
+        // Of a campaign that was cancelled while it drained, earlier releases have written both ends.
+        let cancelled = reason == FinishReason::Cancelled && before != Some(reason);
+        if before.is_some() && !cancelled {
             return Err(format!("campaign {id} finishes twice"));
         }
         let open = campaign.candidates.iter().filter(|candidate| candidate.fate.is_none()).count();

@@ -22,9 +22,9 @@ impl<S: Tables> Comparison<'_, S> {
     pub(super) fn compare(&self, problems: &mut Problems) -> Result<u64, StoreError> {
         let campaigns = self.state.campaigns().map(campaign_row::<S>);
         let candidates = self.views().map(|view| candidate_row::<S>(&view));
-        let measurements = self.views().flat_map(|view| measurement_rows(&view));
+        let measurements = self.views().flat_map(|view| measurement_rows::<S>(&view));
         let tasks = self.ledger.tasks.iter().map(|(id, account)| task_row(*id, account));
-        let workers = self.state.workers().map(worker_row);
+        let workers = self.state.workers().map(worker_row::<S>);
         Ok(self.table(campaigns, problems)?
             + self.table(candidates, problems)?
             + self.table(measurements, problems)?
@@ -104,7 +104,7 @@ fn candidate_row<S: Tables>(view: &CandidateView) -> CandidateRow {
         campaign: view.id.campaign.0,
         ordinal: view.id.ordinal.0,
         status: status.to_owned(),
-        genotype: view.genotype.clone(),
+        genotype: S::kept(view.genotype.clone()),
         canonical_hash: view.canonical_hash.to_string(),
         origin: view.origin.to_string(),
         violation,
@@ -114,7 +114,7 @@ fn candidate_row<S: Tables>(view: &CandidateView) -> CandidateRow {
     }
 }
 
-fn measurement_rows(view: &CandidateView) -> Vec<MeasurementRow> {
+fn measurement_rows<S: Tables>(view: &CandidateView) -> Vec<MeasurementRow> {
     let mut seen = BTreeSet::new();
     let first = view.measurements.iter().filter(|found| seen.insert(found.metric.clone()));
     let row = |found: &cambrian_core::objective::Measurement| MeasurementRow {
@@ -124,7 +124,7 @@ fn measurement_rows(view: &CandidateView) -> Vec<MeasurementRow> {
         value: found.value(),
         spread: found.spread(),
         source: found.provenance.source.to_string(),
-        device_class: found.provenance.device_class.to_string(),
+        device_class: S::kept(found.provenance.device_class.to_string()),
     };
     let mut rows: Vec<MeasurementRow> = first.map(row).collect();
     rows.sort_by_key(Row::key);
@@ -146,7 +146,8 @@ fn task_row(id: TaskId, account: &TaskAccount) -> TaskRow {
         status: status.to_owned(),
         attempts: account.attempt.0,
         worker: account.worker.map(|worker| worker.0),
-        elapsed_micros: account.elapsed.0,
+        // A column's integers end earlier than sums of spans do.
+        elapsed_micros: account.elapsed.0.min(i64::MAX as u64),
         result_key: account.key.map(|key| key.to_string()),
         cached_campaign: account.taken_from.map(|origin| origin.campaign.0),
         cached_ordinal: account.taken_from.map(|origin| origin.ordinal.0),
@@ -154,12 +155,12 @@ fn task_row(id: TaskId, account: &TaskAccount) -> TaskRow {
 }
 
 /// A replayed worker was last seen when it registered: later signs of life are not stored.
-fn worker_row(worker: &Worker) -> WorkerRow {
+fn worker_row<S: Tables>(worker: &Worker) -> WorkerRow {
     WorkerRow {
         id: worker.id().0,
         name: worker.name().to_string(),
         connected: worker.is_connected(),
-        device_class: worker.capabilities().device_class.to_string(),
+        device_class: S::kept(worker.capabilities().device_class.to_string()),
         slots: worker.capabilities().slots,
         completed: worker.completed(),
         failed: worker.failed(),

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cambrian_core::engine::{Event, ResultOrigin};
+use cambrian_core::engine::{Event, FinishReason, ResultOrigin};
+use cambrian_core::id::CampaignId;
 use cambrian_core::objective::Measurement;
 use cambrian_core::time::Timestamp;
 use rusqlite::params;
@@ -274,6 +275,20 @@ fn a_record_counted_twice_is_found() {
             .iter()
             .any(|problem| problem.starts_with(&format!("record {sequence}:")));
         assert!(named, "{}: {:?}", record.kind, report.problems);
+    }
+}
+
+#[test]
+fn a_second_end_is_found_but_for_a_cancellation_of_what_drained() {
+    let (mut journal, _) = simulated_journal(2);
+    let end = |reason| Event::CampaignFinished { campaign: CampaignId(1), reason };
+    let (at, _) = *journal.last().unwrap();
+    for (reason, problems) in [(FinishReason::Cancelled, 0), (FinishReason::BudgetSpent, 1)] {
+        journal.push((at, end(reason)));
+        let report = report(&written(&journal).path);
+        let twice = |problem: &&String| problem.contains("finishes twice");
+        assert_eq!(report.problems.iter().filter(twice).count(), problems, "{:?}", report.problems);
+        assert_eq!(report.problems.len(), problems, "{:?}", report.problems);
     }
 }
 

@@ -81,3 +81,23 @@ async fn names_of_workers_are_names() {
     logged(&["stream ended", "WorkerService/Work", "must be the first message"]).await;
     assert_eq!(place.records(), records);
 }
+
+/// A worker gets what its slots can work on and some more, not a whole campaign.
+#[tokio::test]
+async fn whoever_asks_for_everything_gets_a_share() {
+    let place = Place::new(&quick()).await;
+    let mut client = place.client(None).await;
+    let request = v1::SubmitCampaignRequest { yaml: campaign(500), submission: vec![1; 16] };
+    let answer = client.submit_campaign(request).await.unwrap().into_inner();
+    assert_eq!(answer.faults, []);
+    let mut worker = Worker::registered(&place.server, "greedy", 1).await;
+    worker.ready(u32::MAX).await;
+    worker.ready(u32::MAX).await;
+    worker.assignment().await;
+    let held = place
+        .server
+        .handle()
+        .query(|state| state.workers().map(|worker| worker.leases().len()).sum());
+    let held: usize = held.await.unwrap();
+    assert_eq!(held, 64, "of 500, with four slots");
+}

@@ -199,7 +199,12 @@ impl State {
                     found.last_seen = at;
                 }
             }
-            Event::CreditSet { worker, credit } => self.set_credit(*worker, *credit),
+            Event::CreditSet { worker, credit } => {
+                if let Some(found) = self.workers.get_mut(worker) {
+                    found.credit = *credit;
+                }
+                self.file_worker(*worker);
+            }
             Event::ProgressMade { task, step, steps, metrics } => {
                 self.note_progress(*task, (*step, *steps), metrics);
             }
@@ -362,9 +367,10 @@ impl State {
         let Some(holder) = self.workers.get_mut(&worker) else { return };
         holder.leases.insert(id);
         campaign.pin_provenance(holder, task.stage);
+        holder.credit = holder.credit.saturating_sub(u32::from(is_new));
+        let campaign = campaign.id;
+        self.file_worker(worker);
         if is_new {
-            let (credit, campaign) = (holder.credit.saturating_sub(1), campaign.id);
-            self.set_credit(worker, credit);
             self.fill_vacancy(worker, campaign);
         }
     }
@@ -410,6 +416,7 @@ impl State {
         if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
             campaign.leased.remove(&id);
         }
+        self.file_worker(lease.worker);
     }
 
     fn requeue(&mut self, id: TaskId) {
@@ -504,16 +511,6 @@ impl State {
             }
         }
         self.workers.insert(worker.id, worker);
-    }
-
-    pub(super) fn set_credit(&mut self, id: WorkerId, credit: u32) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.credit = credit;
-        if worker.takes_work() && credit > 0 {
-            self.ready.insert(id);
-        } else {
-            self.ready.remove(&id);
-        }
     }
 }
 

@@ -23,7 +23,9 @@ use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
-use crate::objective::{Constraint, Measurement, MetricKind, MetricName, Provenance};
+use crate::objective::{
+    Constraint, Measurement, MetricKind, MetricName, Provenance, total_violation,
+};
 use crate::pareto::front::NonDominatedFront;
 use crate::rng::{Purpose, Streams};
 use crate::spec::{CampaignSpec, Stage};
@@ -427,7 +429,7 @@ impl Campaign {
                 if violation > 0.0 {
                     broken.push(format!("{constraint} is broken by {value}"));
                 }
-                sum += violation;
+                sum = total_violation([sum, violation]);
             }
         }
         (sum, broken)

@@ -21,7 +21,7 @@ use super::state::State;
 use super::task::TaskStatus;
 use crate::id::{CandidateId, Ordinal, TaskId};
 use crate::pareto::dominance::dominates;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Two parts of the state that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -108,7 +108,7 @@ impl State {
         let mut ready = BTreeSet::new();
         for (id, worker) in &self.workers {
             let trusted = worker.quarantine.is_none() && !worker.draining;
-            if worker.connected && worker.credit > 0 && trusted {
+            if worker.connected && worker.room() > 0 && trusted {
                 ready.insert(*id);
             }
             findings.require(self.worker_names.get(&worker.name) == Some(id), || {
@@ -185,8 +185,8 @@ impl Campaign {
                 == (self.scored, self.infeasible, self.failed, self.screened),
             || format!("campaign {id} miscounts its candidates"),
         );
-        let slot_time = self.candidates.iter().map(|candidate| candidate.elapsed().0).sum::<u64>();
-        findings.require(slot_time == self.slot_time.0, || {
+        let slot_time = self.candidates.iter().map(|candidate| candidate.elapsed()).sum::<Span>();
+        findings.require(slot_time == self.slot_time, || {
             format!("campaign {id} miscounts its time in slots")
         });
         findings.require(proposed == 0, || format!("campaign {id} has undecided candidates"));

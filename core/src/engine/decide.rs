@@ -279,10 +279,10 @@ impl Decision<'_> {
         };
         for task in leased {
             self.stop_lease(task, StopReason::Cancelled, LeaseEnd::Cancelled);
-            self.fail_task(task, failure.clone());
+            self.give_up(task, failure.clone());
         }
         for task in queued {
-            self.fail_task(task, failure.clone());
+            self.give_up(task, failure.clone());
         }
         self.screen_waiting(id);
         self.emit(Event::CampaignFinished { campaign: id, reason: FinishReason::Cancelled });

@@ -208,7 +208,7 @@ impl State {
             }
             match lack(worker) {
                 Some(lack) => format!("{name} cannot: {lack}"),
-                None if worker.credit == 0 => format!("{name} could, but is full"),
+                None if worker.room() == 0 => format!("{name} could, but is full"),
                 None => format!("{name} can and has room"),
             }
         };
@@ -256,7 +256,7 @@ impl State {
         let capabilities = &worker.capabilities;
         let mut details = vec![
             format!("device class: {}", capabilities.device_class),
-            format!("{} slots, room for {} more tasks", capabilities.slots, worker.credit),
+            format!("{} slots, room for {} more tasks", capabilities.slots, worker.room()),
             format!("{} attempts completed, {} failed", worker.completed, worker.failed),
         ];
         for (name, reason) in &capabilities.unavailable {

@@ -316,9 +316,15 @@ impl Decision<'_> {
     }
 
     pub(super) fn fail_task(&mut self, task: TaskId, failure: Failure) {
+        let campaign = self.state.tasks[&task].candidate.campaign;
+        self.give_up(task, failure);
+        self.settle(campaign);
+    }
+
+    /// Fails a task and its candidate; whether the campaign ends with them is not its business.
+    pub(super) fn give_up(&mut self, task: TaskId, failure: Failure) {
         let candidate = self.state.tasks[&task].candidate;
         self.emit(Event::TaskFailed { task, failure: failure.clone() });
         self.emit(Event::CandidateFailed { candidate, failure });
-        self.settle(candidate.campaign);
     }
 }

@@ -48,7 +48,7 @@ pub struct State {
     /// When quarantines end.
     pub(super) releases: BTreeSet<(Timestamp, WorkerId)>,
     pub(super) deadlines: BTreeSet<(Timestamp, TaskId)>,
-    /// Workers with credit that take work.
+    /// Workers with room that take work.
     pub(super) ready: BTreeSet<WorkerId>,
     pub(super) lease_length: Span,
     pub(super) durable_events: u64,

@@ -91,6 +91,12 @@ impl Capabilities {
     }
 }
 
+/// The most leases of a worker for each of its slots. A slot works on one task and has one waiting; the
+/// others leave time for reports of quick evaluations that are still on their way.
+const HELD_PER_SLOT: u32 = 16;
+/// What a worker may hold however few slots it has.
+const HELD_BY_ANYONE: u32 = 64;
+
 /// A registered worker. Fields are written by `apply` alone.
 #[derive(Debug, Clone)]
 pub struct Worker {
@@ -190,10 +196,18 @@ impl Worker {
         self.last_seen
     }
 
-    /// How many more tasks it can take.
+    /// How many more tasks it has asked for.
     #[must_use]
     pub fn credit(&self) -> u32 {
         self.credit
+    }
+
+    /// How many more tasks it gets at most: what it has asked for, as long as it does not hold far more
+    /// than its slots can work on. What it asks for beyond that is remembered.
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        let most = self.capabilities.slots.saturating_mul(HELD_PER_SLOT).max(HELD_BY_ANYONE);
+        self.credit.min(most.saturating_sub(self.leases.len() as u32))
     }
 
     /// The tasks it holds leases of.

@@ -98,7 +98,8 @@ pub struct Constraint {
 impl Constraint {
     /// By how much `value` breaks the constraint, relative to the bound's magnitude (absolute
     /// where the bound is zero); 0 where it holds. Normalised so that violations of different
-    /// metrics can be summed (Deb et al. 2002).
+    /// metrics can be summed (Deb et al. 2002), by [`total_violation`]. At most [`f64::MAX`], however
+    /// far off `value` is and however small the bound, since only finite violations are ranked.
     #[must_use]
     pub fn violation(&self, value: f64) -> f64 {
         let (excess, bound) = match self.bound {
@@ -106,8 +107,14 @@ impl Constraint {
             Bound::AtLeast(bound) => (bound - value, bound),
         };
         let scale = if bound == 0.0 { 1.0 } else { bound.abs() };
-        (excess / scale).max(0.0)
+        total_violation([(excess / scale).max(0.0)])
     }
+}
+
+/// The sum of violations, each at least 0; at most [`f64::MAX`].
+#[must_use]
+pub fn total_violation(violations: impl IntoIterator<Item = f64>) -> f64 {
+    violations.into_iter().fold(0.0, |sum: f64, violation| (sum + violation).min(f64::MAX))
 }
 
 impl fmt::Display for Constraint {
@@ -196,6 +203,21 @@ mod tests {
         assert_eq!(constraint.violation(300.0), 0.5);
         let constraint = Constraint { metric: "accuracy".into(), bound: Bound::AtLeast(80.0) };
         assert_eq!(constraint.violation(60.0), 0.25);
+    }
+
+    #[test]
+    fn violations_and_their_sums_stay_finite() {
+        for (bound, value) in [
+            (Bound::AtMost(0.5), f64::MAX),
+            (Bound::AtLeast(0.5), -f64::MAX),
+            (Bound::AtMost(-f64::MAX), f64::MAX),
+            (Bound::AtMost(f64::MIN_POSITIVE / 2.0), 1e9),
+        ] {
+            let violation = Constraint { metric: "loss".into(), bound }.violation(value);
+            assert!(violation.is_finite() && violation > 1.0, "{value} against {bound:?}");
+            assert_eq!(total_violation([violation, f64::MAX, 1.0]), f64::MAX);
+        }
+        assert_eq!(total_violation([]), 0.0);
     }
 
     #[test]

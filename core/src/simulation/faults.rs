@@ -17,6 +17,8 @@ pub struct FaultRates {
     pub disconnect: f64,
     /// An operator drains a worker, in half of the cases at once, or releases one, at each tick.
     pub operator: f64,
+    /// A user cancels a campaign, at each tick.
+    pub cancel: f64,
     /// The coordinator dies after deciding and before storing, at each command.
     pub crash_before_append: f64,
     /// The coordinator dies after storing and before sending, at each command.
@@ -32,11 +34,12 @@ impl FaultRates {
         worker_crash: 0.0,
         disconnect: 0.0,
         operator: 0.0,
+        cancel: 0.0,
         crash_before_append: 0.0,
         crash_after_append: 0.0,
     };
 
-    /// Everything goes wrong, all the time.
+    /// Everything goes wrong, all the time; but campaigns come to their ends.
     pub const HARSH: FaultRates = FaultRates {
         lose: 0.05,
         repeat: 0.1,
@@ -44,6 +47,7 @@ impl FaultRates {
         worker_crash: 0.08,
         disconnect: 0.05,
         operator: 0.05,
+        cancel: 0.0,
         crash_before_append: 0.01,
         crash_after_append: 0.01,
     };

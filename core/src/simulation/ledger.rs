@@ -104,19 +104,23 @@ struct TaskEntry {
     stopped: bool,
 }
 
-/// Every task is completed or failed exactly once, every candidate resolved exactly once, and a
-/// score rests on one completion of each repeat of each stage.
+/// Every task is completed or failed exactly once, every candidate resolved exactly once, every campaign
+/// finished once, and a score rests on one completion of each repeat of each stage.
 pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach> {
     let mut tasks: BTreeMap<TaskId, TaskEntry> = BTreeMap::new();
     let mut resolved: BTreeMap<CandidateId, u32> = BTreeMap::new();
     let mut repeats: BTreeMap<CampaignId, Vec<u32>> = BTreeMap::new();
     let mut averaged: BTreeSet<(CandidateId, u8)> = BTreeSet::new();
-    let mut scored = BTreeSet::new();
+    let (mut scored, mut finished) = (BTreeSet::new(), BTreeSet::new());
     for (_, event) in journal {
         match event {
             Event::CampaignSubmitted { campaign, spec, .. } => {
                 let of_stages = spec.stages.iter().map(|stage| stage.repeats);
                 repeats.insert(*campaign, of_stages.collect());
+            }
+            Event::CampaignFinished { campaign, .. } => {
+                let once = finished.insert(*campaign);
+                require(once, || format!("campaign {campaign} finishes twice"))?;
             }
             Event::CandidateProposed { candidate, .. } => {
                 let before = resolved.insert(*candidate, 0);

@@ -312,8 +312,15 @@ impl<'e> Simulation<'e> {
         }
     }
 
-    /// Somebody steers a worker.
+    /// Somebody gives a campaign up, or steers a worker.
     fn operate(&mut self) -> Result<(), Breach> {
+        if self.coin(self.settings.faults.cancel, "cancelled") {
+            let campaigns = self.engine.state().campaigns().map(|campaign| campaign.id());
+            let known: Vec<CampaignId> = campaigns.collect();
+            let campaign = known[self.rng.random_range(0..known.len())];
+            // One that has ended is not cancelled.
+            self.step(Command::CancelCampaign(campaign)).map(drop)?;
+        }
         if !self.coin(self.settings.faults.operator, "operator") {
             return Ok(());
         }

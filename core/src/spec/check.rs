@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::amount::Amount;
 use super::computed::ComputedMetrics;
-use super::document::{Place, shortened};
+use super::document::{Document, Limits, Place, shortened};
 use super::duration::{self, Duration};
 use super::evaluator::{custom_name, dataset_facts};
 use super::raw::{RawBudget, RawCampaign, RawStagnation, RawStop};
@@ -45,9 +45,10 @@ const MAX_EVALUATIONS: u32 = 100_000_000;
 /// complete as it is.
 pub(super) fn parse(
     text: &str,
+    limits: Limits,
     reader: &dyn StartReader,
 ) -> Result<(CampaignSpec, Option<String>), Faults> {
-    let root = Section::from_text(text)?;
+    let root = Section::within(text, limits)?;
     let raw: RawCampaign = root.read();
     check_version(&root, raw.version);
     let name = check_name(&root, raw.name);
@@ -145,6 +146,17 @@ pub(super) fn parse(
             Some("this is a defect of the program; please report it with the file".to_owned()),
         ))),
     }
+}
+
+/// What a journal keeps of a campaign must be read by every start after it.
+pub(super) fn can_be_kept(spec: &CampaignSpec) -> Result<(), Faults> {
+    let Err(faults) = Document::parse(&spec.to_yaml(), Limits::RESOLVED) else { return Ok(()) };
+    let why = faults.iter().next().map(|fault| fault.message.as_str()).unwrap_or_default();
+    Err(Faults::single(Place { line: 1, column: 1 }.fault(
+        "",
+        format!("with every default and list written out the campaign is too long: {why}"),
+        Some("give fewer architectures in `start`, or shorten texts".to_owned()),
+    )))
 }
 
 /// A checked value and where it was written, for checks across parts of the file.

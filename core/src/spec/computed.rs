@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::Stage;
 use crate::algorithm::{Computed, ComputedValues};
 use crate::graph::Graph;
-use crate::objective::{Constraint, Goal, MetricKind, MetricName, Objective, metric};
+use crate::objective::{
+    Constraint, Goal, MetricKind, MetricName, Objective, metric, total_violation,
+};
 use crate::rng::{self, Purpose};
 use crate::space::{Genotype, SearchSpace};
 
@@ -90,9 +92,9 @@ impl Computed for ComputedMetrics {
         let objectives: Box<[Option<f64>]> =
             self.objectives.iter().map(|computed| computed.as_ref().map(value)).collect();
         let broken = |(formula, bound): &(Formula, Constraint)| bound.violation(formula(&graph));
-        let violation: f64 = self.constraints.iter().map(broken).sum();
+        let violation = total_violation(self.constraints.iter().map(broken));
         let finite = objectives.iter().flatten().all(|value| value.is_finite());
-        (finite && violation.is_finite()).then_some(ComputedValues { objectives, violation })
+        finite.then_some(ComputedValues { objectives, violation })
     }
 }
 

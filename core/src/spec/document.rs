@@ -10,13 +10,29 @@ use std::str::FromStr;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 use serde_yaml::{Number, Value};
 
-use super::MAX_SPEC_BYTES;
 use super::fault::{Fault, Faults};
+use super::{MAX_RESOLVED_BYTES, MAX_SPEC_BYTES};
 
 /// The deepest nesting that is read; a campaign needs 5.
 const MAX_DEPTH: usize = 32;
-/// The most keys and values that are read, after aliases are expanded.
-const MAX_NODES: usize = 20_000;
+
+/// How much is read of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// The most bytes, of the text and of all values after aliases are expanded.
+    bytes: usize,
+    /// The most keys and values, after aliases are expanded.
+    nodes: usize,
+}
+
+impl Limits {
+    /// Of what somebody writes.
+    pub(super) const WRITTEN: Self = Self { bytes: MAX_SPEC_BYTES, nodes: 20_000 };
+    /// Of the same with everything written out.
+    pub(super) const RESOLVED: Self =
+        Self { bytes: MAX_RESOLVED_BYTES, nodes: 8 * Self::WRITTEN.nodes };
+}
+
 /// The most faults that are collected; a file with more is not a campaign.
 pub(super) const MAX_FAULTS: usize = 100;
 
@@ -210,21 +226,21 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads YAML.
+    /// Reads YAML, if it is within `limits`.
     ///
     /// # Errors
     /// The fault that ends the reading and those before it: syntax, size, depth, number of nodes,
     /// no document or more than one.
-    pub(super) fn parse(text: &str) -> Result<Self, Faults> {
+    pub(super) fn parse(text: &str, limits: Limits) -> Result<Self, Faults> {
         let start = Place { line: 1, column: 1 };
-        if text.len() > MAX_SPEC_BYTES {
+        if text.len() > limits.bytes {
             return Err(Faults::single(start.fault(
                 "",
-                format!("the file has {} bytes; at most {MAX_SPEC_BYTES} are read", text.len()),
+                format!("the file has {} bytes; at most {} are read", text.len(), limits.bytes),
                 Some("a campaign is a page of text; is this the right file?".to_owned()),
             )));
         }
-        let mut builder = Builder::default();
+        let mut builder = Builder::new(limits);
         let read = builder.build(text.strip_prefix('\u{feff}').unwrap_or(text));
         let Builder { root, mut faults, .. } = builder;
         let last = match (read, root) {
@@ -255,8 +271,8 @@ struct Frame {
 }
 
 /// Turns events into a tree.
-#[derive(Default)]
 struct Builder {
+    limits: Limits,
     stack: Vec<Frame>,
     anchors: BTreeMap<usize, Node>,
     root: Option<Node>,
@@ -267,6 +283,19 @@ struct Builder {
 }
 
 impl Builder {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            stack: Vec::new(),
+            anchors: BTreeMap::new(),
+            root: None,
+            documents: 0,
+            nodes: 0,
+            text_bytes: 0,
+            faults: Vec::new(),
+        }
+    }
+
     fn build(&mut self, text: &str) -> Result<(), Fault> {
         let mut parser = Parser::new(StrInput::new(text));
         while let Some(event) = parser.next_event() {
@@ -359,14 +388,14 @@ impl Builder {
     fn count(&mut self, nodes: usize, bytes: usize, place: Place) -> Result<(), Fault> {
         self.nodes += nodes;
         self.text_bytes += bytes;
-        if self.nodes <= MAX_NODES && self.text_bytes <= MAX_SPEC_BYTES {
+        let Limits { bytes, nodes } = self.limits;
+        if self.nodes <= nodes && self.text_bytes <= bytes {
             return Ok(());
         }
         Err(place.fault(
             "",
             format!(
-                "with its aliases written out the file has more than {MAX_NODES} values or \
-                 {MAX_SPEC_BYTES} bytes"
+                "with its aliases written out the file has more than {nodes} values or {bytes} bytes"
             ),
             Some("shorten lists and use fewer aliases".to_owned()),
         ))

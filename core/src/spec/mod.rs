@@ -25,6 +25,7 @@ mod spelling;
 mod start;
 
 pub use cache::CacheUse;
+use document::Limits;
 pub use early::EarlyStop;
 pub use evaluator::{
     ActivationSettings, AugmentSettings, CheckedSettings, Curves, EVALUATORS, EnergySettings,
@@ -57,6 +58,8 @@ use crate::time::Span;
 
 /// The longest campaign file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
+/// The largest campaign with everything written out, bytes.
+pub const MAX_RESOLVED_BYTES: usize = 8 * MAX_SPEC_BYTES;
 
 /// A campaign that passed every check.
 #[derive(Debug, Clone)]
@@ -187,7 +190,16 @@ impl CampaignSpec {
     /// # Errors
     /// Every fault of the text, ordered by place.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        check::parse(text, &NoStartReader).map(|(spec, _)| spec)
+        check::parse(text, Limits::WRITTEN, &NoStartReader).map(|(spec, _)| spec)
+    }
+
+    /// Reads what [`Self::to_yaml`] has written, which may be several times longer than what
+    /// somebody writes: at most [`MAX_RESOLVED_BYTES`].
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_resolved(text: &str) -> Result<Self, Faults> {
+        check::parse(text, Limits::RESOLVED, &NoStartReader).map(|(spec, _)| spec)
     }
 
     /// Reads and checks a campaign whose `start` may name files and earlier campaigns, which `reader`
@@ -198,9 +210,10 @@ impl CampaignSpec {
     ///
     /// # Errors
     /// Every fault of the text, ordered by place, those of files and campaigns at the entries that
-    /// name them.
+    /// name them; and that it is too long for [`Self::parse_resolved`] with everything written out.
     pub fn parse_with(text: &str, reader: &dyn StartReader) -> Result<(Self, String), Faults> {
-        let (spec, written) = check::parse(text, reader)?;
+        let (spec, written) = check::parse(text, Limits::WRITTEN, reader)?;
+        check::can_be_kept(&spec)?;
         Ok((spec, written.unwrap_or_else(|| text.to_owned())))
     }
 
@@ -210,10 +223,10 @@ impl CampaignSpec {
     /// None that a checked campaign can have; the text of the campaign is read again, since its
     /// algorithm was built for the seed.
     pub fn with_seed(&self, seed: u64) -> Result<Self, Faults> {
-        Self::parse(&Self { seed, ..self.clone() }.to_yaml())
+        Self::parse_resolved(&Self { seed, ..self.clone() }.to_yaml())
     }
 
-    /// The campaign with every default written out; [`Self::parse`] reads it back to an equal
+    /// The campaign with every default written out; [`Self::parse_resolved`] reads it back to an equal
     /// campaign, whatever the defaults of a later release are.
     #[must_use]
     pub fn to_yaml(&self) -> String {

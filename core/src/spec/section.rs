@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
-use super::document::{Content, Document, MAX_FAULTS, Node, Place, join, shortened};
+use super::document::{Content, Document, Limits, MAX_FAULTS, Node, Place, join, shortened};
 use super::fault::{Fault, Faults};
 use super::spelling;
 
@@ -40,7 +40,12 @@ impl Section<'static> {
     /// # Errors
     /// The faults of a text that is no YAML or no mapping.
     pub fn from_text(text: &str) -> Result<Self, Faults> {
-        let Document { root, faults } = Document::parse(text)?;
+        Self::within(text, Limits::WRITTEN)
+    }
+
+    /// The mapping at the top of a text that is within `limits`.
+    pub(super) fn within(text: &str, limits: Limits) -> Result<Self, Faults> {
+        let Document { root, faults } = Document::parse(text, limits)?;
         if !matches!(root.content, Content::Mapping(_)) {
             return Err(Faults::single(root.place.fault(
                 "",

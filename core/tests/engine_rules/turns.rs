@@ -43,3 +43,46 @@ fn a_worker_that_cannot_serve_is_passed_over_and_holds_up_nobody() {
     cluster.worker("b", 2);
     assert_eq!(submit(&mut cluster, 1, 9), [2, 3, 3]);
 }
+
+#[test]
+fn whoever_asks_for_everything_gets_what_it_can_work_on_and_a_few_more() {
+    const MOST: usize = 64;
+    let mut cluster = Cluster::with_campaign("", 400);
+    let worker = cluster.worker("a", u32::MAX);
+    let held =
+        |cluster: &Cluster| cluster.engine.state().worker(WorkerId(1)).unwrap().leases().len();
+    assert_eq!(held(&cluster), MOST);
+    cluster.ready(worker, 1, u32::MAX);
+    assert_eq!(held(&cluster), MOST);
+    // What it has asked for is not forgotten.
+    let step = cluster.report(worker, (3, 1), measured(80.0, 5.0));
+    assert_eq!(holders(&step), [1]);
+    // Nor does it get more by coming back.
+    let tasks: Vec<u64> =
+        cluster.engine.state().worker(worker).unwrap().leases().iter().map(|task| task.0).collect();
+    let holding: Vec<(u64, u32)> = tasks.iter().map(|task| (*task, 1)).collect();
+    cluster.register_with("a", 2, &holding);
+    cluster.ready(worker, 2, u32::MAX);
+    assert_eq!(held(&cluster), MOST);
+    cluster.register_with("a", 3, &holding[..40]);
+    cluster.ready(worker, 3, 7);
+    assert_eq!(held(&cluster), 47);
+}
+
+#[test]
+fn a_worker_of_many_slots_gets_all_it_can_use() {
+    let mut cluster = Cluster::with_campaign("", 400);
+    let mut capabilities = cambrian_core::engine::Capabilities::clone(&support::capabilities(
+        &["synthetic"],
+        &["accuracy", "latency"],
+    ));
+    capabilities.slots = 10;
+    cluster.expect(Command::RegisterWorker {
+        name: "a".into(),
+        session: SessionId(1),
+        capabilities: Arc::new(capabilities),
+        holding: vec![],
+    });
+    cluster.ready(WorkerId(1), 1, 300);
+    assert_eq!(cluster.assignments().len(), 160);
+}

@@ -33,8 +33,6 @@ use crate::v1::journal_record::Event as Message;
 
 /// The largest number of genes of one genotype.
 const MAX_GENES: usize = 1 << 20;
-/// Resolved campaigns are longer than what was written.
-const MAX_RESOLVED_BYTES: usize = 8 * MAX_SPEC_BYTES;
 
 /// The record of `event`, `None` if the event is volatile.
 #[must_use]
@@ -479,8 +477,7 @@ fn ended(number: u32, reason: i32) -> Result<(CampaignId, FinishReason), Convert
 fn campaign_submitted(message: v1::CampaignSubmitted) -> Result<Event, ConvertError> {
     text("source_yaml", &message.source_yaml, MAX_SPEC_BYTES)?;
     text("owner", &message.owner, MAX_NAME_BYTES)?;
-    text("resolved_yaml", &message.resolved_yaml, MAX_RESOLVED_BYTES)?;
-    let spec = CampaignSpec::parse(&message.resolved_yaml)
+    let spec = CampaignSpec::parse_resolved(&message.resolved_yaml)
         .map_err(|faults| ConvertError::new("resolved_yaml", faults.to_string()))?;
     Ok(Event::CampaignSubmitted {
         campaign: campaign(message.campaign)?,
@@ -568,8 +565,10 @@ fn stage(number: u32) -> Result<u8, ConvertError> {
 
 fn candidate_scored(message: v1::CandidateScored) -> Result<Event, ConvertError> {
     let violation = message.violation;
-    if !violation.is_finite() || violation < 0.0 {
-        let reason = format!("is {violation}, expected a finite number of at least 0");
+    // Earlier releases wrote infinite ones. They stay so: algorithms have bred without those
+    // candidates, and the tables hold what was written.
+    if violation.is_nan() || violation < 0.0 {
+        let reason = format!("is {violation}, expected a number of at least 0");
         return Err(ConvertError::new("violation", reason));
     }
     Ok(Event::CandidateScored { candidate: candidate(message.candidate)?, violation })

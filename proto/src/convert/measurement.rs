@@ -10,15 +10,20 @@ use cambrian_core::objective::{Measurement, MetricName, Provenance};
 use cambrian_core::time::Span;
 
 use super::artifact::named_or_none;
-use super::{
-    ConvertError, MAX_NAME_BYTES, MAX_TEXT_BYTES, Within, list, name, required, span, text,
-};
+use super::{ConvertError, MAX_NAME_BYTES, Within, list, name, required, text};
 use crate::v1;
 
 /// The largest number of values that one message carries.
 pub const MAX_MEASUREMENTS: usize = 1024;
 /// The longest note about a result, bytes.
 pub const MAX_NOTE_BYTES: usize = 1024;
+/// So much of a failure's message is kept, bytes, which is what the journal and all that follows from a
+/// failure hold. A report with a longer one counts with its beginning: it would be sent again for ever
+/// if it were refused.
+pub const KEPT_MESSAGE_BYTES: usize = 16 << 10;
+/// How long an attempt can have kept its slot: ten years. Whoever says more counts as having said this:
+/// a report that is refused would be sent again for ever.
+pub const MOST_ELAPSED: Span = Span::from_secs(10 * 365 * 24 * 3_600);
 
 impl From<&Provenance> for v1::Provenance {
     fn from(provenance: &Provenance) -> Self {
@@ -151,8 +156,8 @@ impl From<&Failure> for v1::Failure {
 impl TryFrom<v1::Failure> for Failure {
     type Error = ConvertError;
 
+    /// Messages of any length are read: the engine adds to them before the journal has them.
     fn try_from(message: v1::Failure) -> Result<Self, ConvertError> {
-        text("message", &message.message, MAX_TEXT_BYTES)?;
         Ok(Self { kind: failure_kind(message.kind)?, message: message.message.into() })
     }
 }
@@ -170,14 +175,15 @@ pub fn outcome_message(outcome: &ReportedOutcome, elapsed: Span) -> v1::Outcome 
     v1::Outcome { outcome: Some(outcome), elapsed_micros: elapsed.0, ..v1::Outcome::default() }
 }
 
-/// How an attempt ended, what came with it and how long it kept its slot. A measured value that is
-/// NaN or infinite makes it a failure of kind [`FailureKind::NonFinite`].
+/// How an attempt ended, what came with it and how long it kept its slot, at most [`MOST_ELAPSED`]. A
+/// measured value that is NaN or infinite makes it a failure of kind [`FailureKind::NonFinite`]; of the
+/// message of a failure [`KEPT_MESSAGE_BYTES`] are kept.
 ///
 /// # Errors
 /// [`ConvertError`] if the message is malformed.
 pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Attached, Span), ConvertError> {
     use v1::outcome::Outcome as Message;
-    let elapsed = span("elapsed_micros", message.elapsed_micros)?;
+    let elapsed = Span(message.elapsed_micros).min(MOST_ELAPSED);
     let attached = Attached { step: message.step, ..attached(&message.checkpoint, message.note)? };
     let outcome = match required("outcome", message.outcome)? {
         Message::Measured(values) => match non_finite(&values.measurements) {
@@ -186,7 +192,9 @@ pub fn outcome(message: v1::Outcome) -> Result<(ReportedOutcome, Attached, Span)
                 measurements("measurements", values.measurements).within("measured")?,
             ),
         },
-        Message::Failed(failure) => {
+        Message::Failed(mut failure) => {
+            let kept = failure.message.floor_char_boundary(KEPT_MESSAGE_BYTES);
+            failure.message.truncate(kept);
             ReportedOutcome::Failed(Failure::try_from(failure).within("failed")?)
         }
     };
@@ -253,6 +261,11 @@ pub(crate) mod tests {
         }
     }
 
+    fn failed(kind: i32, message: String) -> v1::Outcome {
+        let failed = v1::outcome::Outcome::Failed(v1::Failure { kind, message });
+        v1::Outcome { outcome: Some(failed), ..v1::Outcome::default() }
+    }
+
     fn any_outcome() -> impl Strategy<Value = ReportedOutcome> {
         prop_oneof![
             any_measurements().prop_map(ReportedOutcome::Measured),
@@ -272,7 +285,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn outcomes_round_trip(before in any_outcome(), micros in 0..=super::super::MAX_NUMBER) {
+        fn outcomes_round_trip(before in any_outcome(), micros in 0..=MOST_ELAPSED.0) {
             let message = outcome_message(&before, Span(micros));
             prop_assert_eq!(outcome(message), Ok((before, Attached::default(), Span(micros))));
         }
@@ -289,13 +302,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_attempt_of_ages_is_taken_as_the_longest_there_can_be() {
+        for micros in [MOST_ELAPSED.0 + 1, i64::MAX as u64, u64::MAX] {
+            let message = v1::Outcome { elapsed_micros: micros, ..reported(vec![]) };
+            assert_eq!(outcome(message).unwrap().2, MOST_ELAPSED);
+        }
+    }
+
+    #[test]
+    fn of_a_long_message_the_beginning_is_kept() {
+        for length in [KEPT_MESSAGE_BYTES / 2, KEPT_MESSAGE_BYTES, 9 * KEPT_MESSAGE_BYTES] {
+            // A character of two bytes lies on the bound.
+            let told = format!("x{}", "\u{fc}".repeat(length / 2));
+            let (read, ..) = outcome(failed(v1::FailureKind::Crash.into(), told.clone())).unwrap();
+            let ReportedOutcome::Failed(Failure { message, .. }) = read else {
+                panic!("no failure")
+            };
+            assert!(told.starts_with(&*message));
+            assert_eq!(message.len(), told.len().min(KEPT_MESSAGE_BYTES - 1));
+        }
+    }
+
+    #[test]
     fn each_bad_field_is_named() {
         let bad = |message| bad_field(outcome(message));
         assert_eq!(bad(v1::Outcome::default()), "outcome");
-        assert_eq!(
-            bad(v1::Outcome { elapsed_micros: u64::MAX, ..reported(vec![]) }),
-            "elapsed_micros"
-        );
         let twice = reported(vec![measured(1.0, None), measured(2.0, None)]);
         assert_eq!(bad(twice), "measured.measurements[1].metric");
         let unnamed = v1::Measurement { metric: String::new(), ..measured(1.0, None) };
@@ -304,14 +335,7 @@ pub(crate) mod tests {
         assert_eq!(bad(reported(vec![nowhere])), "measured.measurements[0].provenance");
         let many = vec![measured(1.0, None); MAX_MEASUREMENTS + 1];
         assert_eq!(bad(reported(many)), "measured.measurements");
-        for (kind, message, field) in [
-            (99, String::new(), "failed.kind"),
-            (1, "x".repeat(MAX_TEXT_BYTES + 1), "failed.message"),
-        ] {
-            let failed = v1::outcome::Outcome::Failed(v1::Failure { kind, message });
-            let failed = v1::Outcome { outcome: Some(failed), ..v1::Outcome::default() };
-            assert_eq!(bad(failed), field);
-        }
+        assert_eq!(bad(failed(99, String::new())), "failed.kind");
         let unsourced = v1::Provenance::default();
         assert_eq!(bad_field(Provenance::try_from(unsourced)), "source");
         assert_eq!(bad_field(Measurement::try_from(measured(f64::NAN, None))), "value");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{FleetPolicy, QuarantineRule, UserBudget, UserPolicy};
 
-use super::{ConvertError, MAX_LIST, Within, list, name, positive, required, span};
+use super::{ConvertError, Within, positive, required, span};
 use crate::v1;
 
 impl From<&FleetPolicy> for v1::PolicySet {
@@ -40,11 +40,11 @@ impl TryFrom<v1::PolicySet> for FleetPolicy {
     type Error = ConvertError;
 
     fn try_from(message: v1::PolicySet) -> Result<Self, ConvertError> {
-        list("users", message.users.len(), MAX_LIST)?;
+        // Whatever a configuration of an earlier release called its users.
         let mut users: BTreeMap<Arc<str>, UserPolicy> = BTreeMap::new();
         for (index, found) in message.users.iter().enumerate() {
-            let key = name("name", &found.name).within_entry("users", index)?;
-            users.insert(Arc::from(key), user(found).within_entry("users", index)?);
+            let key = Arc::from(found.name.as_str());
+            users.insert(key, user(found).within_entry("users", index)?);
         }
         let others = required("others", message.others)?;
         let rule = required("quarantine", message.quarantine)?;

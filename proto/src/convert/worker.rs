@@ -18,6 +18,9 @@ pub const MAX_CAPABILITIES_BYTES: usize = 64 << 10;
 /// The metrics of all evaluators of a worker together, its labels, and the evaluators that it says it cannot
 /// run, entries of each at most.
 const MAX_CAPABILITIES: usize = 1024;
+/// The most energy that an attempt can have used, joules: a million kilowatt hours. Who states more has
+/// not measured, and its report counts without.
+const MOST_JOULES: f64 = 3.6e12;
 
 /// A worker's first message.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,15 +151,17 @@ fn report(
     let v1::Report { task, attempt, outcome: ended, energy_joules } = message;
     let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
     let (outcome, attached, elapsed) = outcome(required("outcome", ended)?).within("outcome")?;
-    let energy = energy_joules.map(energy).transpose()?;
+    let energy = energy_joules.map(energy).transpose()?.flatten();
     Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed, energy })
 }
 
-fn energy(joules: f64) -> Result<Energy, ConvertError> {
-    Energy::from_joules(joules).ok_or_else(|| {
+/// `None` if it cannot be an amount of energy.
+fn energy(joules: f64) -> Result<Option<Energy>, ConvertError> {
+    if !joules.is_finite() || joules < 0.0 {
         let reason = format!("is {joules}, expected a finite number of at least 0");
-        ConvertError::new("energy_joules", reason)
-    })
+        return Err(ConvertError::new("energy_joules", reason));
+    }
+    Ok(Energy::from_joules(joules).filter(|_| joules <= MOST_JOULES))
 }
 
 /// Where an effect goes: the worker and the connection that alone may receive it.
@@ -385,6 +390,15 @@ mod tests {
         assert!(matches!(outcome, ReportedOutcome::Failed(failure) if &*failure.message == "gone"));
         assert_eq!(attached.checkpoint, Some(ArtifactId::of(b"state")));
         assert_eq!(attached.note.as_deref(), Some("anew"));
+    }
+
+    #[test]
+    fn more_energy_than_there_can_be_is_none() {
+        let stated = |joules| energy(joules).unwrap();
+        assert_eq!(stated(MOST_JOULES), Energy::from_joules(MOST_JOULES));
+        for joules in [MOST_JOULES * 1.1, 1e18, f64::MAX] {
+            assert_eq!(stated(joules), None, "{joules}");
+        }
     }
 
     #[test]

@@ -99,7 +99,8 @@ columns!(NewTasks,
 
 columns!(TaskStates,
     "UPDATE tasks SET status = coalesce(u.status, tasks.status), \
-     attempts = coalesce(u.attempts, tasks.attempts), worker = coalesce(u.worker, tasks.worker), elapsed_micros = tasks.elapsed_micros + u.elapsed, \
+     attempts = coalesce(u.attempts, tasks.attempts), worker = coalesce(u.worker, tasks.worker), \
+     elapsed_micros = least(tasks.elapsed_micros, 9223372036854775807 - u.elapsed) + u.elapsed, \
      result_key = u.result_key, cached_campaign = u.cached_campaign, \
      cached_ordinal = u.cached_ordinal \
      FROM UNNEST ($1::BIGINT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::TEXT[], \
@@ -152,6 +153,12 @@ struct TaskState {
     taken_from: Option<CandidateId>,
 }
 
+impl TaskState {
+    fn add(&mut self, elapsed: Span) {
+        self.elapsed = self.elapsed.saturating_add(big(elapsed.0));
+    }
+}
+
 #[derive(Debug, Default, PartialEq)]
 struct WorkerState {
     connected: Option<bool>,
@@ -189,7 +196,7 @@ pub(super) struct Changes {
     worker_states: WorkerStates,
 }
 
-/// Counters, instants and spans are far below that bound.
+/// The largest integer of a column stands for every larger number: a sum of spans may be.
 fn big(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -265,10 +272,11 @@ impl Fold {
             }
             Event::CandidateProposed { candidate, proposal, analytic } => {
                 let spec = specs.get(&candidate.campaign);
+                let genotype = spec.map(|spec| spec.space.format(&proposal.genotype));
                 changes.new_candidates.push((
                     candidate.campaign.0.into(),
                     candidate.ordinal.0.into(),
-                    spec.map(|spec| spec.space.format(&proposal.genotype)).unwrap_or_default(),
+                    kept(genotype.unwrap_or_default()),
                     proposal.key.to_string(),
                     proposal.origin.to_string(),
                     at,
@@ -295,7 +303,7 @@ impl Fold {
                 changes.candidate_ends.add(*candidate, "failed", None, &reason, at);
             }
             Event::WorkerRegistered { worker, name, capabilities, .. } => {
-                let class = capabilities.device_class.to_string();
+                let class = kept(capabilities.device_class.to_string());
                 let row = (name.to_string(), class, capabilities.slots.into(), at);
                 self.registrations.insert(*worker, row);
                 self.workers.entry(*worker).or_default().connected = Some(true);
@@ -342,7 +350,7 @@ impl Fold {
                 self.workers.entry(*worker).or_default().failed += 1;
             }
             Event::AttemptYielded { task, elapsed, .. } => {
-                self.tasks.entry(*task).or_default().elapsed += big(elapsed.0);
+                self.tasks.entry(*task).or_default().add(*elapsed);
             }
             Event::TaskCompleted { task, worker, measurements, elapsed, key, repeated, .. } => {
                 let state = self.state(*task, "done", *elapsed);
@@ -366,7 +374,7 @@ impl Fold {
     fn state(&mut self, task: TaskId, status: &'static str, elapsed: Span) -> &mut TaskState {
         let state = self.tasks.entry(task).or_default();
         state.status = Some(status);
-        state.elapsed += big(elapsed.0);
+        state.add(elapsed);
         state
     }
 
@@ -431,5 +439,6 @@ impl Delivered {
 
 fn names(found: &Measurement) -> (String, String, String) {
     let Measurement { metric, provenance, .. } = found;
-    (metric.as_str().to_owned(), provenance.source.to_string(), provenance.device_class.to_string())
+    let class = kept(provenance.device_class.to_string());
+    (metric.as_str().to_owned(), provenance.source.to_string(), class)
 }

@@ -213,7 +213,7 @@ impl PostgresStore {
         let fault =
             |what: &str| StoreError::Failed(format!("the stored campaign {campaign} {what}"));
         let yaml = yaml.ok_or_else(|| fault("is missing from its table"))?;
-        let spec = CampaignSpec::parse(&yaml)
+        let spec = CampaignSpec::parse_resolved(&yaml)
             .map_err(|faults| fault(&format!("is not valid: {faults}")))?;
         self.specs.insert(campaign, spec.into());
         Ok(())

@@ -8,7 +8,9 @@ use cambrian_core::time::Span;
 
 use super::*;
 use crate::actor::{Follower, rebuild};
-use crate::store::contract::{PATIENCE, contract, lead, registered, started, texts};
+use crate::store::contract::{
+    PATIENCE, contract, holds_what_is_beyond_its_columns, lead, registered, started, texts,
+};
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
 use crate::store::{Tables, tokens};
@@ -70,6 +72,19 @@ fn postgres_keeps_the_contract_and_projects_what_the_engine_decides() {
         projections_are_those_of_the_engine(&place, seed, simulated);
     }
     zero_characters_are_kept_out(&url(&server.database("zero")));
+    let mut places =
+        ["beyond_one", "beyond_all"].map(|name| url(&server.database(name))).into_iter();
+    let opened = std::cell::RefCell::new(None);
+    let open = || {
+        let place = places.next().unwrap();
+        let store = lead(&place);
+        opened.replace(Some(place));
+        store
+    };
+    holds_what_is_beyond_its_columns([5, 100_000], open, |_| {
+        let place = opened.borrow();
+        verify(&PostgresStore::open_read_only(place.as_ref().unwrap()).unwrap()).unwrap()
+    });
 }
 
 fn half_a_batch_is_none(place: &Url) {

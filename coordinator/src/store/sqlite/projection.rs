@@ -241,8 +241,9 @@ impl Projector {
             return Ok(());
         }
         tables.execute(
-            "UPDATE tasks SET status = ?2, elapsed_micros = elapsed_micros + ?3 WHERE id = ?1",
-            params![task.0, status, elapsed.0],
+            "UPDATE tasks SET status = ?2, \
+             elapsed_micros = min(elapsed_micros, 9223372036854775807 - ?3) + ?3 WHERE id = ?1",
+            params![task.0, status, integer(elapsed)],
         )
     }
 
@@ -257,8 +258,9 @@ impl Projector {
             new.elapsed = new.elapsed + elapsed;
             return Ok(());
         }
-        let update = "UPDATE tasks SET elapsed_micros = elapsed_micros + ?2 WHERE id = ?1";
-        tables.execute(update, params![task.0, elapsed.0])
+        let update = "UPDATE tasks SET \
+             elapsed_micros = min(elapsed_micros, 9223372036854775807 - ?2) + ?2 WHERE id = ?1";
+        tables.execute(update, params![task.0, integer(elapsed)])
     }
 
     fn resolve(
@@ -299,7 +301,7 @@ impl Projector {
                     new.status,
                     new.attempts.0,
                     new.worker.map(|worker| worker.0),
-                    new.elapsed.0,
+                    integer(new.elapsed),
                     new.key.map(|key| key.to_string()),
                     new.taken_from.map(|origin| origin.campaign.0),
                     new.taken_from.map(|origin| origin.ordinal.0)
@@ -331,13 +333,18 @@ impl Projector {
         }
         let select = "SELECT resolved_yaml FROM campaigns WHERE id = ?1";
         let yaml: String = tables.statement(select)?.query_row([campaign.0], |row| row.get(0))?;
-        let spec = CampaignSpec::parse(&yaml).map_err(|faults| {
+        let spec = CampaignSpec::parse_resolved(&yaml).map_err(|faults| {
             StoreError::Failed(format!("the stored campaign {campaign} is not valid: {faults}"))
         })?;
         let spec = Arc::new(spec);
         self.campaigns.insert(campaign, spec.clone());
         Ok(spec)
     }
+}
+
+/// The largest integer of a column stands for every longer span: a sum of spans may be.
+fn integer(span: Span) -> i64 {
+    i64::try_from(span.0).unwrap_or(i64::MAX)
 }
 
 fn submit(

@@ -198,7 +198,8 @@ impl Register {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a token can have this name.
+pub(crate) fn is_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
     (1..=MAX_NAME_BYTES).contains(&text.len()) && text.chars().all(allowed)
 }

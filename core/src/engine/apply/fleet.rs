@@ -207,11 +207,20 @@ impl State {
         let until = worker.quarantine.take().and_then(|quarantine| quarantine.until);
         worker.draining = false;
         worker.record.clear();
-        let credit = worker.credit;
         if let Some(until) = until {
             self.releases.remove(&(until, id));
         }
-        self.set_credit(id, credit);
+        self.file_worker(id);
+    }
+
+    /// Files a worker whose room or standing may have changed among those that get work, or takes it out.
+    pub(super) fn file_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        if worker.takes_work() && worker.room() > 0 {
+            self.ready.insert(id);
+        } else {
+            self.ready.remove(&id);
+        }
     }
 }
 

@@ -53,15 +53,15 @@ impl State {
     fn check_spent(&self, findings: &mut Findings) {
         let mut spent: BTreeMap<&str, Spent> = BTreeMap::new();
         for campaign in self.campaigns.values() {
-            let energy: u64 = campaign.candidates.iter().map(|found| found.energy().0).sum();
-            findings.require(energy == campaign.energy.0, || {
+            let energy: Energy = campaign.candidates.iter().map(|found| found.energy()).sum();
+            findings.require(energy == campaign.energy, || {
                 format!("campaign {} miscounts its energy", campaign.id)
             });
-            let slots: u64 = campaign.candidates.iter().map(|found| found.elapsed().0).sum();
+            let slots: Span = campaign.candidates.iter().map(|found| found.elapsed()).sum();
             let user = spent.entry(campaign.owner.as_deref().unwrap_or_default()).or_default();
             user.evaluations += u64::from(campaign.started);
-            user.slot_time = user.slot_time + Span(slots);
-            user.energy = user.energy + Energy(energy);
+            user.slot_time = user.slot_time + slots;
+            user.energy = user.energy + energy;
         }
         for (name, used) in spent {
             findings.require(self.spent_by(name) == used, || {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
+use crate::energy::Energy;
 use crate::engine::campaign::{Campaign, CampaignStatus};
 use crate::engine::candidate::{Candidate, CandidateStatus};
 use crate::engine::event::ScreenReason;
@@ -12,6 +13,7 @@ use crate::engine::state::State;
 use crate::id::Ordinal;
 use crate::pareto::dominance::dominates;
 use crate::spec::TopShare;
+use crate::time::Span;
 
 /// The ranking by definition takes time with the third power of a rung's size, and is that of the
 /// engine for fronts of up to so many members.
@@ -61,12 +63,12 @@ impl Campaign {
                 )
             });
         }
-        let slot_time: u64 = self.tallies.iter().map(|tally| tally.slot_time.0).sum();
-        findings.require(slot_time == self.slot_time.0, || {
+        let slot_time: Span = self.tallies.iter().map(|tally| tally.slot_time).sum();
+        findings.require(slot_time == self.slot_time, || {
             format!("campaign {}: the stages' times in slots do not add up", self.id)
         });
-        let energy: u64 = self.tallies.iter().map(|tally| tally.energy.0).sum();
-        findings.require(energy == self.energy.0, || {
+        let energy: Energy = self.tallies.iter().map(|tally| tally.energy).sum();
+        findings.require(energy == self.energy, || {
             format!("campaign {}: the stages' energies do not add up", self.id)
         });
     }

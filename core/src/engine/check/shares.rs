@@ -39,11 +39,11 @@ impl State {
     }
 
     fn used_by(&self, id: CampaignId) -> Used {
-        let settled = self.campaigns[&id].candidates.iter().map(|candidate| candidate.elapsed().0);
+        let settled = self.campaigns[&id].candidates.iter().map(|candidate| candidate.elapsed());
         let leases = self.tasks().filter(|task| task.candidate().campaign == id);
         let began = leases.filter_map(|task| task.lease()).map(|lease| u128::from(lease.since.0));
         let (count, since) = began.fold((0, 0), |(count, sum), began| (count + 1, sum + began));
-        (Span(settled.sum()), count, since)
+        (settled.sum(), count, since)
     }
 
     fn check_order(&self, findings: &mut Findings) {

@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use serde_json::json;
 use serde_yaml::Value;
 
 use super::example;
 use crate::objective::{Bound, Goal};
-use crate::spec::{CampaignSpec, Faults, MAX_SPEC_BYTES};
+use crate::spec::{CampaignSpec, Faults, MAX_SPEC_BYTES, NoStartReader};
 use crate::time::Span;
 
 fn faults(text: &str) -> Faults {
@@ -165,6 +166,36 @@ fn oversized_and_nested_input_is_refused_within_bounds() {
         let found = faults(&text);
         assert!(found.to_string().contains(expected), "{expected}: {found}");
     }
+}
+
+#[test]
+fn what_is_read_can_be_read_again_with_everything_written_out() {
+    // A text in single quotes has each of them twice.
+    let text = format!(": {}", "'".repeat(50_000));
+    let measured = (0..12).map(|at| format!("m{at}: {{}}")).collect::<Vec<_>>().join(", ");
+    let stage = |at| {
+        format!(
+            "{{name: s{at}, evaluator: custom/mine, measures: [m{at}], settings: {{note: \"{text}\"}}}}"
+        )
+    };
+    let stages = (0..12).map(stage).collect::<Vec<_>>().join(", ");
+    let text = example::MINIMAL
+        .replace("objectives: [accuracy]", &format!("metrics: {{{measured}}}\nobjectives: [m0]"))
+        .replace("{evaluator: synthetic, measures: [accuracy]}", &stages);
+    let (spec, _) =
+        CampaignSpec::parse_with(&text, &NoStartReader).unwrap_or_else(|faults| panic!("{faults}"));
+    let kept = spec.to_yaml();
+    assert!(kept.len() > MAX_SPEC_BYTES);
+    assert_eq!(CampaignSpec::parse_resolved(&kept).unwrap().to_yaml(), kept);
+}
+
+#[test]
+fn a_campaign_that_no_journal_can_keep_is_refused() {
+    let mut spec = CampaignSpec::parse(example::MINIMAL).unwrap();
+    assert_eq!(super::can_be_kept(&spec), Ok(()));
+    spec.stages[0].settings = json!({"note": "x".repeat(9 << 20)}).into();
+    let faults = super::can_be_kept(&spec).unwrap_err().to_string();
+    assert!(faults.contains("written out the campaign is too long"), "{faults}");
 }
 
 /// Nine levels of lists, each of which repeats the one before nine times.

@@ -212,7 +212,7 @@ fn any_user() -> impl Strategy<Value = UserPolicy> {
 fn any_fleet_event() -> impl Strategy<Value = Event> {
     let worker = || (1u32..).prop_map(WorkerId);
     let span = || proptest::option::of(1..=super::super::MAX_NUMBER);
-    let users = proptest::collection::btree_map("[a-z]{1,9}", any_user(), 0..4);
+    let users = proptest::collection::btree_map(".{0,9}", any_user(), 0..4);
     prop_oneof![
         worker().prop_map(Event::WorkerDraining),
         (worker(), ".{0,30}", span()).prop_map(|(worker, reason, until)| {
@@ -270,7 +270,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 screening: Screening { stage, reason },
             }
         ),
-        (any_candidate(), 0.0..1e300f64)
+        (any_candidate(), prop_oneof![0.0..1e300f64, Just(f64::MAX), Just(f64::INFINITY)])
             .prop_map(|(candidate, violation)| Event::CandidateScored { candidate, violation }),
         (any_candidate(), any_failure())
             .prop_map(|(candidate, failure)| Event::CandidateFailed { candidate, failure }),
@@ -372,7 +372,7 @@ fn bad_candidates_name_their_field() {
     assert_eq!(bad(Message::CandidateProposed(crowd)), "candidate_proposed.origin.parents");
     let infeasible = v1::CandidateInfeasible { candidate: id, reason: None };
     assert_eq!(bad(Message::CandidateInfeasible(infeasible)), "candidate_infeasible.reason");
-    for violation in [f64::NAN, -1.0, f64::INFINITY] {
+    for violation in [f64::NAN, -1.0, f64::NEG_INFINITY] {
         let scored = v1::CandidateScored { candidate: id, violation };
         assert_eq!(bad(Message::CandidateScored(scored)), "candidate_scored.violation");
     }
