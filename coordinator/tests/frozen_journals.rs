@@ -1,11 +1,12 @@
 //! Stores that earlier formats wrote still mean the same; `frozen/README.md` lists them.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
 use cambrian_coordinator::replay::replay;
-use cambrian_coordinator::store::Store;
 use cambrian_coordinator::store::sqlite::SqliteStore;
+use cambrian_coordinator::store::{Store, Stored, for_each, record};
 use cambrian_coordinator::verify::verify;
 use flate2::read::GzDecoder;
 
@@ -20,7 +21,7 @@ struct Frozen {
     departed: &'static [u32],
 }
 
-const FROZEN: [Frozen; 2] = [SCHEMA_2, SCHEMA_3];
+const FROZEN: [Frozen; 3] = [SCHEMA_2, SCHEMA_3, EVERY_KIND];
 
 const SCHEMA_2: Frozen = Frozen {
     file: "schema-2.db.gz",
@@ -46,6 +47,20 @@ const SCHEMA_3: Frozen = Frozen {
         ("frozen-curves", [52, 0, 4, 4], &[3, 4, 10, 11, 16, 27, 46, 47, 48, 50, 52]),
         ("frozen-cached", [80, 0, 0, 0], &[19, 29, 30, 39, 55, 60, 71, 76, 79]),
         ("frozen-again", [30, 0, 0, 0], &[1, 9, 12, 13, 15, 29]),
+    ],
+    departed: &[],
+};
+
+const EVERY_KIND: Frozen = Frozen {
+    file: "schema-3-every-kind.db.gz",
+    records: 4_892,
+    proposals: 110,
+    completed: 202,
+    campaigns: &[
+        ("frozen-rungs", [10, 0, 26, 4], &[1, 4, 17]),
+        ("frozen-early", [16, 2, 14, 0], &[1, 12, 17, 19, 31, 32]),
+        ("frozen-repeats", [7, 3, 5, 2], &[4, 12]),
+        ("frozen-cached", [6, 2, 13, 0], &[4, 5]),
     ],
     departed: &[],
 };
@@ -89,4 +104,25 @@ fn journals_of_earlier_formats_mean_what_they_meant() {
             assert_eq!(found, *front, "{name}");
         }
     }
+}
+
+/// A kind that no frozen journal has could change its meaning unseen.
+#[test]
+fn every_kind_of_record_is_frozen_somewhere() {
+    let mut frozen = BTreeSet::new();
+    for Frozen { file, .. } in FROZEN {
+        let folder = tempfile::tempdir().unwrap();
+        let store = thawed(file, folder.path());
+        let note = |stored: Stored| {
+            frozen.insert(record::kind(&stored.event));
+        };
+        for_each(&store, note).unwrap();
+    }
+    let definition = include_str!("../../proto/proto/cambrian/v1/journal.proto");
+    let (_, kinds) = definition.split_once("oneof event {").expect("a record is one of several");
+    let (kinds, _) = kinds.split_once('}').expect("it ends");
+    let known: BTreeSet<&str> =
+        kinds.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert!(known.len() > 30, "{known:?}");
+    assert_eq!(frozen, known);
 }
