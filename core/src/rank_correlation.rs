@@ -12,6 +12,15 @@ pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     pearson(&first, &second)
 }
 
+/// The point-biserial correlation of a number and whether something is so, -1 to 1: that of the number with 0 and 1.
+/// `None` for fewer than two pairs, or where one of the two is the same throughout.
+#[must_use]
+pub fn point_biserial(pairs: &[(f64, bool)]) -> Option<f64> {
+    let numbers: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+    let truths: Vec<f64> = pairs.iter().map(|pair| f64::from(u8::from(pair.1))).collect();
+    pearson(&numbers, &truths)
+}
+
 /// Kendall's rank correlation of pairs, -1 to 1, corrected for ties (tau-b, Kendall 1945): agreeing
 /// minus disagreeing pairs of pairs, over the geometric mean of those that are not tied in the first
 /// and in the second value. `None` as for [`spearman`]. `O(n log n)` (Knight 1966).
@@ -116,6 +125,18 @@ fn inversions(values: &mut [f64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_is_so_correlates_as_zero_and_one_do() {
+        use super::point_biserial;
+        let pairs = [(1.0, false), (2.0, false), (3.0, true), (6.0, true)];
+        // Of (1, 0), (2, 0), (3, 1), (6, 1): 3 / sqrt(14 * 1).
+        let found = point_biserial(&pairs).unwrap();
+        assert!((found - 3.0 / 14f64.sqrt()).abs() < 1e-12, "{found}");
+        assert_eq!(point_biserial(&[(1.0, true), (2.0, true)]), None);
+        assert_eq!(point_biserial(&[(1.0, true), (1.0, false)]), None);
+        assert_eq!(point_biserial(&[]), None);
+    }
+
     use proptest::prelude::*;
 
     use super::*;

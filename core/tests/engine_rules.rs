@@ -588,6 +588,9 @@ fn explanations_follow_a_candidate_through_its_life() {
     let task = Subject::Task(TaskId(1));
     assert_eq!(headline(&cluster, &task), "task 1 is over; candidate 1/1 is scored and dominated");
     assert_eq!(headline(&cluster, &Subject::Worker(worker)), "worker a is connected and idle");
+    let campaign = cluster.engine.state().explain(&Subject::Campaign(FIRST)).expect("it exists");
+    let details = campaign.details.join("\n");
+    assert!(details.contains("each of 2 scored candidates can be a parent"), "{details}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use cambrian_core::objective::MetricName;
 use cambrian_core::pareto::Points;
 use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
 use cambrian_core::pareto::hypervolume::hypervolume;
+use cambrian_core::rank_correlation::point_biserial;
 use cambrian_core::spec::CampaignSpec;
 use serde_json::json;
 
@@ -429,18 +430,7 @@ fn quartiles(runs: &[SeedRun]) -> [f64; 4] {
 
 /// The point-biserial correlation of duration and survival; `None` where one of them is constant.
 fn correlation(runs: &[SeedRun]) -> Option<f64> {
-    let scored = scored(runs);
-    let n = scored.len() as f64;
-    let mean = |of: fn(&(f64, bool)) -> f64| scored.iter().map(of).sum::<f64>() / n;
-    let (duration, alive) = (mean(|pair| pair.0), mean(|pair| f64::from(u8::from(pair.1))));
-    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
-    for (x, survives) in &scored {
-        let (x, y) = (x - duration, f64::from(u8::from(*survives)) - alive);
-        xx += x * x;
-        yy += y * y;
-        xy += x * y;
-    }
-    (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
+    point_biserial(&scored(runs))
 }
 
 #[cfg(test)]

@@ -232,6 +232,7 @@ impl State {
         details.push(self.share_of(campaign));
         details.push(campaign.cache_line());
         details.extend(campaign.budget_lines());
+        details.extend(campaign.survival_line());
         let held = self.held_back(campaign);
         let headline = match campaign.status {
             CampaignStatus::Paused => {

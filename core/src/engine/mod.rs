@@ -32,6 +32,7 @@ mod rung;
 mod share;
 mod state;
 mod stop;
+mod survival;
 mod task;
 mod view;
 mod worker;

@@ -17,6 +17,8 @@ use crate::space::{Genotype, Mutation, Schema, SearchSpace};
 const DRAWS: usize = 30;
 /// After so many that were ruled out, and nothing else, only single draws are looked at.
 const HOPELESS: usize = 100;
+/// So many failures for a success are most.
+const MOSTLY: usize = 3;
 /// So many of the latest that failed, and that broke a constraint, repel.
 const FAILED: usize = 200;
 /// How fast genotypes repel each other less with the number of genes in which they differ.
@@ -39,8 +41,7 @@ pub(super) fn next(
     if let Some(found) = found.filter(|found| !observations.rules_out(&found.genotype)) {
         return Suggestion::Propose(found);
     }
-    let failed = observations.learnt_from() - observations.results().len();
-    if failed > observations.results().len() && rng.random_bool(0.5) {
+    if mostly_fails(observations) && rng.random_bool(0.5) {
         let near = (0..DRAWS).find_map(|_| near_a_result(novelty, space, observations, rng));
         if let Some(proposal) = near {
             return Suggestion::Propose(proposal);
@@ -48,6 +49,12 @@ pub(super) fn next(
     }
     let composed = if proposed < initial { 0 } else { DRAWS / 2 };
     spread(novelty, space, observations, composed, rng)
+}
+
+/// Whether what succeeds is rare, so that it lies somewhere in particular.
+fn mostly_fails(observations: &Observations) -> bool {
+    let succeeded = observations.results().len();
+    observations.learnt_from() - succeeded > MOSTLY * succeeded
 }
 
 /// A mutation of something that could be evaluated, unless it is known or ruled out.
@@ -74,13 +81,16 @@ fn spread(
     rng: &mut Stream,
 ) -> Suggestion {
     let features = space.schema().features();
-    // What failed or was ruled out repels as well: otherwise the next would be as far from all that succeeded.
+    // What was ruled out repels as well, and what failed where most does: otherwise the next would be as far
+    // from all that succeeded. Failures here and there say nothing of their surroundings.
     let latest = |count: usize| count.saturating_sub(FAILED);
     let (violating, lost) = (observations.violating(), observations.lost());
     let mut others = observations.pending();
     others.extend(observations.results().iter().map(|result| result.features.as_slice()));
-    others.extend(violating[latest(violating.len())..].iter().map(|found| &*found.features));
-    others.extend(lost[latest(lost.len())..].iter().map(AsRef::as_ref));
+    if mostly_fails(observations) {
+        others.extend(violating[latest(violating.len())..].iter().map(|found| &*found.features));
+        others.extend(lost[latest(lost.len())..].iter().map(AsRef::as_ref));
+    }
     others.extend(observations.ruled_out());
     // A campaign that nothing fits is to be found out soon: each look costs a network.
     let hopeless = others.len() >= HOPELESS && observations.ruled_out().count() == others.len();

@@ -26,6 +26,8 @@ const WIDE_SHARE: f64 = 0.25;
 const PENDING: usize = 64;
 /// The summed normalised violation that counts as none.
 const TOLERANCE: f64 = 1e-3;
+/// After so many outcomes what is predicted of failures counts as much as how many have failed so far.
+const TRUSTED: f64 = 20.0;
 /// Half way from an evaluation that succeeds to one that fails.
 const FAILS: f64 = 0.5;
 
@@ -119,7 +121,11 @@ impl<'a> Judge<'a> {
                 normal::share_below(room / variance.sqrt().max(1e-9))
             })
         };
-        let feasible = share_below(&self.violation, TOLERANCE) * share_below(&self.failure, FAILS);
+        let learnt = self.observations.learnt_from() as f64;
+        let succeeded = learnt - self.observations.lost().len() as f64;
+        let usual = TRUSTED * succeeded / learnt.max(1.0);
+        let succeeds = (learnt * share_below(&self.failure, FAILS) + usual) / (learnt + TRUSTED);
+        let feasible = share_below(&self.violation, TOLERANCE) * succeeds;
         let mut point: Vec<f64> = foreseen.iter().map(|exact| exact.unwrap_or_default()).collect();
         let mut sum = 0.0;
         for draw in &self.draws {
