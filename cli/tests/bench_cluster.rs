@@ -99,13 +99,15 @@ fn the_limit_is_measured_with_as_many_streams_as_files_may_be_open() {
 
 #[test]
 fn a_limit_that_cannot_be_measured_does_not_cost_the_run() {
-    let Some(output) = with_open_files(45, 2) else { return };
+    // Two more than are left for other use, which standard streams alone take up: no stream may be
+    // open, however few files this process has open already. The run itself needs about 20.
+    let Some(output) = with_open_files(34, 2) else { return };
     let run = only_run(&output);
     assert_eq!(run["verified"]["completed"], 500);
     assert!(run["durable_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{run}");
     assert_eq!(run["limits"], Value::Null);
     let reason = run["limits_failed"].as_str().expect("a reason");
-    assert!(reason.contains("45 open files"), "{reason}");
+    assert!(reason.contains("34 open files"), "{reason}");
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub enum Mutation {
 pub struct Schema {
     genes: Vec<Gene>,
     root: Node,
+    /// The sites of every genotype, where all genes always apply.
+    sites: Option<usize>,
     features: Vec<Feature>,
     notation: Notation,
     rules: Arc<Rules>,
@@ -76,7 +78,8 @@ impl Schema {
         let mut features = Vec::new();
         root.features(&mut features);
         let (rules, feasible) = (Arc::default(), Feasible::All);
-        Ok(Self { genes, root, features, notation: Notation::Named, rules, feasible })
+        let sites = root.constant_sites();
+        Ok(Self { genes, root, sites, features, notation: Notation::Named, rules, feasible })
     }
 
     /// The same schema with derived values (names and expressions) and with constraints, which
@@ -162,7 +165,9 @@ impl Schema {
     /// places at which [`Mutation::OneGene`] can strike. Variation rates are relative to it.
     #[must_use]
     pub fn active_genes(&self, genotype: &Genotype) -> usize {
-        self.root.sites(&genotype.0)
+        let count = || self.root.sites(&genotype.0);
+        debug_assert!(self.sites.is_none_or(|sites| sites == count()), "{} sites", count());
+        self.sites.unwrap_or_else(count)
     }
 
     /// The number of ranks, which is that of genotypes (spellings, not distinct networks); except

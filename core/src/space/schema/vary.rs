@@ -35,6 +35,15 @@ impl Node {
         }
     }
 
+    /// [`Self::sites`] where they are the same for all values: no gene is in a switch or a repeat.
+    pub(super) fn constant_sites(&self) -> Option<usize> {
+        match self {
+            Self::Group { members, .. } => members.iter().map(Self::constant_sites).sum(),
+            Self::Switch { .. } | Self::Repeat { .. } => None,
+            leaf => Some(leaf.sites(&[])),
+        }
+    }
+
     /// The parts that apply, with the offset of their slots.
     pub(super) fn parts(&self, values: &[u32]) -> impl Iterator<Item = (&Node, usize)> {
         let (members, chosen): (&[Node], Option<usize>) = match self {
