@@ -134,6 +134,33 @@ fn projections_are_those_of_the_engine(
 }
 
 /// The database cannot hold them; a journal that has them must not stop the coordinator.
+#[test]
+fn an_append_reads_no_table_whole() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("plans"));
+    let mut store = lead(&place);
+    // Longer than the five times after which a plan is kept by default.
+    for portion in simulated_journal(1).0.chunks(20) {
+        store.append(store.sequence(), portion).unwrap();
+    }
+    drop(store);
+    let tables = "relname IN ('journal', 'campaigns', 'candidates', 'tasks', 'measurements')";
+    let sum = |column| {
+        let sql = format!(
+            "SELECT coalesce(sum({column}), 0) FROM pg_stat_user_tables \
+             WHERE schemaname = 'cambrian' AND {tables}"
+        );
+        server.ask("plans", &sql).parse::<u64>().unwrap()
+    };
+    // A connection tells what it has done when it ends.
+    let deadline = Instant::now() + PATIENCE;
+    while sum("idx_scan") == 0 {
+        assert!(Instant::now() < deadline, "the connection does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(sum("seq_tup_read"), 0);
+}
+
 fn zero_characters_are_kept_out(place: &Url) {
     use cambrian_core::engine::{Failure, FailureKind};
     let has_failed = |(_, event): &(_, Event)| matches!(event, Event::CandidateFailed { .. });
