@@ -230,7 +230,7 @@ pub(crate) struct SimulateArguments {
     #[arg(value_name = "CAMPAIGN.yaml")]
     pub(crate) file: PathBuf,
     /// A table of results, CSV or CSV.gz with a header row. Several tables are joined by the one
-    /// column that they share.
+    /// column that they share [default: what the stages name as `table`, beside the campaign file].
     #[arg(long = "table", value_name = "FILE")]
     pub(crate) tables: Vec<PathBuf>,
     /// Simulated workers, one evaluation each at a time.

@@ -67,6 +67,24 @@ fn text(bytes: &[u8]) -> String {
 const BOTH: [&str; 4] = ["--table", "losses.csv", "--table", "latencies.csv"];
 
 #[test]
+fn the_table_that_the_stages_name_lies_beside_the_campaign() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let refused = simulate(root.path(), &["--json"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("no table is named"), "{}", text(&refused.stderr));
+    let named = simulate(root.path(), &[&BOTH[..], &["--json"]].concat());
+    let read = |name| fs::read_to_string(root.path().join(name)).unwrap();
+    let (losses, latencies) = (read("losses.csv"), read("latencies.csv"));
+    let joined = losses.lines().zip(latencies.lines());
+    let joined = joined.map(|(left, right)| format!("{left},{}", right.split_once(',').unwrap().1));
+    fs::write(root.path().join("widths.csv"), joined.collect::<Vec<_>>().join("\n")).unwrap();
+    let beside = simulate(root.path(), &["--json"]);
+    assert!(beside.status.success(), "{}", text(&beside.stderr));
+    assert_eq!(text(&beside.stdout), text(&named.stdout));
+}
+
+#[test]
 fn a_campaign_is_simulated_over_seeds_and_leaves_tables_and_pictures() {
     let root = tempfile::tempdir().unwrap();
     tables(root.path());

@@ -20,7 +20,7 @@ use cambrian_worker::synthetic;
 use serde::Serialize;
 
 /// A task with one of its attempts.
-type Attempt = (u64, u32);
+pub(crate) type Attempt = (u64, u32);
 
 /// How many tasks that were done again are explained.
 const EXPLAINED: usize = 5;
@@ -38,6 +38,8 @@ pub(crate) struct Audit {
     pub(crate) repeated: usize,
     /// How many repetitions the faults account for.
     pub(crate) may_repeat: usize,
+    /// Attempts whose reports lay on the disk of a worker when it was killed, each of which counts.
+    pub(crate) promised: usize,
     /// Records of the journal.
     pub(crate) records: u64,
     /// Everything that is not as it must be.
@@ -103,6 +105,15 @@ impl Account {
         self.histories.entry(task.0).or_default().push(format!("{second:.2} s {what}"));
     }
 
+    /// Reports that lay on a disk and did not count.
+    fn broken(&self, promised: &BTreeSet<Attempt>) -> Vec<String> {
+        let lost = promised.iter().filter(|attempt| !self.counted.contains_key(*attempt));
+        lost.map(|attempt| {
+            format!("the report of {attempt:?} lay on the disk of a worker that was killed, and does not count")
+        })
+        .collect()
+    }
+
     /// What became of some tasks that were done again.
     fn explain(&self, finished: &BTreeMap<Attempt, String>) -> Vec<String> {
         let again = finished.keys().filter(|attempt| !self.counted.contains_key(*attempt));
@@ -118,28 +129,33 @@ impl Account {
     }
 }
 
-/// Checks a cluster that has stopped: `campaigns` were submitted, and the faults may have cost
-/// `may_repeat` evaluations.
+/// What a journal is held against.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    /// How many campaigns were submitted.
+    pub(crate) campaigns: u32,
+    /// How many evaluations the faults may have cost.
+    pub(crate) may_repeat: usize,
+    /// Attempts that have to count, since their reports were on a disk.
+    pub(crate) promised: BTreeSet<Attempt>,
+}
+
+/// Checks a cluster that has stopped.
 ///
 /// # Errors
 /// When a file cannot be read at all.
-pub(crate) fn audit(
-    place: &Place,
-    evidence: &Path,
-    campaigns: u32,
-    may_repeat: usize,
-) -> anyhow::Result<Audit> {
+pub(crate) fn audit(place: &Place, evidence: &Path, expected: &Expected) -> anyhow::Result<Audit> {
     let opened = "the journal cannot be opened";
     match place {
         Place::File(path) => {
             let store = SqliteStore::open_read_only(path).context(opened)?;
             let verified = verify(&store).context("the journal cannot be verified")?;
-            examine(&store, &verified, evidence, campaigns, may_repeat)
+            examine(&store, &verified, evidence, expected)
         }
         Place::Postgres(url) => {
             let store = PostgresStore::open_read_only(url).context(opened)?;
             let verified = verify(&store).context("the journal cannot be verified")?;
-            examine(&store, &verified, evidence, campaigns, may_repeat)
+            examine(&store, &verified, evidence, expected)
         }
     }
 }
@@ -148,18 +164,19 @@ fn examine(
     store: &dyn Store,
     verified: &Report,
     evidence: &Path,
-    campaigns: u32,
-    may_repeat: usize,
+    expected: &Expected,
 ) -> anyhow::Result<Audit> {
     let mut account = Account::default();
     for_each(store, |record| account.book(&record)).context("the journal cannot be read")?;
     let mut problems = std::mem::take(&mut account.problems);
+    let Expected { campaigns, may_repeat, ref promised } = *expected;
     if account.campaigns != campaigns {
         problems.push(format!("{campaigns} campaigns were submitted, {} exist", account.campaigns));
     }
     let evidence = std::fs::read_to_string(evidence).context("the evidence cannot be read")?;
     let finished = finished(&evidence, &mut problems);
     let repeated = compare(&finished, &account, &mut problems);
+    problems.extend(account.broken(promised));
     if repeated > may_repeat {
         problems.push(format!(
             "{repeated} finished evaluations were done again; the faults account for {may_repeat}"
@@ -180,6 +197,7 @@ fn examine(
         counted: account.counted.len(),
         repeated,
         may_repeat,
+        promised: promised.len(),
         records: store.sequence(),
         problems,
     })
@@ -264,6 +282,14 @@ mod tests {
         let found = finished(text, &mut problems);
         assert_eq!(found, evidence(&[(1, 1, "a"), (2, 1, "b"), (2, 2, "c")]));
         assert!(problems.len() == 1 && problems[0].contains("twice"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_report_on_a_disk_that_does_not_count_is_found() {
+        let account = account(&[(1, 1, "a"), (2, 2, "b")], &[(2, 1)]);
+        assert_eq!(account.broken(&BTreeSet::from([(1, 1)])), Vec::<String>::new());
+        let broken = account.broken(&BTreeSet::from([(1, 1), (2, 1)]));
+        assert!(broken.len() == 1 && broken[0].contains("(2, 1)"), "{broken:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!
 //! Must not know faults or what is checked afterwards.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use cambrian_proto::v1::{ListCampaignsRequest, ListWorkersRequest, SubmitCampaig
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::audit::Attempt;
 use crate::postgres_server::PostgresServer;
 use crate::process::{Process, Program};
 use crate::relay::{Conduct, Relay};
@@ -60,6 +62,7 @@ pub(crate) struct Cluster {
     asked: usize,
     folder: TempDir,
     campaigns: u32,
+    promised: BTreeSet<Attempt>,
     victim: usize,
     seed: u64,
 }
@@ -93,6 +96,7 @@ impl Cluster {
             asked: 0,
             folder,
             campaigns: 0,
+            promised: BTreeSet::new(),
             victim: 0,
             seed: plan.seed,
         };
@@ -254,9 +258,44 @@ impl Cluster {
 
     /// Lets the wires of a worker misbehave for a while.
     pub(crate) async fn disturb(&mut self, worker: usize, conduct: Conduct, during: Duration) {
-        self.wires[worker].iter().for_each(|wire| wire.set(conduct));
+        self.set_wires(worker, conduct);
         tokio::time::sleep(during).await;
-        self.wires[worker].iter().for_each(|wire| wire.set(Conduct::Pass));
+        self.set_wires(worker, Conduct::Pass);
+    }
+
+    /// From now on the wires of a worker do this.
+    pub(crate) fn set_wires(&self, worker: usize, conduct: Conduct) {
+        self.wires[worker].iter().for_each(|wire| wire.set(conduct));
+    }
+
+    /// Waits until a report lies on the disk of a worker, at most so long: it may have no work.
+    pub(crate) async fn await_reports(&self, worker: usize, at_most: Duration) {
+        let started = Instant::now();
+        while self.reports_of(worker).next().is_none() && started.elapsed() < at_most {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Remembers the reports on the disk of a worker that has ended: each has to count.
+    pub(crate) fn promise_reports(&mut self, worker: usize) {
+        let reports: Vec<Attempt> = self.reports_of(worker).collect();
+        self.promised.extend(reports);
+    }
+
+    /// Attempts whose reports lay on the disk of a worker when it was killed.
+    pub(crate) fn promised(&self) -> &BTreeSet<Attempt> {
+        &self.promised
+    }
+
+    /// The files of the outbox are called `TASK-ATTEMPT.report`.
+    fn reports_of(&self, worker: usize) -> impl Iterator<Item = Attempt> {
+        let outbox = self.folder.path().join(worker_name(worker)).join("outbox");
+        let files = std::fs::read_dir(outbox).into_iter().flatten().flatten();
+        files.filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let (task, attempt) = name.strip_suffix(".report")?.split_once('-')?;
+            Some((task.parse().ok()?, attempt.parse().ok()?))
+        })
     }
 
     /// Submits another campaign if every one is finished; asked again until it is there once.
@@ -369,8 +408,13 @@ fn channel(address: &SocketAddr) -> anyhow::Result<Channel> {
     Ok(endpoint.connect_timeout(ANSWER).timeout(ANSWER).connect_lazy())
 }
 
+/// Also that of the folder of its state.
+fn worker_name(index: usize) -> String {
+    format!("worker-{index}")
+}
+
 fn worker(programs: &Path, folder: &Path, index: usize, wires: &[Relay]) -> Program {
-    let name = format!("worker-{index}");
+    let name = worker_name(index);
     let coordinators: Vec<_> =
         wires.iter().map(|wire| format!("http://{}", wire.address())).collect();
     let option = |option: &str, value: &dyn std::fmt::Display| format!("--{option}={value}");

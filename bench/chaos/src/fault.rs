@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     PauseWorker,
     FillWorkerDisk,
     SkewWorkerClock,
+    StrandReports,
     KillEvaluator,
     CutWire,
     SlowWire,
@@ -68,7 +69,7 @@ const fn describe(
 
 /// Every kind, in the order of reports.
 #[rustfmt::skip]
-pub(crate) const KINDS: [Description; 19] = [
+pub(crate) const KINDS: [Description; 20] = [
     describe(Kind::KillCoordinator, "kill_coordinator", "SIGKILL, started again within 0.3 s", 0),
     describe(Kind::RestartCoordinator, "restart_coordinator", "SIGTERM, started again when it has ended", 0),
     describe(Kind::PauseCoordinator, "pause_coordinator", "SIGSTOP for up to two leases", 0),
@@ -79,6 +80,7 @@ pub(crate) const KINDS: [Description; 19] = [
     describe(Kind::PauseWorker, "pause_worker", "SIGSTOP for up to two leases", SLOTS),
     describe(Kind::FillWorkerDisk, "fill_worker_disk", "no file of it can grow for up to two leases", 0),
     describe(Kind::SkewWorkerClock, "skew_worker_clock", "killed, started again with a clock up to a day off", SLOTS),
+    describe(Kind::StrandReports, "strand_reports", "a worker that cannot send what it has finished: SIGKILL, started again before it is heard", SLOTS),
     describe(Kind::KillEvaluator, "kill_evaluator", "SIGKILL to the process of one slot", 1),
     describe(Kind::CutWire, "cut_wire", "connections of one worker break, new ones too, for up to a fifth of a lease", 0),
     describe(Kind::SlowWire, "slow_wire", "each message of one worker is up to 0.3 s late, for up to a lease", 0),
@@ -174,6 +176,17 @@ impl Kind {
                 cluster.workers[worker].kill()?;
                 cluster.workers[worker].surround(clock(draw));
                 cluster.workers[worker].start()?;
+            }
+            Kind::StrandReports => {
+                cluster.set_wires(worker, Conduct::Cut);
+                cluster.await_reports(worker, LEASE / 4).await;
+                rest(draw, 0.3).await;
+                cluster.workers[worker].kill()?;
+                cluster.promise_reports(worker);
+                rest(draw, 0.2).await;
+                cluster.workers[worker].start()?;
+                rest(draw, 0.2).await;
+                cluster.set_wires(worker, Conduct::Pass);
             }
             Kind::KillEvaluator => {
                 let evaluators = cluster.workers[worker].children();

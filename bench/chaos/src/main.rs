@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use audit::{Audit, audit};
+use audit::{Audit, Expected, audit};
 use cluster::{Cluster, Plan};
 use fault::{Description, KINDS};
 use report::{HEADING, Outcome};
@@ -167,10 +167,13 @@ async fn round(
     let stuck = disturb(&mut cluster, &kinds, arguments, &mut outcome).await.err();
     cluster.stop()?;
     let (place, evidence) = (cluster.place(), cluster.evidence());
-    let (campaigns, may_repeat) = (cluster.campaigns(), outcome.audit.may_repeat);
+    let expected = Expected {
+        campaigns: cluster.campaigns(),
+        may_repeat: outcome.audit.may_repeat,
+        promised: cluster.promised().clone(),
+    };
     // The store has a runtime of its own, which may not be started within another.
-    let checked =
-        tokio::task::spawn_blocking(move || audit(&place, &evidence, campaigns, may_repeat));
+    let checked = tokio::task::spawn_blocking(move || audit(&place, &evidence, &expected));
     // A journal that cannot be checked is a problem of its own.
     let unread =
         |error: anyhow::Error| Audit { problems: vec![format!("{error:#}")], ..Audit::default() };

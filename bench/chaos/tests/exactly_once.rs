@@ -35,6 +35,19 @@ fn a_coordinator_that_stands_still_and_full_disks_cost_nothing() {
 }
 
 #[test]
+fn reports_that_a_killed_worker_could_not_send_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("outcomes.json");
+    let json = json.to_str().expect("UTF-8");
+    let kind = ["--faults", "8", "--kinds", "strand_reports", "--json", json];
+    let Some(table) = chaos(&kind) else { return };
+    let outcomes = std::fs::read_to_string(json).expect("the outcomes");
+    let outcomes: serde_json::Value = serde_json::from_str(&outcomes).expect("JSON");
+    let promised = outcomes[0]["audit"]["promised"].as_u64();
+    assert!(promised.is_some_and(|promised| promised > 0), "{outcomes}\n{table}");
+}
+
+#[test]
 fn leaders_on_postgresql_give_way_without_a_loss() {
     let kinds = ["--faults", "3", "--postgres", "--kinds", "kill_coordinator,partition_database"];
     let Some(table) = chaos(&kinds) else { return };

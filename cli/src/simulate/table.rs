@@ -2,6 +2,7 @@
 //! campaigns beyond the settings of a tabular stage.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -67,8 +68,9 @@ fn span(seconds: f64) -> Span {
 /// Files that cannot be read or do not fit the campaign, with row and column.
 pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<LookUp, CliError> {
     let settings = settings(spec)?;
+    let named = if given.tables.is_empty() { beside(&given.file, spec) } else { Vec::new() };
     let mut sheets = Vec::new();
-    for path in &given.tables {
+    for path in given.tables.iter().chain(&named) {
         sheets.push(Sheet::read(path)?);
     }
     let sheet = join(sheets)?;
@@ -104,6 +106,16 @@ pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<Loo
         help: format!("keys are in column `{}`, in the notation of the space", settings.key),
     })?;
     Ok(table.with_stage_shares(stage_shares(given, spec)?))
+}
+
+/// The tables that the stages name, which lie beside the campaign's file; none if one does not.
+fn beside(campaign: &Path, spec: &CampaignSpec) -> Vec<PathBuf> {
+    let folder = campaign.parent().unwrap_or(Path::new(""));
+    let named = spec.stages.iter().filter_map(|stage| stage.settings.get("table")?.as_str());
+    let mut paths: Vec<PathBuf> = named.map(|name| folder.join(name)).collect();
+    paths.sort();
+    paths.dedup();
+    if paths.iter().all(|path| path.is_file()) { paths } else { Vec::new() }
 }
 
 fn stage_shares(

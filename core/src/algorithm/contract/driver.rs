@@ -1,6 +1,8 @@
 //! A campaign without an engine: asks, evaluates in a shuffled order, tells, and checks every
 //! step.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt;
 
 use super::*;
@@ -128,6 +130,37 @@ impl Driver {
     /// Proposes up to `evaluations` candidates in all, `workers` at a time, lets the results arrive
     /// in a random order, and returns how many were proposed: fewer if the space is exhausted.
     pub(in crate::algorithm) fn run(&mut self, workers: usize, evaluations: u32) -> u32 {
+        self.run_with(workers, evaluations, |in_flight, arrivals| {
+            arrivals.random_range(0..in_flight.len())
+        })
+    }
+
+    /// As [`Self::run`], but an evaluation arrives when its time has passed.
+    pub(in crate::algorithm) fn run_timed(
+        &mut self,
+        workers: usize,
+        evaluations: u32,
+        time: impl Fn(&Genotype) -> f64,
+    ) -> u32 {
+        let (mut now, mut ends) = (0.0, BTreeMap::new());
+        self.run_with(workers, evaluations, |in_flight, _| {
+            let mut end = |(id, genotype): &(Ordinal, Genotype)| {
+                *ends.entry(*id).or_insert_with(|| now + time(genotype))
+            };
+            let ends: Vec<f64> = in_flight.iter().map(&mut end).collect();
+            let first = (0..ends.len()).min_by(|&a, &b| ends[a].total_cmp(&ends[b])).unwrap();
+            now = ends[first];
+            first
+        })
+    }
+
+    /// `next` says which of those in flight arrives next.
+    fn run_with(
+        &mut self,
+        workers: usize,
+        evaluations: u32,
+        mut next: impl FnMut(&[(Ordinal, Genotype)], &mut Stream) -> usize,
+    ) -> u32 {
         loop {
             while self.in_flight.len() < workers && self.proposed < evaluations {
                 match self.suggest(&*self.algorithm) {
@@ -142,7 +175,7 @@ impl Driver {
             if self.in_flight.is_empty() {
                 return self.proposed;
             }
-            let arrival = self.arrivals.random_range(0..self.in_flight.len());
+            let arrival = next(&self.in_flight, &mut self.arrivals);
             self.resolve(arrival);
         }
     }
