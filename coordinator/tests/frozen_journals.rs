@@ -1,14 +1,22 @@
 //! Stores that earlier formats wrote still mean the same; `frozen/README.md` lists them.
 
+#[expect(dead_code, reason = "other users need the rest")]
+mod postgres_server;
+
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use cambrian_coordinator::replay::replay;
+use cambrian_coordinator::store::place::Place;
+use cambrian_coordinator::store::postgres::{Bid, Candidate, PostgresStore};
 use cambrian_coordinator::store::sqlite::SqliteStore;
 use cambrian_coordinator::store::{Store, Stored, for_each, record};
 use cambrian_coordinator::verify::verify;
 use flate2::read::GzDecoder;
+use postgres_server::PostgresServer;
 
 struct Frozen {
     file: &'static str,
@@ -65,13 +73,17 @@ const EVERY_KIND: Frozen = Frozen {
     departed: &[],
 };
 
-fn thawed(file: &str, folder: &Path) -> SqliteStore {
+fn unpack(file: &str, path: &Path) {
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen").join(file);
     let mut bytes = Vec::new();
     let compressed = std::fs::File::open(frozen).expect("it is in the repository");
     GzDecoder::new(compressed).read_to_end(&mut bytes).expect("it is whole");
+    std::fs::write(path, bytes).expect("a file");
+}
+
+fn thawed(file: &str, folder: &Path) -> SqliteStore {
     let path = folder.join("store.db");
-    std::fs::write(&path, bytes).expect("a file");
+    unpack(file, &path);
     SqliteStore::open(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
@@ -104,6 +116,35 @@ fn journals_of_earlier_formats_mean_what_they_meant() {
             assert_eq!(found, *front, "{name}");
         }
     }
+}
+
+/// A dump of the journal of every kind, as `pg_dump` has written it from a database.
+#[test]
+fn a_database_of_an_earlier_format_means_what_it_meant() {
+    let Some(server) = PostgresServer::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump.sql");
+    unpack("postgresql-schema-2.sql.gz", &dump);
+    let Place::Postgres(url) = server.database("thawed").parse().unwrap() else { return };
+    let options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "thawed", "-f"];
+    let restored = server.client("psql").args(options).arg(&dump).stdout(Stdio::null()).status();
+    assert!(restored.is_ok_and(|status| status.success()));
+
+    let mut store = PostgresStore::open(&url).unwrap();
+    let verified = verify(&store).unwrap();
+    assert!(verified.is_sound(), "{:#?}", verified.problems);
+    let of_file = verify(&thawed(EVERY_KIND.file, folder.path())).unwrap();
+    assert_eq!((store.sequence(), verified.digest), (EVERY_KIND.records, of_file.digest));
+
+    // Its last leader is long gone; the next one has a later epoch.
+    let candidate = Candidate {
+        holder: "successor".into(),
+        endpoint: "http://successor:7878".into(),
+        length: Duration::from_secs(3),
+        renewal: Duration::from_millis(500),
+    };
+    let bid = store.bid(&candidate).unwrap();
+    assert!(matches!(bid, Bid::Won { epoch: 2, .. }), "{bid:?}");
 }
 
 /// A kind that no frozen journal has could change its meaning unseen.
