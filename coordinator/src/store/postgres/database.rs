@@ -27,13 +27,15 @@ const CONFLICT: &str = "CB002";
 ///
 /// Every statement finds its rows by their keys, and its plan stays for the connection's life. A plan
 /// that was made while the tables were empty would read them whole at each append until they are
-/// analysed, so only look-ups are allowed.
+/// analysed, so only look-ups are allowed. What has no key, such as the one row of the leader, counts as
+/// expensive then, and must not be compiled for that.
 const SESSION: &str = "\
     SET search_path = cambrian; \
     SET client_min_messages = warning; \
     SET idle_in_transaction_session_timeout = '1500ms'; \
     SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+    SET jit = off; \
     SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') = 'off'";
 const READER: &str = "\
