@@ -14,8 +14,8 @@ use cambrian_coordinator::store::place::Place;
 use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
 use cambrian_proto::v1::{ListCampaignsRequest, ListWorkersRequest, SubmitCampaignRequest};
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
 
+use crate::access::{Access, Wire};
 use crate::audit::Attempt;
 use crate::postgres_server::PostgresServer;
 use crate::process::{Process, Program};
@@ -40,6 +40,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) workers: usize,
     /// Two coordinators on PostgreSQL instead of one on SQLite.
     pub(crate) postgres: bool,
+    /// With a certificate and tokens.
+    pub(crate) secure: bool,
     /// Of the campaigns.
     pub(crate) seed: u64,
 }
@@ -57,7 +59,8 @@ pub(crate) struct Cluster {
     /// The wires of the coordinators to the database.
     database_wires: Vec<Relay>,
     addresses: Vec<SocketAddr>,
-    channels: Vec<Channel>,
+    access: Access,
+    channels: Vec<Wire>,
     /// The coordinator that answered last.
     asked: usize,
     folder: TempDir,
@@ -91,7 +94,8 @@ impl Cluster {
             database,
             wires: Vec::new(),
             database_wires: Vec::new(),
-            channels: addresses.iter().map(channel).collect::<anyhow::Result<_>>()?,
+            access: Access::default(),
+            channels: Vec::new(),
             addresses,
             asked: 0,
             folder,
@@ -100,6 +104,16 @@ impl Cluster {
             victim: 0,
             seed: plan.seed,
         };
+        if let Some(database) = &cluster.database {
+            database.database(DATABASE);
+        }
+        if plan.secure {
+            let program = plan.programs.join("cambrian-coordinator");
+            cluster.access =
+                Access::secured(cluster.folder.path(), &program, &cluster.place_text())?;
+        }
+        let wire = |address: &SocketAddr| cluster.access.wire(*address, ANSWER);
+        cluster.channels = cluster.addresses.iter().map(wire).collect::<anyhow::Result<_>>()?;
         for index in 0..count {
             let place = cluster.place_behind_a_wire().await?;
             let program = cluster.coordinator(plan.programs, index, &place);
@@ -111,7 +125,7 @@ impl Cluster {
             for address in &cluster.addresses {
                 wires.push(Relay::to(*address).await?);
             }
-            let program = worker(plan.programs, cluster.folder.path(), index, &wires);
+            let program = cluster.worker(plan.programs, index, &wires);
             let mut process = Process::new(program, cluster.folder.path());
             process.start()?;
             cluster.workers.push(process);
@@ -154,9 +168,6 @@ impl Cluster {
         let Some(database) = &self.database else {
             return Ok(self.file().display().to_string());
         };
-        if self.database_wires.is_empty() {
-            database.database(DATABASE);
-        }
         let wire = Relay::to(database.address()).await?;
         let place = format!("postgresql://cambrian@{}/{DATABASE}", wire.address());
         self.database_wires.push(wire);
@@ -177,7 +188,30 @@ impl Cluster {
         Program {
             name: format!("coordinator-{index}"),
             path: programs.join("cambrian-coordinator"),
-            arguments: arguments.to_vec(),
+            arguments: [&arguments[..], &self.access.of_coordinator()].concat(),
+        }
+    }
+
+    fn worker(&self, programs: &Path, index: usize, wires: &[Relay]) -> Program {
+        let folder = self.folder.path();
+        let name = worker_name(index);
+        let coordinators: Vec<_> =
+            wires.iter().map(|wire| self.access.url(wire.address())).collect();
+        let option = |option: &str, value: &dyn std::fmt::Display| format!("--{option}={value}");
+        let arguments = [
+            option("coordinator", &coordinators.join(",")),
+            option("name", &name),
+            option("state-dir", &folder.join(&name).display()),
+            option("slots", &SLOTS),
+            option("gate-dir", &folder.display()),
+            option("evaluator", &programs.join("cambrian-evaluator-synthetic").display()),
+            option("evaluator-arg", &"--evidence"),
+            option("evaluator-arg", &folder.join("evidence").display()),
+        ];
+        Program {
+            name,
+            path: programs.join("cambrian-worker"),
+            arguments: [&arguments[..], &self.access.of_worker()].concat(),
         }
     }
 
@@ -186,6 +220,13 @@ impl Cluster {
         match &self.database {
             Some(database) => database.url(DATABASE).into(),
             None => self.file().as_path().into(),
+        }
+    }
+
+    fn place_text(&self) -> String {
+        match &self.database {
+            Some(database) => database.url(DATABASE),
+            None => self.file().display().to_string(),
         }
     }
 
@@ -355,7 +396,7 @@ impl Cluster {
     }
 
     /// Asks one coordinator after the other until there is an answer, since they may be away.
-    async fn asked<A, F>(&mut self, mut ask: impl FnMut(Channel) -> F) -> anyhow::Result<A>
+    async fn asked<A, F>(&mut self, mut ask: impl FnMut(Wire) -> F) -> anyhow::Result<A>
     where
         F: Future<Output = Result<tonic::Response<A>, tonic::Status>>,
     {
@@ -403,32 +444,9 @@ impl Cluster {
     }
 }
 
-fn channel(address: &SocketAddr) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    Ok(endpoint.connect_timeout(ANSWER).timeout(ANSWER).connect_lazy())
-}
-
 /// Also that of the folder of its state.
 fn worker_name(index: usize) -> String {
     format!("worker-{index}")
-}
-
-fn worker(programs: &Path, folder: &Path, index: usize, wires: &[Relay]) -> Program {
-    let name = worker_name(index);
-    let coordinators: Vec<_> =
-        wires.iter().map(|wire| format!("http://{}", wire.address())).collect();
-    let option = |option: &str, value: &dyn std::fmt::Display| format!("--{option}={value}");
-    let arguments = [
-        option("coordinator", &coordinators.join(",")),
-        option("name", &name),
-        option("state-dir", &folder.join(&name).display()),
-        option("slots", &SLOTS),
-        option("gate-dir", &folder.display()),
-        option("evaluator", &programs.join("cambrian-evaluator-synthetic").display()),
-        option("evaluator-arg", &"--evidence"),
-        option("evaluator-arg", &folder.join("evidence").display()),
-    ];
-    Program { name, path: programs.join("cambrian-worker"), arguments: arguments.to_vec() }
 }
 
 /// Small campaigns in a row, so that beginnings and ends meet faults as well. Attempts are many:

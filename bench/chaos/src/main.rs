@@ -3,6 +3,7 @@
 //!
 //! One cluster for each kind of fault, so that a cost has one cause, then one with all kinds mixed.
 
+mod access;
 mod audit;
 mod cluster;
 mod fault;
@@ -52,6 +53,9 @@ struct Arguments {
     /// Two coordinators on a PostgreSQL of their own instead of one on SQLite.
     #[arg(long)]
     postgres: bool,
+    /// TLS and tokens between all processes.
+    #[arg(long)]
+    secure: bool,
     /// Where the cluster's programs are [default: beside this one].
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -158,6 +162,7 @@ async fn round(
         programs,
         workers: arguments.workers as usize,
         postgres: arguments.postgres,
+        secure: arguments.secure,
         seed: arguments.seed,
     };
     let Some(mut cluster) = Cluster::start(&plan).await? else {

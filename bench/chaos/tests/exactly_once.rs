@@ -35,6 +35,13 @@ fn a_coordinator_that_stands_still_and_full_disks_cost_nothing() {
 }
 
 #[test]
+fn what_is_encrypted_and_shows_tokens_loses_nothing_either() {
+    let kinds = "kill_coordinator,restart_worker,cut_wire";
+    let Some(table) = chaos(&["--faults", "3", "--secure", "--kinds", kinds]) else { return };
+    assert_eq!(table.matches("| 0 of 0 | 0 |").count(), 3, "{table}");
+}
+
+#[test]
 fn reports_that_a_killed_worker_could_not_send_count() {
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("outcomes.json");
