@@ -16,6 +16,8 @@ use crate::relay::Conduct;
 
 /// How long a process may take to end when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the next attempt at an evaluation may take to end.
+const RETRIED: Duration = Duration::from_millis(1_500);
 /// Where Debian's package `faketime` puts its library.
 const CLOCK_LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
@@ -192,6 +194,8 @@ impl Kind {
                 let evaluators = cluster.workers[worker].children();
                 if !evaluators.is_empty() {
                     process::kill(evaluators[draw.random_range(0..evaluators.len())])?;
+                    // A task that is hit again on another worker counts as the cause of both.
+                    tokio::time::sleep(RETRIED).await;
                 }
             }
             Kind::CutWire => {

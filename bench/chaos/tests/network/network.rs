@@ -1,6 +1,7 @@
 //! A simulated cluster: one coordinator on a file of SQLite, workers whose evaluations only pass time, and
 //! the network between them.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,7 +27,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use turmoil::{Builder, Sim};
 
-use crate::audit::{Audit, audit};
+use crate::audit::{Audit, Expected, audit};
 use crate::faults::{Planned, plan};
 
 /// How long a lease lasts without a sign of life.
@@ -187,7 +188,8 @@ pub(crate) fn simulate(seed: u64) -> Outcome {
     // Whatever still runs ends as if killed.
     drop(sim);
     let may_repeat = faults.iter().map(|planned| planned.fault.may_repeat()).sum();
-    let mut audit = audit(&journal.as_path().into(), &evidence, 1, may_repeat).expect("files");
+    let expected = Expected { campaigns: 1, may_repeat, promised: BTreeSet::new() };
+    let mut audit = audit(&journal.as_path().into(), &evidence, &expected).expect("files");
     if !done {
         audit.problems.push("the campaign does not finish by itself".to_owned());
     }
