@@ -228,7 +228,7 @@ def measure(given, part):
         on_postgresql = lambda *arguments: ours(given.cambrian, *kill, *arguments, around=[WITH_POSTGRESQL])["runs"][0]
         return {
             "kills": on_postgresql("--duration", "100ms", "--evaluations", "120000", "--takeovers", "10"),
-            "long": on_postgresql("--evaluations", "400000", "--takeovers-after", "200000", "--takeovers", "3"),
+            "long": on_postgresql("--evaluations", "1000000", "--takeovers-after", "200000", "--takeovers", "3"),
             "file": bench("--workers", "64", "--evaluations", "200000", "--no-limits")["runs"][0],
         }
     arguments = ["--workers", "10000", "--evaluations", "60000", "--duration", "5s"]

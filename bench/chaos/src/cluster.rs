@@ -19,7 +19,7 @@ use crate::access::{Access, Wire};
 use crate::audit::Attempt;
 use crate::postgres_server::PostgresServer;
 use crate::process::{Process, Program};
-use crate::relay::{Conduct, Relay};
+use crate::relay::{Conduct, Door, Relay};
 
 /// How long a lease lasts without a sign of life.
 pub(crate) const LEASE: Duration = Duration::from_secs(4);
@@ -56,6 +56,8 @@ pub(crate) struct Cluster {
     pub(crate) database: Option<PostgresServer>,
     /// The wires of each worker, one to each coordinator.
     wires: Vec<Vec<Relay>>,
+    /// By coordinator.
+    doors: Vec<Door>,
     /// The wires of the coordinators to the database.
     database_wires: Vec<Relay>,
     addresses: Vec<SocketAddr>,
@@ -93,6 +95,7 @@ impl Cluster {
             workers: Vec::new(),
             database,
             wires: Vec::new(),
+            doors: Vec::new(),
             database_wires: Vec::new(),
             access: Access::default(),
             channels: Vec::new(),
@@ -114,6 +117,17 @@ impl Cluster {
         }
         let wire = |address: &SocketAddr| cluster.access.wire(*address, ANSWER);
         cluster.channels = cluster.addresses.iter().map(wire).collect::<anyhow::Result<_>>()?;
+        for _ in 0..plan.workers {
+            let mut wires = Vec::new();
+            for address in &cluster.addresses {
+                wires.push(Relay::to(*address).await?);
+            }
+            cluster.wires.push(wires);
+        }
+        for (index, address) in cluster.addresses.iter().enumerate() {
+            let wires = cluster.wires.iter().map(|wires| &wires[index]);
+            cluster.doors.push(Door::to(*address, wires).await?);
+        }
         for index in 0..count {
             let place = cluster.place_behind_a_wire().await?;
             let program = cluster.coordinator(plan.programs, index, &place);
@@ -121,15 +135,10 @@ impl Cluster {
             cluster.start_coordinator(index).await?;
         }
         for index in 0..plan.workers {
-            let mut wires = Vec::new();
-            for address in &cluster.addresses {
-                wires.push(Relay::to(*address).await?);
-            }
-            let program = cluster.worker(plan.programs, index, &wires);
+            let program = cluster.worker(plan.programs, index);
             let mut process = Process::new(program, cluster.folder.path());
             process.start()?;
             cluster.workers.push(process);
-            cluster.wires.push(wires);
         }
         cluster.acquaint().await?;
         Ok(Some(cluster))
@@ -184,6 +193,7 @@ impl Cluster {
             option("listen", &self.addresses[index]),
             option("database", &place),
             option("lease-seconds", &LEASE.as_secs()),
+            option("endpoint", &self.access.url(self.doors[index].address())),
         ];
         Program {
             name: format!("coordinator-{index}"),
@@ -192,11 +202,11 @@ impl Cluster {
         }
     }
 
-    fn worker(&self, programs: &Path, index: usize, wires: &[Relay]) -> Program {
+    fn worker(&self, programs: &Path, index: usize) -> Program {
         let folder = self.folder.path();
         let name = worker_name(index);
         let coordinators: Vec<_> =
-            wires.iter().map(|wire| self.access.url(wire.address())).collect();
+            self.wires[index].iter().map(|wire| self.access.url(wire.address())).collect();
         let option = |option: &str, value: &dyn std::fmt::Display| format!("--{option}={value}");
         let arguments = [
             option("coordinator", &coordinators.join(",")),

@@ -2,6 +2,9 @@
 //!
 //! A withheld direction looks like a partition to both ends: nothing arrives, nothing is closed,
 //! and what was sent meanwhile arrives when the wire is mended. Must not know what is said.
+//!
+//! A standby sends workers to the leader by the leader's own address, which is a door behind which
+//! their wires are, too.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,6 +61,77 @@ impl Relay {
     pub(crate) fn set(&self, conduct: Conduct) {
         self.conduct.send_replace(conduct);
     }
+}
+
+/// The address that a coordinator tells others as its own. Whichever worker connects, its wire to that
+/// coordinator decides what arrives.
+#[derive(Debug)]
+pub(crate) struct Door {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Door {
+    /// A door to `target`; the wires to it, by worker.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub(crate) async fn to<'r>(
+        target: SocketAddr,
+        wires: impl Iterator<Item = &'r Relay>,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let conducts = wires.map(|wire| wire.conduct.subscribe()).collect();
+        Ok(Self { address, accepting: tokio::spawn(admit(listener, target, conducts)) })
+    }
+
+    /// What the coordinator is told to call itself.
+    #[must_use]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn admit(listener: TcpListener, target: SocketAddr, conducts: Vec<watch::Receiver<Conduct>>) {
+    while let Ok((caller, from)) = listener.accept().await {
+        // Whoever is no worker, or has just ended, is not let in.
+        let worker = worker_at(from.port());
+        let Some(conduct) = worker.and_then(|worker| conducts.get(worker)) else { continue };
+        if *conduct.borrow() != Conduct::Cut {
+            tokio::spawn(connect(caller, target, conduct.clone()));
+        }
+    }
+}
+
+/// The number of the worker on this machine whose connection comes from this port.
+fn worker_at(port: u16) -> Option<usize> {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    // The columns: number, local address as IP:PORT in hexadecimal, ..., the socket's inode tenth.
+    let inode = sockets.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (_, local) = columns.get(1)?.split_once(':')?;
+        (u16::from_str_radix(local, 16) == Ok(port)).then(|| columns.get(9).copied())?
+    })?;
+    let socket = format!("socket:[{inode}]");
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    processes
+        .filter_map(|process| {
+            let command = std::fs::read_to_string(process.path().join("cmdline")).ok()?;
+            let name = command.split('\0').find_map(|part| part.strip_prefix("--name=worker-"))?;
+            let mut files = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
+            let holds = files.any(|file| {
+                std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == socket.as_str())
+            });
+            holds.then(|| name.parse().ok())?
+        })
+        .next()
 }
 
 impl Drop for Relay {
