@@ -176,11 +176,14 @@ fn examine(
     let evidence = std::fs::read_to_string(evidence).context("the evidence cannot be read")?;
     let finished = finished(&evidence, &mut problems);
     let repeated = compare(&finished, &account, &mut problems);
-    problems.extend(account.broken(promised));
+    let mut unkept = account.broken(promised);
     if repeated > may_repeat {
-        problems.push(format!(
+        unkept.push(format!(
             "{repeated} finished evaluations were done again; the faults account for {may_repeat}"
         ));
+    }
+    if !unkept.is_empty() {
+        problems.append(&mut unkept);
         problems.extend(account.explain(&finished));
     }
     problems.extend(verified.problems.iter().map(|problem| format!("verify: {problem}")));

@@ -180,14 +180,15 @@ impl Kind {
                 cluster.workers[worker].start()?;
             }
             Kind::StrandReports => {
+                // In all well within a lease, of which a third may have passed unheard before.
                 cluster.set_wires(worker, Conduct::Cut);
-                cluster.await_reports(worker, LEASE / 4).await;
-                rest(draw, 0.3).await;
+                cluster.await_reports(worker, LEASE / 8).await;
+                rest(draw, 0.2).await;
                 cluster.workers[worker].kill()?;
                 cluster.promise_reports(worker);
-                rest(draw, 0.2).await;
+                rest(draw, 0.1).await;
                 cluster.workers[worker].start()?;
-                rest(draw, 0.2).await;
+                rest(draw, 0.1).await;
                 cluster.set_wires(worker, Conduct::Pass);
             }
             Kind::KillEvaluator => {
