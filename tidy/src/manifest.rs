@@ -22,7 +22,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("cambrian-bench", &["cambrian-core"]),
     (
         "cambrian-chaos",
-        &["cambrian-core", "cambrian-proto", "cambrian-coordinator", "cambrian-worker"],
+        &[
+            "cambrian-core",
+            "cambrian-proto",
+            "cambrian-transport",
+            "cambrian-coordinator",
+            "cambrian-worker",
+        ],
     ),
     (
         "cambrian-fuzz",
@@ -38,11 +44,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
 
 /// What tests may depend on besides the arrows. The evaluator is not among them: whoever's tests
 /// need it would need libtorch.
-const TEST_ARROWS: [(&str, &str); 3] = [
-    ("cambrian-coordinator", "cambrian-worker"),
-    ("cambrian", "cambrian-worker"),
-    ("cambrian-chaos", "cambrian-transport"),
-];
+const TEST_ARROWS: [(&str, &str); 2] =
+    [("cambrian-coordinator", "cambrian-worker"), ("cambrian", "cambrian-worker")];
 
 /// All that the core may depend on from outside: computation, hashing and parsing of text that it
 /// is given.
