@@ -87,8 +87,27 @@ impl Access {
     /// # Errors
     /// When the secrets cannot be read.
     pub(crate) fn wire(&self, address: SocketAddr, answer: Duration) -> anyhow::Result<Wire> {
-        let nothing = Credentials::default();
-        let credentials = self.0.as_ref().map_or(&nothing, |secrets| &secrets.administrator);
+        self.dial(&self.credentials(), address, answer)
+    }
+
+    /// The same for somebody without a token.
+    ///
+    /// # Errors
+    /// As [`Self::wire`].
+    pub(crate) fn stranger(&self, address: SocketAddr, answer: Duration) -> anyhow::Result<Wire> {
+        self.dial(&Credentials { token: None, ..self.credentials() }, address, answer)
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.0.as_ref().map(|secrets| secrets.administrator.clone()).unwrap_or_default()
+    }
+
+    fn dial(
+        &self,
+        credentials: &Credentials,
+        address: SocketAddr,
+        answer: Duration,
+    ) -> anyhow::Result<Wire> {
         let endpoint = credentials.endpoint(&self.url(address))?;
         let channel = endpoint.connect_timeout(answer).timeout(answer).connect_lazy();
         Ok(InterceptedService::new(channel, credentials.bearer()?))

@@ -14,6 +14,7 @@ use cambrian_coordinator::store::place::Place;
 use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
 use cambrian_proto::v1::{ListCampaignsRequest, ListWorkersRequest, SubmitCampaignRequest};
 use tempfile::TempDir;
+use tonic::Code;
 
 use crate::access::{Access, Wire};
 use crate::audit::Attempt;
@@ -152,6 +153,20 @@ impl Cluster {
         self.coordinators[leader].terminate(PATIENCE)?;
         self.start_coordinator(leader).await?;
         self.until_registered().await
+    }
+
+    /// Whether the leader refuses whoever shows no token.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub(crate) async fn refuses_strangers(&self) -> anyhow::Result<bool> {
+        let wire = self.access.stranger(self.addresses[self.leader()], ANSWER)?;
+        let answer = CampaignServiceClient::new(wire).list_campaigns(ListCampaignsRequest {}).await;
+        match answer {
+            Ok(_) => Ok(false),
+            Err(status) if status.code() == Code::Unauthenticated => Ok(true),
+            Err(status) => Err(status.into()),
+        }
     }
 
     async fn until_registered(&mut self) -> anyhow::Result<()> {

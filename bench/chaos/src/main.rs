@@ -150,6 +150,7 @@ async fn round(
         kind: name.to_owned(),
         what,
         skipped: String::new(),
+        secure: false,
         injected: 0,
         seconds: 0.0,
         audit: Audit::default(),
@@ -169,6 +170,10 @@ async fn round(
         outcome.skipped = "PostgreSQL is not installed".to_owned();
         return Ok(outcome);
     };
+    outcome.secure = cluster.refuses_strangers().await?;
+    if outcome.secure != arguments.secure {
+        bail!("tokens are demanded: {}, asked for: {}", outcome.secure, arguments.secure);
+    }
     let stuck = disturb(&mut cluster, &kinds, arguments, &mut outcome).await.err();
     cluster.stop()?;
     let (place, evidence) = (cluster.place(), cluster.evidence());

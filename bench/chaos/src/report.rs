@@ -13,6 +13,8 @@ pub(crate) struct Outcome {
     pub(crate) what: String,
     /// Why it was not injected here; empty if it was.
     pub(crate) skipped: String,
+    /// Whether the coordinator refused a call without a token before the first fault.
+    pub(crate) secure: bool,
     /// How many faults were injected.
     pub(crate) injected: u32,
     /// How long it took, seconds.

@@ -34,22 +34,30 @@ fn a_coordinator_that_stands_still_and_full_disks_cost_nothing() {
     assert_eq!(table.matches("| 0 of 0 | 0 |").count(), 3, "{table}");
 }
 
+/// The table and what `--json` says of each kind.
+fn outcomes(arguments: &[&str]) -> Option<(String, serde_json::Value)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outcomes.json");
+    let json = ["--json", path.to_str().expect("UTF-8")];
+    let table = chaos(&[arguments, &json].concat())?;
+    let text = std::fs::read_to_string(path).expect("the outcomes");
+    Some((table, serde_json::from_str(&text).expect("JSON")))
+}
+
 #[test]
 fn what_is_encrypted_and_shows_tokens_loses_nothing_either() {
     let kinds = "kill_coordinator,restart_worker,cut_wire";
-    let Some(table) = chaos(&["--faults", "3", "--secure", "--kinds", kinds]) else { return };
+    let arguments = ["--faults", "3", "--secure", "--kinds", kinds];
+    let Some((table, outcomes)) = outcomes(&arguments) else { return };
     assert_eq!(table.matches("| 0 of 0 | 0 |").count(), 3, "{table}");
+    let kinds = outcomes.as_array().expect("a list");
+    assert!(kinds.iter().all(|kind| kind["secure"] == true), "{outcomes}");
 }
 
 #[test]
 fn reports_that_a_killed_worker_could_not_send_count() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = folder.path().join("outcomes.json");
-    let json = json.to_str().expect("UTF-8");
-    let kind = ["--faults", "8", "--kinds", "strand_reports", "--json", json];
-    let Some(table) = chaos(&kind) else { return };
-    let outcomes = std::fs::read_to_string(json).expect("the outcomes");
-    let outcomes: serde_json::Value = serde_json::from_str(&outcomes).expect("JSON");
+    let arguments = ["--faults", "8", "--kinds", "strand_reports"];
+    let Some((table, outcomes)) = outcomes(&arguments) else { return };
     let promised = outcomes[0]["audit"]["promised"].as_u64();
     assert!(promised.is_some_and(|promised| promised > 0), "{outcomes}\n{table}");
 }
