@@ -1,5 +1,8 @@
 //! From a journal to the engine that has lived through it.
 
+use std::sync::mpsc;
+use std::thread;
+
 use cambrian_core::engine::{Engine, EngineSettings, State};
 
 use crate::store::record::encode;
@@ -58,15 +61,34 @@ impl Follower {
                 batch = store.read_from(0, READ_BATCH)?;
             }
         }
-        while let Some(last) = batch.last() {
-            let (end, last) = (last.sequence, fingerprint(last)?);
-            for stored in &batch {
-                self.engine.apply(&stored.event, stored.at);
-            }
-            (self.sequence, self.last) = (end, last);
-            batch = store.read_from(end, READ_BATCH)?;
+        self.apply_from(batch, store)
+    }
+
+    /// Applies a batch and all that follow it, each while the next is read: reading and applying take about
+    /// as long, and a long journal is waited for at every start.
+    fn apply_from(&mut self, mut batch: Vec<Stored>, store: &dyn Store) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let Self { engine, sequence, last, .. } = self;
+        thread::scope(|scope| {
+            let (batches, received) = mpsc::sync_channel::<Vec<Stored>>(1);
+            scope.spawn(move || {
+                for stored in received.into_iter().flatten() {
+                    engine.apply(&stored.event, stored.at);
+                }
+            });
+            while let Some(end) = batch.last() {
+                let position = (end.sequence, fingerprint(end)?);
+                if batches.send(batch).is_err() {
+                    // The other thread has panicked, and so will the scope.
+                    break;
+                }
+                (*sequence, *last) = position;
+                batch = store.read_from(*sequence, READ_BATCH)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -119,6 +141,51 @@ mod tests {
             let rebuilt = rebuild(&present, SETTINGS).unwrap();
             assert_eq!(follower.state().digest(), rebuilt.state().digest(), "{more}");
         }
+    }
+
+    /// Answers in small batches, and not at all once it has come to a position.
+    struct Halting {
+        inner: MemoryStore,
+        answers_until: u64,
+    }
+
+    impl Store for Halting {
+        fn sequence(&self) -> u64 {
+            self.inner.sequence()
+        }
+
+        fn append(&mut self, at: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
+            self.inner.append(at, batch)
+        }
+
+        fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+            if after >= self.answers_until {
+                let reason = "not now".to_owned();
+                return Err(StoreError::Damaged { sequence: after + 1, reason });
+            }
+            self.inner.read_from(after, limit.min(7))
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_a_failure_is_kept_and_not_applied_twice() {
+        let (journal, engine) = simulated_journal(5);
+        let mut inner = MemoryStore::default();
+        inner.append(0, &journal).unwrap();
+        let mut store = Halting { inner, answers_until: 0 };
+        let mut follower = Follower::new(SETTINGS);
+        for answers_until in [0, 1, 8, 50, 57] {
+            store.answers_until = answers_until;
+            let error = follower.catch_up(&store).unwrap_err();
+            assert!(error.to_string().contains("not now"), "{error}");
+            let mut before = MemoryStore::default();
+            before.append(0, &journal[..follower.sequence() as usize]).unwrap();
+            let rebuilt = rebuild(&before, SETTINGS).unwrap();
+            assert_eq!(follower.state().digest(), rebuilt.state().digest(), "{answers_until}");
+        }
+        store.answers_until = u64::MAX;
+        follower.catch_up(&store).unwrap();
+        assert_eq!(follower.state().digest(), engine.state().digest());
     }
 
     #[test]
