@@ -18,6 +18,8 @@ mod fleet;
 mod repeats;
 #[path = "engine_rules/rungs.rs"]
 mod rungs;
+#[path = "engine_rules/silence.rs"]
+mod silence;
 #[path = "engine_rules/start.rs"]
 mod start;
 #[path = "engine_rules/stop.rs"]
@@ -520,6 +522,45 @@ fn constraints_on_analytic_metrics_reject_before_anything_is_leased() {
     assert_eq!(campaign.status(), CampaignStatus::Finished(FinishReason::NothingFeasible));
     let reason = campaign.candidate_view(Ordinal(1)).unwrap().reason();
     assert!(reason.starts_with("params <= 10 is broken by "), "{reason}");
+}
+
+#[test]
+fn constraints_that_leave_little_hold_nobody_up() {
+    // One cell in sixty has four convolutions of the larger kind.
+    let mut cluster =
+        Cluster::with_campaign("constraints: [{metric: params, at_least: 17500}]\n", 50);
+    let ruled_out = |event: &Event| matches!(event, Event::CandidateInfeasible { .. });
+    let session = SessionId(1);
+    let worker = cluster.register_with("a", 1, &[]);
+    let mut step = cluster.expect(Command::Ready { worker, session, credit: 100 });
+    let mut steps = 0;
+    while cluster.campaign().started() < 50 {
+        let found = count(&step, ruled_out);
+        assert!((1..=2_000).contains(&found), "{found} proposals in step {steps}");
+        step = cluster.pass(Span::from_secs(1));
+        steps += 1;
+    }
+    assert!(steps > 1, "it was to take more than one step");
+    assert_eq!(cluster.campaign().status(), CampaignStatus::Draining(FinishReason::BudgetSpent));
+}
+
+#[test]
+fn evaluated_candidates_that_turn_out_infeasible_do_not_end_a_search_for_feasible_ones() {
+    let rules = "failures: {out_of_memory: infeasible}\n\
+                 constraints: [{metric: params, at_least: 8000}]\n";
+    let mut cluster = Cluster::with_campaign(rules, 2_000);
+    let workers: Vec<WorkerId> = (0..70).map(|at| cluster.worker(&format!("w{at}"), 16)).collect();
+    cluster.expect(Command::PauseCampaign(FIRST));
+    for &worker in &workers {
+        let held = cluster.engine.state().worker(worker).unwrap().leases().clone();
+        for task in held {
+            cluster.report(worker, (task.0, 1), failed(FailureKind::OutOfMemory));
+        }
+    }
+    assert!(cluster.campaign().view().infeasible > 1_000);
+    cluster.expect(Command::ResumeCampaign(FIRST));
+    cluster.ready(workers[0], 1, 1);
+    assert_eq!(cluster.campaign().status(), CampaignStatus::Running);
 }
 
 #[test]

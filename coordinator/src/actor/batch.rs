@@ -209,6 +209,7 @@ fn is_visible(event: &Event) -> bool {
     !matches!(
         event,
         Event::LeaseRenewed { .. }
+            | Event::TimePassed
             | Event::WorkerSeen(_)
             | Event::CreditSet { .. }
             | Event::FitStarted { .. }

@@ -25,7 +25,9 @@ pub(super) fn of_rejection(rejected: &Rejected) -> Status {
     let text = rejected.to_string();
     match rejected {
         Rejected::UnknownCampaign(_) | Rejected::NoSuchWorker(_) => Status::not_found(text),
-        Rejected::WrongStatus { .. } | Rejected::NotHeld(_) => Status::failed_precondition(text),
+        Rejected::WrongStatus { .. } | Rejected::NotHeld(_) | Rejected::Leaves(_) => {
+            Status::failed_precondition(text)
+        }
         Rejected::UnknownWorker(_) => Status::failed_precondition(text),
         Rejected::StaleSession { .. } => Status::aborted(text),
     }
@@ -77,6 +79,7 @@ mod tests {
             (Rejected::UnknownCampaign(CampaignId(9)), Code::NotFound),
             (Rejected::NoSuchWorker(WorkerId(9)), Code::NotFound),
             (Rejected::NotHeld("gpu-1".into()), Code::FailedPrecondition),
+            (Rejected::Leaves("gpu-1".into()), Code::FailedPrecondition),
             (wrong, Code::FailedPrecondition),
             (Rejected::UnknownWorker(WorkerId(1)), Code::FailedPrecondition),
             (stale, Code::Aborted),

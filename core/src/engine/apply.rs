@@ -111,7 +111,7 @@ impl State {
             Event::TaskLeased { task, attempt, worker, session, deadline } => {
                 self.lease(*task, *attempt, (*worker, *session), *deadline, at);
             }
-            Event::LeaseRenewed { task, deadline } => self.renew(*task, *deadline),
+            Event::LeaseRenewed { task, deadline, heard } => self.renew(*task, *deadline, *heard),
             Event::LeaseEnded { task, end, .. } => self.end_lease(*task, *end),
             Event::EnergyUsed { task, energy, .. } => self.use_energy(*task, *energy),
             Event::TaskCompleted {
@@ -172,6 +172,7 @@ impl State {
                     completed: 0,
                     failed: 0,
                     draining: false,
+                    leaving: false,
                     quarantine: None,
                     record: VecDeque::new(),
                     vacated: Vec::new(),
@@ -184,16 +185,20 @@ impl State {
                     found.credit = 0;
                     // It has done what it was told to; its next process may work.
                     found.draining &= !*goodbye;
+                    found.leaving &= !*goodbye;
                 }
                 self.ready.remove(worker);
             }
             Event::WorkerDraining(worker) => self.drain(*worker),
+            Event::WorkerLeaving(worker) => self.leave(*worker),
             Event::WorkerQuarantined { worker, reason, until } => {
                 let quarantine = Quarantine { since: at, reason: reason.clone(), until: *until };
                 self.quarantine(*worker, quarantine);
             }
             Event::WorkerReleased { worker, .. } => self.release_worker(*worker),
             Event::PolicySet(policy) => self.govern(policy.clone()),
+            // The instant is noted for every event.
+            Event::TimePassed => {}
             Event::WorkerSeen(worker) => {
                 if let Some(found) = self.workers.get_mut(worker) {
                     found.last_seen = at;
@@ -245,9 +250,11 @@ impl State {
             | Event::WorkerRegistered { .. }
             | Event::WorkerLeft { .. }
             | Event::WorkerDraining(_)
+            | Event::WorkerLeaving(_)
             | Event::WorkerQuarantined { .. }
             | Event::WorkerReleased { .. }
             | Event::PolicySet(_)
+            | Event::TimePassed
             | Event::WorkerSeen(_)
             | Event::CreditSet { .. }
             | Event::ProgressMade { .. } => None,
@@ -302,6 +309,7 @@ impl State {
                 last_worker: None,
                 reported: false,
                 withdrawn: false,
+                lost: false,
                 owing: Vec::new(),
                 key: None,
                 failures: Vec::new(),
@@ -337,12 +345,16 @@ impl State {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) else { return };
         let is_new = attempt != task.attempt;
+        if !is_new {
+            task.forgive_loss(worker);
+        }
         // Whoever comes back with an attempt may have another version by now.
         task.key = if is_new { key } else { task.key };
         task.attempt = attempt;
         task.last_worker = Some(worker);
         task.reported = false;
         task.withdrawn = false;
+        task.lost = false;
         task.owing.retain(|(owing, _)| *owing != attempt);
         task.awaited_until = None;
         task.status = TaskStatus::Leased(Lease {
@@ -375,11 +387,11 @@ impl State {
         }
     }
 
-    fn renew(&mut self, id: TaskId, deadline: Timestamp) {
+    fn renew(&mut self, id: TaskId, deadline: Timestamp, heard: bool) {
         let Some(lease) = self.lease_mut(id) else { return };
         let before = lease.deadline;
         lease.deadline = deadline;
-        lease.confirmed = true;
+        lease.confirmed |= heard;
         self.deadlines.remove(&(before, id));
         self.deadlines.insert((deadline, id));
     }
@@ -622,7 +634,7 @@ impl Campaign {
             }
             CandidateStatus::Infeasible(_) => {
                 self.infeasible += 1;
-                self.infeasible_in_a_row += 1;
+                self.infeasible_in_a_row += u32::from(!was_dispatched);
                 let outcome = match self.candidate(id.ordinal) {
                     Some(candidate) if was_dispatched => match self.violation_of(candidate).0 {
                         violation if violation > 0.0 => Outcome::Violating { violation },

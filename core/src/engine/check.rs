@@ -107,7 +107,7 @@ impl State {
     fn check_workers(&self, findings: &mut Findings) {
         let mut ready = BTreeSet::new();
         for (id, worker) in &self.workers {
-            let trusted = worker.quarantine.is_none() && !worker.draining;
+            let trusted = worker.quarantine.is_none() && !worker.is_draining();
             if worker.connected && worker.room() > 0 && trusted {
                 ready.insert(*id);
             }

@@ -205,6 +205,11 @@ pub enum Rejected {
     /// A worker that gets work already cannot be released.
     #[error("worker {0} is neither in quarantine nor draining, so there is nothing to release")]
     NotHeld(Arc<str>),
+    /// A worker that was told to leave does so.
+    #[error(
+        "worker {0} finishes what it has and leaves, which cannot be taken back; started again, it works"
+    )]
+    Leaves(Arc<str>),
     /// A newer connection of the same worker has replaced this one.
     #[error(
         "session {session} of worker {worker} is not its latest ({latest}); another process may \

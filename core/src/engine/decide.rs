@@ -82,6 +82,7 @@ impl Engine {
             effects: Vec::new(),
             fits: Vec::new(),
             taken: 0,
+            ruled_out: 0,
         };
         decision.handle(command)?;
         decision.request_fits();
@@ -100,6 +101,8 @@ pub(super) struct Decision<'e> {
     fits: Vec<Fit>,
     /// Tasks that were answered from known results in this step.
     pub(super) taken: u32,
+    /// Proposals that broke an analytic constraint in this step.
+    pub(super) ruled_out: u32,
 }
 
 impl Decision<'_> {
@@ -213,7 +216,7 @@ impl Decision<'_> {
         let deadline = self.deadline();
         let leased: Vec<TaskId> = self.state.deadlines.iter().map(|(_, task)| *task).collect();
         for task in leased {
-            self.emit(Event::LeaseRenewed { task, deadline });
+            self.emit(Event::LeaseRenewed { task, deadline, heard: false });
         }
     }
 
@@ -363,7 +366,7 @@ impl Decision<'_> {
             let live = live.filter(|found| found.attempt == attempt && !found.reported);
             match live.map(|found| (&found.status, found.last_worker)) {
                 Some((TaskStatus::Leased(lease), _)) if lease.worker == worker => {
-                    self.emit(Event::LeaseRenewed { task, deadline });
+                    self.emit(Event::LeaseRenewed { task, deadline, heard: true });
                     self.tell_hopeless(worker, session, (task, attempt));
                 }
                 Some((TaskStatus::Queued, Some(last))) if last == worker && !withdrawn => {
@@ -457,11 +460,11 @@ impl Decision<'_> {
     }
 
     fn tick(&mut self) {
-        while let Some(&(deadline, task)) = self.state.deadlines.first() {
-            if deadline > self.at {
-                break;
+        self.emit(Event::TimePassed);
+        for task in self.state.expired(self.at) {
+            if !self.is_worth_waiting_for(task) {
+                self.end_lease(task, LeaseEnd::Expired);
             }
-            self.end_lease(task, LeaseEnd::Expired);
         }
         self.release_in_time();
         for id in self.state.active.clone() {

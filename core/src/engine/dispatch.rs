@@ -24,6 +24,9 @@ use crate::space::{Genotype, SpaceError};
 /// After this many proposals in a row that break the analytic constraints, a campaign gives up:
 /// the constraints leave (almost) nothing of the space.
 const INFEASIBLE_LIMIT: u32 = 1_000;
+/// So many proposals are ruled out in one step at most; the next tick goes on. Under constraints that leave
+/// little of a space a thousand idle workers would otherwise be one step, and everybody else would wait for it.
+const MOST_RULED_OUT_IN_A_STEP: u32 = 2_000;
 /// How many candidates of a campaign wait for memory at most before workers with less of it get no
 /// new ones.
 const HELD_BACK: usize = 16;
@@ -231,6 +234,10 @@ impl Decision<'_> {
             }
             if self.state.campaigns[&id].infeasible_in_a_row >= INFEASIBLE_LIMIT {
                 self.drain(id, FinishReason::NothingFeasible);
+                return None;
+            }
+            self.ruled_out += 1;
+            if self.ruled_out >= MOST_RULED_OUT_IN_A_STEP {
                 return None;
             }
         }

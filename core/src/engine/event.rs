@@ -204,6 +204,8 @@ pub enum Event {
         task: TaskId,
         /// The new deadline.
         deadline: Timestamp,
+        /// Whether its holder has mentioned it; else it was given time.
+        heard: bool,
     },
     /// A lease ended without a report; the task is queued again or fails (a separate event).
     LeaseEnded {
@@ -380,8 +382,11 @@ pub enum Event {
         /// Whether it said goodbye.
         goodbye: bool,
     },
-    /// A worker finishes what it has and leaves; it gets nothing more.
+    /// A worker was told to finish what it has and to leave; it gets nothing more until it has left or is
+    /// released.
     WorkerDraining(WorkerId),
+    /// Volatile: a worker says that it finishes what it has and leaves. Its next process may work.
+    WorkerLeaving(WorkerId),
     /// A worker gets nothing more because of its failures.
     WorkerQuarantined {
         /// The worker.
@@ -400,6 +405,8 @@ pub enum Event {
     },
     /// The operator's rules are these from now on.
     PolicySet(Arc<FleetPolicy>),
+    /// Volatile: nothing else need have happened, but it is later now; silences are as long as they are.
+    TimePassed,
     /// Volatile: a worker gave a sign of life.
     WorkerSeen(WorkerId),
     /// Volatile: a worker can take this many tasks in all.
@@ -441,6 +448,8 @@ impl Event {
             self,
             Event::LeaseRenewed { .. }
                 | Event::FitStarted { .. }
+                | Event::WorkerLeaving(_)
+                | Event::TimePassed
                 | Event::WorkerSeen(_)
                 | Event::CreditSet { .. }
                 | Event::ProgressMade { .. }

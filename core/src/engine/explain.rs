@@ -174,10 +174,14 @@ impl State {
                     None if lease.confirmed => "the worker has it and has not begun".into(),
                     None => "the worker has not confirmed it yet".into(),
                 });
-                details.push(format!(
-                    "lease runs out in {} unless renewed",
-                    lease.deadline.since(self.now)
-                ));
+                details.push(if lease.deadline > self.now {
+                    format!("lease runs out in {} unless renewed", lease.deadline.since(self.now))
+                } else {
+                    let silent = self.now.since(lease.deadline);
+                    format!(
+                        "lease ran out {silent} ago; its holder is waited for, since no attempt is left"
+                    )
+                });
             }
             None => {
                 details.extend(self.held_back(campaign));
@@ -203,7 +207,7 @@ impl State {
             if let Some(quarantine) = &worker.quarantine {
                 return format!("{name} is in quarantine: {}", quarantine.reason);
             }
-            if worker.draining {
+            if worker.is_draining() {
                 return format!("{name} drains and takes nothing more");
             }
             match lack(worker) {
@@ -271,11 +275,15 @@ impl State {
             let reason = unsuited.reason;
             details.push(format!("cannot serve stage {stage} of campaign {campaign}: {reason}"));
         }
-        if worker.draining && worker.connected {
-            details.push(format!(
-                "it drains: it finishes its tasks and leaves; `cambrian worker release {}` undoes it",
-                worker.name
-            ));
+        if worker.is_draining() {
+            details.push(if worker.connected {
+                "it drains: it finishes its tasks and leaves; started again, it works".to_owned()
+            } else {
+                let name = &worker.name;
+                format!(
+                    "it is to drain when it is back; `cambrian worker release {name}` undoes it"
+                )
+            });
         }
         let headline = if let Some(quarantine) = &worker.quarantine {
             let since = self.now.since(quarantine.since);
@@ -286,7 +294,7 @@ impl State {
             details.push(format!("`cambrian worker release {}` releases it at once", worker.name));
             let (name, reason) = (&worker.name, &quarantine.reason);
             format!("worker {name} is in quarantine since {since}: {reason}")
-        } else if worker.draining && worker.connected {
+        } else if worker.is_draining() && worker.connected {
             format!("worker {} drains: {} tasks are left", worker.name, worker.leases.len())
         } else if !worker.connected {
             let ago = self.now.since(worker.last_seen);

@@ -61,17 +61,20 @@ impl Decision<'_> {
         session: SessionId,
     ) -> Result<(), Rejected> {
         self.require_session(worker, session)?;
-        if !self.state.workers[&worker].draining {
-            self.emit(Event::WorkerDraining(worker));
+        if !self.state.workers[&worker].leaving {
+            self.emit(Event::WorkerLeaving(worker));
         }
         Ok(())
     }
 
-    /// A worker gets work again.
+    /// A worker gets work again. One that has heard that it is to leave does so, whatever is said later.
     pub(super) fn release_worker(&mut self, worker: WorkerId) -> Result<(), Rejected> {
         let found = self.named(worker)?;
-        if found.quarantine.is_none() && !found.draining {
+        if found.quarantine.is_none() && !found.is_draining() {
             return Err(Rejected::NotHeld(found.name.clone()));
+        }
+        if found.quarantine.is_none() && found.connected {
+            return Err(Rejected::Leaves(found.name.clone()));
         }
         self.emit(Event::WorkerReleased { worker, by: Release::Operator });
         self.dispatch();

@@ -4,12 +4,14 @@
 //! is still live. Every other report is acknowledged and dropped, so delivery may repeat safely,
 //! and a result that arrives after its lease expired still counts unless someone else has the task.
 
+use super::campaign::Campaign;
 use super::checkpoint::Attached;
 use super::command::ReportedOutcome;
 use super::decide::Decision;
 use super::effect::Effect;
 use super::event::{Event, InfeasibleReason, LeaseEnd, ScreenReason, Screening};
 use super::failure::{Failure, FailureKind};
+use super::task::Task;
 use crate::energy::Energy;
 use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::Measurement;
@@ -21,6 +23,19 @@ use crate::time::Span;
 const UNCOUNTED_FACTOR: u32 = 20;
 /// A candidate that crashed on so many workers is at fault itself, and gets no further one.
 const POISON: usize = 2;
+
+impl Campaign {
+    /// Whether a task gets another attempt after so many that counted in all, and so many that failed in
+    /// this way.
+    fn tries_again(&self, task: &Task, kind: FailureKind, (counted, failed): (u32, u32)) -> bool {
+        let policy = &self.spec.failures;
+        let retried = policy.rule(kind).is_none_or(|rule| failed <= rule.retries());
+        retried
+            && counted < policy.attempts
+            && task.attempt.0 < policy.attempts.saturating_mul(UNCOUNTED_FACTOR)
+            && !self.status.ends_early()
+    }
+}
 
 impl Decision<'_> {
     pub(super) fn report(
@@ -281,20 +296,30 @@ impl Decision<'_> {
         self.retry_or_fail(task, Failure { kind, message: message.into() });
     }
 
+    /// Whether the silent holder of a lease that has run out is waited for once more as long: its result
+    /// would be the last that can come of the task, so nobody else would begin with it meanwhile.
+    pub(super) fn is_worth_waiting_for(&self, task: TaskId) -> bool {
+        let Some(found) = self.state.tasks.get(&task) else { return false };
+        let Some(lease) = found.lease() else { return false };
+        let kind = FailureKind::LeaseExpired;
+        let tried = (found.counted + 1, found.failed_as(kind) + 1);
+        let campaign = &self.state.campaigns[&found.candidate.campaign];
+        found.hopeless.is_none()
+            && self.at < lease.deadline + self.lease_length
+            && !campaign.tries_again(found, kind, tried)
+    }
+
     fn retry_or_fail(&mut self, task: TaskId, failure: Failure) {
         let found = &self.state.tasks[&task];
         if let Some(standing) = found.hopeless {
             return self.screen_hopeless(task, failure, standing);
         }
         let campaign = &self.state.campaigns[&found.candidate.campaign];
-        let policy = &campaign.spec.failures;
-        let rule = policy.rule(failure.kind);
-        let retried = rule.is_none_or(|rule| found.failed_as(failure.kind) <= rule.retries());
-        let attempts_left = found.counted < policy.attempts
-            && found.attempt.0 < policy.attempts.saturating_mul(UNCOUNTED_FACTOR);
+        let rule = campaign.spec.failures.rule(failure.kind);
         let poison = failure.kind == FailureKind::Crash && found.crashed_on().len() >= POISON;
         let ends_early = campaign.status.ends_early();
-        if retried && attempts_left && !poison && !ends_early {
+        let tried = (found.counted, found.failed_as(failure.kind));
+        if !poison && campaign.tries_again(found, failure.kind, tried) {
             self.emit(Event::TaskRequeued(task));
         } else if rule == Some(FailureRule::Infeasible) && !ends_early {
             self.reject_task(task, failure);

@@ -84,12 +84,18 @@ impl State {
         self.workers.get(&id)
     }
 
-    /// The worker called `number_or_name`.
+    /// The worker called `number_or_name`. Numbers go first, so that no worker can take the place of another
+    /// by its name.
     #[must_use]
     pub fn find_worker(&self, number_or_name: &str) -> Option<&Worker> {
-        let by_name = self.worker_names.get(number_or_name).copied();
-        let id = by_name.or_else(|| number_or_name.parse().ok())?;
-        self.workers.get(&id)
+        let numbered = number_or_name.parse().ok().and_then(|id| self.workers.get(&id));
+        numbered.or_else(|| self.workers.get(self.worker_names.get(number_or_name)?))
+    }
+
+    /// The tasks whose leases have run out, those of the earliest deadline first.
+    pub(super) fn expired(&self, now: Timestamp) -> Vec<TaskId> {
+        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        due.map(|(_, task)| *task).collect()
     }
 
     /// The live tasks, ascending.
@@ -119,12 +125,6 @@ impl State {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
-    }
-
-    /// When the next lease runs out.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// A hash over everything durable: candidates with the bits of their values, statuses,

@@ -78,6 +78,8 @@ pub struct Task {
     pub(super) reported: bool,
     /// Whether the latest lease was taken away, so that its holder cannot have it back.
     pub(super) withdrawn: bool,
+    /// Whether the latest lease ended because its holder was lost, which its attempt was charged with.
+    pub(super) lost: bool,
     /// Attempts whose leases ended before they were reported, and their holders, who may still say what
     /// they took.
     pub(super) owing: Vec<(Attempt, WorkerId)>,
@@ -98,6 +100,18 @@ impl Task {
     /// Whether a worker lost the lease of this attempt and has not said what the attempt took.
     pub(super) fn owes(&self, attempt: Attempt, worker: WorkerId) -> bool {
         self.owing.contains(&(attempt, worker))
+    }
+
+    /// The holder of a lost lease has come back with the attempt: an attempt that goes on has not failed,
+    /// however often it fell silent.
+    pub(super) fn forgive_loss(&mut self, holder: WorkerId) {
+        if self.lost {
+            self.counted = self.counted.saturating_sub(1);
+            let charged = (FailureKind::LeaseExpired, holder);
+            if let Some(at) = self.failures.iter().rposition(|failure| *failure == charged) {
+                self.failures.remove(at);
+            }
+        }
     }
 
     /// How many of its attempts failed in this way.

@@ -523,7 +523,7 @@ impl State {
             completed: worker.completed,
             failed: worker.failed,
             unsuited: self.unsuited_stages(worker),
-            draining: worker.draining,
+            draining: worker.is_draining(),
             quarantine: worker.quarantine.clone(),
         }
     }

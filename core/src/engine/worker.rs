@@ -113,8 +113,10 @@ pub struct Worker {
     pub(super) barred: BTreeMap<(CampaignId, u8), Box<str>>,
     pub(super) completed: u64,
     pub(super) failed: u64,
-    /// Whether it finishes what it has and leaves.
+    /// Whether it was told to finish what it has and to leave.
     pub(super) draining: bool,
+    /// Whether it says that it does so; until it registers anew.
+    pub(super) leaving: bool,
     /// Why it gets no work, if it is not trusted.
     pub(super) quarantine: Option<Quarantine>,
     /// Its latest attempts: the candidate of each that speaks against it, `None` for a success.
@@ -137,7 +139,7 @@ pub struct Quarantine {
 impl Worker {
     /// Whether it gets work when it has room.
     pub(super) fn takes_work(&self) -> bool {
-        self.connected && !self.draining && self.quarantine.is_none()
+        self.connected && !self.is_draining() && self.quarantine.is_none()
     }
 
     /// Notes how an attempt ended.
@@ -151,7 +153,7 @@ impl Worker {
     /// Whether it finishes what it has and leaves.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.draining || self.leaving
     }
 
     /// Why it gets no work, if it is not trusted.

@@ -289,6 +289,72 @@ fn a_worker_that_drains_of_its_own_accord_is_listed_so() {
     cluster.ready(worker, 1, 1);
     assert!(cluster.assignments().is_empty());
     assert!(cluster.engine.state().worker(worker).unwrap().is_draining());
+    // It did not get to say goodbye; its next process was told nothing.
+    cluster.expect(Command::WorkerDisconnected { worker, session: SessionId(1) });
+    cluster.effects.clear();
+    cluster.register_with("a", 2, &[(1, 1)]);
+    assert!(!cluster.effects.iter().any(|effect| matches!(effect, Effect::Drain { .. })));
+    cluster.ready(worker, 2, 1);
+    assert_eq!(cluster.assignments().len(), 1);
+}
+
+#[test]
+fn a_drain_can_be_taken_back_until_its_worker_knows() {
+    let mut cluster = Cluster::with_campaign("", 9);
+    let worker = cluster.worker("a", 1);
+    cluster.assignments();
+    cluster.expect(Command::DrainWorker { worker, at_once: false });
+    let refused = cluster.try_step(Command::ReleaseWorker(worker)).unwrap_err();
+    assert_eq!(refused, Rejected::Leaves("a".into()));
+    assert!(cluster.engine.state().worker(worker).unwrap().is_draining());
+    cluster.expect(Command::WorkerDisconnected { worker, session: SessionId(1) });
+    let why = explained(&cluster, Subject::Worker(worker));
+    assert!(why.contains("`cambrian worker release a` undoes it"), "{why}");
+    cluster.expect(Command::ReleaseWorker(worker));
+    cluster.effects.clear();
+    cluster.register_with("a", 2, &[]);
+    cluster.ready(worker, 2, 1);
+    assert_eq!(cluster.assignments().len(), 1);
+}
+
+#[test]
+fn slots_taken_of_a_worker_that_gets_no_more_work_are_taken_elsewhere() {
+    for drained in [true, false] {
+        let mut cluster = Cluster::with_campaign("", 9);
+        govern(
+            &mut cluster,
+            FleetPolicy {
+                quarantine: QuarantineRule { failures: 1, of_last: 1, release_after: None },
+                ..FleetPolicy::default()
+            },
+        );
+        let sound = cluster.worker("sound", 2);
+        cluster.report(sound, (1, 1), measured(80.0, 5.0));
+        cluster.now = cluster.now + Span::from_secs(1);
+        let worker = cluster.worker("a", 2);
+        cluster.submit(2, &yaml("share: {priority: 1, preempt: true}\n", 1));
+        let taken = cluster.stops();
+        assert_eq!(taken.len(), 1);
+        assert!(taken[0].0 > TaskId(2), "the youngest lease goes, that of the second worker");
+        if drained {
+            cluster.expect(Command::DrainWorker { worker, at_once: false });
+        } else {
+            cluster.report(worker, (4, 1), failed(FailureKind::Crash));
+        }
+        cluster.expect(Command::Tick);
+        assert_eq!(cluster.stops().len(), 2, "drained: {drained}");
+    }
+}
+
+#[test]
+fn a_name_that_is_a_number_takes_nobodys_place() {
+    let mut cluster = Cluster::new();
+    let first = cluster.worker("gpu", 1);
+    assert_eq!(first, WorkerId(1));
+    cluster.worker("1", 1);
+    let state = cluster.engine.state();
+    assert_eq!(state.find_worker("1").unwrap().id(), first);
+    assert_eq!(&**state.find_worker("2").unwrap().name(), "1");
 }
 
 #[test]

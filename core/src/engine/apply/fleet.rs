@@ -98,6 +98,7 @@ impl State {
             TaskStatus::Leased(lease) => Some(lease.worker),
             TaskStatus::Queued => None,
         };
+        task.lost = lost;
         if let Some(worker) = holder.filter(|_| lost) {
             task.failures.push((FailureKind::LeaseExpired, worker));
         }
@@ -134,7 +135,7 @@ impl State {
         }
     }
 
-    /// The worker's slots begin anew.
+    /// The worker's slots begin anew, or it gets no work: what was taken has to be taken elsewhere.
     pub(super) fn forget_claims(&mut self, worker: WorkerId) {
         let Some(worker) = self.workers.get_mut(&worker) else { return };
         for id in std::mem::take(&mut worker.vacated) {
@@ -193,6 +194,15 @@ impl State {
             worker.draining = true;
             self.ready.remove(&id);
         }
+        self.forget_claims(id);
+    }
+
+    pub(super) fn leave(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.leaving = true;
+            self.ready.remove(&id);
+        }
+        self.forget_claims(id);
     }
 
     pub(super) fn quarantine(&mut self, id: WorkerId, quarantine: Quarantine) {
@@ -200,12 +210,13 @@ impl State {
         self.releases.extend(quarantine.until.map(|until| (until, id)));
         worker.quarantine = Some(quarantine);
         self.ready.remove(&id);
+        self.forget_claims(id);
     }
 
     pub(super) fn release_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let until = worker.quarantine.take().and_then(|quarantine| quarantine.until);
-        worker.draining = false;
+        worker.draining &= worker.connected;
         worker.record.clear();
         if let Some(until) = until {
             self.releases.remove(&(until, id));

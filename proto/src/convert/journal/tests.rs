@@ -316,7 +316,9 @@ proptest! {
 #[test]
 fn volatile_events_have_no_record() {
     for event in [
-        Event::LeaseRenewed { task: TaskId(1), deadline: Timestamp(1) },
+        Event::LeaseRenewed { task: TaskId(1), deadline: Timestamp(1), heard: true },
+        Event::WorkerLeaving(WorkerId(1)),
+        Event::TimePassed,
         Event::WorkerSeen(WorkerId(1)),
         Event::CreditSet { worker: WorkerId(1), credit: 2 },
         Event::ProgressMade { task: TaskId(1), step: 1, steps: 2, metrics: Default::default() },
