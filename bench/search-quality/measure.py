@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from peers import GENERATIONAL, PEERS, Peer
-from problems import Front, Problem, load
+from problems import DEFINITIONS, Front, Problem, load
 
 COLUMNS = ["problem", "method", "seed", "workers", "evaluations", "gap"]
 CHECKPOINTS = [
@@ -97,6 +97,7 @@ def append(path: Path, key: tuple[str, str, int, int], curve: dict[int, float]) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--definitions", type=Path, default=DEFINITIONS, help="the problems")
     parser.add_argument("--data", type=Path, required=True, help="folder with the tables")
     parser.add_argument("--output", type=Path, required=True, help="CSV file to append to")
     parser.add_argument("--problems", nargs="*", help="default: all")
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--budget", type=int, default=1000)
     arguments = parser.parse_args()
-    problems = load(arguments.data)
+    problems = load(arguments.data, arguments.definitions)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     done = finished(arguments.output)
     for name, workers, method in itertools.product(

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from measure import CHECKPOINTS, COLUMNS
-from problems import Problem, load
+from problems import DEFINITIONS, Problem, load
 
 
 def campaign(problem: Problem, algorithm: str, evaluations: int) -> dict:
@@ -81,6 +81,7 @@ def simulate(problem: Problem, workers: int, arguments: argparse.Namespace) -> l
 def main() -> None:
     """Measures every problem with every number of workers."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--definitions", type=Path, default=DEFINITIONS, help="the problems")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--cambrian", type=Path, required=True)
@@ -98,7 +99,7 @@ def main() -> None:
     else:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(",".join(COLUMNS) + "\n")
-    for name, problem in load(arguments.data).items():
+    for name, problem in load(arguments.data, arguments.definitions).items():
         for workers in arguments.workers:
             if (name, workers) in done or (arguments.problems and name not in arguments.problems):
                 continue

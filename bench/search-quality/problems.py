@@ -1,4 +1,4 @@
-"""Problems of `problems.yaml`: a genotype looks up objectives and a duration in a published table.
+"""Problems of `problems.yaml` and `held-out.yaml`: a genotype looks up objectives and a duration in a published table.
 
 Knows nothing of search methods. Objectives are minimised and scaled by the ideal and nadir point of
 the table's true Pareto front.
@@ -65,9 +65,9 @@ def hypervolume(points: np.ndarray, reference: float) -> float:
     return float(moocore.hypervolume(points, ref=np.full(points.shape[1], reference)))
 
 
-def load(data: Path) -> dict[str, Problem]:
-    """All problems, from the tables below `data`."""
-    definitions = yaml.safe_load(DEFINITIONS.read_text())
+def load(data: Path, file: Path = DEFINITIONS) -> dict[str, Problem]:
+    """All problems that `file` defines, from the tables below `data`."""
+    definitions = yaml.safe_load(file.read_text())
     return {
         name: _problem(name, definition, definitions, data)
         for name, definition in definitions["problems"].items()
@@ -76,6 +76,8 @@ def load(data: Path) -> dict[str, Problem]:
 
 def _problem(name: str, definition: dict, shared: dict, data: Path) -> Problem:
     table = _join(definition["tables"], definition["key"], data)
+    if "where" in definition:
+        table = [row for row in table if float(row[definition["where"]]) > 0]
     objectives = np.array(
         [
             [_signed(row[objective["column"]], objective["goal"]) for row in table]

@@ -1,0 +1,39 @@
+"""Writes `held-out.md`: our search against the best peer on the problems of `held-out.yaml`.
+
+`report.py` puts that file into the document, so that the document can be written without these rows.
+"""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from report import OURS, Measurements, comparison_table, tally
+
+HERE = Path(__file__).parent
+
+
+def fragment(data: Measurements, ours: str) -> str:
+    """Titles, the count of cells, and a table for each number of workers."""
+    definitions = yaml.safe_load((HERE / "held-out.yaml").read_text())["problems"]
+    lines = ["| problem | table and objectives |", "|---|---|"]
+    lines += [f"| {name} | {definitions[name]['title']} |" for name in data.problems()]
+    lines += ["", tally(data, ours), ""]
+    for workers in data.workers():
+        title = "One worker" if workers == 1 else f"{workers} simulated workers"
+        lines += [f"{title}:", "", *comparison_table(data, workers, ours), ""]
+    return "\n".join(lines).strip() + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="+", type=Path, help="CSV files of rows")
+    arguments = parser.parse_args()
+    data = Measurements(arguments.rows, HERE / "peers.csv")
+    # Peers of the main benchmark have summaries there, and no rows here.
+    data.summaries.clear()
+    (HERE / "held-out.md").write_text(fragment(data, f"{OURS}-auto"))
+
+
+if __name__ == "__main__":
+    main()
