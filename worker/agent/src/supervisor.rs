@@ -410,13 +410,7 @@ impl Supervisor {
         if matches!(self.phase, Phase::Leaving { .. } | Phase::Done) {
             return;
         }
-        let session = match self.state.next_session((self.wall)()) {
-            Ok(session) => session,
-            Err(error) => {
-                error!("cannot open a session: {error}");
-                return;
-            }
-        };
+        let session = self.state.next_session((self.wall)());
         self.queue.forget_credit();
         self.connection = Some(Connection { outgoing, heartbeat: None });
         self.send(worker_message::Message::Register(Register {

@@ -11,7 +11,7 @@ struct Rig {
     supervisor: Supervisor,
     commands: Vec<mpsc::UnboundedReceiver<SlotCommand>>,
     changes: mpsc::UnboundedReceiver<Change>,
-    _root: TempDir,
+    root: TempDir,
 }
 
 /// A stream's other end.
@@ -62,7 +62,7 @@ fn rig_with(slots: usize, stored: &[u64]) -> Rig {
             acknowledgement: Duration::from_secs(1_000),
         },
     );
-    Rig { supervisor, commands, changes, _root: root }
+    Rig { supervisor, commands, changes, root }
 }
 
 fn rig(slots: usize) -> Rig {
@@ -466,6 +466,22 @@ async fn tasks_that_no_slot_can_take_are_handed_back() {
     assert_eq!(failed_kind(&heard[0]), (1, FailureKind::BadNode));
     rig.health(0, SlotHealth::Ready);
     assert_eq!(peer.heard(), [ready(1)], "one unit was announced before");
+}
+
+#[tokio::test]
+async fn a_worker_whose_disk_is_full_registers_all_the_same() {
+    let mut rig = rig(1);
+    // Nothing can be written in its place.
+    std::fs::create_dir(rig.root.path().join("session.tmp")).unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let mut peer = rig.open();
+        let heard = peer.heard();
+        let [worker_message::Message::Register(register)] = &heard[..] else { panic!("{heard:?}") };
+        sessions.push(register.session);
+        rig.close();
+    }
+    assert!(sessions.is_sorted_by(|a, b| a < b), "{sessions:?}");
 }
 
 #[tokio::test]
