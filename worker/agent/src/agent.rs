@@ -26,6 +26,7 @@ use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::outbox::{Outbox, OutboxError};
 use crate::queue::{SlotHealth, SlotIndex};
 use crate::simulated::{SimulatedSlot, World};
+use crate::slot::group::Killing;
 use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
 use crate::state_dir::{StateDir, StateError};
 use crate::storage::{self, Disk};
@@ -287,6 +288,7 @@ impl Slots {
             let slot = Slot {
                 index: SlotIndex(index),
                 launch: config.launch(SlotIndex(index)),
+                killing: Killing::REAL,
                 timing: SlotTiming {
                     hello: timing.hello,
                     stop_grace: timing.stop_grace,
@@ -302,6 +304,7 @@ impl Slots {
                 artifacts: artifacts.clone(),
                 commands: receiver,
                 events: say.clone(),
+                health: SlotHealth::Restarting,
             };
             tasks.spawn(slot.run());
         }
