@@ -1,5 +1,12 @@
 //! What goes wrong at a worker, and what it does about it by itself.
 
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cambrian_proto::v1::{Capabilities, Outcome};
+use cambrian_transport::dial::Dialler;
+use cambrian_worker::simulated::{Evaluations, World};
+
 use super::*;
 
 #[tokio::test]
@@ -32,4 +39,43 @@ async fn a_worker_whose_evaluator_starts_again_gets_what_it_was_barred_from() {
     again.assign(Assignment { attempt: 2, ..assignment(2, "{}") }).await;
     assert_eq!(measured(&again.report().await).len(), 2);
     while stream.next().await.is_some() {}
+}
+
+/// Evaluations that bring their slot down.
+struct Faulty;
+
+impl Evaluations for Faulty {
+    fn offer(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn lasts(&self, _: &Assignment) -> Duration {
+        Duration::ZERO
+    }
+
+    fn finish(&self, assignment: &Assignment) -> Outcome {
+        panic!("task {} brings the slot down", assignment.task)
+    }
+}
+
+fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
+}
+
+#[tokio::test]
+async fn a_slot_that_panics_ends_the_agent_which_hands_everything_back() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let mut rig = Rig::new(&[coordinator.url()]);
+    rig.config.slots = 2;
+    let world = World { dialler: Dialler::System, wall, evaluations: Arc::new(Faulty) };
+    let agent =
+        tokio::spawn(Agent::simulated(rig.config.clone(), world).run(std::future::pending::<()>()));
+    let mut stream = coordinator.accept().await;
+    stream.assign(assignment(1, "{}")).await;
+    let left = timeout(PATIENCE, wait_for_goodbye(&mut stream)).await;
+    assert!(left.is_ok(), "the agent holds its task for ever");
+    drop(stream);
+    let error = timeout(PATIENCE, agent).await.expect("the agent goes on").unwrap().unwrap_err();
+    assert!(matches!(error, AgentError::SlotEnded(_)), "{error}");
+    assert!(error.to_string().contains("task 1 brings the slot down"), "{error}");
 }
