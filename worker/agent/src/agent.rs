@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::artifacts::{Artifacts, Transfer};
 use crate::backoff::{Backoff, jitter_seed};
@@ -26,6 +26,7 @@ use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::outbox::{Outbox, OutboxError};
 use crate::queue::{SlotHealth, SlotIndex};
 use crate::simulated::{SimulatedSlot, World};
+use crate::slot::group::Killing;
 use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
 use crate::state_dir::{StateDir, StateError};
 use crate::storage::{self, Disk};
@@ -70,6 +71,12 @@ pub enum AgentError {
         /// Why the lowest slot's one failed.
         reason: String,
     },
+    /// A slot has ended by itself, which is a fault of this program.
+    #[error(
+        "a slot of this worker has ended by a fault of the worker: {0}\nwhat it had in work was handed \
+         back; start the worker again, and report this with the log above"
+    )]
+    SlotEnded(String),
 }
 
 /// A worker agent, ready to run.
@@ -87,6 +94,12 @@ struct Slots {
     events: mpsc::UnboundedReceiver<SlotEvent>,
     /// Dropping it kills the processes.
     tasks: JoinSet<()>,
+}
+
+/// Why no slot works at first.
+enum FirstFault {
+    Evaluator(String),
+    Slot(String),
 }
 
 impl Agent {
@@ -142,9 +155,11 @@ impl Agent {
             () = &mut drain => return Ok(()),
             () = &mut leave => return Ok(()),
         };
-        let healths = first.map_err(|reason| AgentError::NoEvaluator {
-            program: config.evaluator.program.clone(),
-            reason,
+        let healths = first.map_err(|fault| match fault {
+            FirstFault::Slot(fault) => AgentError::SlotEnded(fault),
+            FirstFault::Evaluator(reason) => {
+                AgentError::NoEvaluator { program: config.evaluator.program.clone(), reason }
+            }
         })?;
         let capabilities = capabilities::announced(
             slots.offer.get().unwrap_or(&Capabilities::default()),
@@ -181,7 +196,7 @@ impl Agent {
             supervisor.on_slot(SlotEvent::Health { slot: SlotIndex(slot as u32), health, reason });
         }
 
-        let (mut drained, mut left) = (false, false);
+        let (mut drained, mut left, mut fault) = (false, false, None);
         while !supervisor.is_done() {
             tokio::select! {
                 biased;
@@ -198,6 +213,12 @@ impl Agent {
                 Some(event) = link.recv() => supervisor.on_link(event),
                 Some(id) = stored.recv() => supervisor.on_sendable(id),
                 Some(event) = slots.events.recv() => supervisor.on_slot(event),
+                // Nobody would report what it had in work, and heartbeats would hold it for ever.
+                Some(Err(ended)) = slots.tasks.join_next() => {
+                    error!("a slot has ended by a fault of this program: {ended}");
+                    fault = Some(ended.to_string());
+                    supervisor.on_leave();
+                }
             }
             supervisor.go_on();
         }
@@ -215,7 +236,7 @@ impl Agent {
             warn!("the disk did not take the last changes of stored reports");
         }
         info!("worker ends");
-        Ok(())
+        fault.map_or(Ok(()), |fault| Err(AgentError::SlotEnded(fault)))
     }
 }
 
@@ -287,6 +308,7 @@ impl Slots {
             let slot = Slot {
                 index: SlotIndex(index),
                 launch: config.launch(SlotIndex(index)),
+                killing: Killing::REAL,
                 timing: SlotTiming {
                     hello: timing.hello,
                     stop_grace: timing.stop_grace,
@@ -302,6 +324,7 @@ impl Slots {
                 artifacts: artifacts.clone(),
                 commands: receiver,
                 events: say.clone(),
+                health: SlotHealth::Restarting,
             };
             tasks.spawn(slot.run());
         }
@@ -331,10 +354,17 @@ impl Slots {
 
     /// Waits until every slot has said how its first start went; the reason of the lowest one if
     /// none works.
-    async fn first_health(&mut self) -> Result<Vec<(SlotHealth, String)>, String> {
+    async fn first_health(&mut self) -> Result<Vec<(SlotHealth, String)>, FirstFault> {
         let mut healths: Vec<Option<(SlotHealth, String)>> = vec![None; self.commands.len()];
         while healths.iter().any(Option::is_none) {
-            match self.events.recv().await {
+            let event = tokio::select! {
+                biased;
+                event = self.events.recv() => event,
+                Some(Err(ended)) = self.tasks.join_next() => {
+                    return Err(FirstFault::Slot(ended.to_string()));
+                }
+            };
+            match event {
                 Some(SlotEvent::Health { slot, health, reason }) => {
                     healths[slot.0 as usize] = Some((health, reason));
                 }
@@ -344,13 +374,14 @@ impl Slots {
                     | SlotEvent::Measured { .. }
                     | SlotEvent::Finished { .. },
                 ) => {}
-                None => return Err("the slots ended".to_owned()),
+                None => return Err(FirstFault::Slot("it said nothing".to_owned())),
             }
         }
         let healths: Vec<_> = healths.into_iter().flatten().collect();
         if healths.iter().any(|(health, _)| *health == SlotHealth::Ready) {
             return Ok(healths);
         }
-        Err(healths.into_iter().next().map(|(_, reason)| reason).unwrap_or_default())
+        let lowest = healths.into_iter().next();
+        Err(FirstFault::Evaluator(lowest.map(|(_, reason)| reason).unwrap_or_default()))
     }
 }

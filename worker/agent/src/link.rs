@@ -4,6 +4,7 @@
 //! sending half to the agent and passes on what arrives. Reading happens here and writing in the
 //! transport's own task, so that neither waits for the other.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
@@ -12,10 +13,9 @@ use cambrian_transport::client::{Credentials, DialError};
 use cambrian_transport::dial::Dialler;
 use cambrian_transport::failure;
 use cambrian_transport::standby::{Addresses, Next, Standby};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tonic::{Status, Streaming};
 use tracing::{info, warn};
@@ -75,8 +75,17 @@ pub(crate) struct Closed {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) messages: mpsc::Sender<WorkerMessage>,
-    /// Cancelled, it cuts the stream.
-    pub(crate) abandon: CancellationToken,
+    /// Cuts the stream.
+    pub(crate) abandon: oneshot::Sender<Abandoned>,
+}
+
+/// Why the worker itself cuts a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abandoned {
+    /// What it says is not read.
+    Unread,
+    /// It has to register anew.
+    Renewed,
 }
 
 /// A link over a list of coordinators, tried in turn.
@@ -187,9 +196,9 @@ impl Link {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (messages, outgoing) = mpsc::channel(OUTGOING_MESSAGES);
-        let abandon = CancellationToken::new();
+        let (abandon, abandoned) = oneshot::channel();
         // The registration must be in the stream before the call: the answer may wait for it.
-        self.say(LinkEvent::Opened(Outgoing { messages, abandon: abandon.clone() })).await?;
+        self.say(LinkEvent::Opened(Outgoing { messages, abandon })).await?;
         let answer = timeout(self.timing.registration, async {
             let mut stream = client.work(ReceiverStream::new(outgoing)).await?.into_inner();
             let first = stream.message().await?;
@@ -218,24 +227,27 @@ impl Link {
         let lease = Some(Duration::from_micros(registered.lease_micros));
         let registered = coordinator_message::Message::Registered(registered);
         self.say(LinkEvent::Received(Box::new(registered))).await?;
-        let (reason, heard) = self.follow(stream, &abandon).await?;
-        let silent = heard.elapsed() >= patience(self.lease);
+        let (reason, silent) = self.follow(stream, abandoned).await?;
         Ok(End { lease, reason, refusal: None, silent })
     }
 
-    /// Why it ended, and when the last message came.
+    /// Why it ended, and whether the coordinator had fallen silent.
     async fn follow(
         &self,
         mut stream: Streaming<CoordinatorMessage>,
-        abandon: &CancellationToken,
-    ) -> Result<(String, Instant), NobodyListens> {
+        abandoned: oneshot::Receiver<Abandoned>,
+    ) -> Result<(String, bool), NobodyListens> {
+        let mut abandoned = pin!(told(abandoned));
         let mut heard = Instant::now();
+        let silent = |heard: Instant| heard.elapsed() >= patience(self.lease);
         loop {
             let received = tokio::select! {
                 biased;
                 received = stream.message() => received,
-                () = abandon.cancelled() => {
-                    return Ok(("the coordinator does not read".to_owned(), heard));
+                why = &mut abandoned => {
+                    // One that had nothing to say to a worker without work is to be asked again.
+                    let silent = why != Abandoned::Renewed && silent(heard);
+                    return Ok((why.words(), silent));
                 }
                 () = self.events.closed() => return Err(NobodyListens),
             };
@@ -247,14 +259,33 @@ impl Link {
                 Ok(Some(CoordinatorMessage { message: None })) => {
                     warn!("the coordinator sent a message that this version does not know");
                 }
-                Ok(None) => return Ok(("the coordinator ended the stream".to_owned(), heard)),
-                Err(status) => return Ok((words(&status), heard)),
+                Ok(None) => {
+                    return Ok(("the coordinator ended the stream".to_owned(), silent(heard)));
+                }
+                Err(status) => return Ok((words(&status), silent(heard))),
             }
         }
     }
 
     async fn say(&self, event: LinkEvent) -> Result<(), NobodyListens> {
         self.events.send(event).await.map_err(|_| NobodyListens)
+    }
+}
+
+impl Abandoned {
+    fn words(self) -> String {
+        match self {
+            Self::Unread => "the coordinator does not read".to_owned(),
+            Self::Renewed => "the worker registers anew".to_owned(),
+        }
+    }
+}
+
+/// Waits for the worker to abandon a stream. One that it ends in order is not abandoned.
+async fn told(abandoned: oneshot::Receiver<Abandoned>) -> Abandoned {
+    match abandoned.await {
+        Ok(why) => why,
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -37,6 +37,16 @@ impl OutboxError {
     }
 }
 
+/// Reports that the disk did not take; all others that it was given are on it.
+#[derive(Debug, Error)]
+#[error("{first}")]
+pub struct Refused {
+    /// Whose reports they are.
+    pub attempts: Vec<AttemptId>,
+    /// What went wrong first.
+    first: OutboxError,
+}
+
 /// Why a file is not taken for a report.
 #[derive(Debug, Error)]
 enum Damage {
@@ -87,16 +97,30 @@ impl Outbox {
         Ok((Self { directory: directory.to_owned() }, reports))
     }
 
-    /// Stores reports; when it returns they survive a power failure. An equal attempt is replaced.
+    /// Stores reports; when it returns they survive a power failure. An equal attempt is replaced. Each is
+    /// tried, whatever becomes of the others.
     ///
     /// # Errors
-    /// When the disk does not take them; some may be stored then.
-    pub fn put(&self, reports: &[Report]) -> Result<(), OutboxError> {
+    /// When the disk does not take all of them.
+    pub fn put(&self, reports: &[Report]) -> Result<(), Refused> {
+        let mut refused = Vec::new();
+        let mut first = None;
         for report in reports {
-            let path = self.path(AttemptId::from(report));
-            durable::replace(&path, &encode(report)).map_err(OutboxError::new("write", &path))?;
+            let id = AttemptId::from(report);
+            let path = self.path(id);
+            if let Err(source) = durable::replace(&path, &encode(report)) {
+                refused.push(id);
+                first.get_or_insert(OutboxError::new("write", &path)(source));
+            }
         }
-        durable::sync_directory(&self.directory).map_err(OutboxError::new("sync", &self.directory))
+        if refused.len() < reports.len()
+            && let Err(source) = durable::sync_directory(&self.directory)
+        {
+            // A power failure may take any of them away again.
+            refused = reports.iter().map(AttemptId::from).collect();
+            first.get_or_insert(OutboxError::new("sync", &self.directory)(source));
+        }
+        first.map_or(Ok(()), |first| Err(Refused { attempts: refused, first }))
     }
 
     /// Forgets a report; one that is not there is no error. A removal that a power failure undoes
@@ -274,5 +298,15 @@ mod tests {
         fs::remove_dir(&directory).unwrap();
         let error = outbox.put(&[report(3, 2)]).unwrap_err();
         assert!(error.to_string().contains("3-2.report"), "{error}");
+    }
+
+    #[test]
+    fn a_report_that_the_disk_refuses_does_not_keep_the_others_out() {
+        let root = tempfile::tempdir().unwrap();
+        let (outbox, _) = Outbox::open(root.path()).unwrap();
+        fs::create_dir(root.path().join("1-1.report.tmp")).unwrap();
+        let refused = outbox.put(&[report(1, 1), report(2, 1), report(3, 1)]).unwrap_err();
+        assert_eq!(refused.attempts, [AttemptId::new(1, 1)]);
+        assert_eq!(reopened(root.path()), [report(2, 1), report(3, 1)]);
     }
 }

@@ -180,6 +180,18 @@ impl WorkQueue {
         self.slots.iter().any(|slot| slot.health != SlotHealth::Bad)
     }
 
+    /// Whether any slot's evaluator works.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.slots.iter().any(|slot| slot.health == SlotHealth::Ready)
+    }
+
+    /// How a slot fares.
+    #[must_use]
+    pub fn health(&self, slot: SlotIndex) -> SlotHealth {
+        self.slots[slot.0 as usize].health
+    }
+
     /// Whether a slot works on something.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -46,6 +46,10 @@ impl StateError {
 #[derive(Debug)]
 pub struct StateDir {
     root: PathBuf,
+    /// The number of the last session of this process, if it has had one.
+    session: Option<u64>,
+    /// Whether that number is nowhere but here.
+    unstored: bool,
     _lock: File,
 }
 
@@ -64,7 +68,9 @@ impl StateDir {
             .open(&path)
             .map_err(StateError::io("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Ok(()) => {
+                Ok(Self { root: root.to_owned(), session: None, unstored: false, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(StateError::Locked(root.to_owned())),
             Err(TryLockError::Error(error)) => Err(StateError::io("lock", &path)(error)),
         }
@@ -99,32 +105,50 @@ impl StateDir {
     }
 
     /// The number of a new session: `now_micros` (microseconds of Unix time), but always more than
-    /// any number given before. It is stored before it is returned.
+    /// any number given before.
     ///
-    /// # Errors
-    /// When it cannot be stored.
-    pub fn next_session(&self, now_micros: u64) -> Result<u64, StateError> {
+    /// A disk that does not take it is warned about and keeps nobody from working: within this process the
+    /// numbers grow all the same. The next process then goes on from the last number that was stored, and from
+    /// the clock, which has gone on meanwhile. What remains is a clock that is set back by more than that
+    /// before the restart: coordinators refuse the new process until it has caught up.
+    pub fn next_session(&mut self, now_micros: u64) -> u64 {
         let path = self.root.join("session");
-        let last = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse::<u64>().unwrap_or_else(|_| {
-                warn!(file = %path.display(), content = ?text, "not a session number: ignored");
-                0
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => {
-                warn!(file = %path.display(), %error, "unreadable session number: ignored");
-                0
-            }
-        };
+        let last = self.session.unwrap_or_else(|| stored_session(&path));
         let session = now_micros.max(last.saturating_add(1));
-        self.store(&path, &session.to_string())?;
-        Ok(session)
+        self.session = Some(session);
+        match self.store(&path, &session.to_string()) {
+            Ok(()) => self.unstored = false,
+            Err(error) if !self.unstored => {
+                warn!(
+                    "the number of a session is not kept ({error}); free some space or mend the disk \
+                     before the clock is ever set back"
+                );
+                self.unstored = true;
+            }
+            Err(_) => {}
+        }
+        session
     }
 
     fn store(&self, path: &Path, text: &str) -> Result<(), StateError> {
         durable::replace(path, format!("{text}\n").as_bytes())
             .and_then(|()| durable::sync_directory(&self.root))
             .map_err(StateError::io("write", path))
+    }
+}
+
+/// The number that an earlier process has left; 0 if there is none.
+fn stored_session(path: &Path) -> u64 {
+    match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().unwrap_or_else(|_| {
+            warn!(file = %path.display(), content = ?text, "not a session number: ignored");
+            0
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => {
+            warn!(file = %path.display(), %error, "unreadable session number: ignored");
+            0
+        }
     }
 }
 
@@ -192,23 +216,46 @@ mod tests {
     #[test]
     fn sessions_only_grow_even_if_the_clock_steps_back_or_the_process_restarts() {
         let root = tempfile::tempdir().unwrap();
-        let state = StateDir::open(root.path()).unwrap();
-        assert_eq!(state.next_session(1_000).unwrap(), 1_000);
-        assert_eq!(state.next_session(1_000).unwrap(), 1_001);
-        assert_eq!(state.next_session(10).unwrap(), 1_002);
+        let mut state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(1_000), 1_000);
+        assert_eq!(state.next_session(1_000), 1_001);
+        assert_eq!(state.next_session(10), 1_002);
         drop(state);
-        let state = StateDir::open(root.path()).unwrap();
-        assert_eq!(state.next_session(500).unwrap(), 1_003);
-        assert_eq!(state.next_session(2_000).unwrap(), 2_000);
+        let mut state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(500), 1_003);
+        assert_eq!(state.next_session(2_000), 2_000);
+    }
+
+    #[test]
+    fn sessions_grow_also_while_the_disk_takes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let mut state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(1_000), 1_000);
+        // Nothing can be written in its place.
+        let obstacle = root.path().join("session.tmp");
+        fs::create_dir(&obstacle).unwrap();
+        assert_eq!(state.next_session(1_000), 1_001);
+        assert_eq!(state.next_session(900), 1_002);
+        assert_eq!(state.next_session(2_000), 2_000);
+        assert_eq!(fs::read_to_string(root.path().join("session")).unwrap(), "1000\n");
+        drop(state);
+        // The clock takes the place of what was not stored.
+        let mut state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(3_000), 3_000);
+        fs::remove_dir(&obstacle).unwrap();
+        assert_eq!(state.next_session(10), 3_001);
+        drop(state);
+        let mut state = StateDir::open(root.path()).unwrap();
+        assert_eq!(state.next_session(10), 3_002);
     }
 
     #[test]
     fn broken_files_are_replaced() {
         let root = tempfile::tempdir().unwrap();
-        let state = StateDir::open(root.path()).unwrap();
+        let mut state = StateDir::open(root.path()).unwrap();
         fs::write(root.path().join("session"), "\0\0\0").unwrap();
         fs::write(root.path().join("name"), "no name/at all").unwrap();
-        assert_eq!(state.next_session(7).unwrap(), 7);
+        assert_eq!(state.next_session(7), 7);
         let name = state.name(None).unwrap();
         assert!(is_name(&name));
         assert_eq!(state.name(None).unwrap(), name);

@@ -1,18 +1,25 @@
 //! The task that keeps the outbox's slow disk away from the agent's loop.
 //!
-//! Operations take effect in order; reports that arrive together are synced together. Must not
-//! know when a report is sent.
+//! Operations take effect in order; reports that arrive together are synced together. What the disk
+//! refuses is tried again until it is taken or forgotten. Must not know when a report is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use cambrian_proto::v1::Report;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tracing::{error, warn};
+use tokio::time::sleep;
+use tracing::{error, info, warn};
 
 use crate::attempt::AttemptId;
 use crate::outbox::Outbox;
 
 /// The most operations that share one sync.
 const BATCH: usize = 256;
+/// How long what the disk refused waits for the next try, at most. Disks stay full for minutes; a try costs a
+/// moment.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// A change of the outbox.
 #[derive(Debug)]
@@ -43,58 +50,96 @@ pub(crate) async fn run(
     mut changes: mpsc::UnboundedReceiver<Change>,
     sendable: mpsc::UnboundedSender<AttemptId>,
 ) {
-    let mut batch = Vec::new();
-    while changes.recv_many(&mut batch, BATCH).await > 0 {
-        let (outbox, taken) = (outbox.clone(), std::mem::take(&mut batch));
+    let mut keeper = Keeper { outbox, refused: BTreeMap::new() };
+    let mut open = true;
+    while open {
+        let mut batch = Vec::new();
+        tokio::select! {
+            count = changes.recv_many(&mut batch, BATCH) => open = count > 0,
+            () = sleep(RETRY), if !keeper.refused.is_empty() => {}
+        }
+        if batch.is_empty() && keeper.refused.is_empty() {
+            continue;
+        }
+        let stored: Vec<AttemptId> = batch.iter().filter_map(Change::asks_for).collect();
+        let again = Keeper { outbox: keeper.outbox.clone(), refused: BTreeMap::new() };
         let applied = match disk {
-            Disk::Apart => spawn_blocking(move || apply(&outbox, taken)).await,
-            Disk::Here => Ok(apply(&outbox, taken)),
+            Disk::Apart => spawn_blocking(move || keeper.after(batch)).await,
+            Disk::Here => Ok(keeper.after(batch)),
         };
-        match applied {
-            Ok(stored) => {
-                for id in stored {
-                    // The agent may have ended; the report is on the disk all the same.
-                    let _ = sendable.send(id);
-                }
-            }
-            Err(failure) => error!(%failure, "storing reports failed"),
+        keeper = applied.unwrap_or_else(|failure| {
+            error!(%failure, "storing reports failed; they are held in memory only");
+            again
+        });
+        for id in stored {
+            // The agent may have ended; the report is on the disk all the same.
+            let _ = sendable.send(id);
         }
     }
 }
 
-fn apply(outbox: &Outbox, changes: Vec<Change>) -> Vec<AttemptId> {
-    let mut stored = Vec::new();
-    let mut reports: Vec<Report> = Vec::new();
-    for change in changes {
-        match change {
-            Change::Put(report) => {
-                stored.push(AttemptId::from(&*report));
-                reports.push(*report);
-            }
-            Change::PutMeanwhile(report) => reports.push(*report),
-            Change::Remove(id) => {
-                put(outbox, &mut reports);
-                if let Err(error) = outbox.remove(id) {
-                    warn!(%id, "an acknowledged report stays on the disk: {error}");
+impl Change {
+    /// The report whose id is to come back.
+    fn asks_for(&self) -> Option<AttemptId> {
+        match self {
+            Self::Put(report) => Some(AttemptId::from(&**report)),
+            Self::PutMeanwhile(_) | Self::Remove(_) => None,
+        }
+    }
+}
+
+/// The outbox, and what it does not hold yet.
+#[derive(Debug)]
+struct Keeper {
+    outbox: Outbox,
+    refused: BTreeMap<AttemptId, Report>,
+}
+
+impl Keeper {
+    /// Applies changes, with what was refused before as the first of them.
+    fn after(mut self, changes: Vec<Change>) -> Self {
+        let before = self.refused.len();
+        let mut reports = std::mem::take(&mut self.refused);
+        for change in changes {
+            match change {
+                Change::Put(report) | Change::PutMeanwhile(report) => {
+                    reports.insert(AttemptId::from(&*report), *report);
+                }
+                Change::Remove(id) => {
+                    // What is not on the disk needs not get there first.
+                    reports.remove(&id);
+                    if let Err(error) = self.outbox.remove(id) {
+                        warn!(%id, "an acknowledged report stays on the disk: {error}");
+                    }
                 }
             }
         }
+        self.put(reports, before);
+        self
     }
-    put(outbox, &mut reports);
-    stored
-}
 
-fn put(outbox: &Outbox, reports: &mut Vec<Report>) {
-    if reports.is_empty() {
-        return;
+    fn put(&mut self, reports: BTreeMap<AttemptId, Report>, before: usize) {
+        if reports.is_empty() {
+            return;
+        }
+        let batch: Vec<Report> = reports.into_values().collect();
+        let Err(refused) = self.outbox.put(&batch) else {
+            if before > 0 {
+                info!("the disk takes finished reports again; none is in memory only any more");
+            }
+            return;
+        };
+        let attempts: BTreeSet<AttemptId> = refused.attempts.iter().copied().collect();
+        let batch = batch.into_iter().map(|report| (AttemptId::from(&report), report));
+        self.refused = batch.filter(|(id, _)| attempts.contains(id)).collect();
+        if self.refused.len() > before {
+            error!(
+                reports = self.refused.len(),
+                "finished reports are held in memory only and would not survive a crash; free some \
+                 space or mend the disk: {refused}"
+            );
+        }
     }
-    if let Err(error) = outbox.put(reports) {
-        error!(
-            reports = reports.len(),
-            "finished reports are held in memory only and would not survive a crash: {error}"
-        );
-    }
-    reports.clear();
 }
 
 #[cfg(test)]
@@ -150,6 +195,76 @@ mod tests {
         let left = Outbox::open(root.path()).unwrap().1;
         let energies: Vec<_> = left.into_values().map(|report| report.energy_joules).collect();
         assert_eq!(energies, [Some(2.0), None]);
+    }
+
+    /// Keeps reports of which the disk does not take that of task 1 until `mended`.
+    struct Rig {
+        root: tempfile::TempDir,
+        changes: mpsc::UnboundedSender<Change>,
+        sendable: mpsc::UnboundedReceiver<AttemptId>,
+    }
+
+    impl Rig {
+        fn start() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let (outbox, _) = Outbox::open(root.path()).unwrap();
+            std::fs::create_dir(root.path().join("1-1.report.tmp")).unwrap();
+            let (changes, receiver) = mpsc::unbounded_channel();
+            let (sender, sendable) = mpsc::unbounded_channel();
+            tokio::spawn(run(Disk::Here, outbox, receiver, sender));
+            Self { root, changes, sendable }
+        }
+
+        fn mended(&self) {
+            std::fs::remove_dir(self.root.path().join("1-1.report.tmp")).unwrap();
+        }
+
+        /// Puts reports that arrive together.
+        async fn put(&mut self, tasks: &[u64]) {
+            for &task in tasks {
+                self.changes.send(Change::Put(report(task))).unwrap();
+            }
+            for &task in tasks {
+                assert_eq!(self.sendable.recv().await, Some(AttemptId::new(task, 1)));
+            }
+        }
+
+        fn stored(&self) -> Vec<u64> {
+            let found = Outbox::open(self.root.path()).unwrap().1;
+            found.into_keys().map(|id| id.task.0).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_disk_refused_is_stored_with_the_next_reports_and_holds_up_no_other() {
+        let mut rig = Rig::start();
+        rig.put(&[1, 2]).await;
+        assert_eq!(rig.stored(), [2]);
+        rig.mended();
+        rig.put(&[3]).await;
+        assert_eq!(rig.stored(), [1, 2, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_disk_refused_is_tried_again_also_without_others() {
+        let mut rig = Rig::start();
+        rig.put(&[1]).await;
+        sleep(3 * RETRY).await;
+        assert_eq!(rig.stored(), Vec::<u64>::new());
+        rig.mended();
+        sleep(RETRY + Duration::from_millis(1)).await;
+        assert_eq!(rig.stored(), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_disk_refused_is_forgotten_when_it_is_acknowledged() {
+        let mut rig = Rig::start();
+        rig.put(&[1]).await;
+        rig.changes.send(Change::Remove(AttemptId::new(1, 1))).unwrap();
+        sleep(RETRY).await;
+        rig.mended();
+        sleep(3 * RETRY).await;
+        assert_eq!(rig.stored(), Vec::<u64>::new());
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@
 //! Nothing here waits: every reaction is synchronous and leaves through a channel. Must not know
 //! processes, transports or file formats.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,11 +23,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::attempt::AttemptId;
-use crate::link::{Closed, LinkEvent, OUTGOING_MESSAGES, Outgoing};
+use crate::link::{Abandoned, Closed, LinkEvent, OUTGOING_MESSAGES, Outgoing};
 use crate::queue::{SlotHealth, Stopped, Taken, WorkQueue};
 use crate::slot::{SlotCommand, SlotEvent};
 use crate::state_dir::StateDir;
 use crate::storage::Change;
+use held::{Held, Standing, bars, summary};
 
 /// How many heartbeats fit into a lease; the protocol asks for at least three.
 const HEARTBEATS_PER_LEASE: u32 = 4;
@@ -49,22 +52,6 @@ pub(crate) struct SupervisorTiming {
     pub(crate) yielding: Duration,
     /// How long the last acknowledgements are waited for.
     pub(crate) acknowledgement: Duration,
-}
-
-/// A finished report that is not acknowledged.
-#[derive(Debug)]
-struct Held {
-    report: Box<Report>,
-    standing: Standing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Its state is on its way to the coordinator; another report replaces this one, and only that is sent.
-    Meanwhile,
-    /// On its way to the disk.
-    Storing,
-    Sendable,
 }
 
 #[derive(Debug)]
@@ -106,6 +93,8 @@ pub(crate) struct Supervisor {
     last_fault: String,
     storage: mpsc::UnboundedSender<Change>,
     reports: BTreeMap<AttemptId, Held>,
+    /// Whether the coordinator may bar this worker from stages because evaluators do not start.
+    barred: bool,
     connection: Option<Connection>,
     next_heartbeat: Option<Instant>,
     phase: Phase,
@@ -133,6 +122,7 @@ impl Supervisor {
             last_fault: String::new(),
             storage,
             reports: reports.into_iter().map(|(id, report)| (id, held(report))).collect(),
+            barred: false,
             connection: None,
             next_heartbeat: None,
             phase: Phase::Working,
@@ -160,9 +150,11 @@ impl Supervisor {
     /// What follows from any event: work is handed out, credit announced, phases ended.
     pub(crate) fn go_on(&mut self) {
         if !self.queue.is_usable() {
-            let reason = format!("no evaluator of this worker starts: {}", self.last_fault);
+            self.barred = true;
+            let reason = format!("no slot of this worker works: {}", self.last_fault);
             self.hand_back_waiting(FailureKind::BadNode, &reason);
         }
+        self.lift_bars();
         while let Some((slot, assignment)) = self.queue.dispatch() {
             self.tell(slot.0 as usize, SlotCommand::Evaluate(assignment));
         }
@@ -178,6 +170,23 @@ impl Supervisor {
         if matches!(self.phase, Phase::Settling { .. }) && self.reports.is_empty() {
             self.say_goodbye();
         }
+    }
+
+    /// Registers anew once an evaluator works again: nothing else takes back what a worker was barred from.
+    /// What is said after that would bar it anew, so it waits until all such reports are acknowledged.
+    fn lift_bars(&mut self) {
+        let due = self.barred && self.queue.is_ready() && !self.says_what_bars();
+        if due && self.is_registered() && self.phase == Phase::Working {
+            info!(
+                "an evaluator works again: registering anew, so that the coordinator gives this worker \
+                 the stages again that it was barred from meanwhile"
+            );
+            self.abandon(Abandoned::Renewed);
+        }
+    }
+
+    fn says_what_bars(&self) -> bool {
+        self.reports.values().any(|held| bars(&held.report))
     }
 
     pub(crate) fn on_heartbeat(&mut self) {
@@ -353,6 +362,8 @@ impl Supervisor {
             SlotEvent::Finished { slot, report } => {
                 let id = AttemptId::from(&*report);
                 if self.queue.finish(slot, id) {
+                    // An evaluator that works bars its worker for reasons of its own, which stay.
+                    self.barred |= self.queue.health(slot) == SlotHealth::Bad && bars(&report);
                     info!(%slot, %id, outcome = summary(&report), "evaluation finished");
                     self.keep(report);
                 } else {
@@ -410,14 +421,9 @@ impl Supervisor {
         if matches!(self.phase, Phase::Leaving { .. } | Phase::Done) {
             return;
         }
-        let session = match self.state.next_session((self.wall)()) {
-            Ok(session) => session,
-            Err(error) => {
-                error!("cannot open a session: {error}");
-                return;
-            }
-        };
+        let session = self.state.next_session((self.wall)());
         self.queue.forget_credit();
+        self.barred = self.says_what_bars();
         self.connection = Some(Connection { outgoing, heartbeat: None });
         self.send(worker_message::Message::Register(Register {
             name: self.name.clone(),
@@ -561,11 +567,7 @@ impl Supervisor {
         let message = WorkerMessage { message: Some(message) };
         match connection.outgoing.messages.try_send(message) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                connection.outgoing.abandon.cancel();
-                self.connection = None;
-                self.next_heartbeat = None;
-            }
+            Err(mpsc::error::TrySendError::Full(_)) => self.abandon(Abandoned::Unread),
             // The link says why in a moment.
             Err(mpsc::error::TrySendError::Closed(_)) => {
                 self.connection = None;
@@ -573,22 +575,14 @@ impl Supervisor {
             }
         }
     }
-}
 
-fn summary(report: &Report) -> String {
-    match report.outcome.as_ref().and_then(|outcome| outcome.outcome.as_ref()) {
-        Some(outcome::Outcome::Measured(found)) => {
-            let values: Vec<String> = found
-                .measurements
-                .iter()
-                .map(|found| format!("{}={:.6}", found.metric, found.value))
-                .collect();
-            values.join(" ")
+    /// Cuts the stream; the link opens another.
+    fn abandon(&mut self, why: Abandoned) {
+        self.next_heartbeat = None;
+        if let Some(connection) = self.connection.take() {
+            // A link that is gone has cut it.
+            let _ = connection.outgoing.abandon.send(why);
         }
-        Some(outcome::Outcome::Failed(failure)) => {
-            format!("{}: {}", failure.kind().as_str_name(), failure.message)
-        }
-        None => "nothing".to_owned(),
     }
 }
 

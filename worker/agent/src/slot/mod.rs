@@ -6,7 +6,8 @@
 
 mod checkpoint;
 pub(crate) mod confine;
-mod group;
+mod evaluation;
+pub(crate) mod group;
 pub(crate) mod memory;
 pub(crate) mod process;
 mod saving;
@@ -17,12 +18,9 @@ mod verdict;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cambrian_proto::convert::MAX_NUMBER;
-use cambrian_proto::convert::measurement::progress_metrics;
 use cambrian_proto::v1::{
-    Assignment, Capabilities, EvaluationEnded, EvaluationProgress, FailureKind, Outcome, Progress,
-    Report, SavedState, Stage, StateWritten, StopEvaluation, WriteState, evaluator_message,
-    outcome, supervisor_message,
+    Assignment, Capabilities, EvaluationEnded, FailureKind, Outcome, Progress, Report, SavedState,
+    StateWritten, StopEvaluation, WriteState, evaluator_message, outcome, supervisor_message,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -34,7 +32,9 @@ use crate::backoff::Backoff;
 use crate::capabilities::difference;
 use crate::queue::{SlotHealth, SlotIndex};
 use checkpoint::Checkpoints;
-use process::{EvaluatorProcess, Launch, Output};
+use evaluation::{Evaluation, Stopping, deadline, ended, forwarded, message_name, report};
+use group::{Killing, Remains, Stuck};
+use process::{EvaluatorProcess, Launch, Output, StartError};
 use saving::{Due, Saving};
 use throttle::Throttle;
 
@@ -90,6 +90,7 @@ pub(crate) enum SlotEvent {
 pub(crate) struct Slot {
     pub(crate) index: SlotIndex,
     pub(crate) launch: Launch,
+    pub(crate) killing: Killing,
     pub(crate) timing: SlotTiming,
     /// Pauses between failures of its process.
     pub(crate) backoff: Backoff,
@@ -99,6 +100,8 @@ pub(crate) struct Slot {
     pub(crate) artifacts: Artifacts,
     pub(crate) commands: mpsc::UnboundedReceiver<SlotCommand>,
     pub(crate) events: mpsc::UnboundedSender<SlotEvent>,
+    /// What was said last.
+    pub(crate) health: SlotHealth,
 }
 
 /// What a process is worth after an attempt.
@@ -108,23 +111,19 @@ enum After {
     Leave,
 }
 
-/// Why an evaluation has been asked to stop.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stopping {
-    No,
-    TimedOut,
-    Unwanted,
-    /// Another attempt is to go on with its state.
-    Yielding,
-}
-
 impl Slot {
     /// Works until it is told to leave.
     pub(crate) async fn run(mut self) {
         let mut waiting = None;
         while let Some(mut process) = self.start(&mut waiting).await {
             match self.serve(&mut process, &mut waiting).await {
-                After::Keep | After::Replace => process.kill().await,
+                After::Keep | After::Replace => {
+                    if let Err(remains) = process.discard().await
+                        && self.outlast(remains, &mut waiting).await.is_none()
+                    {
+                        return;
+                    }
+                }
                 After::Leave => {
                     process.close(CLOSE_PATIENCE).await;
                     return;
@@ -138,7 +137,8 @@ impl Slot {
         let _ = self.events.send(event);
     }
 
-    fn say_health(&self, health: SlotHealth, reason: &str) {
+    fn say_health(&mut self, health: SlotHealth, reason: &str) {
+        self.health = health;
         self.say(SlotEvent::Health { slot: self.index, health, reason: reason.to_owned() });
     }
 
@@ -165,54 +165,104 @@ impl Slot {
                 let until = Instant::now() + self.backoff.pause();
                 self.pause(until, waiting).await?;
             }
-            let starting = EvaluatorProcess::start(self.index, &self.launch, self.timing.hello);
+            let hello = self.timing.hello;
+            let starting = EvaluatorProcess::start(self.index, &self.launch, self.killing, hello);
             let started = tokio::select! {
                 started = starting => started,
                 () = leave_or_closed(&mut self.commands, waiting, &self.events, self.index) => return None,
             };
-            let error = match started.and_then(|(process, offer)| self.accept(process, offer)) {
+            let accepted = match started {
+                Ok((process, offer)) => self.accept(process, offer).await,
+                Err(error) => Err(error),
+            };
+            let error = match accepted {
                 Ok(process) => {
                     info!(slot = %self.index, "evaluator ready");
                     self.say_health(SlotHealth::Ready, "");
                     return Some(process);
                 }
-                Err(error) => error.to_string(),
+                Err(error) => error,
             };
             failed_starts += 1;
             self.backoff.fail();
             self.report_failed_start(failed_starts, &error, waiting);
+            if let StartError::Stuck { remains, .. } = error {
+                self.outlast(remains, waiting).await?;
+            }
         }
     }
 
-    fn accept(
+    async fn accept(
         &self,
         process: EvaluatorProcess,
         offer: Capabilities,
-    ) -> Result<EvaluatorProcess, process::StartError> {
+    ) -> Result<EvaluatorProcess, StartError> {
         match difference(self.offer.get_or_init(|| offer.clone()), &offer) {
             None => Ok(process),
-            Some(what) => Err(process::StartError::Different(what)),
+            Some(what) => Err(process.refuse(StartError::Different(what)).await),
         }
     }
 
     fn report_failed_start(
-        &self,
+        &mut self,
         failed_starts: u32,
-        error: &str,
+        error: &StartError,
         waiting: &mut Option<Box<Assignment>>,
     ) {
-        // Before any evaluator has worked, the agent decides on the first failure.
-        let bad = failed_starts >= STARTS_BEFORE_BAD || self.offer.get().is_none();
         warn!(
             slot = %self.index, program = %self.launch.program.display(), failed_starts,
             "the evaluator does not start: {error}"
         );
+        // Before any evaluator has worked, the agent decides on the first failure; a slot that was bad is
+        // so until one works.
+        let bad = failed_starts >= STARTS_BEFORE_BAD
+            || self.offer.get().is_none()
+            || self.health == SlotHealth::Bad
+            || matches!(error, StartError::Stuck { .. });
         let health = if bad { SlotHealth::Bad } else { SlotHealth::Restarting };
-        self.say_health(health, error);
+        self.say_health(health, &error.to_string());
         if bad && let Some(assignment) = waiting.take() {
-            let message = format!("the evaluator of this worker does not start: {error}");
-            let outcome = verdict::failure(FailureKind::BadNode, message);
-            self.finish(AttemptId::of(&assignment), outcome, Duration::ZERO, None);
+            self.hand_back(&assignment, &format!("does not start: {error}"));
+        }
+    }
+
+    fn hand_back(&self, assignment: &Assignment, why: &str) {
+        let message = format!("the evaluator of this worker {why}");
+        let outcome = verdict::failure(FailureKind::BadNode, message);
+        self.finish(AttemptId::of(assignment), outcome, Duration::ZERO, None);
+    }
+
+    fn say_stuck(&mut self, stuck: Stuck) {
+        self.say_health(SlotHealth::Bad, &format!("its evaluator's {stuck}"));
+    }
+
+    /// Waits for the end of a process that was killed in vain: until then it may hold the slot's device, and
+    /// another one would get stuck beside it. `None` if the slot was told to leave.
+    async fn outlast(
+        &mut self,
+        remains: Remains,
+        waiting: &mut Option<Box<Assignment>>,
+    ) -> Option<()> {
+        let Remains { stuck, mut ended } = remains;
+        if self.health != SlotHealth::Bad {
+            self.say_stuck(stuck);
+        }
+        let why = format!("cannot be replaced: its {stuck}");
+        if let Some(assignment) = waiting.take() {
+            self.hand_back(&assignment, &why);
+        }
+        loop {
+            tokio::select! {
+                _ = &mut ended => {
+                    info!(slot = %self.index, "the process that was killed before has ended");
+                    return Some(());
+                }
+                command = self.commands.recv() => match command {
+                    Some(SlotCommand::Evaluate(assignment)) => self.hand_back(&assignment, &why),
+                    Some(SlotCommand::Stop(_) | SlotCommand::Yield(_)) => {}
+                    Some(SlotCommand::Leave) | None => return None,
+                },
+            }
         }
     }
 
@@ -324,7 +374,10 @@ impl Slot {
         match after {
             After::Keep => self.backoff.reset(),
             // The health goes first: the next task must not be sent to a process that is gone.
-            After::Replace => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
+            After::Replace => match process.stuck() {
+                None => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
+                Some(stuck) => self.say_stuck(stuck),
+            },
             After::Leave => return After::Leave,
         }
         let energy = evaluation.energy_joules;
@@ -542,95 +595,6 @@ async fn leave_or_closed(
             Some(SlotCommand::Leave) | None => return,
         }
     }
-}
-
-/// An evaluation in work.
-struct Evaluation<'a> {
-    id: AttemptId,
-    stage: &'a Stage,
-    stopping: Stopping,
-    /// When it has to end, or, if it is stopping, when it is killed.
-    deadline: Instant,
-    progress: Throttle,
-    saving: Saving,
-    /// What the evaluator says that it used.
-    energy_joules: Option<f64>,
-}
-
-impl Evaluation<'_> {
-    fn is(&self, attempt: Option<&cambrian_proto::v1::TaskAttempt>) -> bool {
-        attempt.is_some_and(|attempt| AttemptId::from(attempt) == self.id)
-    }
-
-    /// The outcome that the evaluator's own answer stands for.
-    fn answered(&self, answer: Option<Outcome>) -> Outcome {
-        let note = answer.as_ref().map(|answer| answer.note.clone()).unwrap_or_default();
-        let step = answer.as_ref().map_or(0, |answer| answer.step);
-        match self.stopping {
-            Stopping::No => Outcome { note, ..ended(verdict::of_answer(self.stage, answer)) },
-            // A result that was there before the request counts for whoever still wants it.
-            Stopping::Unwanted | Stopping::Yielding => match verdict::of_answer(self.stage, answer)
-            {
-                measured @ outcome::Outcome::Measured(_) => Outcome { note, ..ended(measured) },
-                outcome::Outcome::Failed(_) => Outcome { note, step, ..ended(self.stopped()) },
-            },
-            Stopping::TimedOut => ended(self.stopped()),
-        }
-    }
-
-    /// The outcome of an evaluation that was asked to stop and has no result.
-    fn stopped(&self) -> outcome::Outcome {
-        match self.stopping {
-            Stopping::TimedOut => {
-                let seconds = self.stage.timeout_micros as f64 / 1e6;
-                let message = format!("stage {} took longer than its {seconds} s", self.stage.name);
-                verdict::failure(FailureKind::Timeout, message)
-            }
-            Stopping::No | Stopping::Unwanted | Stopping::Yielding => {
-                verdict::failure(FailureKind::Preempted, "stopped on request")
-            }
-        }
-    }
-}
-
-/// What is said of an attempt that kept its slot for `elapsed`.
-fn report(
-    id: AttemptId,
-    outcome: Outcome,
-    elapsed: Duration,
-    energy_joules: Option<f64>,
-) -> Box<Report> {
-    let elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(MAX_NUMBER);
-    let outcome = Some(Outcome { elapsed_micros, ..outcome });
-    Box::new(Report { task: id.task.0, attempt: id.attempt.0, outcome, energy_joules })
-}
-
-/// An outcome with nothing else to say.
-fn ended(outcome: outcome::Outcome) -> Outcome {
-    Outcome { outcome: Some(outcome), ..Outcome::default() }
-}
-
-fn deadline(started: Instant, timeout_micros: u64) -> Instant {
-    // A timeout beyond all clocks is no timeout; a year stands for it.
-    const YEAR: Duration = Duration::from_secs(365 * 86_400);
-    started + Duration::from_micros(timeout_micros).min(YEAR)
-}
-
-fn message_name(message: &evaluator_message::Message) -> &'static str {
-    match message {
-        evaluator_message::Message::Hello(_) => "Hello",
-        evaluator_message::Message::Progress(_) => "Progress",
-        evaluator_message::Message::Ended(_) => "Ended",
-        evaluator_message::Message::StateWritten(_) => "StateWritten",
-    }
-}
-
-/// The message to the coordinator; what it would refuse does not go on the wire.
-fn forwarded(id: AttemptId, progress: EvaluationProgress) -> Progress {
-    let EvaluationProgress { attempt: _, step, steps, metrics } = progress;
-    let metrics = progress_metrics(metrics).unwrap_or_default();
-    let metrics = metrics.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-    Progress { task: id.task.0, attempt: id.attempt.0, step, steps, metrics }
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::confine::{self, Bounds};
-use super::group::Group;
+use super::group::{Group, Killing, Remains, Stuck};
 use super::memory;
 use super::stderr::{self, StderrTail};
 use super::verdict::{self, Death};
@@ -78,6 +78,8 @@ pub(super) enum StartError {
     Different(String),
     #[error("{0}")]
     Died(String),
+    #[error("{error}; its {}", remains.stuck)]
+    Stuck { error: Box<StartError>, remains: Remains },
 }
 
 /// What comes out of a process.
@@ -121,19 +123,17 @@ impl EvaluatorProcess {
     pub(super) async fn start(
         slot: SlotIndex,
         launch: &Launch,
+        killing: Killing,
         patience: Duration,
     ) -> Result<(Self, Capabilities), StartError> {
-        let mut process = Self::spawn(slot, launch)?;
+        let mut process = Self::spawn(slot, launch, killing)?;
         match process.hello(patience).await {
             Ok(capabilities) => Ok((process, capabilities)),
-            Err(error) => {
-                process.kill().await;
-                Err(error)
-            }
+            Err(error) => Err(process.refuse(error).await),
         }
     }
 
-    fn spawn(slot: SlotIndex, launch: &Launch) -> Result<Self, StartError> {
+    fn spawn(slot: SlotIndex, launch: &Launch, killing: Killing) -> Result<Self, StartError> {
         let fail = |source| StartError::Spawn { program: launch.program.clone(), source };
         let kills_before = memory::kills();
         let mut command = Command::new(&launch.program);
@@ -152,7 +152,7 @@ impl EvaluatorProcess {
             .stderr(Stdio::piped());
         // A group of its own also because an interrupt from the terminal goes to the whole foreground
         // group; the supervisor alone decides what a running evaluation does about it.
-        let mut group = Group::start(&mut command).map_err(fail)?;
+        let mut group = Group::start(&mut command, killing).map_err(fail)?;
         let child = group.leader();
         if let Some(id) = child.id() {
             confine::bound(id, launch.bounds);
@@ -237,29 +237,44 @@ impl EvaluatorProcess {
     /// is what was seen first.
     pub(super) async fn death(&mut self, noticed: &str, patience: Duration) -> Death {
         let status = timeout(patience, self.group.end()).await;
-        let status = match status {
-            Ok(status) => status.ok(),
+        let (status, words) = match status {
+            Ok(Ok(status)) => (Some(status), describe(status)),
+            Ok(Err(_)) => (None, killed_here(None)),
             Err(_) => {
                 self.kill().await;
-                None
+                (None, killed_here(self.stuck()))
             }
         };
         // One that left the group may hold the pipe open for longer than anybody should wait.
         let _ = timeout(LAST_WORDS_PATIENCE, &mut self.last_words).await;
-        let signal = status.and_then(|status| status.signal());
         Death {
-            reason: format!("{noticed}, {}", status.map_or_else(killed_here, describe)),
-            signal,
+            reason: format!("{noticed}, {words}"),
+            signal: status.and_then(|status| status.signal()),
             system_out_of_memory: memory::kills() > self.kills_before,
             stderr: self.tail.text(),
         }
     }
 
-    /// Ends the process at once.
+    /// Ends the process at once, if it can be ended.
     pub(super) async fn kill(&mut self) {
-        self.group.kill();
-        if let Err(error) = self.group.end().await {
-            debug!(%error, "an evaluator could not be killed");
+        self.group.destroy().await;
+    }
+
+    /// Whether it was killed in vain.
+    pub(super) fn stuck(&self) -> Option<Stuck> {
+        self.group.stuck()
+    }
+
+    /// Ends the process for good; what is left of it if it cannot be ended.
+    pub(super) async fn discard(self) -> Result<(), Remains> {
+        self.group.discard().await
+    }
+
+    /// Ends a process that is of no use because of `error`.
+    pub(super) async fn refuse(self, error: StartError) -> StartError {
+        match self.discard().await {
+            Ok(()) => error,
+            Err(remains) => StartError::Stuck { error: Box::new(error), remains },
         }
     }
 
@@ -267,16 +282,19 @@ impl EvaluatorProcess {
     pub(super) async fn close(mut self, patience: Duration) {
         drop(self.input);
         self.output.close();
-        if timeout(patience, self.group.end()).await.is_err() {
-            self.group.kill();
-            // An error means that it is gone already.
-            let _ = self.group.end().await;
+        if timeout(patience, self.group.end()).await.is_err()
+            && let Err(remains) = self.group.discard().await
+        {
+            warn!("an evaluator is left behind: its {}", remains.stuck);
         }
     }
 }
 
-fn killed_here() -> String {
-    "and had to be killed".to_owned()
+fn killed_here(stuck: Option<Stuck>) -> String {
+    match stuck {
+        None => "and had to be killed".to_owned(),
+        Some(stuck) => format!("and its {stuck}"),
+    }
 }
 
 fn describe(status: ExitStatus) -> String {

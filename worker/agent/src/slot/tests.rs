@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use cambrian_proto::v1::{EvaluatorMessage, Hello, Measurements};
+use cambrian_proto::v1::{EvaluationProgress, EvaluatorMessage, Hello, Measurements, Stage};
 use prost::Message;
 use tokio::task::JoinHandle;
 
@@ -29,6 +29,22 @@ fn rig_at(
     folder: Option<&Path>,
     coordinators: Vec<String>,
 ) -> Rig {
+    rig_of(program, arguments, folder, coordinators, Killing::REAL)
+}
+
+/// A slot whose evaluator outlives its kill, as one does that the kernel holds.
+fn rig_of_the_unkillable(body: &str) -> Rig {
+    let killing = Killing { signal: |_| Ok(()), patience: Duration::from_millis(50) };
+    rig_of("sh", &["-c", body], None, Vec::new(), killing)
+}
+
+fn rig_of(
+    program: &str,
+    arguments: &[&str],
+    folder: Option<&Path>,
+    coordinators: Vec<String>,
+    killing: Killing,
+) -> Rig {
     let (commands, receiver) = mpsc::unbounded_channel();
     let (sender, events) = mpsc::unbounded_channel();
     let slot = Slot {
@@ -40,6 +56,7 @@ fn rig_at(
             folder: folder.map(|folder| folder.join("slot")),
             bounds: Bounds { open_files: Some(100), memory: None },
         },
+        killing,
         timing: SlotTiming {
             hello: Duration::from_millis(500),
             stop_grace: Duration::from_millis(100),
@@ -59,6 +76,7 @@ fn rig_at(
         ),
         commands: receiver,
         events: sender,
+        health: SlotHealth::Restarting,
     };
     Rig { commands, events, task: tokio::spawn(slot.run()) }
 }
@@ -83,7 +101,8 @@ fn script(protocol: u32, body: &str) -> String {
 
 impl Rig {
     async fn next(&mut self) -> SlotEvent {
-        self.events.recv().await.unwrap()
+        let next = tokio::time::timeout(Duration::from_secs(30), self.events.recv()).await;
+        next.expect("the slot says nothing").unwrap()
     }
 
     async fn health(&mut self) -> (SlotHealth, String) {
@@ -325,6 +344,80 @@ async fn an_evaluator_that_ignores_everything_is_stopped_all_the_same() {
     assert_eq!(rig.health().await.0, SlotHealth::Ready);
     rig.commands.send(SlotCommand::Leave).unwrap();
     rig.task.await.unwrap();
+}
+
+/// The process that a bad slot's reason names.
+fn stuck(reason: &str) -> &str {
+    let (_, rest) = reason.split_once("process ").unwrap();
+    let (number, rest) = rest.split_once(' ').unwrap();
+    assert!(rest.contains("restart the machine"), "it does not say what to do: {reason}");
+    number
+}
+
+/// What the kernel does at last.
+fn let_go(number: &str) {
+    let killed = std::process::Command::new("kill").args(["-9", number]).status().unwrap();
+    assert!(killed.success());
+}
+
+#[tokio::test]
+async fn an_evaluator_that_cannot_be_killed_costs_its_attempt_and_its_slot_until_it_ends() {
+    let mut rig = rig_of_the_unkillable(&script(1, "hello; exec sleep 600"));
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    let stage = Some(Stage { timeout_micros: 50_000, ..Stage::default() });
+    let assignment = Assignment { task: 1, attempt: 1, stage, ..Assignment::default() };
+    rig.commands.send(SlotCommand::Evaluate(Box::new(assignment))).unwrap();
+    let (health, reason) = rig.health().await;
+    assert_eq!(health, SlotHealth::Bad);
+    assert_eq!(rig.finished().await.0, FailureKind::Timeout);
+    // Whatever still comes does not wait for the process either.
+    rig.evaluate(2);
+    let (kind, message) = rig.finished().await;
+    assert_eq!(kind, FailureKind::BadNode);
+    assert!(message.contains(stuck(&reason)), "{message}");
+    let more = tokio::time::timeout(Duration::from_millis(200), rig.events.recv()).await;
+    assert!(more.is_err(), "{more:?} while the process lives");
+    let_go(stuck(&reason));
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    let entry = format!("/proc/{}", stuck(&reason));
+    assert!(!Path::new(&entry).exists(), "nobody has reaped it");
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    rig.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_of_an_evaluator_that_cannot_be_killed_is_reported() {
+    let body = "hello; head -c 1 >/dev/null; printf '\\000'; exec sleep 600";
+    let mut rig = rig_of_the_unkillable(&script(1, body));
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    rig.evaluate(1);
+    let (health, reason) = rig.health().await;
+    assert_eq!(health, SlotHealth::Bad);
+    let (kind, message) = rig.finished().await;
+    assert_eq!(kind, FailureKind::Crash);
+    assert!(message.contains("empty message") && message.contains(stuck(&reason)), "{message}");
+    // The slot need not work again in order to leave.
+    rig.commands.send(SlotCommand::Leave).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), rig.task).await.unwrap().unwrap();
+    let_go(stuck(&reason));
+}
+
+#[tokio::test]
+async fn beside_an_evaluator_that_hangs_at_its_start_and_cannot_be_killed_none_is_started() {
+    let root = tempfile::tempdir().unwrap();
+    let starts = root.path().join("starts");
+    let mut rig = rig_of_the_unkillable(&format!("echo >>'{}'; exec sleep 600", starts.display()));
+    let (health, reason) = rig.health().await;
+    assert_eq!(health, SlotHealth::Bad);
+    assert!(reason.contains("said nothing"), "{reason}");
+    let more = tokio::time::timeout(Duration::from_secs(1), rig.events.recv()).await;
+    assert!(more.is_err(), "{more:?} while the process lives");
+    let started = || std::fs::read_to_string(&starts).unwrap().lines().count();
+    assert_eq!(started(), 1);
+    let_go(stuck(&reason));
+    let (health, reason) = rig.health().await;
+    assert_eq!((health, started()), (SlotHealth::Bad, 2), "{reason}");
+    let_go(stuck(&reason));
 }
 
 /// A coordinator that takes connections and never says anything.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Lets a message through at most once per interval; the newest of those held back follows when
 /// the interval is over.
+#[derive(Debug)]
 pub(super) struct Throttle {
     interval: Duration,
     next: Option<Instant>,

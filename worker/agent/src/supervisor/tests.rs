@@ -2,7 +2,7 @@
 
 use cambrian_proto::v1::{Acknowledged, Assign, StopReason};
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::queue::SlotIndex;
@@ -11,13 +11,13 @@ struct Rig {
     supervisor: Supervisor,
     commands: Vec<mpsc::UnboundedReceiver<SlotCommand>>,
     changes: mpsc::UnboundedReceiver<Change>,
-    _root: TempDir,
+    root: TempDir,
 }
 
 /// A stream's other end.
 struct Peer {
     messages: mpsc::Receiver<WorkerMessage>,
-    abandon: CancellationToken,
+    abandoned: oneshot::Receiver<Abandoned>,
 }
 
 impl Peer {
@@ -28,6 +28,10 @@ impl Peer {
             heard.push(message.message.unwrap());
         }
         heard
+    }
+
+    fn abandoned(&mut self) -> Option<Abandoned> {
+        self.abandoned.try_recv().ok()
     }
 
     fn is_closed(&mut self) -> bool {
@@ -43,6 +47,13 @@ fn report(task: u64) -> Report {
 /// What is kept of it while its state is on its way.
 fn meanwhile(task: u64) -> Report {
     Report { energy_joules: Some(1.0), ..report(task) }
+}
+
+/// The report of a task that is handed back because an evaluator does not start.
+fn bad_node(task: u64) -> Report {
+    let failure = Failure { kind: FailureKind::BadNode.into(), message: "a reason".to_owned() };
+    let outcome = Some(outcome::Outcome::Failed(failure));
+    Report { outcome: Some(Outcome { outcome, ..Outcome::default() }), ..report(task) }
 }
 
 fn rig_with(slots: usize, stored: &[u64]) -> Rig {
@@ -62,7 +73,7 @@ fn rig_with(slots: usize, stored: &[u64]) -> Rig {
             acknowledgement: Duration::from_secs(1_000),
         },
     );
-    Rig { supervisor, commands, changes, _root: root }
+    Rig { supervisor, commands, changes, root }
 }
 
 fn rig(slots: usize) -> Rig {
@@ -82,11 +93,11 @@ impl Rig {
 
     fn open(&mut self) -> Peer {
         let (sender, messages) = mpsc::channel(OUTGOING_MESSAGES);
-        let abandon = CancellationToken::new();
-        let outgoing = Outgoing { messages: sender, abandon: abandon.clone() };
+        let (abandon, abandoned) = oneshot::channel();
+        let outgoing = Outgoing { messages: sender, abandon };
         self.supervisor.on_link(LinkEvent::Opened(outgoing));
         self.supervisor.go_on();
-        Peer { messages, abandon }
+        Peer { messages, abandoned }
     }
 
     fn close(&mut self) {
@@ -139,7 +150,11 @@ impl Rig {
     }
 
     fn finish(&mut self, slot: u32, task: u64) {
-        let report = Box::new(report(task));
+        self.finish_with(slot, report(task));
+    }
+
+    fn finish_with(&mut self, slot: u32, report: Report) {
+        let report = Box::new(report);
         self.supervisor.on_slot(SlotEvent::Finished { slot: SlotIndex(slot), report });
         self.supervisor.go_on();
     }
@@ -469,6 +484,68 @@ async fn tasks_that_no_slot_can_take_are_handed_back() {
 }
 
 #[tokio::test]
+async fn a_worker_that_works_again_registers_anew_when_it_was_heard_why_it_did_not() {
+    let mut rig = rig(1);
+    let mut peer = rig.connect();
+    rig.health(0, SlotHealth::Restarting);
+    rig.assign(1);
+    rig.health(0, SlotHealth::Bad);
+    rig.health(0, SlotHealth::Ready);
+    rig.assign(2);
+    rig.sendable(1);
+    assert_eq!(peer.abandoned(), None, "the report would bar it after that");
+    rig.acknowledge(1);
+    assert_eq!(peer.abandoned(), Some(Abandoned::Renewed));
+    assert_eq!(rig.supervisor.next_heartbeat(), None);
+    rig.finish(0, 2);
+    rig.sendable(2);
+    rig.close();
+    let mut peer = rig.open();
+    let [worker_message::Message::Register(register)] = &peer.heard()[..] else { panic!() };
+    assert_eq!(register.holding, [TaskAttempt { task: 2, attempt: 1 }], "it goes on");
+    rig.registered();
+    assert_eq!(peer.heard(), [reported(2), ready(2)]);
+    rig.health(0, SlotHealth::Restarting);
+    rig.health(0, SlotHealth::Ready);
+    assert_eq!(peer.abandoned(), None, "once");
+}
+
+#[tokio::test]
+async fn a_task_that_one_of_several_slots_hands_back_bars_no_worker_for_good() {
+    let mut rig = rig(2);
+    let mut peer = rig.connect();
+    // The evaluator's own reasons stay.
+    rig.assign(1);
+    rig.finish_with(0, bad_node(1));
+    rig.sendable(1);
+    rig.acknowledge(1);
+    assert_eq!(peer.abandoned(), None);
+    rig.assign(2);
+    rig.health(0, SlotHealth::Bad);
+    rig.finish_with(0, bad_node(2));
+    rig.sendable(2);
+    assert_eq!(peer.abandoned(), None);
+    rig.acknowledge(2);
+    assert_eq!(peer.abandoned(), Some(Abandoned::Renewed), "the other slot works");
+}
+
+#[tokio::test]
+async fn a_worker_whose_disk_is_full_registers_all_the_same() {
+    let mut rig = rig(1);
+    // Nothing can be written in its place.
+    std::fs::create_dir(rig.root.path().join("session.tmp")).unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let mut peer = rig.open();
+        let heard = peer.heard();
+        let [worker_message::Message::Register(register)] = &heard[..] else { panic!("{heard:?}") };
+        sessions.push(register.session);
+        rig.close();
+    }
+    assert!(sessions.is_sorted_by(|a, b| a < b), "{sessions:?}");
+}
+
+#[tokio::test]
 async fn a_drain_finishes_what_runs_hands_back_the_rest_and_says_goodbye() {
     let mut rig = rig(1);
     let mut peer = rig.connect();
@@ -558,7 +635,7 @@ async fn a_coordinator_that_does_not_read_is_abandoned() {
     for _ in 0..OUTGOING_MESSAGES {
         rig.supervisor.on_heartbeat();
     }
-    assert!(peer.abandon.is_cancelled());
+    assert_eq!(peer.abandoned(), Some(Abandoned::Unread));
     peer.heard();
     assert!(peer.is_closed());
     rig.assign(1);

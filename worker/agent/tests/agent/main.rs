@@ -6,6 +6,7 @@ mod fake_coordinator;
 mod keeping;
 mod program;
 mod python;
+mod recovery;
 
 use std::path::Path;
 use std::time::Duration;
