@@ -6,7 +6,7 @@ use super::Context;
 use crate::arguments::{WorkerCommand, WorkerDrainArguments, WorkerSelection};
 use crate::client::Client;
 use crate::error::CliError;
-use crate::present::table;
+use crate::present::lists;
 use crate::results::Worker;
 
 /// # Errors
@@ -70,5 +70,5 @@ fn report(context: &Context, workers: &[Worker]) -> Result<(), CliError> {
     if output.quiet {
         return Ok(());
     }
-    output.text(&table::workers(workers, output.look()))
+    output.text(&lists::workers(workers, output.look()))
 }
