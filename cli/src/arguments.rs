@@ -3,6 +3,7 @@
 //! Help texts and shell completions derive from here. Must not do anything.
 
 mod bench;
+mod parse;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use crate::error::CliError;
 use crate::simulate::Durations;
 use crate::terminal::ColorChoice;
 pub(crate) use bench::{BenchAlgorithm, BenchClusterArguments, BenchCommand};
+pub(crate) use parse::{parse, usage_error, wants_json};
 
 /// Where a coordinator listens unless told otherwise.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7878";
@@ -272,8 +274,9 @@ pub(crate) struct SimulateArguments {
     /// Seconds that fitting a model takes.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
     pub(crate) fit_seconds: f64,
-    /// Numbers of evaluations at which hypervolume is reported [default: 10, 20, 50, 100, ...].
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    /// Numbers of evaluations at which hypervolume is reported, up to the campaign's budget [default:
+    /// 10, 20, 50, 100, ...].
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) at: Vec<u32>,
     /// Where results go [default: runs/NAME-simulated, NAME being that of the campaign].
     #[arg(long, value_name = "DIR")]
@@ -484,8 +487,12 @@ pub(crate) enum WorkerCommand {
     /// List all workers, as `cambrian workers` does.
     List,
     /// Let workers finish what they run, take nothing more, and leave.
+    #[command(override_usage = "cambrian worker drain [OPTIONS] <WORKER>...\n       \
+                                cambrian worker drain [OPTIONS] --label <NAME=VALUE>...")]
     Drain(WorkerDrainArguments),
     /// Give workers work again: ends their quarantine and their drain.
+    #[command(override_usage = "cambrian worker release [OPTIONS] <WORKER>...\n       \
+                                cambrian worker release [OPTIONS] --label <NAME=VALUE>...")]
     Release(WorkerSelection),
 }
 

@@ -51,6 +51,9 @@ pub(crate) enum CliError {
     /// The coordinator answered with an error of its own.
     #[error("the coordinator failed: {0}")]
     Coordinator(String),
+    /// One of several requests failed after others were done; `done` says which.
+    #[error("{source}; {done}")]
+    AfterOthers { source: Box<CliError>, done: String },
     /// Ends the command with this code and without a word: all is said, or nobody listens.
     #[error("done")]
     Silent(Exit),
@@ -90,6 +93,7 @@ impl CliError {
             Self::VerificationFailed { .. } => Exit::VerificationFailed,
             Self::NoWorker { .. } => Exit::NoWorker,
             Self::Interrupted { .. } => Exit::Interrupted,
+            Self::AfterOthers { source, .. } => source.exit(),
             Self::Silent(exit) => *exit,
             Self::Io { .. } | Self::Coordinator(_) | Self::Internal(_) => Exit::Failure,
         }
@@ -115,6 +119,7 @@ impl CliError {
                  variable CAMBRIAN_ENDPOINT; write https:// if it serves TLS; `cambrian run` needs \
                  none"
             }
+            Self::AfterOthers { source, .. } => source.help(),
             Self::Io { .. } => "check that the path exists, is writable and has room left",
             Self::Coordinator(_) => "its log has the details",
             Self::Silent(_) | Self::Internal(_) => "",

@@ -25,16 +25,20 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use arguments::{Arguments, Global};
+use arguments::Global;
 use error::CliError;
 use exit::Exit;
 use terminal::Style;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let arguments = match arguments::parse(&words) {
         Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && arguments::wants_json(&words) => {
+            let error = arguments::usage_error(&error);
+            eprintln!("{}", error.to_json());
+            return ExitCode::from(error.exit().code());
+        }
         // Help and version come this way too; clap knows the stream and the code of each.
         Err(error) => error.exit(),
     };

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::arguments::Global;
+use crate::arguments::{Format, Global};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::present::table::Look;
@@ -33,6 +33,22 @@ impl Output {
             quiet: global.quiet,
             style: Style::stdout(global.color),
             hint_style: Style::stderr(global.color),
+        }
+    }
+
+    /// How rows are written: as the user asked for, else as JSON or as a table.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] if that is JSON and something else.
+    pub(crate) fn format(self, asked: Option<Format>) -> Result<Format, CliError> {
+        match asked {
+            None if self.json => Ok(Format::Json),
+            None => Ok(Format::Table),
+            Some(Format::Table | Format::Csv) if self.json => Err(CliError::Usage {
+                message: "--json and --format say different things".to_owned(),
+                help: "leave one of them out".to_owned(),
+            }),
+            Some(format) => Ok(format),
         }
     }
 

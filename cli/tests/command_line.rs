@@ -113,6 +113,7 @@ fn every_fault_is_shown_in_its_place() {
     assert_eq!(code(&output), 3);
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(json["valid"], false);
+    assert_eq!((&json["name"], &json["warnings"]), (&Value::Null, &Value::Array(vec![])));
     assert_eq!(json["faults"].as_array().unwrap().len(), 2);
     assert_eq!(
         (&json["faults"][0]["line"], &json["faults"][0]["column"]),
@@ -274,6 +275,41 @@ fn what_cannot_be_understood_is_a_usage_error() {
     ] {
         assert_eq!(code(&run(arguments)), 2, "{arguments:?}");
     }
+}
+
+#[test]
+fn usage_errors_are_json_where_asked_for() {
+    for (arguments, message) in [
+        (&["front", "--json"][..], "arguments were not provided: <CAMPAIGN>"),
+        (&["candidates", "1", "--status", "foo", "--json"], "invalid value 'foo'"),
+        (&["frnt", "--json"], "unrecognized subcommand 'frnt'"),
+        (&["--json"], "requires a subcommand"),
+        (&["--json", "worker"], "no command is given"),
+        (&["front", "1", "--json", "--format", "csv"], "--json and --format"),
+        (&["candidates", "1", "--json", "--format", "table"], "--json and --format"),
+    ] {
+        let output = run(arguments);
+        assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{arguments:?}");
+        let json: Value = serde_json::from_str(&stderr(&output)).unwrap();
+        assert_eq!(
+            (&json["error"]["kind"], &json["error"]["exit_code"]),
+            (&"usage".into(), &2.into())
+        );
+        let found = json["error"]["message"].as_str().unwrap();
+        assert!(found.contains(message), "{arguments:?}: {found}");
+    }
+    assert!(stdout(&run(&["front", "--help", "--json"])).contains("Usage: cambrian front"));
+}
+
+#[test]
+fn connection_options_of_the_environment_are_not_listed_as_needed() {
+    let mut command = cambrian();
+    command.env("CAMBRIAN_TLS_CA", "ca.pem").env("CAMBRIAN_TOKEN_FILE", "token");
+    let output = command.args(["worker", "drain"]).output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(code(&output), 2, "{text}");
+    assert!(text.contains("Usage: cambrian worker drain [OPTIONS] <WORKER>...\n"), "{text}");
+    assert!(text.contains("--label <NAME=VALUE>") && !text.contains("--tls-ca"), "{text}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn command(root: &TempDir, campaign: &str) -> Command {
     command
 }
 
-/// The run with the example, `None` where a part is missing.
+/// The run with the example, named as in its own comment, `None` where a part is missing.
 fn run(root: &TempDir, campaign: &str) -> Option<Output> {
     if !worker_is_built() {
         return None;
@@ -63,9 +63,10 @@ fn run(root: &TempDir, campaign: &str) -> Option<Output> {
     let python_path = python_path()?;
     let mut command = command(root, campaign);
     command
+        .current_dir(repository())
         .env("PYTHONPATH", python_path)
-        .args(["--evaluator", "python3", "--evaluator-arg"])
-        .arg(repository().join("sdk/python/examples/plain_perceptron.py"));
+        .args(["--evaluator", "python3"])
+        .args(["--evaluator-arg", "sdk/python/examples/plain_perceptron.py"]);
     Some(command.output().unwrap())
 }
 

@@ -399,10 +399,16 @@ fn other_commands_see_and_steer_a_run() {
         (&["explain", "worker", "nobody"], 4),
         (&["explain", "candidate", "1/99999"], 4),
         (&["resume", "1"], 8),
+        (&["worker", "drain", "worker-1", "nobody", "worker-2"], 4),
+        (&["worker", "release", "worker-1"], 8),
     ] {
         let output = running.ask(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
     }
+    // One wrong name, and none is drained.
+    let workers = running.ask_json(&["workers"]);
+    let drains = |worker: &Value| worker["draining"] == false;
+    assert!(workers["workers"].as_array().unwrap().iter().all(drains), "{workers}");
 
     assert_eq!(running.ask_json(&["pause", "1"])["campaign"]["status"], "paused");
     assert_eq!(running.ask_json(&["resume", "1"])["campaign"]["status"], "running");

@@ -27,7 +27,7 @@ fn wire(status: StatusFilter) -> v1::CandidateStatus {
 /// When the coordinator does not answer or knows no such campaign.
 pub(super) async fn run(context: &Context, given: &CandidatesArguments) -> Result<(), CliError> {
     let output = context.output;
-    let format = given.format.unwrap_or(if output.json { Format::Json } else { Format::Table });
+    let format = output.format(given.format)?;
     let limit = given.limit.or((format == Format::Table).then_some(TABLE_ROWS));
     let statuses: Vec<_> = given.status.iter().copied().map(wire).collect();
     let mut client = context.client().await?;

@@ -176,8 +176,7 @@ fn print(
     correlations: &[Correlation],
 ) -> Result<(), CliError> {
     let output = context.output;
-    let default = if output.json { Format::Json } else { Format::Table };
-    match given.format.unwrap_or(default) {
+    match output.format(given.format)? {
         Format::Json => output.object(&serde_json::json!({
             "target": given.target,
             "top_percent": given.top,

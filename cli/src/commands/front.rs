@@ -15,14 +15,14 @@ use crate::present::{csv, summary, table};
 pub(super) async fn run(context: &Context, given: &FrontArguments) -> Result<(), CliError> {
     let name = &given.campaign.campaign;
     let output = context.output;
+    let format = output.format(given.format)?;
     let mut client = context.client().await?;
     let campaign = client.campaign(name).await?;
     // By number from here on: a name may pass to a newer campaign between two questions.
     let number = campaign.id.to_string();
     let front = client.front(&number).await?;
     let confidence = Confidence::of_best(&front, campaign.scored);
-    let default = if output.json { Format::Json } else { Format::Table };
-    match given.format.unwrap_or(default) {
+    match format {
         Format::Json => output.object(&json!({
             "campaign": campaign,
             "front": front,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::error::CliError;
-use crate::present::table;
+use crate::present::lists;
 
 /// # Errors
 /// When the coordinator does not answer.
@@ -14,7 +14,7 @@ pub(super) async fn campaigns(context: &Context) -> Result<(), CliError> {
     if output.json {
         return output.object(&json!({ "campaigns": campaigns }));
     }
-    output.text(&table::campaigns(&campaigns, output.look()))
+    output.text(&lists::campaigns(&campaigns, output.look()))
 }
 
 /// # Errors
@@ -25,5 +25,5 @@ pub(super) async fn workers(context: &Context) -> Result<(), CliError> {
     if output.json {
         return output.object(&json!({ "workers": workers }));
     }
-    output.text(&table::workers(&workers, output.look()))
+    output.text(&lists::workers(&workers, output.look()))
 }

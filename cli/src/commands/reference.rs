@@ -1,7 +1,7 @@
 //! `cambrian reference`: the tables of what a campaign file can name.
 
 use cambrian_core::algorithm::ALGORITHMS;
-use cambrian_core::objective::{Goal, METRICS, MetricKind};
+use cambrian_core::objective::{Goal, METRICS, MetricDescriptor, MetricKind};
 use cambrian_core::space::SPACES;
 use cambrian_core::spec::EVALUATORS;
 use serde_json::json;
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Context;
 use crate::arguments::ReferenceTable;
 use crate::error::CliError;
-use crate::present::table;
+use crate::present::lists::{self, Column, Kind};
 
 fn goal(goal: Goal) -> &'static str {
     match goal {
@@ -57,13 +57,15 @@ fn metrics(context: &Context) -> Result<(), CliError> {
             .collect();
         return context.output.object(&json!({ "metrics": entries }));
     }
-    let rows = METRICS.iter().map(|entry| {
-        [entry.name, entry.unit, goal(entry.goal), kind(entry.kind), entry.summary]
-            .map(str::to_owned)
-            .to_vec()
-    });
-    let headings = ["metric", "unit", "goal", "kind", "meaning"];
-    context.output.text(&table::texts(&headings, rows, context.output.look()))
+    let of = |what, cell: fn(&MetricDescriptor) -> String| Column::of(METRICS, what, cell);
+    let columns = vec![
+        of((1, Kind::Word, "metric"), |entry| entry.name.to_owned()),
+        of((3, Kind::Word, "unit"), |entry| entry.unit.to_owned()),
+        of((4, Kind::Word, "goal"), |entry| goal(entry.goal).to_owned()),
+        of((5, Kind::Word, "kind"), |entry| kind(entry.kind).to_owned()),
+        of((2, Kind::Prose, "meaning"), |entry| entry.summary.to_owned()),
+    ];
+    context.output.text(&lists::list(columns, context.output.look()))
 }
 
 fn evaluators(context: &Context) -> Result<(), CliError> {
@@ -81,15 +83,15 @@ fn evaluators(context: &Context) -> Result<(), CliError> {
             .collect();
         return context.output.object(&json!({ "evaluators": entries }));
     }
-    let rows = EVALUATORS.iter().map(|entry| {
-        let mut metrics = entry.metrics.to_vec();
-        if entry.delivers_any {
-            metrics.push("any that a campaign declares");
-        }
-        vec![entry.name.to_owned(), entry.summary.to_owned(), metrics.join(", ")]
+    let metrics = EVALUATORS.iter().map(|entry| {
+        let any = entry.delivers_any.then_some("any that a campaign declares");
+        entry.metrics.iter().copied().chain(any).collect::<Vec<_>>().join(", ")
     });
-    let headings = ["evaluator", "meaning", "metrics"];
-    context.output.text(&table::texts(&headings, rows, context.output.look()))
+    let names = EVALUATORS.iter().map(|entry| (entry.name, entry.summary));
+    let mut columns = described("evaluator", names);
+    let cells = metrics.collect();
+    columns.push(Column { heading: "metrics", kind: Kind::Prose, rank: 3, cells });
+    context.output.text(&lists::list(columns, context.output.look()))
 }
 
 fn named(
@@ -102,6 +104,18 @@ fn named(
             entries.map(|(name, summary)| json!({ "name": name, "summary": summary })).collect();
         return context.output.object(&json!({ what: entries }));
     }
-    let rows = entries.map(|(name, summary)| vec![name.to_owned(), summary.to_owned()]);
-    context.output.text(&table::texts(&["name", "meaning"], rows, context.output.look()))
+    context.output.text(&lists::list(described("name", entries), context.output.look()))
+}
+
+/// A column of names and one of what they mean.
+fn described(
+    heading: &'static str,
+    entries: impl Iterator<Item = (&'static str, &'static str)>,
+) -> Vec<Column> {
+    let (names, meanings) =
+        entries.map(|(name, meaning)| (name.to_owned(), meaning.to_owned())).unzip();
+    vec![
+        Column { heading, kind: Kind::Word, rank: 1, cells: names },
+        Column { heading: "meaning", kind: Kind::Prose, rank: 2, cells: meanings },
+    ]
 }

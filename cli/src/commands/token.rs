@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Context;
 use crate::arguments::{TokenCommand, TokenCreateArguments, TokenRole};
 use crate::error::CliError;
-use crate::present::table;
+use crate::present::lists;
 
 /// # Errors
 /// When the coordinator does not answer, or the user is no administrator.
@@ -42,7 +42,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
     if output.json {
         return output.object(&json!({ "tokens": tokens }));
     }
-    output.text(&table::tokens(&tokens, output.look()))
+    output.text(&lists::tokens(&tokens, output.look()))
 }
 
 async fn revoke(context: &Context, id: &str) -> Result<(), CliError> {

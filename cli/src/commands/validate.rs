@@ -16,7 +16,13 @@ pub(super) fn run(context: &Context, given: &ValidateArguments) -> Result<(), Cl
     let campaign = match campaign_file::read_for_coordinator(&given.file) {
         Ok(campaign) => campaign,
         Err(CliError::InvalidCampaign { faults, .. }) if output.json => {
-            output.object(&json!({ "valid": false, "faults": faults }))?;
+            // Neither name nor warnings are known of what could not be read whole.
+            output.object(&json!({
+                "valid": false,
+                "faults": faults,
+                "warnings": [],
+                "name": null,
+            }))?;
             return Err(CliError::Silent(Exit::InvalidCampaign));
         }
         Err(error) => return Err(error),

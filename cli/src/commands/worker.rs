@@ -6,7 +6,7 @@ use super::Context;
 use crate::arguments::{WorkerCommand, WorkerDrainArguments, WorkerSelection};
 use crate::client::Client;
 use crate::error::CliError;
-use crate::present::table;
+use crate::present::lists;
 use crate::results::Worker;
 
 /// # Errors
@@ -21,9 +21,13 @@ pub(super) async fn run(context: &Context, given: &WorkerCommand) -> Result<(), 
 
 async fn drain(context: &Context, given: &WorkerDrainArguments) -> Result<(), CliError> {
     let mut client = context.client().await?;
+    let names = selected(&mut client, &given.selection, |worker| worker.connected).await?;
     let mut drained = Vec::new();
-    for name in selected(&mut client, &given.selection, |worker| worker.connected).await? {
-        drained.push(client.drain_worker(&name, given.now).await?);
+    for name in names {
+        match client.drain_worker(&name, given.now).await {
+            Ok(worker) => drained.push(worker),
+            Err(error) => return Err(after(&drained, "drained", error)),
+        }
     }
     report(context, &drained)
 }
@@ -33,24 +37,37 @@ async fn release(context: &Context, given: &WorkerSelection) -> Result<(), CliEr
     let held = |worker: &Worker| worker.quarantine.is_some() || worker.draining;
     let mut released = Vec::new();
     for name in selected(&mut client, given, held).await? {
-        released.push(client.release_worker(&name).await?);
+        match client.release_worker(&name).await {
+            Ok(worker) => released.push(worker),
+            Err(error) => return Err(after(&released, "released", error)),
+        }
     }
     report(context, &released)
 }
 
-/// The names that were given, or those of all workers with the labels for which `concerns` holds.
+/// `error`, which came when some workers were `what` already.
+fn after(workers: &[Worker], what: &str, error: CliError) -> CliError {
+    if workers.is_empty() {
+        return error;
+    }
+    let names: Vec<_> = workers.iter().map(|worker| worker.name.as_str()).collect();
+    let done = format!("{what} before that: {}", names.join(", "));
+    CliError::AfterOthers { source: Box::new(error), done }
+}
+
+/// The names of the workers that were given, or of all with the labels for which `concerns` holds.
 async fn selected(
     client: &mut Client,
     given: &WorkerSelection,
     concerns: impl Fn(&Worker) -> bool,
 ) -> Result<Vec<String>, CliError> {
+    let workers = client.workers().await?;
     if !given.workers.is_empty() {
-        return Ok(given.workers.clone());
+        return named(&workers, &given.workers);
     }
     let carries = |worker: &Worker| {
         given.labels.iter().all(|(name, value)| worker.labels.get(name) == Some(value))
     };
-    let workers = client.workers().await?;
     let chosen = workers.into_iter().filter(|worker| carries(worker) && concerns(worker));
     let names: Vec<String> = chosen.map(|worker| worker.name).collect();
     if names.is_empty() {
@@ -62,6 +79,31 @@ async fn selected(
     Ok(names)
 }
 
+/// The names of the workers that are `given` by name or number, each once.
+///
+/// # Errors
+/// [`CliError::NotFound`] with all that nobody has.
+fn named(workers: &[Worker], given: &[String]) -> Result<Vec<String>, CliError> {
+    let (mut names, mut unknown) = (Vec::new(), Vec::new());
+    for word in given {
+        // As the coordinator reads it: what is a name is no number.
+        let by_name = workers.iter().find(|worker| worker.name == *word);
+        let by_number = || workers.iter().find(|worker| word.parse() == Ok(worker.id));
+        match by_name.or_else(by_number) {
+            Some(worker) if names.contains(&worker.name) => {}
+            Some(worker) => names.push(worker.name.clone()),
+            None => unknown.push(format!("`{word}`")),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(names);
+    }
+    Err(CliError::NotFound {
+        message: format!("no worker is called {}; nothing was done", unknown.join(" or ")),
+        help: "`cambrian workers` shows names and numbers".to_owned(),
+    })
+}
+
 fn report(context: &Context, workers: &[Worker]) -> Result<(), CliError> {
     let output = context.output;
     if output.json {
@@ -70,5 +112,40 @@ fn report(context: &Context, workers: &[Worker]) -> Result<(), CliError> {
     if output.quiet {
         return Ok(());
     }
-    output.text(&table::workers(workers, output.look()))
+    output.text(&lists::workers(workers, output.look()))
+}
+
+#[cfg(test)]
+mod tests {
+    use cambrian_proto::v1;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn worker(id: u32, name: &str) -> Worker {
+        v1::Worker { id, name: name.to_owned(), ..v1::Worker::default() }.into()
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn workers_are_given_by_name_or_number_and_all_that_are_unknown_are_named() {
+        let workers = [worker(1, "a"), worker(2, "b"), worker(3, "1")];
+        let found = named(&workers, &words(&["b", "1", "2", "b"])).unwrap();
+        assert_eq!(found, words(&["b", "1"]));
+        let error = named(&workers, &words(&["a", "c", "9"])).unwrap_err();
+        assert_eq!(error.exit(), Exit::NotFound);
+        assert_eq!(error.to_string(), "no worker is called `c` or `9`; nothing was done");
+    }
+
+    #[test]
+    fn an_error_after_others_says_what_was_done() {
+        let refused = || CliError::Refused { message: "no".into(), help: "wait".into() };
+        assert_eq!(after(&[], "drained", refused()).to_string(), "no");
+        let error = after(&[worker(1, "a"), worker(2, "b")], "drained", refused());
+        assert_eq!(error.to_string(), "no; drained before that: a, b");
+        assert_eq!((error.exit(), error.help()), (Exit::Refused, "wait"));
+    }
 }

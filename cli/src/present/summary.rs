@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::table::{self, Look};
-use super::{heading, number};
-use crate::results::{Campaign, Candidate, CandidateStatus, Stage};
+use super::table::Look;
+use super::{heading, lists, number};
+use crate::results::{Campaign, Candidate, CandidateStatus};
 
 /// Totals over all candidates of a campaign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -114,42 +114,26 @@ pub(crate) fn stages(campaign: &Campaign, look: Look) -> String {
     if campaign.stages.len() < 2 {
         return String::new();
     }
-    let mut headings = vec![
-        "stage",
-        "entered",
-        "passed",
-        "waiting",
-        "screened",
-        "infeasible",
-        "failed",
-        "in slots",
-    ];
-    let metered = campaign.stages.iter().any(|stage| stage.energy_joules > 0.0);
-    headings.extend(metered.then_some("energy"));
-    let row = |stage: &Stage| {
-        let counts = [
-            stage.entered,
-            stage.passed,
-            stage.waiting,
-            stage.screened,
-            stage.infeasible,
-            stage.failed,
-        ];
-        let counts = counts.into_iter().map(|found| number::count(found.into()));
-        let name = std::iter::once(stage.name.clone());
-        let energy = metered.then(|| number::energy(stage.energy_joules));
-        name.chain(counts).chain([number::duration(stage.slot_seconds)]).chain(energy).collect()
-    };
-    table::numbers(&headings, campaign.stages.iter().map(row), look)
+    lists::stages(&campaign.stages, look)
 }
 
 /// `campaign 3 (fashion-mnist) is finished: budget spent`.
 pub(crate) fn headline(campaign: &Campaign) -> String {
+    headline_with(campaign, "")
+}
+
+fn headline_with(campaign: &Campaign, result: &str) -> String {
     let reason = match campaign.reason.as_str() {
         "" => String::new(),
         reason => format!(": {reason}"),
     };
-    format!("campaign {} ({}) is {}{reason}", campaign.id, campaign.name, campaign.status.name())
+    let Campaign { id, name, status, .. } = campaign;
+    format!("campaign {id} ({name}) is {}{result}{reason}", status.name())
+}
+
+/// `campaign 3 (fashion-mnist) is finished without any scored candidate: budget spent`.
+pub(crate) fn without_score(campaign: &Campaign) -> String {
+    headline_with(campaign, " without any scored candidate")
 }
 
 /// Whether the campaign is over without a single scored candidate.
@@ -159,11 +143,17 @@ pub(crate) fn is_fruitless(campaign: &Campaign) -> bool {
 
 /// The most frequent reasons of failures, most frequent first, at most three.
 pub(crate) fn frequent_reasons(candidates: &[Candidate]) -> Vec<String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let unsuccessful =
         [CandidateStatus::Failed, CandidateStatus::Infeasible, CandidateStatus::Screened];
-    for candidate in candidates.iter().filter(|found| unsuccessful.contains(&found.status)) {
-        *counts.entry(candidate.reason.as_str()).or_default() += 1;
+    let ended = candidates.iter().filter(|found| unsuccessful.contains(&found.status));
+    most_frequent(ended.map(|candidate| candidate.reason.as_str()))
+}
+
+/// The most frequent of `reasons` with their numbers, most frequent first, at most three.
+pub(crate) fn most_frequent<'r>(reasons: impl Iterator<Item = &'r str>) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in reasons {
+        *counts.entry(reason).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -174,7 +164,7 @@ pub(crate) fn frequent_reasons(candidates: &[Candidate]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::results::examples::{campaign, candidate, metrics, stage};
-    use crate::results::{CampaignStatus, Instant};
+    use crate::results::{CampaignStatus, Instant, Stage};
 
     fn failed(ordinal: u32, reason: &str) -> Candidate {
         Candidate {
@@ -256,6 +246,12 @@ mod tests {
         assert!(!is_fruitless(&campaign));
         campaign.status = CampaignStatus::Finished;
         assert!(is_fruitless(&campaign));
+        campaign.reason = "no candidate meets the analytic constraints".into();
+        assert_eq!(
+            without_score(&campaign),
+            "campaign 1 (example) is finished without any scored candidate: no candidate meets the \
+             analytic constraints"
+        );
     }
 
     #[test]

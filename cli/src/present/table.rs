@@ -8,8 +8,7 @@ use comfy_table::{
 
 use super::heading;
 use super::number::{self, NumberFormat};
-use crate::results::token::TokenRecord;
-use crate::results::{Campaign, Candidate, Front, Instant, Metric, Worker};
+use crate::results::{Candidate, Front, Metric};
 use crate::terminal::Style;
 
 /// No lines but one between header and rows.
@@ -18,6 +17,10 @@ const RULE_BELOW_HEADER: TableStyle =
 
 /// How wide a front may be where there is no terminal.
 const FILE_WIDTH: u16 = 120;
+/// A space on either side of a column, and one to the next.
+const AROUND_COLUMN: usize = 3;
+/// The heading of the first column of candidates.
+const CANDIDATE: &str = "candidate";
 /// The room that is left to genotypes.
 const GENOTYPE_WIDTH: usize = 40;
 
@@ -36,7 +39,7 @@ impl Look {
         Self { style: Style::plain(), width: None }
     }
 
-    fn table(self, headings: impl IntoIterator<Item = String>) -> Table {
+    pub(super) fn table(self, headings: impl IntoIterator<Item = String>) -> Table {
         let mut table = Table::new();
         table.load_style(RULE_BELOW_HEADER);
         table.set_content_arrangement(ContentArrangement::Disabled);
@@ -57,7 +60,7 @@ impl Look {
     }
 }
 
-fn align_right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
+pub(super) fn align_right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
     for at in columns {
         if let Some(column) = table.column_mut(at) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -65,7 +68,7 @@ fn align_right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
     }
 }
 
-fn text(mut table: Table) -> String {
+pub(super) fn text(mut table: Table) -> String {
     // Cells end with a space of padding, which is of no use at the end of a line.
     for column in table.column_iter_mut() {
         column.set_padding((1, 1));
@@ -171,7 +174,7 @@ pub(crate) fn candidates(
     options: Columns,
     look: Look,
 ) -> String {
-    let mut headings = vec!["candidate".to_owned()];
+    let mut headings = vec![CANDIDATE.to_owned()];
     if options.status {
         headings.push("status".to_owned());
     }
@@ -222,24 +225,21 @@ fn status_words(candidate: &Candidate) -> &'static str {
     }
 }
 
-/// The objectives, and as many of the other metrics as fit the width, in their order; then the
-/// names of those left out.
-fn fitting(front: &Front, columns: Columns, look: Look) -> (Vec<Metric>, Vec<&str>) {
-    let width = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-    let members: Vec<_> = front.members.iter().collect();
-    // Each column has a space on either side and one between.
-    let needed = |metric: &Metric| {
-        let cells = metric_cells(metric, &members);
-        let widest = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        widest.max(width(&heading::of_column(metric))) + 3
-    };
-    let genotype = if columns.genotype { GENOTYPE_WIDTH } else { 0 };
-    let mut left = usize::from(look.width.unwrap_or(FILE_WIDTH)).saturating_sub(12 + genotype);
+/// As many of `metrics` as fit into `room` characters, in their order, and those that are needed in any case; then
+/// the names of those left out.
+fn fitting<'m>(
+    metrics: &'m [Metric],
+    candidates: &[&Candidate],
+    mut room: usize,
+    needed: impl Fn(&Metric) -> bool,
+) -> (Vec<Metric>, Vec<&'m str>) {
     let (mut shown, mut hidden) = (Vec::new(), Vec::new());
-    for metric in &front.metrics {
-        let needed = needed(metric);
-        if metric.objective || (needed <= left && hidden.is_empty()) {
-            left = left.saturating_sub(needed);
+    for metric in metrics {
+        let cells = metric_cells(metric, candidates);
+        let cells = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let width = cells.max(width_of(&heading::of_column(metric))) + AROUND_COLUMN;
+        if needed(metric) || (width <= room && hidden.is_empty()) {
+            room = room.saturating_sub(width);
             shown.push(metric.clone());
         } else {
             hidden.push(metric.name.as_str());
@@ -248,13 +248,39 @@ fn fitting(front: &Front, columns: Columns, look: Look) -> (Vec<Metric>, Vec<&st
     (shown, hidden)
 }
 
+/// The widest line of a text, characters.
+fn width_of(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+/// Candidates with as many of the metrics as fit the width, at least the first, none of them wrapped; then the names
+/// of the metrics left out.
+pub(crate) fn narrow<'m>(
+    metrics: &'m [Metric],
+    rows: &[&Candidate],
+    look: Look,
+) -> (String, Vec<&'m str>) {
+    let ids = rows.iter().map(|candidate| candidate.id.chars().count()).max().unwrap_or(0);
+    let room = look.width.map_or(usize::MAX, usize::from);
+    // The last column has nothing to its right.
+    let room = room.saturating_sub(ids.max(CANDIDATE.len()) + 2);
+    let first = |metric: &Metric| metrics.first().is_some_and(|first| first.name == metric.name);
+    let (shown, hidden) = fitting(metrics, rows, room, first);
+    let whole = Look { width: None, ..look };
+    (candidates(&shown, rows, Columns::default(), whole), hidden)
+}
+
 /// The front, best first in the first objective, with the sources below.
 pub(crate) fn front(front: &Front, columns: Columns, look: Look) -> String {
     if front.members.is_empty() {
         return "The front is empty: no feasible candidate is scored yet.\n".to_owned();
     }
-    let (metrics, hidden) = fitting(front, columns, look);
-    let mut text = candidates(&metrics, &front.best_first(), columns, look);
+    let members = front.best_first();
+    let genotype = if columns.genotype { GENOTYPE_WIDTH } else { 0 };
+    let width = usize::from(look.width.unwrap_or(FILE_WIDTH));
+    let room = width.saturating_sub(CANDIDATE.len() + AROUND_COLUMN + genotype);
+    let (metrics, hidden) = fitting(&front.metrics, &members, room, |metric| metric.objective);
+    let mut text = candidates(&metrics, &members, columns, look);
     let sources = heading::sources(&front.metrics);
     if !sources.is_empty() {
         text += &format!("{}\n", look.style.dim(&format!("sources: {sources}")));
@@ -264,104 +290,6 @@ pub(crate) fn front(front: &Front, columns: Columns, look: Look) -> String {
         text += &format!("{}\n", look.style.dim(&note));
     }
     text
-}
-
-/// All campaigns, one a line.
-pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
-    if campaigns.is_empty() {
-        return "No campaigns. `cambrian submit CAMPAIGN.yaml` creates one.\n".to_owned();
-    }
-    let headings = [
-        "id",
-        "name",
-        "status",
-        "evaluations",
-        "scored",
-        "failed",
-        "screened",
-        "running",
-        "front",
-        "space",
-        "algorithm",
-        "submitted",
-    ];
-    let mut table = look.table(headings.map(str::to_owned));
-    for campaign in campaigns {
-        let status = match campaign.reason.as_str() {
-            "" if !campaign.held.is_empty() => format!("{}, held", campaign.status.name()),
-            "" => campaign.status.name().to_owned(),
-            reason => format!("{}: {reason}", campaign.status.name()),
-        };
-        table.add_row([
-            campaign.id.to_string(),
-            campaign.name.clone(),
-            status,
-            format!("{}/{}", campaign.evaluations_finished, campaign.evaluations_budget),
-            campaign.scored.to_string(),
-            campaign.failed.to_string(),
-            campaign.screened.to_string(),
-            campaign.running.to_string(),
-            campaign.front_size.to_string(),
-            campaign.space.clone(),
-            campaign.algorithm.clone(),
-            campaign.submitted_at.to_string(),
-        ]);
-    }
-    align_right(&mut table, [0, 3, 4, 5, 6, 7, 8]);
-    let mut out = text(table);
-    for campaign in campaigns.iter().filter(|campaign| !campaign.held.is_empty()) {
-        out += &format!("campaign {} is held: {}\n", campaign.id, campaign.held);
-    }
-    out
-}
-
-/// All workers, one a line, and below what they lack.
-pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
-    if workers.is_empty() {
-        return "No worker has ever registered. Start one with `cambrian-worker`.\n".to_owned();
-    }
-    let headings = [
-        "id",
-        "name",
-        "state",
-        "device class",
-        "memory",
-        "slots",
-        "tasks",
-        "completed",
-        "failed",
-        "evaluators",
-        "data sets",
-    ];
-    let mut table = look.table(headings.map(str::to_owned));
-    for worker in workers {
-        let tasks: Vec<_> = worker.tasks.iter().map(u64::to_string).collect();
-        table.add_row([
-            worker.id.to_string(),
-            worker.name.clone(),
-            worker.state().to_owned(),
-            worker.device_class.clone(),
-            number::bytes(worker.memory_bytes),
-            worker.slots.to_string(),
-            tasks.join(" "),
-            number::count(worker.completed),
-            number::count(worker.failed),
-            worker.evaluators.keys().cloned().collect::<Vec<_>>().join(" "),
-            worker.datasets.join(" "),
-        ]);
-    }
-    align_right(&mut table, [0, 4, 5, 7, 8]);
-    let mut out = text(table);
-    for worker in workers {
-        if let Some(quarantine) = &worker.quarantine {
-            let (name, reason) = (&worker.name, &quarantine.reason);
-            out += &format!("{name} is in quarantine: {reason}\n");
-        }
-        for (what, why) in &worker.unavailable {
-            out += &format!("{} lacks {what}: {why}\n", worker.name);
-        }
-    }
-    out
 }
 
 /// A table of texts whose columns after the first hold numbers.
@@ -375,28 +303,6 @@ pub(crate) fn numbers(
         table.add_row(row);
     }
     align_right(&mut table, 1..headings.len());
-    text(table)
-}
-
-/// The tokens of a coordinator.
-pub(crate) fn tokens(tokens: &[TokenRecord], look: Look) -> String {
-    if tokens.is_empty() {
-        return "no tokens yet; `cambrian token create` makes one\n".to_owned();
-    }
-    let headings = ["token", "role", "name", "status", "created", "expires", "revoked"];
-    let mut table = look.table(headings.map(str::to_owned));
-    for token in tokens {
-        let instant = |at: Option<Instant>| at.map_or("-".to_owned(), |at| at.to_string());
-        table.add_row([
-            token.id.clone(),
-            token.role.to_owned(),
-            token.name.clone(),
-            token.status.to_owned(),
-            token.created_at.to_string(),
-            token.expires_at.map_or("never".to_owned(), |at| at.to_string()),
-            instant(token.revoked_at),
-        ]);
-    }
     text(table)
 }
 

@@ -11,6 +11,7 @@ mod report;
 mod service;
 mod workers;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use cambrian_core::spec::{Stage, custom_name};
@@ -241,7 +242,7 @@ impl Run<'_> {
         Ok(Plan {
             program: beside("cambrian-worker")?,
             evaluator: program(evaluator)?,
-            evaluator_arguments: self.given.evaluator_arg.clone(),
+            evaluator_arguments: in_any_directory(&self.given.evaluator_arg)?,
             threads,
             data: self.given.data.as_deref().map(absolute).transpose()?,
             endpoint: self.embedded.endpoint().to_owned(),
@@ -302,6 +303,22 @@ fn program(path: PathBuf) -> Result<PathBuf, CliError> {
     absolute(&existing(path, "--evaluator names another evaluator")?)
 }
 
+/// The arguments of the user's program, which runs in a folder of its own: what names a file or folder of the
+/// present directory becomes an absolute path.
+fn in_any_directory(arguments: &[String]) -> Result<Vec<OsString>, CliError> {
+    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    let resolved = before.zip(arguments).map(|(before, argument)| {
+        let path = Path::new(argument);
+        // Python's `-m` wants a name, and the package of that name may lie here as a folder.
+        let is_module = before == "-m" && path.is_dir();
+        match path.exists() && !argument.starts_with('-') && !is_module {
+            true => Ok(absolute(path)?.into_os_string()),
+            false => Ok(argument.into()),
+        }
+    });
+    resolved.collect()
+}
+
 /// A word as a shell reads it back.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
@@ -354,7 +371,20 @@ async fn until_hopeless(workers: &mut Workers, speaker: &Speaker) -> CliError {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::*;
+
+    /// Tests run in the folder of this package.
+    #[test]
+    fn arguments_that_name_files_hold_in_any_directory() {
+        let given =
+            ["-m", "src", "src/main.rs", "src", "--size", "3", "src/no.rs", "", "/dev/null"];
+        let found = in_any_directory(&given.map(str::to_owned)).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let mut expected: Vec<OsString> = given.map(OsString::from).to_vec();
+        expected[2] = here.join("src/main.rs").into();
+        expected[3] = here.join("src").into();
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn words_are_quoted_where_a_shell_would_take_them_apart() {

@@ -125,7 +125,7 @@ impl Results {
             [] => "no candidate was proposed that meets the constraints: loosen them".to_owned(),
             reasons => format!("most frequent reasons:\n{}", reasons.join("\n")),
         };
-        let message = format!("{} without any scored candidate", summary::headline(&self.campaign));
+        let message = summary::without_score(&self.campaign);
         Err(CliError::NoResult { message, help })
     }
 }

@@ -5,6 +5,7 @@
 //! campaign.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -44,8 +45,8 @@ pub(super) struct Plan {
     pub(super) program: PathBuf,
     /// The evaluator's program.
     pub(super) evaluator: PathBuf,
-    /// Its arguments before those of the worker.
-    pub(super) evaluator_arguments: Vec<String>,
+    /// Its arguments before those of the worker, as they hold in any directory.
+    pub(super) evaluator_arguments: Vec<OsString>,
     /// Threads of each evaluation.
     pub(super) threads: u32,
     /// Where data sets are; without it the evaluator's own default holds.

@@ -1,11 +1,12 @@
 //! `cambrian simulate`: a campaign on the real engine in virtual time, its results looked up in
 //! tables; many seeds, as many at once as there are processors.
 //!
-//! `table` reads files, `source` evaluates, `runs` runs seeds, `report` sums up. Must not know how a campaign is
+//! `table` reads files, `source` evaluates, `runs` runs seeds, `scale` compares fronts, `report` sums up. Must not know how a campaign is
 //! searched or how a cluster is simulated: the core does both.
 
 mod report;
 mod runs;
+mod scale;
 mod source;
 mod table;
 
@@ -17,15 +18,17 @@ use crate::commands::Context;
 use crate::error::CliError;
 use crate::figure::{convergence, png};
 use crate::files;
+use crate::present::number;
 use report::Report;
 use source::Source;
 pub(crate) use table::Durations;
 
 /// # Errors
-/// A campaign or a table with faults, a simulation that breaks an invariant, or files that cannot
-/// be written.
+/// A campaign or a table with faults, a simulation that breaks an invariant or scores nothing, or files
+/// that cannot be written.
 pub(crate) fn run(context: &Context, given: &SimulateArguments) -> Result<(), CliError> {
     let campaign = campaign_file::read(&given.file)?;
+    refuse_beyond_budget(&given.at, campaign.spec.budget.evaluations)?;
     let source = Source::read(given, &campaign.spec)?;
     let runs = runs::all(context, given, &campaign.spec, &source)?;
     let report = Report::new(&campaign.spec, given, &source, runs);
@@ -46,9 +49,25 @@ pub(crate) fn run(context: &Context, given: &SimulateArguments) -> Result<(), Cl
         write(&format!("{name}.svg"), svg.as_bytes())?;
     }
     if context.output.json {
-        return context.output.object(&report.json());
+        context.output.object(&report.json())?;
+    } else {
+        context.output.text(&report.text(context.output.look()))?;
+        context.output.hint(&format!("results in {}", directory.display()));
     }
-    context.output.text(&report.text(context.output.look()))?;
-    context.output.hint(&format!("results in {}", directory.display()));
-    Ok(())
+    report.demand_a_score()
+}
+
+fn refuse_beyond_budget(at: &[u32], budget: u32) -> Result<(), CliError> {
+    let count = |evaluations: u32| number::count(u64::from(evaluations));
+    match at.iter().copied().max().filter(|last| *last > budget) {
+        None => Ok(()),
+        Some(last) => Err(CliError::Usage {
+            message: format!(
+                "--at names {} evaluations, and the campaign's budget is {}",
+                count(last),
+                count(budget)
+            ),
+            help: "name no more than `budget.evaluations`, or raise it".to_owned(),
+        }),
+    }
 }

@@ -2,44 +2,29 @@
 //! workers were, how stale results were, and whether slow architectures survive as often as fast
 //! ones. Pure functions of the runs.
 //!
-//! Hypervolume is relative to the table's true front, or to the front of all that the runs found
-//! where there is no table: objectives are scaled so that the front's ideal point is 0 and its
-//! nadir 1, the reference point is 1.1 in each, and the gap is what of that front's hypervolume is
-//! missing, in thousandths.
+//! Gaps are those to the table's true front, or to the front of all that the runs found where there is no
+//! table.
+
+use std::collections::BTreeSet;
 
 use cambrian_core::engine::{StageTally, StageView};
 use cambrian_core::objective::MetricName;
-use cambrian_core::pareto::Points;
-use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
-use cambrian_core::pareto::hypervolume::hypervolume;
 use cambrian_core::rank_correlation::point_biserial;
 use cambrian_core::spec::CampaignSpec;
 use serde_json::json;
 
-use super::runs::{Finished, SeedRun};
+use super::runs::SeedRun;
+use super::scale::{Scale, gaps};
 use super::source::Source;
 use crate::arguments::SimulateArguments;
-use crate::error::CliError;
+use crate::error::{CliError, count};
 use crate::figure::convergence::{Band, Curve};
-use crate::present::number;
 use crate::present::table::{Look, texts};
+use crate::present::{number, summary};
 
-/// The reference point in every scaled objective.
-const REFERENCE: f64 = 1.1;
 /// Checkpoints unless the user names others, as far as the budget goes.
 const CHECKPOINTS: [u32; 13] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
-
-/// The best front that is known, for scaling.
-struct Scale {
-    ideal: Vec<f64>,
-    spans: Vec<f64>,
-    volume: f64,
-    front: usize,
-    rows: usize,
-    /// Whether the rows are those of a table, else all that the runs found.
-    of_table: bool,
-}
 
 /// The report of all seeds.
 pub(super) struct Report {
@@ -49,19 +34,23 @@ pub(super) struct Report {
     objectives: Vec<MetricName>,
     scale: Scale,
     runs: Vec<SeedRun>,
-    /// Gaps of each run at each checkpoint, in thousandths; the last value goes on.
     checkpoints: Vec<u32>,
+    /// Those that the user named and no run has reached.
+    beyond: Vec<u32>,
+    /// The most evaluations of a run.
+    longest: u32,
+    /// Gaps of each run at each checkpoint, in thousandths; the last value goes on.
     gaps: Vec<Vec<f64>>,
     /// Gaps of each run at each of these virtual times, in seconds.
     times: Vec<f64>,
     gaps_over_time: Vec<Vec<f64>>,
 }
 
-/// Mean and standard deviation.
+/// Mean and standard deviation, which one seed alone does not have.
 #[derive(Debug, Clone, Copy)]
 struct Spread {
     mean: f64,
-    deviation: f64,
+    deviation: Option<f64>,
 }
 
 impl Spread {
@@ -69,79 +58,38 @@ impl Spread {
         let n = values.clone().count() as f64;
         let mean = values.clone().sum::<f64>() / n;
         let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
-        Self { mean, deviation: if n > 1.0 { (squares / (n - 1.0)).sqrt() } else { 0.0 } }
+        Self { mean, deviation: (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()) }
     }
 
     fn json(self) -> serde_json::Value {
         json!({"mean": self.mean, "deviation": self.deviation})
     }
-}
 
-impl Scale {
-    fn new(spec: &CampaignSpec, source: &Source, runs: &[SeedRun]) -> Self {
-        let known = source.known(spec);
-        let of_table = known.is_some();
-        let rows: Vec<Vec<f64>> = known.unwrap_or_else(|| {
-            let found = runs.iter().flat_map(|run| &run.finished);
-            found.filter(|done| done.feasible).filter_map(|done| done.truth.clone()).collect()
-        });
-        let mut front = NonDominatedFront::new(spec.objectives.len());
-        for (at, row) in rows.iter().enumerate() {
-            // Rows of the right width and finite, as whoever made them has checked.
-            let _ = front.insert(at, row);
-        }
-        let column = |at: usize| front.iter().map(move |(_, row)| row[at]);
-        let ideal: Vec<f64> =
-            (0..spec.objectives.len()).map(|at| column(at).fold(f64::INFINITY, f64::min)).collect();
-        let spans = ideal.iter().enumerate().map(|(at, low)| {
-            let span = column(at).fold(f64::NEG_INFINITY, f64::max) - low;
-            if span > 0.0 { span } else { 1.0 }
-        });
-        let mut scale = Self {
-            spans: spans.collect(),
-            ideal,
-            volume: 0.0,
-            front: front.len(),
-            rows: rows.len(),
-            of_table,
-        };
-        let scaled = front.iter().map(|(_, row)| scale.scaled(row));
-        scale.volume = volume(spec.objectives.len(), scaled);
-        scale
+    fn text(self) -> String {
+        let deviation = self.deviation.map(|deviation| format!(" ± {deviation:.2}"));
+        format!("{:.2}{}", self.mean, deviation.unwrap_or_default())
     }
 
-    fn scaled(&self, row: &[f64]) -> Vec<f64> {
-        let parts = row.iter().zip(self.ideal.iter().zip(&self.spans));
-        parts.map(|(value, (low, span))| (value - low) / span).collect()
+    /// The point of a curve at `at`.
+    fn band(self, at: f64) -> Band {
+        Band { at, mean: self.mean, deviation: self.deviation.unwrap_or(0.0) }
     }
 }
 
-/// The hypervolume of scaled points; those beyond the reference add nothing.
-fn volume(objectives: usize, rows: impl Iterator<Item = Vec<f64>>) -> f64 {
-    let points = Points::try_from_rows(objectives, rows).ok();
-    let volume = points.and_then(|points| hypervolume(&points, &vec![REFERENCE; objectives]).ok());
-    volume.unwrap_or(0.0)
-}
-
-/// The gap after each finished evaluation of a run, in thousandths.
-fn gaps(run: &SeedRun, scale: &Scale) -> Vec<f64> {
-    let width = scale.ideal.len();
-    let mut front = NonDominatedFront::new(width);
-    let mut gap = 1000.0;
-    let step = |candidate: &Finished| {
-        if let Some(row) = candidate.truth.as_ref().filter(|_| candidate.feasible) {
-            let scaled = scale.scaled(row);
-            let useful = scaled.iter().all(|value| *value < REFERENCE);
-            let added = useful
-                && matches!(front.insert(candidate.ordinal, &scaled), Ok(Insertion::Added { .. }));
-            if added && scale.volume > 0.0 {
-                let volume = volume(width, front.iter().map(|(_, row)| row.to_vec()));
-                gap = 1000.0 * (1.0 - volume / scale.volume);
-            }
-        }
-        gap
-    };
-    run.finished.iter().map(step).collect()
+/// The numbers of evaluations at which hypervolume is reported, ascending, and those of `given` that lie
+/// beyond the longest run.
+fn checkpoints(given: &[u32], longest: u32) -> (Vec<u32>, Vec<u32>) {
+    if given.is_empty() {
+        let known = CHECKPOINTS.into_iter().filter(|at| *at < longest);
+        return (known.chain([longest]).collect(), Vec::new());
+    }
+    let given: BTreeSet<u32> = given.iter().copied().collect();
+    let (mut reached, beyond): (Vec<u32>, Vec<u32>) =
+        given.into_iter().partition(|at| *at <= longest);
+    if reached.is_empty() {
+        reached.push(longest);
+    }
+    (reached, beyond)
 }
 
 impl Report {
@@ -154,11 +102,7 @@ impl Report {
     ) -> Self {
         let scale = Scale::new(spec, source, &runs);
         let longest = runs.iter().map(|run| run.finished.len()).max().unwrap_or(0) as u32;
-        let mut checkpoints = given.at.clone();
-        if checkpoints.is_empty() {
-            checkpoints = CHECKPOINTS.into_iter().filter(|at| *at < longest).collect();
-            checkpoints.push(longest);
-        }
+        let (checkpoints, beyond) = checkpoints(&given.at, longest);
         let all: Vec<Vec<f64>> = runs.iter().map(|run| gaps(run, &scale)).collect();
         let after = |gaps: &Vec<f64>, evaluations: usize| {
             let last = evaluations.min(gaps.len()).checked_sub(1);
@@ -182,6 +126,8 @@ impl Report {
             workers: given.workers,
             objectives: spec.objectives.iter().map(|goal| goal.metric.clone()).collect(),
             checkpoints,
+            beyond,
+            longest,
             gaps: at_checkpoints,
             gaps_over_time: over_time.collect(),
             times,
@@ -256,22 +202,31 @@ impl Report {
     /// What a person wants to know.
     pub(super) fn text(&self, look: Look) -> String {
         let row = |(at, evaluations): (usize, &u32)| {
-            let Spread { mean, deviation } = self.at(at);
-            vec![number::count(u64::from(*evaluations)), format!("{mean:.2} ± {deviation:.2}")]
+            vec![number::count(u64::from(*evaluations)), self.at(at).text()]
         };
         let rows: Vec<Vec<String>> = self.checkpoints.iter().enumerate().map(row).collect();
         let mut text = format!(
-            "{} ({}): {} seeds with {} simulated workers, {} {} with {} on {} front\n",
+            "{} ({}): {} with {} simulated worker{}, {} {} with {} on {} front\n",
             self.name,
             self.algorithm,
-            self.runs.len(),
+            count(self.runs.len(), "seed"),
             number::count(u64::from(self.workers)),
+            if self.workers == 1 { "" } else { "s" },
             if self.scale.of_table { "table of" } else { "results in all:" },
             number::count(self.scale.rows as u64),
             number::count(self.scale.front as u64),
             if self.scale.of_table { "the true" } else { "their" },
         );
         text += &texts(&["evaluations", "gap [1/1000 of hypervolume]"], rows, look);
+        if !self.beyond.is_empty() {
+            let beyond: Vec<_> =
+                self.beyond.iter().map(|at| number::count(u64::from(*at))).collect();
+            text += &format!(
+                "left out of --at: {}; no campaign went beyond {} evaluations\n",
+                beyond.join(" and "),
+                number::count(u64::from(self.longest)),
+            );
+        }
         let utilisation = self.spread(|run| run.utilisation);
         text += &format!(
             "workers busy {:.2} % of the time ({:.2} % idle), {} of virtual time\n",
@@ -312,15 +267,36 @@ impl Report {
         text
     }
 
-    /// One row a seed and checkpoint.
+    /// # Errors
+    /// [`CliError::NoResult`] if no seed scored a candidate.
+    pub(super) fn demand_a_score(&self) -> Result<(), CliError> {
+        let finished = || self.runs.iter().flat_map(|run| &run.finished);
+        if finished().any(|done| done.objectives.is_some()) {
+            return Ok(());
+        }
+        let reasons = summary::most_frequent(finished().map(|done| done.reason.as_str()));
+        let help = match reasons.as_slice() {
+            [] => "no candidate was proposed that meets the constraints: loosen them".to_owned(),
+            reasons => format!("most frequent reasons:\n{}", reasons.join("\n")),
+        };
+        let seeds = count(self.runs.len(), "seed");
+        let message = format!("{} has no scored candidate in {seeds}", self.name);
+        Err(CliError::NoResult { message, help })
+    }
+
+    /// One row a seed and checkpoint, with the virtual time at which that many evaluations had finished.
     pub(super) fn hypervolume_csv(&self) -> Result<String, CliError> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let rows = self.runs.iter().zip(&self.gaps).flat_map(|(run, gaps)| {
-            let points = self.checkpoints.iter().zip(gaps);
-            points.map(move |(at, gap)| [run.seed.to_string(), at.to_string(), gap.to_string()])
-        });
-        write(&mut writer, &["seed", "evaluations", "gap_thousandths"])?;
-        rows.into_iter().try_for_each(|row| write(&mut writer, &row))?;
+        write(&mut writer, &["seed", "evaluations", "gap_thousandths", "virtual_time_s"])?;
+        for (run, gaps) in self.runs.iter().zip(&self.gaps) {
+            for (at, gap) in self.checkpoints.iter().zip(gaps) {
+                let reached = (*at as usize).min(run.finished.len()).checked_sub(1);
+                let time = reached.map_or(0.0, |last| run.finished[last].finished_at);
+                let cells =
+                    [run.seed.to_string(), at.to_string(), gap.to_string(), time.to_string()];
+                write(&mut writer, &cells)?;
+            }
+        }
         finish(writer)
     }
 
@@ -362,19 +338,14 @@ impl Report {
     /// The gap over evaluations, one point a checkpoint.
     pub(super) fn over_evaluations(&self) -> Curve {
         let points = self.checkpoints.iter().enumerate();
-        let band = points.map(|(at, evaluations)| {
-            let Spread { mean, deviation } = self.at(at);
-            Band { at: f64::from(*evaluations), mean, deviation }
-        });
+        let band = points.map(|(at, evaluations)| self.at(at).band(f64::from(*evaluations)));
         self.curve("finished evaluations", band.collect())
     }
 
     /// The gap over virtual time.
     pub(super) fn over_time(&self) -> Curve {
         let band = self.times.iter().enumerate().map(|(at, time)| {
-            let Spread { mean, deviation } =
-                Spread::of(self.gaps_over_time.iter().map(|gaps| gaps[at]));
-            Band { at: *time, mean, deviation }
+            Spread::of(self.gaps_over_time.iter().map(|gaps| gaps[at])).band(*time)
         });
         self.curve("virtual time [s]", band.collect())
     }
@@ -404,7 +375,7 @@ fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, CliError> {
     String::from_utf8(bytes).map_err(|error| CliError::Internal(format!("CSV: {error}")))
 }
 
-/// How many results arrive while one is evaluated, on average.
+/// How many results arrive while one is in work, on average.
 fn staleness(run: &SeedRun) -> f64 {
     let sum: usize = run.finished.iter().map(|done| done.staleness).sum();
     sum as f64 / run.finished.len().max(1) as f64
@@ -434,16 +405,18 @@ fn correlation(runs: &[SeedRun]) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::runs::Finished;
     use super::*;
 
-    fn run(pairs: &[(f64, bool)]) -> SeedRun {
+    pub(crate) fn run(pairs: &[(f64, bool)]) -> SeedRun {
         let finished = pairs.iter().map(|(duration, survives)| Finished {
             ended_early: None,
             ordinal: 1,
             genotype: String::new(),
             objectives: Some(vec![0.0]),
             truth: Some(vec![0.0]),
+            reason: String::new(),
             feasible: true,
             proposed_at: 0.0,
             finished_at: 1.0,
@@ -471,29 +444,19 @@ mod tests {
     }
 
     #[test]
-    fn gaps_fall_to_nothing_on_the_true_front() {
-        let scale = Scale {
-            ideal: vec![0.0, 0.0],
-            spans: vec![1.0, 1.0],
-            volume: 0.0,
-            front: 2,
-            rows: 2,
-            of_table: true,
-        };
-        let volume = volume(2, [vec![0.0, 1.0], vec![1.0, 0.0]].into_iter());
-        let scale = Scale { volume, ..scale };
-        let mut two = run(&[(1.0, true), (1.0, true), (1.0, true)]);
-        two.finished[0].truth = None;
-        two.finished[1].truth = Some(vec![0.0, 1.0]);
-        two.finished[2].truth = Some(vec![1.0, 0.0]);
-        for (at, done) in two.finished.iter_mut().enumerate() {
-            done.ordinal = at as u32;
-        }
-        let gaps = gaps(&two, &scale);
-        assert_eq!(gaps[0], 1000.0);
-        assert!(
-            (gaps[1] - 1000.0 * (1.0 - 0.11 / 0.21)).abs() < 1e-9 && gaps[2].abs() < 1e-9,
-            "{gaps:?}"
+    fn checkpoints_ascend_once_each_and_end_with_the_longest_run() {
+        assert_eq!(checkpoints(&[20, 10, 10, 1_000], 200), (vec![10, 20], vec![1_000]));
+        assert_eq!(checkpoints(&[200], 192), (vec![192], vec![200]));
+        assert_eq!(checkpoints(&[], 60), (vec![10, 20, 50, 60], Vec::new()));
+    }
+
+    #[test]
+    fn one_seed_has_no_deviation() {
+        let one = Spread::of([7.25].into_iter());
+        assert_eq!(
+            (one.text(), one.json()),
+            ("7.25".into(), json!({"mean": 7.25, "deviation": null}))
         );
+        assert_eq!(Spread::of([1.0, 3.0].into_iter()).text(), "2.00 ± 1.41");
     }
 }

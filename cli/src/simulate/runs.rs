@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use cambrian_core::engine::{
     Campaign, CandidateStatus, Capabilities, EvaluatorOffer, Event, StageView,
 };
+use cambrian_core::id::Ordinal;
 use cambrian_core::objective::MetricName;
 use cambrian_core::simulation::{FaultRates, Simulation, SimulationSettings};
 use cambrian_core::spec::CampaignSpec;
@@ -30,6 +31,8 @@ pub(super) struct Finished {
     pub(super) truth: Option<Vec<f64>>,
     /// Whether an early stage found it not worth the later ones, or it broke a constraint there.
     pub(super) ended_early: Option<&'static str>,
+    /// Why it failed or ended early; empty if it is scored.
+    pub(super) reason: String,
     /// Whether it keeps all constraints.
     pub(super) feasible: bool,
     /// Seconds of virtual time since the campaign began.
@@ -37,7 +40,7 @@ pub(super) struct Finished {
     pub(super) finished_at: f64,
     /// Seconds in slots over all attempts.
     pub(super) duration: f64,
-    /// Results that arrived while it was evaluated.
+    /// Results that arrived while it was in work at one of its stages.
     pub(super) staleness: usize,
     /// Whether it is in the algorithm's population at the end.
     pub(super) survives: bool,
@@ -161,7 +164,48 @@ fn busy_until(last: f64, begin: Timestamp, journal: &[(Timestamp, Event)]) -> f6
         let end = at.since(begin).as_secs_f64();
         Some((end.min(last) - (end - elapsed)).max(0.0))
     };
-    journal.iter().filter_map(clipped).sum()
+    // The sum of nothing is -0.
+    journal.iter().filter_map(clipped).sum::<f64>() + 0.0
+}
+
+/// When each candidate was in work, by its position: beginning and end of every attempt that a worker told of,
+/// in seconds since `begin`. Between them it waits, for a worker or for being called up to its next stage.
+fn in_work(begin: Timestamp, journal: &[(Timestamp, Event)]) -> BTreeMap<Ordinal, Vec<(f64, f64)>> {
+    let (mut candidates, mut spans) = (BTreeMap::new(), BTreeMap::new());
+    for (at, event) in journal {
+        match event {
+            Event::TaskQueued { task, candidate, .. } => {
+                candidates.insert(*task, candidate.ordinal);
+            }
+            Event::TaskCompleted { task, elapsed, .. }
+            | Event::AttemptFailed { task, elapsed, .. }
+            | Event::AttemptYielded { task, elapsed, .. } => {
+                let end = at.since(begin);
+                if let Some(ordinal) = candidates.get(task) {
+                    let span = (seconds(end - *elapsed), seconds(end));
+                    spans.entry(*ordinal).or_insert_with(Vec::new).push(span);
+                }
+            }
+            _ => {}
+        }
+    }
+    spans
+}
+
+/// How many of `arrivals`, which ascend, lie within the spans of a candidate; those of its repeats may overlap.
+fn arriving_within(mut spans: Vec<(f64, f64)>, arrivals: &[f64]) -> usize {
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut count, mut counted) = (0, 0);
+    for (begin, end) in spans {
+        let first = arrivals.partition_point(|at| *at <= begin).max(counted);
+        counted = arrivals.partition_point(|at| *at < end).max(first);
+        count += counted - first;
+    }
+    count
+}
+
+fn seconds(span: Span) -> f64 {
+    span.0 as f64 / 1e6
 }
 
 fn summed(
@@ -172,7 +216,6 @@ fn summed(
 ) -> SeedRun {
     let population: BTreeSet<_> = campaign.algorithm().population().into_iter().collect();
     let begin = campaign.submitted_at();
-    let seconds = |span: Span| span.0 as f64 / 1e6;
     let mut finished = Vec::new();
     for (ordinal, candidate) in (1u32..).zip(campaign.candidates()) {
         let Some(resolved) = candidate.resolved_at().filter(|_| candidate.attempts() > 0) else {
@@ -183,6 +226,7 @@ fn summed(
             _ => None,
         };
         let genotype = campaign.spec().space.format(&candidate.proposal().genotype);
+        let unscored = violation.is_none().then(|| campaign.candidate_view(Ordinal(ordinal)));
         let objectives = violation.and_then(|_| campaign.objectives_of(candidate));
         finished.push(Finished {
             ordinal,
@@ -197,20 +241,22 @@ fn summed(
                 CandidateStatus::Infeasible(_) => Some("infeasible"),
                 _ => None,
             },
+            reason: unscored.flatten().map(|view| view.reason()).unwrap_or_default(),
             feasible: violation == Some(0.0),
             proposed_at: seconds(candidate.proposed_at().since(begin)),
             finished_at: seconds(resolved.since(begin)),
             duration: seconds(candidate.elapsed()),
             staleness: 0,
-            survives: population.contains(&cambrian_core::id::Ordinal(ordinal)),
+            survives: population.contains(&Ordinal(ordinal)),
         });
     }
     finished
         .sort_by(|a, b| a.finished_at.total_cmp(&b.finished_at).then(a.ordinal.cmp(&b.ordinal)));
     let arrivals: Vec<f64> = finished.iter().map(|candidate| candidate.finished_at).collect();
-    for (at, candidate) in finished.iter_mut().enumerate() {
-        let before = arrivals.partition_point(|arrival| *arrival <= candidate.proposed_at);
-        candidate.staleness = at.saturating_sub(before);
+    let mut in_work = in_work(begin, journal);
+    for candidate in &mut finished {
+        let spans = in_work.remove(&Ordinal(candidate.ordinal)).unwrap_or_default();
+        candidate.staleness = arriving_within(spans, &arrivals);
     }
     // While the last evaluations run out, nobody can be busy with others.
     let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
@@ -225,5 +271,27 @@ fn summed(
         failed: finished.iter().filter(unsuccessful).count(),
         stages: campaign.view().stages,
         finished,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_while_a_candidate_waits_between_stages_is_not_counted() {
+        let arrivals = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+        assert_eq!(arriving_within(vec![(4.5, 6.5), (0.5, 1.5)], &arrivals), 3);
+        // Begin and end are those of other tasks of the same worker.
+        assert_eq!(arriving_within(vec![(1.0, 3.0)], &arrivals), 1);
+        // Two repeats at once.
+        assert_eq!(arriving_within(vec![(0.5, 3.5), (1.5, 2.5), (2.5, 4.5)], &arrivals), 4);
+        assert_eq!(arriving_within(Vec::new(), &arrivals), 0);
+    }
+
+    #[test]
+    fn slots_in_which_nothing_ended_were_not_busy() {
+        let busy = busy_until(10.0, Timestamp(0), &[]);
+        assert!(busy == 0.0 && busy.is_sign_positive(), "{busy}");
     }
 }

@@ -68,12 +68,9 @@ fn span(seconds: f64) -> Span {
 /// Files that cannot be read or do not fit the campaign, with row and column.
 pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<LookUp, CliError> {
     let settings = settings(spec)?;
-    let named = if given.tables.is_empty() { beside(&given.file, spec) } else { Vec::new() };
-    let mut sheets = Vec::new();
-    for path in given.tables.iter().chain(&named) {
-        sheets.push(Sheet::read(path)?);
-    }
-    let sheet = join(sheets)?;
+    let named = if given.tables.is_empty() { beside(&given.file, spec)? } else { Vec::new() };
+    let sheets = given.tables.iter().chain(&named).map(|path| filled(path));
+    let sheet = join(sheets.collect::<Result<_, _>>()?)?;
     let key = sheet.column(&settings.key, "the stage's `key`")?;
     let metrics = settings
         .columns
@@ -108,14 +105,42 @@ pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<Loo
     Ok(table.with_stage_shares(stage_shares(given, spec)?))
 }
 
-/// The tables that the stages name, which lie beside the campaign's file; none if one does not.
-fn beside(campaign: &Path, spec: &CampaignSpec) -> Vec<PathBuf> {
+/// A table with at least one row.
+fn filled(path: &Path) -> Result<Sheet, CliError> {
+    let sheet = Sheet::read(path)?;
+    if sheet.rows.is_empty() {
+        return Err(CliError::Usage {
+            message: format!("{} has no rows below its header", path.display()),
+            help: "a table has one row an architecture; without any nothing can be scored"
+                .to_owned(),
+        });
+    }
+    Ok(sheet)
+}
+
+/// The tables that the stages name, which lie beside the campaign's file.
+fn beside(campaign: &Path, spec: &CampaignSpec) -> Result<Vec<PathBuf>, CliError> {
     let folder = campaign.parent().unwrap_or(Path::new(""));
-    let named = spec.stages.iter().filter_map(|stage| stage.settings.get("table")?.as_str());
-    let mut paths: Vec<PathBuf> = named.map(|name| folder.join(name)).collect();
-    paths.sort();
-    paths.dedup();
-    if paths.iter().all(|path| path.is_file()) { paths } else { Vec::new() }
+    let mut paths: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    for stage in &spec.stages {
+        if let Some(name) = stage.settings.get("table").and_then(|name| name.as_str()) {
+            paths.entry(folder.join(name)).or_insert(&stage.name);
+        }
+    }
+    let missing = paths.iter().filter(|(path, _)| !path.exists()).map(|(path, stage)| {
+        format!("there is no file {}, which stage `{stage}` names as its `table`", path.display())
+    });
+    let missing: Vec<String> = missing.collect();
+    if missing.is_empty() {
+        return Ok(paths.into_keys().collect());
+    }
+    Err(CliError::NotFound {
+        message: missing.join("; "),
+        help:
+            "put it beside the campaign file, or name the table with --table FILE, once or several \
+               times"
+                .to_owned(),
+    })
 }
 
 fn stage_shares(

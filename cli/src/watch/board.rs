@@ -5,7 +5,7 @@
 use super::pace::Pace;
 use crate::present::number::{self, NumberFormat};
 use crate::present::summary;
-use crate::present::table::{self, Columns, Look};
+use crate::present::table::{self, Look};
 use crate::results::{Campaign, CampaignStatus, Front, InWork, Instant, Update};
 
 /// The most front members shown while it goes on.
@@ -48,8 +48,22 @@ impl Board {
         });
     }
 
-    /// One line: how far, how fast, how good.
+    /// One line: how far, how fast, how good, and why it stands still.
     pub(super) fn line(&self) -> String {
+        match self.held() {
+            Some(reason) => format!("{}; {reason}", self.progress()),
+            None => self.progress(),
+        }
+    }
+
+    /// Why the campaign gets no more work although it runs.
+    fn held(&self) -> Option<String> {
+        let held = &self.latest.as_ref()?.campaign.held;
+        (!held.is_empty()).then(|| format!("held: {held}"))
+    }
+
+    /// How far, how fast, how good.
+    fn progress(&self) -> String {
         let Some(latest) = &self.latest else { return "connecting".to_owned() };
         let campaign = &latest.campaign;
         let mut parts = vec![format!(
@@ -103,12 +117,18 @@ impl Board {
         let mut lines = vec![format!(
             "{name} {} {}",
             bar(done, BAR),
-            clipped(&self.line(), width.saturating_sub(BAR + 4 + campaign.name.chars().count()))
+            clipped(
+                &self.progress(),
+                width.saturating_sub(BAR + 4 + campaign.name.chars().count())
+            )
         )];
         if let Some(reason) = &self.away {
             lines.push(look.style.error(&clipped(&format!("{reason}; trying again"), width)));
         }
-        let stages = summary::stages(campaign, Look { width: None, ..look });
+        if let Some(reason) = self.held() {
+            lines.push(look.style.warning(&clipped(&reason, width)));
+        }
+        let stages = summary::stages(campaign, look);
         if stages.lines().count() + AROUND_TOP < height / 2 {
             lines.extend(stages.lines().map(|line| clipped_styled(line, width)));
         }
@@ -172,7 +192,7 @@ fn work_line(work: &InWork, now: Instant) -> String {
     if metrics.is_empty() { words } else { format!("{words}  {}", metrics.join(" ")) }
 }
 
-/// The best members as a table, at most `room` of them.
+/// The best members as a table, at most `room` of them, with the objectives that fit.
 fn top_rows(front: &Front, room: usize, look: Look) -> Vec<String> {
     if room == 0 {
         return Vec::new();
@@ -180,11 +200,17 @@ fn top_rows(front: &Front, room: usize, look: Look) -> Vec<String> {
     let best: Vec<_> = front.best_first().into_iter().take(room).collect();
     let objectives: Vec<_> =
         front.metrics.iter().filter(|metric| metric.objective).cloned().collect();
-    let look = Look { width: None, ..look };
-    let text = table::candidates(&objectives, &best, Columns::default(), look);
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let (text, hidden) = table::narrow(&objectives, &best, look);
+    let mut notes = Vec::new();
     if front.members.len() > best.len() {
-        lines.push(format!("  and {} more on the front", front.members.len() - best.len()));
+        notes.push(format!("and {} more on the front", front.members.len() - best.len()));
+    }
+    if !hidden.is_empty() {
+        notes.push(format!("not shown: {}", hidden.join(", ")));
+    }
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if !notes.is_empty() {
+        lines.push(format!("  {}", notes.join("; ")));
     }
     lines
 }
@@ -274,6 +300,33 @@ mod tests {
             shown.line(),
             "40/64 evaluations, 4 failed, 20/min, 1m 12s left, 2 workers, front 9, hypervolume 812.5"
         );
+    }
+
+    /// A value that is cut in the middle would be read as another one.
+    #[test]
+    fn objectives_that_do_not_fit_are_left_out_whole() {
+        let text = shown((60, 30)).join("\n");
+        assert!(text.contains(" accuracy ↑   latency ↓         energy ↓\n"), "{text}");
+        assert!(
+            text.contains("\n      1/37        88.68       3.518           0.1831\n"),
+            "{text}"
+        );
+        assert!(text.contains("more on the front; not shown: introspectability\n"), "{text}");
+        assert!(!text.contains("0.3990") && !text.contains("─…"), "{text}");
+    }
+
+    #[test]
+    fn a_campaign_that_is_held_says_why_it_stands_still() {
+        let mut shown = Board::default();
+        let mut held = board(10, 30);
+        let reason = "the budget of user ada is spent: 2h in slots";
+        held.campaign.held = reason.into();
+        shown.update(held);
+        assert!(shown.line().ends_with(&format!("; held: {reason}")), "{}", shown.line());
+        let lines = shown.picture(Look { width: Some(60), ..Look::plain() }, 30);
+        assert_eq!(lines[1], format!("held: {reason}"));
+        shown.update(board(20, 31));
+        assert!(!shown.line().contains("held"), "{}", shown.line());
     }
 
     #[test]

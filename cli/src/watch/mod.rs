@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, campaign: &str) -> Result<(), CliErro
     }
     if summary::is_fruitless(&last) {
         return Err(CliError::NoResult {
-            message: format!("{} without any scored candidate", summary::headline(&last)),
+            message: summary::without_score(&last),
             help: format!("`cambrian candidates {number}` shows why each failed"),
         });
     }

@@ -1,4 +1,5 @@
-//! Every row of the projections against what the replay says it should be.
+//! Every row of the projections against what the replay says it should be. What differs is named by table, key
+//! and column.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +41,7 @@ impl<S: Tables> Comparison<'_, S> {
     }
 
     /// Walks through both in the order of their keys.
-    fn table<R: Row>(
+    fn table<R: Row + Worded>(
         &self,
         expected: impl Iterator<Item = R>,
         problems: &mut Problems,
@@ -50,26 +51,126 @@ impl<S: Tables> Comparison<'_, S> {
         self.store.visit_rows(|row: R| {
             rows += 1;
             while let Some(missing) = expected.next_if(|next| next.key() < row.key()) {
-                problems.add(format!("table {}: row {:?} is missing", R::TABLE, missing.key()));
+                problems.add(format!("{} is missing", named(&missing)));
             }
             match expected.next_if(|next| next.key() == row.key()) {
                 Some(wanted) if wanted == row => {}
                 Some(wanted) => {
                     let row = row.in_present_words();
-                    problems.require(wanted == row, || {
-                        format!("table {}: {row:?} should be {wanted:?}", R::TABLE)
-                    });
+                    problems.require(wanted == row, || difference(&row, &wanted));
                 }
-                None => {
-                    problems.add(format!("table {}: row {:?} is unexpected", R::TABLE, row.key()));
-                }
+                None => problems.add(format!("{} is unexpected", named(&row))),
             }
         })?;
         for missing in expected {
-            problems.add(format!("table {}: row {:?} is missing", R::TABLE, missing.key()));
+            problems.add(format!("{} is missing", named(&missing)));
         }
         Ok(rows)
     }
+}
+
+/// A row in words.
+trait Worded {
+    /// How many of the columns are the key: the first ones.
+    const KEYS: usize;
+
+    /// Every column with its value.
+    fn columns(&self) -> Vec<(&'static str, String)>;
+}
+
+/// A value of a column in words.
+trait Word {
+    fn word(&self) -> String;
+}
+
+macro_rules! words {
+    ($($kind:ty),*) => {$(
+        impl Word for $kind {
+            fn word(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+words!(u8, u32, u64, f64, bool);
+
+impl Word for String {
+    fn word(&self) -> String {
+        format!("`{self}`")
+    }
+}
+
+impl<W: Word> Word for Option<W> {
+    fn word(&self) -> String {
+        self.as_ref().map_or_else(|| "nothing".to_owned(), Word::word)
+    }
+}
+
+macro_rules! worded {
+    ($row:ty, key $keys:literal, $($column:ident),*) => {
+        impl Worded for $row {
+            const KEYS: usize = $keys;
+
+            fn columns(&self) -> Vec<(&'static str, String)> {
+                let Self { $($column),* } = self;
+                vec![$((stringify!($column), $column.word())),*]
+            }
+        }
+    };
+}
+
+worded!(
+    CampaignRow, key 1, id, name, status, reason, space, algorithm, evaluations_budget, submitted_at,
+    finished_at, resolved_yaml, source_yaml, owner
+);
+worded!(
+    CandidateRow, key 2, campaign, ordinal, status, genotype, canonical_hash, origin, violation, reason,
+    proposed_at, resolved_at
+);
+worded!(MeasurementRow, key 3, campaign, ordinal, metric, value, spread, source, device_class);
+worded!(
+    TaskRow, key 1, id, campaign, ordinal, stage, status, attempts, worker, elapsed_micros, result_key,
+    cached_campaign, cached_ordinal
+);
+worded!(
+    WorkerRow, key 1, id, name, connected, device_class, slots, completed, failed, registered_at
+);
+
+/// A row by its table and key: table measurements, row of campaign 1, ordinal 2, metric `params`.
+fn named<R: Row + Worded>(row: &R) -> String {
+    let columns = row.columns();
+    let key = columns[..R::KEYS].iter().map(|(column, value)| format!("{column} {value}"));
+    format!("table {}, row of {}", R::TABLE, key.collect::<Vec<_>>().join(", "))
+}
+
+/// Which columns differ, with the value that is there and the one that should be.
+fn difference<R: Row + Worded>(row: &R, wanted: &R) -> String {
+    let pairs = row.columns().into_iter().zip(wanted.columns());
+    let differing = pairs.filter(|((_, found), (_, wanted))| found != wanted).map(
+        |((column, found), (_, wanted))| {
+            let (found, wanted) = first_difference(&found, &wanted);
+            format!("{column} is {found}, should be {wanted}")
+        },
+    );
+    format!("{}: {}", named(row), differing.collect::<Vec<_>>().join("; "))
+}
+
+/// Of texts of several lines, such as a campaign's file, the first lines that differ.
+fn first_difference(found: &str, wanted: &str) -> (String, String) {
+    let lines = found.lines().count().max(wanted.lines().count());
+    if lines < 2 {
+        return (found.to_owned(), wanted.to_owned());
+    }
+    let line = |text: &str, at: usize| match text.lines().nth(at) {
+        Some(line) => format!("`{}` in line {}", line.trim_matches('`'), at + 1),
+        None => format!("nothing in line {}", at + 1),
+    };
+    let at = (0..lines).find(|at| found.lines().nth(*at) != wanted.lines().nth(*at));
+    at.map_or_else(
+        || ("other line ends".to_owned(), "these".to_owned()),
+        |at| (line(found, at), line(wanted, at)),
+    )
 }
 
 fn campaign_row<S: Tables>(campaign: &Campaign) -> CampaignRow {
@@ -165,5 +266,43 @@ fn worker_row<S: Tables>(worker: &Worker) -> WorkerRow {
         completed: worker.completed(),
         failed: worker.failed(),
         registered_at: worker.last_seen().0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named_by_table_key_and_column() {
+        let row = |value, spread, source: &str| MeasurementRow {
+            campaign: 1,
+            ordinal: 2,
+            metric: "params".into(),
+            value,
+            spread,
+            source: source.into(),
+            device_class: String::new(),
+        };
+        let wanted = row(3.5, None, "analytic");
+        assert_eq!(
+            difference(&row(3.501, Some(0.25), "analytic"), &wanted),
+            "table measurements, row of campaign 1, ordinal 2, metric `params`: value is 3.501, \
+             should be 3.5; spread is 0.25, should be nothing"
+        );
+        assert!(
+            difference(&row(3.5, None, ""), &wanted)
+                .ends_with("source is ``, should be `analytic`")
+        );
+    }
+
+    #[test]
+    fn of_long_texts_the_first_line_that_differs_is_shown() {
+        let text = |seed: u32| format!("`version: 1\nname: x\nseed: {seed}\nbudget: 3\n`");
+        let (found, wanted) = first_difference(&text(7), &text(8));
+        assert_eq!(
+            (found.as_str(), wanted.as_str()),
+            ("`seed: 7` in line 3", "`seed: 8` in line 3")
+        );
     }
 }

@@ -1,0 +1,127 @@
+//! The scale on which fronts are compared: hypervolume relative to the best front that is known. Must not
+//! sum up over seeds.
+//!
+//! Objectives are scaled so that that front's ideal point is 0 and its nadir 1, the reference point is 1.1
+//! in each, and the gap is what of that front's hypervolume is missing, in thousandths.
+
+use cambrian_core::pareto::Points;
+use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
+use cambrian_core::pareto::hypervolume::hypervolume;
+use cambrian_core::spec::CampaignSpec;
+
+use super::runs::{Finished, SeedRun};
+use super::source::Source;
+
+/// The reference point in every scaled objective.
+const REFERENCE: f64 = 1.1;
+
+/// The best front that is known, for scaling.
+pub(super) struct Scale {
+    ideal: Vec<f64>,
+    spans: Vec<f64>,
+    volume: f64,
+    pub(super) front: usize,
+    pub(super) rows: usize,
+    /// Whether the rows are those of a table, else all that the runs found.
+    pub(super) of_table: bool,
+}
+
+impl Scale {
+    pub(super) fn new(spec: &CampaignSpec, source: &Source, runs: &[SeedRun]) -> Self {
+        let known = source.known(spec);
+        let of_table = known.is_some();
+        let rows: Vec<Vec<f64>> = known.unwrap_or_else(|| {
+            let found = runs.iter().flat_map(|run| &run.finished);
+            found.filter(|done| done.feasible).filter_map(|done| done.truth.clone()).collect()
+        });
+        let mut front = NonDominatedFront::new(spec.objectives.len());
+        for (at, row) in rows.iter().enumerate() {
+            // Rows of the right width and finite, as whoever made them has checked.
+            let _ = front.insert(at, row);
+        }
+        let column = |at: usize| front.iter().map(move |(_, row)| row[at]);
+        let ideal: Vec<f64> =
+            (0..spec.objectives.len()).map(|at| column(at).fold(f64::INFINITY, f64::min)).collect();
+        let spans = ideal.iter().enumerate().map(|(at, low)| {
+            let span = column(at).fold(f64::NEG_INFINITY, f64::max) - low;
+            if span > 0.0 { span } else { 1.0 }
+        });
+        let mut scale = Self {
+            spans: spans.collect(),
+            ideal,
+            volume: 0.0,
+            front: front.len(),
+            rows: rows.len(),
+            of_table,
+        };
+        let scaled = front.iter().map(|(_, row)| scale.scaled(row));
+        scale.volume = volume(spec.objectives.len(), scaled);
+        scale
+    }
+
+    fn scaled(&self, row: &[f64]) -> Vec<f64> {
+        let parts = row.iter().zip(self.ideal.iter().zip(&self.spans));
+        parts.map(|(value, (low, span))| (value - low) / span).collect()
+    }
+}
+
+/// The hypervolume of scaled points; those beyond the reference add nothing.
+fn volume(objectives: usize, rows: impl Iterator<Item = Vec<f64>>) -> f64 {
+    let points = Points::try_from_rows(objectives, rows).ok();
+    let volume = points.and_then(|points| hypervolume(&points, &vec![REFERENCE; objectives]).ok());
+    volume.unwrap_or(0.0)
+}
+
+/// The gap after each finished evaluation of a run, in thousandths.
+pub(super) fn gaps(run: &SeedRun, scale: &Scale) -> Vec<f64> {
+    let width = scale.ideal.len();
+    let mut front = NonDominatedFront::new(width);
+    let mut gap = 1000.0;
+    let step = |candidate: &Finished| {
+        if let Some(row) = candidate.truth.as_ref().filter(|_| candidate.feasible) {
+            let scaled = scale.scaled(row);
+            let useful = scaled.iter().all(|value| *value < REFERENCE);
+            let added = useful
+                && matches!(front.insert(candidate.ordinal, &scaled), Ok(Insertion::Added { .. }));
+            if added && scale.volume > 0.0 {
+                let volume = volume(width, front.iter().map(|(_, row)| row.to_vec()));
+                gap = 1000.0 * (1.0 - volume / scale.volume);
+            }
+        }
+        gap
+    };
+    run.finished.iter().map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::run;
+    use super::*;
+
+    #[test]
+    fn gaps_fall_to_nothing_on_the_true_front() {
+        let scale = Scale {
+            ideal: vec![0.0, 0.0],
+            spans: vec![1.0, 1.0],
+            volume: 0.0,
+            front: 2,
+            rows: 2,
+            of_table: true,
+        };
+        let volume = volume(2, [vec![0.0, 1.0], vec![1.0, 0.0]].into_iter());
+        let scale = Scale { volume, ..scale };
+        let mut two = run(&[(1.0, true), (1.0, true), (1.0, true)]);
+        two.finished[0].truth = None;
+        two.finished[1].truth = Some(vec![0.0, 1.0]);
+        two.finished[2].truth = Some(vec![1.0, 0.0]);
+        for (at, done) in two.finished.iter_mut().enumerate() {
+            done.ordinal = at as u32;
+        }
+        let gaps = gaps(&two, &scale);
+        assert_eq!(gaps[0], 1000.0);
+        assert!(
+            (gaps[1] - 1000.0 * (1.0 - 0.11 / 0.21)).abs() < 1e-9 && gaps[2].abs() < 1e-9,
+            "{gaps:?}"
+        );
+    }
+}
