@@ -34,7 +34,9 @@ async fn drain(context: &Context, given: &WorkerDrainArguments) -> Result<(), Cl
 
 async fn release(context: &Context, given: &WorkerSelection) -> Result<(), CliError> {
     let mut client = context.client().await?;
-    let held = |worker: &Worker| worker.quarantine.is_some() || worker.draining;
+    // One that is connected and drains knows of it, and leaves.
+    let held =
+        |worker: &Worker| worker.quarantine.is_some() || (worker.draining && !worker.connected);
     let mut released = Vec::new();
     for name in selected(&mut client, given, held).await? {
         match client.release_worker(&name).await {
@@ -55,7 +57,8 @@ fn after(workers: &[Worker], what: &str, error: CliError) -> CliError {
     CliError::AfterOthers { source: Box::new(error), done }
 }
 
-/// The names of the workers that were given, or of all with the labels for which `concerns` holds.
+/// The numbers of the workers that were given, or of all with the labels for which `concerns` holds, as the
+/// coordinator reads them.
 async fn selected(
     client: &mut Client,
     given: &WorkerSelection,
@@ -69,34 +72,34 @@ async fn selected(
         given.labels.iter().all(|(name, value)| worker.labels.get(name) == Some(value))
     };
     let chosen = workers.into_iter().filter(|worker| carries(worker) && concerns(worker));
-    let names: Vec<String> = chosen.map(|worker| worker.name).collect();
-    if names.is_empty() {
+    let numbers: Vec<String> = chosen.map(|worker| worker.id.to_string()).collect();
+    if numbers.is_empty() {
         return Err(CliError::NotFound {
             message: "no worker that this concerns carries these labels".to_owned(),
             help: "`cambrian workers --json` shows labels and states".to_owned(),
         });
     }
-    Ok(names)
+    Ok(numbers)
 }
 
-/// The names of the workers that are `given` by name or number, each once.
+/// The numbers of the workers that are `given` by number or name, each once.
 ///
 /// # Errors
 /// [`CliError::NotFound`] with all that nobody has.
 fn named(workers: &[Worker], given: &[String]) -> Result<Vec<String>, CliError> {
-    let (mut names, mut unknown) = (Vec::new(), Vec::new());
+    let (mut numbers, mut unknown) = (Vec::new(), Vec::new());
     for word in given {
-        // As the coordinator reads it: what is a name is no number.
-        let by_name = workers.iter().find(|worker| worker.name == *word);
-        let by_number = || workers.iter().find(|worker| word.parse() == Ok(worker.id));
-        match by_name.or_else(by_number) {
-            Some(worker) if names.contains(&worker.name) => {}
-            Some(worker) => names.push(worker.name.clone()),
+        // As the coordinator reads it: a name cannot take the place of a number.
+        let by_number = workers.iter().find(|worker| word.parse() == Ok(worker.id));
+        let by_name = || workers.iter().find(|worker| worker.name == *word);
+        match by_number.or_else(by_name).map(|worker| worker.id.to_string()) {
+            Some(number) if numbers.contains(&number) => {}
+            Some(number) => numbers.push(number),
             None => unknown.push(format!("`{word}`")),
         }
     }
     if unknown.is_empty() {
-        return Ok(names);
+        return Ok(numbers);
     }
     Err(CliError::NotFound {
         message: format!("no worker is called {}; nothing was done", unknown.join(" or ")),
@@ -131,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_given_by_name_or_number_and_all_that_are_unknown_are_named() {
+    fn workers_are_given_by_number_or_name_and_all_that_are_unknown_are_named() {
         let workers = [worker(1, "a"), worker(2, "b"), worker(3, "1")];
-        let found = named(&workers, &words(&["b", "1", "2", "b"])).unwrap();
-        assert_eq!(found, words(&["b", "1"]));
+        let found = named(&workers, &words(&["b", "1", "2", "3", "b"])).unwrap();
+        assert_eq!(found, words(&["2", "1", "3"]));
         let error = named(&workers, &words(&["a", "c", "9"])).unwrap_err();
         assert_eq!(error.exit(), Exit::NotFound);
         assert_eq!(error.to_string(), "no worker is called `c` or `9`; nothing was done");
