@@ -50,6 +50,39 @@ impl Clock for SystemClock {
     }
 }
 
+/// The time of the engine: that of a clock, and where a journal has come further than the clock, as far
+/// ahead of it as the journal was. The engine takes no instant before its latest one, so that with the
+/// clock alone its time would stand still until the clock has caught up, and no lease would end
+/// meanwhile. What has to be true beyond the engine, such as the end of a token, is no matter of this.
+pub(crate) struct EngineClock {
+    clock: Arc<dyn Clock>,
+    ahead: Span,
+}
+
+impl EngineClock {
+    /// The time of `clock`.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ahead: Span(0) }
+    }
+
+    /// Goes on from `end`, the latest instant of a journal, if that has not come yet. It never goes
+    /// back: what was ahead of the clock stays so. Returns how far the clock is behind, if that is news.
+    pub(crate) fn go_on_from(&mut self, end: Timestamp) -> Option<Span> {
+        let behind = end.since(self.clock.now());
+        if behind <= self.ahead {
+            return None;
+        }
+        self.ahead = behind;
+        Some(behind)
+    }
+}
+
+impl Clock for EngineClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now() + self.ahead
+    }
+}
+
 /// A clock that stands still until it is moved; copies move together.
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock(Arc<AtomicU64>);
@@ -64,5 +97,26 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_goes_on_from_the_journals_end() {
+        let clock = ManualClock::default();
+        clock.advance(Span(100));
+        let mut engine = EngineClock::new(Arc::new(clock.clone()));
+        assert_eq!(engine.go_on_from(Timestamp(70)), None);
+        assert_eq!(engine.now(), Timestamp(100), "a journal that ends earlier changes nothing");
+        assert_eq!(engine.go_on_from(Timestamp(1_000)), Some(Span(900)));
+        assert_eq!(engine.now(), Timestamp(1_000));
+        clock.advance(Span(5));
+        assert_eq!(engine.now(), Timestamp(1_005));
+        assert_eq!(engine.go_on_from(Timestamp(1_003)), None, "told once");
+        assert_eq!(engine.now(), Timestamp(1_005), "it never goes back");
+        assert_eq!(clock.now(), Timestamp(105));
     }
 }

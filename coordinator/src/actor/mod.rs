@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::LogBound;
-use crate::clock::Clock;
+use crate::clock::{Clock, EngineClock};
 use crate::connection::{Closed, Connections};
 use crate::fitting::Fitter;
 use crate::handle::{Handle, Message};
@@ -46,6 +46,8 @@ use writer::{Written, append};
 /// How long messages gather while a batch is being appended: what is decided meanwhile waits for that
 /// anyway, and one look at many messages costs less than many looks.
 const GATHERING: Duration = Duration::from_micros(50);
+/// How far a clock may be behind the journal without a word: clocks are corrected by as much all the time.
+const TOLERATED_LAG: Span = Span::from_secs(1);
 
 /// How the actor works.
 #[derive(Debug, Clone)]
@@ -181,7 +183,7 @@ pub(crate) fn prepare(
         writer,
         asked: false,
         open: Batch::default(),
-        clock,
+        clock: EngineClock::new(clock),
         settings,
         connections,
         fitter,
@@ -208,7 +210,7 @@ struct Owner {
     asked: bool,
     /// What was decided since that one.
     open: Batch,
-    clock: Arc<dyn Clock>,
+    clock: EngineClock,
     settings: ActorSettings,
     connections: Connections,
     fitter: Fitter,
@@ -406,6 +408,16 @@ impl Owner {
     /// Verifies the state at the journal's end, and goes on from there.
     fn begin(&mut self) -> Result<(), ActorError> {
         self.engine.state().check().map_err(inconsistent)?;
+        if let Some(behind) = self.clock.go_on_from(self.engine.state().now())
+            && behind >= TOLERATED_LAG
+        {
+            tracing::warn!(
+                %behind,
+                "the clock is behind the journal, which was written by one that was ahead: leases, \
+                 budgets and whatever else lasts go on from the journal's end, and the instants that \
+                 are stored stay ahead of the clock by as much; tokens end by the clock"
+            );
+        }
         let mut batch = Batch::default();
         batch.step(&mut self.engine, self.clock.now(), Command::Start);
         let policy = Command::Govern(self.settings.policy.clone());

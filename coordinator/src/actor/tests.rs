@@ -314,6 +314,68 @@ async fn a_silent_worker_loses_its_task_to_another() {
     assert_eq!((&mut other.line.closed).await, Ok(Closed::ShuttingDown));
 }
 
+/// A journal that was written a day ahead of the clock with which [`start`] goes on.
+async fn written_a_day_ahead() -> MemoryStore {
+    let store = MemoryStore::default();
+    let (actor, handle, clock) = start(store.clone());
+    clock.advance(Span::from_secs(24 * 3600));
+    submit(&handle, 1).await.unwrap();
+    stop(actor, &handle).await.unwrap();
+    store
+}
+
+/// Whether the task of a worker that falls silent becomes another's, as time goes on.
+async fn a_lost_worker_is_replaced(handle: &Handle, clock: &ManualClock) {
+    let mut lost = Connected::open(handle, "lost", 1, &[]).await.unwrap();
+    lost.ready(1).await;
+    let first = lost.assignment().await;
+    lost.gone().await;
+    clock.advance(LEASE + LEASE);
+    let mut other = Connected::open(handle, "other", 1, &[]).await.unwrap();
+    other.ready(1).await;
+    let second = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let Effect::Assign { assignment: next, .. } = other.effect().await else { continue };
+            if next.task == first.task {
+                return next;
+            }
+            other.report(&next).await;
+            other.ready(1).await;
+        }
+    });
+    let second = second.await.expect("the lease of a lost worker ends");
+    assert_eq!(second.attempt, first.attempt.next());
+}
+
+#[tokio::test]
+async fn leases_end_after_a_start_with_a_clock_behind_the_journal() {
+    let (actor, handle, clock) = start(written_a_day_ahead().await);
+    a_lost_worker_is_replaced(&handle, &clock).await;
+    stop(actor, &handle).await.unwrap();
+}
+
+#[tokio::test]
+async fn leases_end_under_a_new_leader_whose_clock_is_behind_the_journal() {
+    let store = written_a_day_ahead().await;
+    let mut follower = Follower::new(settings().engine());
+    follower.catch_up(&store).unwrap();
+    let clock = ManualClock::default();
+    let timed = Arc::new(clock.clone());
+    let (actor, handle) = Actor::resume(Box::new(store), follower, timed, settings()).unwrap();
+    a_lost_worker_is_replaced(&handle, &clock).await;
+    stop(actor, &handle).await.unwrap();
+}
+
+#[tokio::test]
+async fn leases_end_after_a_journal_ahead_of_the_clock_was_read_anew() {
+    let (faulty, plan) = FaultyStore::new(written_a_day_ahead().await);
+    let (actor, handle, clock) = start(faulty);
+    plan.next(Plan::FailAfterwards);
+    assert!(submit(&handle, 2).await.is_err());
+    a_lost_worker_is_replaced(&handle, &clock).await;
+    stop(actor, &handle).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_has_arrived_is_heard_before_leases_run_out() {
     let (store, clock) = (MemoryStore::default(), Arc::new(ManualClock::default()));

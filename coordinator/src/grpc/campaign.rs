@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cambrian_core::engine::{Campaign, State, Subject};
-use cambrian_core::id::{CampaignId, CandidateId, Ordinal, TaskId};
+use cambrian_core::id::{CampaignId, CandidateId, TaskId};
 use cambrian_core::spec::{CampaignSpec, Faults};
 use cambrian_proto::convert::campaign::{
     campaign_reference, fault_messages, page_size, statuses, submission,
@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
+use super::candidates;
 use super::earlier::EarlierCampaigns;
 use super::hypervolume::HypervolumeCache;
 use super::named;
@@ -279,10 +280,10 @@ impl CampaignService for CampaignServer {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let size = page_size(request.page_size).map_err(|error| bad_message(&error))?;
-        let wanted = statuses(&request.statuses).map_err(|error| bad_message(&error))?;
-        let after = request.after;
-        let page = self.read(&caller, request.campaign, move |_, campaign| {
-            candidate_page(campaign, after, size, &wanted)
+        let statuses = statuses(&request.statuses).map_err(|error| bad_message(&error))?;
+        let wanted = candidates::Wanted { after: request.after, size, statuses };
+        let page = self.read(&caller, request.campaign, move |state, campaign| {
+            candidates::page(state, campaign, &wanted)
         });
         Ok(Response::new(page.await?))
     }
@@ -312,35 +313,6 @@ impl CampaignService for CampaignServer {
         let workers = views.iter().map(Into::into).collect();
         Ok(Response::new(v1::ListWorkersResponse { workers }))
     }
-}
-
-/// The candidates after an ordinal that have one of the statuses (any, if there are none).
-fn candidate_page(
-    campaign: &Campaign,
-    after: u32,
-    size: usize,
-    wanted: &[v1::CandidateStatus],
-) -> v1::ListCandidatesResponse {
-    let last = u32::try_from(campaign.candidates().len()).unwrap_or(u32::MAX);
-    let mut candidates = Vec::new();
-    let mut next_after = 0;
-    for ordinal in after.saturating_add(1)..=last {
-        let Some(found) = campaign.candidate_view(Ordinal(ordinal)) else { break };
-        let status = view::candidate_status(&found.status, found.running);
-        if !wanted.is_empty() && !wanted.contains(&status) {
-            continue;
-        }
-        if candidates.len() == size {
-            next_after = candidates
-                .last()
-                .and_then(|last: &v1::Candidate| last.id)
-                .map_or(0, |id| id.ordinal);
-            break;
-        }
-        candidates.push(v1::Candidate::from(&found));
-    }
-    let metrics = view::metric_columns(&campaign.metric_views());
-    v1::ListCandidatesResponse { candidates, next_after, metrics }
 }
 
 fn not_found(subject: Subject) -> String {

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod campaign;
+mod candidates;
 mod earlier;
 mod fleet;
 mod hypervolume;

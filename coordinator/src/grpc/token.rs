@@ -34,7 +34,7 @@ impl TokenServer {
         done.map_err(|error| match error {
             TokenError::Unknown(_) => Status::not_found(error.to_string()),
             TokenError::Name(_) => bad_message(&ConvertError::new("name", error.to_string())),
-            TokenError::Store(_) | TokenError::Random(_) => {
+            TokenError::Store(_) | TokenError::Shared(_) | TokenError::Random(_) => {
                 tracing::error!(%error, "the tokens cannot be changed");
                 Status::unavailable(error.to_string())
             }

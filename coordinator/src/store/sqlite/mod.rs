@@ -7,8 +7,10 @@ mod place;
 mod projection;
 pub mod schema;
 mod tables;
+pub(super) mod turns;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::engine::Event;
@@ -21,11 +23,12 @@ use super::tokens::Register;
 use super::{Store, StoreError, Stored, Tables};
 use projection::Projector;
 use tables::OpenTables;
+use turns::Turns;
 
 /// How long the write-ahead log grows before it is written back, pages of 4 KiB. Appends wait for that,
 /// and a page that changes with every append is written back once.
 const CHECKPOINT_PAGES: u32 = 4096;
-/// How long a statement waits for a reader that holds the file.
+/// How long a statement waits for a reader that holds the file, or a writer in another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enough for every statement of an append.
 const CACHED_STATEMENTS: usize = 64;
@@ -37,6 +40,8 @@ pub struct SqliteStore {
     projector: Projector,
     sequence: u64,
     path: PathBuf,
+    /// With the tokens, which are in the same file.
+    turns: Arc<Turns>,
     /// Held for as long as the store may be written.
     _lock: Option<place::Lock>,
 }
@@ -98,7 +103,8 @@ impl SqliteStore {
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         let sequence = last_sequence(&connection)?;
         let projector = Projector::default();
-        Ok(Self { connection, projector, sequence, path: path.to_owned(), _lock: lock })
+        let (path, turns) = (path.to_owned(), Arc::default());
+        Ok(Self { connection, projector, sequence, path, turns, _lock: lock })
     }
 
     /// The file.
@@ -149,6 +155,7 @@ impl SqliteStore {
         expected: u64,
         batch: &[(Timestamp, Event)],
     ) -> Result<u64, StoreError> {
+        let _turn = self.turns.take();
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let found = last_sequence(&transaction)?;
@@ -184,7 +191,7 @@ fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
 
 impl Store for SqliteStore {
     fn tokens(&self) -> Result<Register, StoreError> {
-        Register::open(&self.path)
+        Register::open_in_turns(&self.path, self.turns.clone())
     }
 
     fn sequence(&self) -> u64 {

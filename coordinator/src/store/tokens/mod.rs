@@ -4,6 +4,7 @@
 //! They are no part of the journal: a replay needs to know what was decided, not who was let in.
 //! Must not know what a role allows.
 
+mod claims;
 mod sqlite;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use crate::access::Role;
 use crate::store::StoreError;
+use crate::store::sqlite::turns::Turns;
 use sqlite::SqliteTokens;
 
 /// Why the tokens cannot be read or changed.
@@ -27,6 +29,9 @@ pub enum TokenError {
     /// The database refused.
     #[error("the tokens cannot be read or written: {0}")]
     Store(#[from] StoreError),
+    /// The database refused the transaction that several claims shared.
+    #[error("the tokens cannot be read or written: {0}")]
+    Shared(#[source] Arc<StoreError>),
     /// The system has no randomness.
     #[error("the system has no random numbers for a token: {0}")]
     Random(String),
@@ -109,7 +114,15 @@ impl Register {
     /// # Errors
     /// [`StoreError`] if it does not, or is not.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self::on(SqliteTokens::open(path)?))
+        Self::open_in_turns(path, Arc::default())
+    }
+
+    /// The same beside another writer of this process.
+    pub(in crate::store) fn open_in_turns(
+        path: &Path,
+        turns: Arc<Turns>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self::on(SqliteTokens::open(path, turns)?))
     }
 
     /// Empty tables that end with the process.
