@@ -31,6 +31,12 @@ impl Journal {
             Place::Postgres(url) => PostgresStore::open_read_only(url).map(Self::Postgres),
         };
         opened.map_err(|error| match error {
+            StoreError::Older { place, found: 0, .. } => CliError::Refused {
+                message: format!("there is nothing of Cambrian in {place}"),
+                help: "it is another program's database, or an empty one; --database names the \
+                       database of a coordinator"
+                    .into(),
+            },
             StoreError::File { path, source } => CliError::io("read", &path)(source),
             error @ StoreError::Url { .. } => CliError::Usage {
                 message: error.to_string(),
@@ -49,6 +55,7 @@ impl Journal {
                 what: "database",
                 endpoint: place.to_string(),
                 reason: error.to_string(),
+                help: None,
             },
             error => CliError::VerificationFailed {
                 message: format!("{place} cannot be read: {error}"),
@@ -67,7 +74,7 @@ impl Journal {
             Self::File(store) => verify_tables(store),
             Self::Postgres(store) => verify_tables(store),
         };
-        report.map_err(|error| unreadable(&error))
+        report.map_err(|error| unreadable(&self.place(), &error))
     }
 
     fn replay(&self) -> Result<Replayed, CliError> {
@@ -75,7 +82,14 @@ impl Journal {
             Self::File(store) => store.on_snapshot(|store| replay_journal(store)),
             Self::Postgres(store) => store.on_snapshot(|store| replay_journal(store)),
         };
-        replayed.map_err(|error| unreadable(&error))
+        replayed.map_err(|error| unreadable(&self.place(), &error))
+    }
+
+    fn place(&self) -> Place {
+        match self {
+            Self::File(store) => store.path().into(),
+            Self::Postgres(store) => store.place(),
+        }
     }
 }
 
@@ -91,9 +105,9 @@ fn database(given: &JournalArguments) -> Result<Place, CliError> {
     }
 }
 
-fn unreadable(error: &StoreError) -> CliError {
+fn unreadable(place: &Place, error: &StoreError) -> CliError {
     CliError::VerificationFailed {
-        message: error.to_string(),
+        message: format!("{place} cannot be read: {error}"),
         help: "the journal is damaged: restore it from a copy".into(),
     }
 }
