@@ -3,6 +3,8 @@
 //!
 //! The only module that knows the transport. Must not print.
 
+mod failure;
+
 use std::time::Duration;
 
 use cambrian_proto::v1;
@@ -10,7 +12,8 @@ use cambrian_proto::v1::campaign_service_client::CampaignServiceClient;
 use cambrian_proto::v1::fleet_service_client::FleetServiceClient;
 use cambrian_proto::v1::token_service_client::TokenServiceClient;
 use cambrian_transport::client::{Bearer, Credentials, DialError};
-use cambrian_transport::failure;
+use cambrian_transport::failure::cause;
+use cambrian_transport::probe;
 use cambrian_transport::standby::{Addresses, Next, Standby};
 use tokio::time::{Instant, sleep};
 use tonic::service::interceptor::InterceptedService;
@@ -22,13 +25,12 @@ use crate::results::accuracy;
 use crate::results::token::TokenRecord;
 use crate::results::{Campaign, Candidate, Explanation, Front, Metric, Worker};
 use crate::snippet::Fault;
+use failure::{COORDINATOR, Topic, is_of_connection, of_status, reason, unreachable};
 
 /// Fronts of large campaigns are larger than the usual 4 MiB.
 const MAX_MESSAGE: usize = 256 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Who does not answer.
-const COORDINATOR: &str = "coordinator";
 /// How long coordinators of which none leads at present are waited for, and how often they are asked.
 const ELECTION: Duration = Duration::from_secs(15);
 const ELECTION_PAUSE: Duration = Duration::from_millis(300);
@@ -63,13 +65,25 @@ pub(crate) enum Subject {
     Worker(String),
 }
 
-/// The endpoint at an address; `HOST:PORT` becomes `http://HOST:PORT`.
-fn endpoint(text: &str, credentials: &Credentials) -> Result<Endpoint, CliError> {
-    let url = match text.contains("://") {
+/// Why there is no connection.
+enum Undialled {
+    /// The address, or what belongs to it, cannot be used.
+    Unfit(CliError),
+    /// Nobody answers.
+    Unanswered(tonic::transport::Error),
+}
+
+/// `HOST:PORT` means `http://HOST:PORT`.
+fn url(text: &str) -> String {
+    match text.contains("://") {
         true => text.to_owned(),
         false => format!("http://{text}"),
-    };
-    let endpoint = credentials.endpoint(&url).map_err(|error| undialled(text, &error))?;
+    }
+}
+
+/// The endpoint at an address.
+fn endpoint(text: &str, credentials: &Credentials) -> Result<Endpoint, CliError> {
+    let endpoint = credentials.endpoint(&url(text)).map_err(|error| undialled(text, &error))?;
     Ok(endpoint
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEP_ALIVE)
@@ -78,14 +92,11 @@ fn endpoint(text: &str, credentials: &Credentials) -> Result<Endpoint, CliError>
 }
 
 /// A connection to the coordinator at an address.
-async fn dial(address: &str, credentials: &Credentials) -> Result<Wires, CliError> {
-    let endpoint = endpoint(address, credentials)?;
-    let bearer = credentials.bearer().map_err(|error| undialled(address, &error))?;
-    let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
-        what: COORDINATOR,
-        endpoint: address.to_owned(),
-        reason: reason(&error),
-    })?;
+async fn dial(address: &str, credentials: &Credentials) -> Result<Wires, Undialled> {
+    let endpoint = endpoint(address, credentials).map_err(Undialled::Unfit)?;
+    let bearer = credentials.bearer();
+    let bearer = bearer.map_err(|error| Undialled::Unfit(undialled(address, &error)))?;
+    let channel = endpoint.connect().await.map_err(Undialled::Unanswered)?;
     let tokens = TokenServiceClient::with_interceptor(channel.clone(), bearer.clone());
     let fleet = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
     let service = CampaignServiceClient::with_interceptor(channel, bearer)
@@ -94,13 +105,34 @@ async fn dial(address: &str, credentials: &Credentials) -> Result<Wires, CliErro
 }
 
 /// That none of several answers, each with its reason.
-fn unreachable(silent: Vec<(String, String)>) -> CliError {
-    let endpoint = silent.iter().map(|(endpoint, _)| endpoint.as_str()).collect::<Vec<_>>();
-    let reasons = silent.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>();
+async fn none_answers(
+    silent: Vec<(String, tonic::transport::Error)>,
+    credentials: &Credentials,
+) -> CliError {
+    let (mut endpoints, mut reasons, mut ways_out) = (Vec::new(), Vec::new(), Vec::new());
+    for (endpoint, error) in silent {
+        let found = match cause(&error) {
+            Some(cause) => Some(cause),
+            // What a connection without encryption says is all there is.
+            None if endpoint.starts_with("https:") => probe::cause(&endpoint, credentials).await,
+            None => None,
+        };
+        match found {
+            Some(cause) => {
+                reasons.push(cause.what);
+                if !ways_out.contains(&cause.way_out) {
+                    ways_out.push(cause.way_out);
+                }
+            }
+            None => reasons.push(reason(&error)),
+        }
+        endpoints.push(endpoint);
+    }
     CliError::Unreachable {
         what: COORDINATOR,
-        endpoint: endpoint.join(", "),
+        endpoint: endpoints.join(", "),
         reason: reasons.join("; "),
+        help: (!ways_out.is_empty()).then(|| ways_out.join("\n")),
     }
 }
 
@@ -119,17 +151,17 @@ fn undialled(text: &str, error: &DialError) -> CliError {
     CliError::Usage { message, help: help.to_owned() }
 }
 
-/// Why nobody answers, in words.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    failure::of_tls(error).unwrap_or_else(|| failure::innermost(error))
+/// The campaign of this number or name.
+fn reference(campaign: &str) -> Result<v1::CampaignReference, CliError> {
+    if campaign.is_empty() {
+        return Err(CliError::Usage {
+            message: "the name of the campaign is empty".to_owned(),
+            help: "name a campaign by its number or its name; `cambrian list` shows both"
+                .to_owned(),
+        });
+    }
+    Ok(v1::CampaignReference { number_or_name: campaign.to_owned() })
 }
-
-fn reference(campaign: &str) -> Option<v1::CampaignReference> {
-    Some(v1::CampaignReference { number_or_name: campaign.to_owned() })
-}
-
-/// How an answer begins that is no HTTP/2, as from a coordinator with TLS that is asked without.
-const NO_HTTP2: &str = "h2 protocol error";
 
 impl Client {
     /// Connects to the first coordinator that answers of those in `addresses`, which commas separate.
@@ -151,13 +183,13 @@ impl Client {
                 Ok(wires) => {
                     return Ok(Self { wires, addresses, credentials: credentials.clone() });
                 }
-                Err(CliError::Unreachable { endpoint, reason, .. }) => {
-                    silent.push((endpoint, reason))
+                Err(Undialled::Unanswered(error)) => {
+                    silent.push((addresses.present().to_owned(), error));
                 }
-                Err(error) => return Err(error),
+                Err(Undialled::Unfit(error)) => return Err(error),
             }
             if matches!(addresses.failed(None), Next::Pause { .. }) {
-                return Err(unreachable(silent));
+                return Err(none_answers(silent, credentials).await);
             }
         }
     }
@@ -166,6 +198,7 @@ impl Client {
     /// reason to give up either, if there is another coordinator.
     async fn ask<R>(
         &mut self,
+        topic: Topic<'_>,
         repeatable: bool,
         mut call: impl AsyncFnMut(&mut Wires) -> Result<tonic::Response<R>, Status>,
     ) -> Result<R, CliError> {
@@ -181,23 +214,23 @@ impl Client {
             let refusal = Standby::of(&status);
             let broken = matches!(status.code(), Code::Unavailable | Code::Unknown);
             if refusal.is_none() && !(repeatable && broken && self.addresses.are_several()) {
-                return Err(self.failure(&status));
+                return Err(self.failure(&status, topic).await);
             }
-            self.move_on(&status, refusal, give_up).await?;
+            self.move_on((&status, topic), refusal, give_up).await?;
         }
     }
 
     /// Connects to the next coordinator, waiting between rounds.
     async fn move_on(
         &mut self,
-        status: &Status,
+        (status, topic): (&Status, Topic<'_>),
         mut refusal: Option<Standby>,
         give_up: Instant,
     ) -> Result<(), CliError> {
         loop {
             if let Next::Pause { .. } = self.addresses.failed(refusal.take().as_ref()) {
                 if Instant::now() >= give_up {
-                    return Err(self.failure(status));
+                    return Err(self.failure(status, topic).await);
                 }
                 sleep(ELECTION_PAUSE).await;
             }
@@ -209,61 +242,17 @@ impl Client {
     }
 
     /// A status in words for the user.
-    fn failure(&self, status: &Status) -> CliError {
-        let message = status.message().to_owned();
-        if let Some(reason) = failure::of_tls(status) {
-            let endpoint = self.addresses.present().to_owned();
-            return CliError::Unreachable { what: COORDINATOR, endpoint, reason };
+    async fn failure(&self, status: &Status, topic: Topic<'_>) -> CliError {
+        let endpoint = self.addresses.present();
+        if let Some(cause) = cause(status) {
+            return unreachable(endpoint, cause);
         }
-        match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied => CliError::Denied {
-                message,
-                help: "CAMBRIAN_TOKEN_FILE or --token-file names the file with the token; \
-                       `cambrian token list` shows an administrator what each token may do"
-                    .to_owned(),
-            },
-            Code::ResourceExhausted => {
-                CliError::Refused { message, help: "wait a moment, then try again".to_owned() }
-            }
-            Code::NotFound => CliError::NotFound {
-                message,
-                help: "`cambrian list` shows the campaigns, `cambrian candidates CAMPAIGN` the \
-                       candidates, `cambrian workers` the workers"
-                    .to_owned(),
-            },
-            Code::InvalidArgument | Code::OutOfRange => CliError::Usage {
-                message,
-                help: "`cambrian help COMMAND` shows what the command takes".to_owned(),
-            },
-            Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted => CliError::Refused {
-                message,
-                help: "`cambrian explain campaign CAMPAIGN` shows its present state".to_owned(),
-            },
-            Code::Unavailable | Code::DeadlineExceeded => {
-                let endpoint = self.addresses.present().to_owned();
-                CliError::Unreachable { what: COORDINATOR, endpoint, reason: message }
-            }
-            Code::Unimplemented => CliError::Coordinator(format!(
-                "{} is no coordinator of this version ({message})",
-                self.addresses.present()
-            )),
-            Code::Internal if message.starts_with(NO_HTTP2) => {
-                let endpoint = self.addresses.present().to_owned();
-                let reason = if endpoint.starts_with("https:") {
-                    "what answers there is no coordinator; check the port"
-                } else {
-                    "what answers there does not speak plain gRPC; write https:// if the coordinator \
-                     has TLS, and check the port"
-                };
-                CliError::Unreachable { what: COORDINATOR, endpoint, reason: reason.to_owned() }
-            }
-            // A connection that breaks in the middle shows as Unknown or Cancelled.
-            Code::Unknown | Code::Cancelled => {
-                let endpoint = self.addresses.present().to_owned();
-                CliError::Unreachable { what: COORDINATOR, endpoint, reason: message }
-            }
-            code => CliError::Coordinator(format!("{message} ({code})")),
+        if is_of_connection(status)
+            && let Some(cause) = probe::cause(&url(endpoint), &self.credentials).await
+        {
+            return unreachable(endpoint, cause);
         }
+        of_status(status, topic, endpoint)
     }
 
     fn lacking(&self, what: &str) -> CliError {
@@ -279,7 +268,9 @@ impl Client {
         let request =
             v1::SubmitCampaignRequest { yaml: yaml.to_owned(), submission: submission.to_vec() };
         let answer = self
-            .ask(true, async |wires| wires.service.submit_campaign(request.clone()).await)
+            .ask(Topic::Cluster, true, async |wires| {
+                wires.service.submit_campaign(request.clone()).await
+            })
             .await?;
         if answer.faults.is_empty() {
             return Ok(Ok(answer.campaign));
@@ -290,41 +281,51 @@ impl Client {
     /// All campaigns.
     pub(crate) async fn campaigns(&mut self) -> Result<Vec<Campaign>, CliError> {
         let request = v1::ListCampaignsRequest {};
-        let answer =
-            self.ask(true, async |wires| wires.service.list_campaigns(request).await).await?;
+        let answer = self
+            .ask(Topic::Cluster, true, async |wires| wires.service.list_campaigns(request).await)
+            .await?;
         Ok(answer.campaigns.into_iter().map(Into::into).collect())
     }
 
     /// One campaign, by number or name.
     pub(crate) async fn campaign(&mut self, campaign: &str) -> Result<Campaign, CliError> {
-        let request = v1::GetCampaignRequest { campaign: reference(campaign) };
-        let answer =
-            self.ask(true, async |wires| wires.service.get_campaign(request.clone()).await).await?;
+        let request = v1::GetCampaignRequest { campaign: Some(reference(campaign)?) };
+        let answer = self
+            .ask(Topic::Campaign, true, async |wires| {
+                wires.service.get_campaign(request.clone()).await
+            })
+            .await?;
         answer.campaign.map(Into::into).ok_or_else(|| self.lacking("campaign"))
     }
 
     /// Pauses a campaign.
     pub(crate) async fn pause(&mut self, campaign: &str) -> Result<(), CliError> {
-        let request = v1::PauseCampaignRequest { campaign: reference(campaign) };
-        self.ask(true, async |wires| wires.service.pause_campaign(request.clone()).await)
-            .await
-            .map(drop)
+        let request = v1::PauseCampaignRequest { campaign: Some(reference(campaign)?) };
+        self.ask(Topic::Campaign, true, async |wires| {
+            wires.service.pause_campaign(request.clone()).await
+        })
+        .await
+        .map(drop)
     }
 
     /// Lets a paused campaign go on.
     pub(crate) async fn resume(&mut self, campaign: &str) -> Result<(), CliError> {
-        let request = v1::ResumeCampaignRequest { campaign: reference(campaign) };
-        self.ask(true, async |wires| wires.service.resume_campaign(request.clone()).await)
-            .await
-            .map(drop)
+        let request = v1::ResumeCampaignRequest { campaign: Some(reference(campaign)?) };
+        self.ask(Topic::Campaign, true, async |wires| {
+            wires.service.resume_campaign(request.clone()).await
+        })
+        .await
+        .map(drop)
     }
 
     /// Ends a campaign for good.
     pub(crate) async fn cancel(&mut self, campaign: &str) -> Result<(), CliError> {
-        let request = v1::CancelCampaignRequest { campaign: reference(campaign) };
-        self.ask(true, async |wires| wires.service.cancel_campaign(request.clone()).await)
-            .await
-            .map(drop)
+        let request = v1::CancelCampaignRequest { campaign: Some(reference(campaign)?) };
+        self.ask(Topic::Campaign, true, async |wires| {
+            wires.service.cancel_campaign(request.clone()).await
+        })
+        .await
+        .map(drop)
     }
 
     /// The updates of a campaign.
@@ -332,8 +333,11 @@ impl Client {
         &mut self,
         campaign: &str,
     ) -> Result<Streaming<v1::WatchCampaignResponse>, CliError> {
-        let request = v1::WatchCampaignRequest { campaign: reference(campaign) };
-        self.ask(true, async |wires| wires.service.watch_campaign(request.clone()).await).await
+        let request = v1::WatchCampaignRequest { campaign: Some(reference(campaign)?) };
+        self.ask(Topic::Campaign, true, async |wires| {
+            wires.service.watch_campaign(request.clone()).await
+        })
+        .await
     }
 
     /// The next message of a watch, `None` at its end.
@@ -341,14 +345,20 @@ impl Client {
         &self,
         updates: &mut Streaming<v1::WatchCampaignResponse>,
     ) -> Result<Option<v1::WatchCampaignResponse>, CliError> {
-        updates.message().await.map_err(|status| self.failure(&status))
+        match updates.message().await {
+            Ok(update) => Ok(update),
+            Err(status) => Err(self.failure(&status, Topic::Campaign).await),
+        }
     }
 
     /// The front of a campaign.
     pub(crate) async fn front(&mut self, campaign: &str) -> Result<Front, CliError> {
-        let request = v1::GetFrontRequest { campaign: reference(campaign) };
-        let answer =
-            self.ask(true, async |wires| wires.service.get_front(request.clone()).await).await?;
+        let request = v1::GetFrontRequest { campaign: Some(reference(campaign)?) };
+        let answer = self
+            .ask(Topic::Campaign, true, async |wires| {
+                wires.service.get_front(request.clone()).await
+            })
+            .await?;
         answer.front.map(Into::into).ok_or_else(|| self.lacking("front"))
     }
 
@@ -367,13 +377,15 @@ impl Client {
                 return Ok((metrics, candidates));
             }
             let request = v1::ListCandidatesRequest {
-                campaign: reference(campaign),
+                campaign: Some(reference(campaign)?),
                 after,
                 page_size: wanted.unwrap_or(PAGE).clamp(1, PAGE),
                 statuses: statuses.iter().map(|status| (*status).into()).collect(),
             };
             let answer = self
-                .ask(true, async |wires| wires.service.list_candidates(request.clone()).await)
+                .ask(Topic::Campaign, true, async |wires| {
+                    wires.service.list_candidates(request.clone()).await
+                })
                 .await?;
             metrics = answer.metrics.into_iter().map(Into::into).collect();
             let room = wanted.unwrap_or(PAGE) as usize;
@@ -395,8 +407,11 @@ impl Client {
     ) -> Result<(String, TokenRecord), CliError> {
         let request =
             v1::CreateTokenRequest { role: role.into(), name: name.to_owned(), valid_micros };
-        let answer =
-            self.ask(false, async |wires| wires.tokens.create_token(request.clone()).await).await?;
+        let answer = self
+            .ask(Topic::Token, false, async |wires| {
+                wires.tokens.create_token(request.clone()).await
+            })
+            .await?;
         let record = answer.record.ok_or_else(|| self.lacking("token"))?;
         Ok((answer.token, TokenRecord::of(record, 0)))
     }
@@ -404,7 +419,9 @@ impl Client {
     /// Every token that ever was, without the tokens themselves.
     pub(crate) async fn list_tokens(&mut self) -> Result<Vec<TokenRecord>, CliError> {
         let request = v1::ListTokensRequest {};
-        let answer = self.ask(true, async |wires| wires.tokens.list_tokens(request).await).await?;
+        let answer = self
+            .ask(Topic::Token, true, async |wires| wires.tokens.list_tokens(request).await)
+            .await?;
         let now = answer.now_micros;
         Ok(answer.tokens.into_iter().map(|record| TokenRecord::of(record, now)).collect())
     }
@@ -412,8 +429,9 @@ impl Client {
     /// Refuses a token from now on.
     pub(crate) async fn revoke_token(&mut self, id: &str) -> Result<TokenRecord, CliError> {
         let request = v1::RevokeTokenRequest { id: id.to_owned() };
-        let answer =
-            self.ask(true, async |wires| wires.tokens.revoke_token(request.clone()).await).await?;
+        let answer = self
+            .ask(Topic::Token, true, async |wires| wires.tokens.revoke_token(request.clone()).await)
+            .await?;
         let record = answer.record.ok_or_else(|| self.lacking("token"))?;
         Ok(TokenRecord::of(record, 0))
     }
@@ -425,42 +443,48 @@ impl Client {
         at_once: bool,
     ) -> Result<Worker, CliError> {
         let request = v1::DrainWorkerRequest { worker: worker.to_owned(), at_once };
-        let answer =
-            self.ask(true, async |wires| wires.fleet.drain_worker(request.clone()).await).await?;
+        let answer = self
+            .ask(Topic::Worker(worker), true, async |wires| {
+                wires.fleet.drain_worker(request.clone()).await
+            })
+            .await?;
         answer.worker.map(Into::into).ok_or_else(|| self.lacking("worker"))
     }
 
     /// Gives a worker work again.
     pub(crate) async fn release_worker(&mut self, worker: &str) -> Result<Worker, CliError> {
         let request = v1::ReleaseWorkerRequest { worker: worker.to_owned() };
-        let answer =
-            self.ask(true, async |wires| wires.fleet.release_worker(request.clone()).await).await?;
+        let answer = self
+            .ask(Topic::Worker(worker), true, async |wires| {
+                wires.fleet.release_worker(request.clone()).await
+            })
+            .await?;
         answer.worker.map(Into::into).ok_or_else(|| self.lacking("worker"))
     }
 
     /// Why something is, or is not, running.
     pub(crate) async fn explain(&mut self, subject: Subject) -> Result<Explanation, CliError> {
         use v1::explain_request::Subject as Wire;
-        let subject = match subject {
-            Subject::Candidate { campaign, ordinal } => {
-                Wire::Candidate(v1::CandidateId { campaign, ordinal })
+        let (topic, subject) = match &subject {
+            &Subject::Candidate { campaign, ordinal } => {
+                (Topic::Candidate, Wire::Candidate(v1::CandidateId { campaign, ordinal }))
             }
-            Subject::Task(task) => Wire::Task(task),
-            Subject::Campaign(campaign) => {
-                Wire::Campaign(v1::CampaignReference { number_or_name: campaign })
-            }
-            Subject::Worker(worker) => Wire::Worker(worker),
+            &Subject::Task(task) => (Topic::Task, Wire::Task(task)),
+            Subject::Campaign(campaign) => (Topic::Campaign, Wire::Campaign(reference(campaign)?)),
+            Subject::Worker(worker) => (Topic::Worker(worker), Wire::Worker(worker.clone())),
         };
         let request = v1::ExplainRequest { subject: Some(subject) };
-        let answer = self.ask(true, async |wires| wires.service.explain(request.clone()).await);
+        let answer =
+            self.ask(topic, true, async |wires| wires.service.explain(request.clone()).await);
         answer.await.map(Into::into)
     }
 
     /// All workers that ever registered.
     pub(crate) async fn workers(&mut self) -> Result<Vec<Worker>, CliError> {
         let request = v1::ListWorkersRequest {};
-        let answer =
-            self.ask(true, async |wires| wires.service.list_workers(request).await).await?;
+        let answer = self
+            .ask(Topic::Cluster, true, async |wires| wires.service.list_workers(request).await)
+            .await?;
         Ok(answer.workers.into_iter().map(Into::into).collect())
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum CliError {
     NotFound { message: String, help: String },
     /// Nobody answers at the endpoint.
     #[error("the {what} at {endpoint} does not answer: {reason}")]
-    Unreachable { what: &'static str, endpoint: String, reason: String },
+    Unreachable { what: &'static str, endpoint: String, reason: String, help: Option<String> },
     /// The coordinator wants a token, or another one.
     #[error("{message}")]
     Denied { message: String, help: String },
@@ -48,6 +48,9 @@ pub(crate) enum CliError {
     /// A file or directory that cannot be used.
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// The journal of a run has no room left; both paths are from the root.
+    #[error("no space left on the disk of {}; the log is {}", journal.display(), log.display())]
+    DiskFull { journal: PathBuf, log: PathBuf },
     /// The coordinator answered with an error of its own.
     #[error("the coordinator failed: {0}")]
     Coordinator(String),
@@ -95,7 +98,9 @@ impl CliError {
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::AfterOthers { source, .. } => source.exit(),
             Self::Silent(exit) => *exit,
-            Self::Io { .. } | Self::Coordinator(_) | Self::Internal(_) => Exit::Failure,
+            Self::Io { .. } | Self::DiskFull { .. } | Self::Coordinator(_) | Self::Internal(_) => {
+                Exit::Failure
+            }
         }
     }
 
@@ -113,6 +118,7 @@ impl CliError {
             Self::InvalidCampaign { .. } => {
                 "configs/campaigns/reference.yaml explains every key; nothing was stored or started"
             }
+            Self::Unreachable { help: Some(help), .. } => help,
             Self::Unreachable { what: "database", .. } => "is it running, and is the URL right?",
             Self::Unreachable { .. } => {
                 "start one with `cambrian-coordinator`, or name another with --endpoint or the \
@@ -121,6 +127,9 @@ impl CliError {
             }
             Self::AfterOthers { source, .. } => source.help(),
             Self::Io { .. } => "check that the path exists, is writable and has room left",
+            Self::DiskFull { .. } => {
+                "make room there, then run the same command again: what was stored is kept"
+            }
             Self::Coordinator(_) => "its log has the details",
             Self::Silent(_) | Self::Internal(_) => "",
         }
@@ -178,6 +187,7 @@ mod tests {
             what: "coordinator",
             endpoint: "http://127.0.0.1:1".into(),
             reason: "connection refused".into(),
+            help: None,
         };
         let text = error.render(Style::plain());
         assert!(text.starts_with("error: the coordinator at http://127.0.0.1:1 does not answer"));

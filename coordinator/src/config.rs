@@ -2,7 +2,9 @@
 //! line, each over the one before.
 
 mod artifacts;
+mod fault;
 mod fleet;
+mod written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,20 +14,18 @@ use std::time::Duration;
 
 use cambrian_core::engine::FleetPolicy;
 use cambrian_core::time::Span;
-use cambrian_proto::convert::MAX_NAME_BYTES;
-use cambrian_transport::TlsError;
 use cambrian_transport::client::Credentials;
 use serde::Deserialize;
-use thiserror::Error;
 
 use crate::access::{Bounds, LogBound, OpenLimits, RateLimit};
 use crate::actor::ActorSettings;
-use crate::artifacts::BucketError;
 use crate::listener::Gate;
 use crate::store::place::Place;
 use crate::store::postgres::Candidate;
 pub use artifacts::ArtifactSettings;
+pub use fault::{ConfigError, ConfigFaults, Missing, Setting};
 pub use fleet::{Quarantine, User};
+pub use written::Written;
 
 /// The address when none is given.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
@@ -198,109 +198,35 @@ impl Default for Limits {
     }
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+impl Limits {
+    fn ranges(&self) -> [Range; 14] {
+        [
+            ("limits.message_mib", self.message_mib as f64, 1.0, 1024.0),
+            ("limits.mailbox", self.mailbox as f64, 1.0, 1e6),
+            ("limits.batch", self.batch as f64, 1.0, 1e5),
+            ("limits.outbound_queue", self.outbound_queue as f64, 16.0, 1e6),
+            ("limits.register_seconds", self.register_seconds, 1.0, 600.0),
+            ("limits.shutdown_seconds", self.shutdown_seconds, 0.0, 600.0),
+            ("limits.connections", self.connections as f64, 1.0, 1e6),
+            (
+                "limits.connections_per_address",
+                self.connections_per_address.unwrap_or(1) as f64,
+                1.0,
+                1e6,
+            ),
+            ("limits.streams", f64::from(self.streams), 1.0, 1e5),
+            ("limits.calls_per_second", self.calls_per_second, 0.1, 1e6),
+            ("limits.calls_at_once", f64::from(self.calls_at_once), 1.0, 1e6),
+            ("limits.workers", f64::from(self.workers), 1.0, 1e6),
+            ("limits.transfers", f64::from(self.transfers), 1.0, 1e4),
+            ("limits.watches", f64::from(self.watches), 1.0, 1e5),
+        ]
     }
 }
 
-/// Settings that cannot be used.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {source}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file does not say what it may say.
-    #[error("{}: {source}", .path.display())]
-    Yaml {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        source: serde_yaml::Error,
-    },
-    /// A number is out of its range.
-    #[error("{key} is {found}, expected {least} to {most}")]
-    Range {
-        /// The setting.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// The smallest allowed value.
-        least: f64,
-        /// The largest allowed value.
-        most: f64,
-    },
-    /// Rules for a user whom nobody can be.
-    #[error(
-        "users: `{0}` is the name of no token, which has 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_`, \
-         `.` or `@`; what holds for campaigns that no token submitted is in `other_users`"
-    )]
-    User(String),
-    /// Artifacts have no place, or two.
-    #[error(transparent)]
-    Bucket(#[from] BucketError),
-    /// Settings that do not go together.
-    #[error("{key} {problem}")]
-    Together {
-        /// The setting.
-        key: &'static str,
-        /// What is wrong, and what to do.
-        problem: &'static str,
-    },
-    /// The address can be reached from other machines.
-    #[error(
-        "{address} can be reached from other machines, and {} not set: set `tls` and `tokens` \
-         (docs/security.md shows how), listen on 127.0.0.1, or accept that strangers may read and \
-         control this coordinator with --insecure", .missing.words()
-    )]
-    Exposed {
-        /// The address.
-        address: SocketAddr,
-        /// What it lacks.
-        missing: Missing,
-    },
-    /// Others cannot be told where this coordinator is.
-    #[error(
-        "leadership.endpoint: {problem}; set it to where workers and users reach this coordinator, \
-         such as {scheme}://host.example:{port}"
-    )]
-    Endpoint {
-        /// What is wrong.
-        problem: String,
-        /// The scheme that it serves.
-        scheme: &'static str,
-        /// The port that it listens on.
-        port: u16,
-    },
-    /// A TLS file cannot be used.
-    #[error("tls: {0}")]
-    Tls(#[from] TlsError),
-}
-
-/// What keeps strangers out and is not set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Missing {
-    /// Encryption.
-    pub tls: bool,
-    /// Tokens.
-    pub tokens: bool,
-}
-
-impl Missing {
-    /// With its verb, to be followed by `not set`.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match (self.tls, self.tokens) {
-            (true, true) => "`tls` and `tokens` are",
-            (true, false) => "`tls` is",
-            (false, true) => "`tokens` is",
-            (false, false) => "nothing is",
-        }
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
     }
 }
 
@@ -308,51 +234,38 @@ impl Config {
     /// Reads a file; what it leaves out keeps its default.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read or has unknown keys or wrong types.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-        // An empty document is no mapping, but means that everything keeps its default.
-        let parsed: Result<Option<Self>, _> = serde_yaml::from_str(&text);
-        parsed
-            .map(Option::unwrap_or_default)
-            .map_err(|source| ConfigError::Yaml { path: path.to_owned(), source })
+    /// [`ConfigFaults`] if the file cannot be read or has unknown keys or wrong types.
+    pub fn read(path: &Path) -> Result<Self, ConfigFaults> {
+        Written::read(path)?.sound()
     }
 
     /// Checks every range, and that the address is as private as it must be.
     ///
     /// # Errors
-    /// The first [`ConfigError`].
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let Limits { message_mib, mailbox, batch, outbound_queue, .. } = self.limits;
-        in_range("lease_seconds", self.lease_seconds, 1.0, 86_400.0)?;
+    /// All faults at once.
+    pub fn check(&self) -> Result<(), ConfigFaults> {
+        ConfigFaults::collect(self.faults())
+    }
+
+    fn faults(&self) -> Vec<ConfigError> {
+        let ranges = self.general_ranges().into_iter().chain(self.limits.ranges());
+        let mut faults: Vec<_> =
+            ranges.chain(self.artifacts.ranges()).filter_map(of_range).collect();
+        faults.extend(self.artifacts.check_place().err());
+        faults.extend(fleet::faults(&self.users, &self.other_users, &self.quarantine));
+        faults.extend(self.check_address(self.listen).err());
+        faults
+    }
+
+    fn general_ranges(&self) -> [Range; 3] {
         let Leadership { lease_seconds, renewal_seconds, .. } = self.leadership;
-        in_range("leadership.lease_seconds", lease_seconds, 1.0, 300.0)?;
-        in_range("leadership.renewal_seconds", renewal_seconds, 0.1, lease_seconds / 2.0)?;
-        in_range("limits.message_mib", message_mib as f64, 1.0, 1024.0)?;
-        in_range("limits.mailbox", mailbox as f64, 1.0, 1e6)?;
-        in_range("limits.batch", batch as f64, 1.0, 1e5)?;
-        in_range("limits.outbound_queue", outbound_queue as f64, 16.0, 1e6)?;
-        in_range("limits.register_seconds", self.limits.register_seconds, 1.0, 600.0)?;
-        in_range("limits.shutdown_seconds", self.limits.shutdown_seconds, 0.0, 600.0)?;
-        let Limits { connections, streams, calls_per_second, calls_at_once, .. } = self.limits;
-        in_range("limits.connections", connections as f64, 1.0, 1e6)?;
-        let of_one = self.limits.connections_per_address.unwrap_or(1);
-        in_range("limits.connections_per_address", of_one as f64, 1.0, 1e6)?;
-        in_range("limits.streams", f64::from(streams), 1.0, 1e5)?;
-        in_range("limits.calls_per_second", calls_per_second, 0.1, 1e6)?;
-        in_range("limits.calls_at_once", f64::from(calls_at_once), 1.0, 1e6)?;
-        let Limits { workers, transfers, watches, .. } = self.limits;
-        in_range("limits.workers", f64::from(workers), 1.0, 1e6)?;
-        in_range("limits.transfers", f64::from(transfers), 1.0, 1e4)?;
-        in_range("limits.watches", f64::from(watches), 1.0, 1e5)?;
-        let ArtifactSettings { max_mib, sweep_seconds, keep_seconds, .. } = self.artifacts;
-        in_range("artifacts.max_mib", max_mib as f64, 1.0, f64::from(1 << 20))?;
-        in_range("artifacts.sweep_seconds", sweep_seconds, 1.0, 86_400.0)?;
-        in_range("artifacts.keep_seconds", keep_seconds, 0.0, 365.0 * 86_400.0)?;
-        self.artifacts.check_place()?;
-        fleet::check(&self.users, &self.other_users, &self.quarantine)?;
-        self.check_address(self.listen)
+        // A lease that is at fault itself says nothing about renewals.
+        let longest = if (1.0..=300.0).contains(&lease_seconds) { lease_seconds } else { 300.0 };
+        [
+            ("lease_seconds", self.lease_seconds, 1.0, 86_400.0),
+            ("leadership.lease_seconds", lease_seconds, 1.0, 300.0),
+            ("leadership.renewal_seconds", renewal_seconds, 0.1, longest / 2.0),
+        ]
     }
 
     /// Refuses an address that other machines can reach, unless that is accepted.
@@ -461,197 +374,18 @@ impl Config {
     }
 }
 
-fn in_range(key: &'static str, found: f64, least: f64, most: f64) -> Result<(), ConfigError> {
-    if (least..=most).contains(&found) {
-        return Ok(());
-    }
-    Err(ConfigError::Range { key, found: found.to_string(), least, most })
+/// A setting, its value, and the smallest and the largest that it may have.
+type Range = (&'static str, f64, f64, f64);
+
+fn of_range((key, found, least, most): Range) -> Option<ConfigError> {
+    in_range(key, found, least, most)
+}
+
+/// The fault of a value that is out of its range; NaN always is.
+fn in_range(key: impl Into<Setting>, found: f64, least: f64, most: f64) -> Option<ConfigError> {
+    let outside = !(least..=most).contains(&found);
+    outside.then(|| ConfigError::Range { key: key.into(), found: found.to_string(), least, most })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Config, ConfigError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let config = Config::read(file.path())?;
-        config.check()?;
-        Ok(config)
-    }
-
-    #[test]
-    fn the_example_states_every_default() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/coordinator.yaml");
-        let config = Config::read(&path).unwrap();
-        assert_eq!(config, Config::default());
-        config.check().unwrap();
-        let text = std::fs::read_to_string(path).unwrap();
-        for key in [
-            "listen",
-            "database",
-            "lease_seconds",
-            "leadership",
-            "renewal_seconds",
-            "endpoint",
-            "insecure",
-            "directory",
-            "url",
-            "region",
-            "max_mib",
-            "sweep_seconds",
-            "keep_seconds",
-            "message_mib",
-            "mailbox",
-            "batch",
-            "outbound_queue",
-            "register_seconds",
-            "shutdown_seconds",
-            "tls",
-            "certificate",
-            "key",
-            "client_ca",
-            "tokens",
-            "connections",
-            "connections_per_address",
-            "streams",
-            "calls_per_second",
-            "calls_at_once",
-            "workers",
-            "transfers",
-            "watches",
-            "users",
-            "other_users",
-            "weight",
-            "max_priority",
-            "evaluations",
-            "slot_hours",
-            "energy_kwh",
-            "quarantine",
-            "failures",
-            "of_last",
-            "release_minutes",
-            "shared_results",
-            "format",
-            "filter",
-        ] {
-            assert!(text.contains(&format!("{key}:")), "{key} is missing from the example");
-        }
-        assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
-    }
-
-    #[test]
-    fn the_example_of_a_bucket_can_be_used() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/coordinator.yaml");
-        let text = std::fs::read_to_string(path).unwrap();
-        let lines = text.lines().filter_map(|line| line.strip_prefix("#="));
-        let lines: Vec<&str> = lines.collect();
-        let config = read(&format!("artifacts:\n{}\n", lines.join("\n"))).unwrap();
-        let ArtifactSettings { url, endpoint, region, .. } = &config.artifacts;
-        assert!(url.is_some() && endpoint.is_some() && region.is_some());
-        assert!(config.artifacts().is_ok());
-    }
-
-    #[test]
-    fn an_empty_file_keeps_every_default() {
-        assert_eq!(read("").unwrap(), Config::default());
-        assert_eq!(read("lease_seconds: 5\n").unwrap().actor().lease_length, Span::from_secs(5));
-    }
-
-    #[test]
-    fn bad_settings_are_refused_by_name() {
-        for (text, expected) in [
-            ("lisen: 127.0.0.1:1", "lisen"),
-            ("limits: {messages: 3}", "messages"),
-            ("listen: localhost", "listen"),
-            ("lease_seconds: soon", "lease_seconds"),
-            ("lease_seconds: 0", "lease_seconds is 0"),
-            ("lease_seconds: .nan", "lease_seconds is NaN"),
-            ("leadership: {lease_seconds: 0.5}", "leadership.lease_seconds is 0.5"),
-            ("leadership: {renewal_seconds: 2}", "leadership.renewal_seconds is 2"),
-            ("leadership: {length: 2}", "length"),
-            ("limits: {message_mib: 0}", "limits.message_mib"),
-            ("limits: {batch: 1000000}", "limits.batch"),
-            ("limits: {connections: 0}", "limits.connections"),
-            ("limits: {connections_per_address: 0}", "limits.connections_per_address"),
-            ("limits: {streams: 0}", "limits.streams"),
-            ("artifacts: {max_mib: 0}", "artifacts.max_mib"),
-            ("artifacts: {sweep_seconds: 0}", "artifacts.sweep_seconds"),
-            ("artifacts: {keep_seconds: -1}", "artifacts.keep_seconds"),
-            ("artifacts: {url: s3}", "artifacts.url"),
-            ("artifacts: {url: 's3://states', directory: d}", "artifacts.directory"),
-            ("artifacts: {endpoint: 'http://localhost:9000'}", "artifacts.endpoint"),
-            ("artifacts: {url: 's3://states', endpoint: localhost}", "artifacts.endpoint"),
-            ("artifacts: {region: eu-central-1}", "artifacts.region"),
-            ("limits: {calls_per_second: .inf}", "limits.calls_per_second"),
-            ("limits: {calls_at_once: 0}", "limits.calls_at_once"),
-            ("limits: {workers: 0}", "limits.workers"),
-            ("limits: {transfers: 0}", "limits.transfers"),
-            ("limits: {watches: 0}", "limits.watches"),
-            ("users: {ada: {weight: 0}}", "users: weight"),
-            ("users: {'': {weight: 2}}", "users: `` is the name of no token"),
-            ("users: {\"a\\nb\": {weight: 2}}", "`other_users`"),
-            ("users: {ada: {wieght: 1}}", "wieght"),
-            ("other_users: {slot_hours: -1}", "slot_hours"),
-            ("quarantine: {failures: 6}", "quarantine.failures"),
-            ("quarantine: {of_last: 65}", "quarantine.of_last"),
-            ("tls: {certificate: a}", "key"),
-            ("log: {format: xml}", "xml"),
-            ("listen: [", "line"),
-        ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(expected), "{text}: {error}");
-        }
-        assert!(Config::read(Path::new("absent.yaml")).unwrap_err().to_string().contains("absent"));
-    }
-
-    #[test]
-    fn users_and_quarantine_become_rules() {
-        let text = "users: {ada: {weight: 3, max_priority: 5, slot_hours: 2, energy_kwh: 0.5}}\n\
-                    other_users: {evaluations: 10}\n\
-                    quarantine: {failures: 3, of_last: 10, release_minutes: 30}\nshared_results: true";
-        let policy = read(text).unwrap().actor().policy;
-        assert!(policy.shared_results && !read("").unwrap().actor().policy.shared_results);
-        let ada = policy.of_user("ada");
-        assert_eq!((ada.weight, ada.max_priority), (3, Some(5)));
-        assert_eq!(ada.budget.slot_time, Some(Span::from_secs(7_200)));
-        assert_eq!(ada.budget.energy.unwrap().as_joules(), 1.8e6);
-        assert_eq!(policy.of_user("bob").budget.evaluations, Some(10));
-        let rule = policy.quarantine;
-        assert_eq!((rule.failures, rule.of_last), (3, 10));
-        assert_eq!(rule.release_after, Some(Span::from_secs(1_800)));
-    }
-
-    #[test]
-    fn other_machines_are_let_in_on_demand_only() {
-        let error = read("listen: 0.0.0.0:7878").unwrap_err();
-        assert!(error.to_string().contains("`tls` and `tokens` are not set"), "{error}");
-        assert!(error.to_string().contains("--insecure"), "{error}");
-        let error = read("{listen: '0.0.0.0:7878', tokens: true}").unwrap_err();
-        assert!(error.to_string().contains("`tls` is not set"), "{error}");
-        let tls = "tls: {certificate: a, key: b}";
-        let error = read(&format!("{{listen: '0.0.0.0:7878', {tls}}}")).unwrap_err();
-        assert!(error.to_string().contains("`tokens` is not set"), "{error}");
-        assert!(read(&format!("{{listen: '0.0.0.0:7878', tokens: true, {tls}}}")).is_ok());
-        assert!(read("{listen: '0.0.0.0:7878', insecure: true}").is_ok());
-        assert!(read("listen: '[::1]:7878'").is_ok());
-    }
-
-    #[test]
-    fn a_coordinator_says_where_it_is_reached() {
-        let endpoint = |text: &str, address: &str| {
-            let candidate = read(text).unwrap().candidate(address.parse().unwrap());
-            candidate.map(|candidate| candidate.endpoint).map_err(|error| error.to_string())
-        };
-        assert_eq!(endpoint("", "127.0.0.1:70").unwrap(), "http://127.0.0.1:70");
-        let named = "leadership: {endpoint: 'http://a.example:1'}";
-        assert_eq!(endpoint(named, "0.0.0.0:70").unwrap(), "http://a.example:1");
-        let error = endpoint("", "0.0.0.0:70").unwrap_err();
-        assert!(error.contains("nobody can dial") && error.contains("http://host.example:70"));
-        for bad in ["https://a:1", "a:1", "http://a"] {
-            let text = format!("leadership: {{endpoint: '{bad}'}}");
-            let error = endpoint(&text, "127.0.0.1:70").unwrap_err();
-            assert!(error.contains(bad), "{error}");
-        }
-    }
-}
+mod tests;

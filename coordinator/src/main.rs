@@ -1,23 +1,30 @@
 //! The `cambrian-coordinator` command: settings, logs, signals.
+//!
+//! Exit codes: 0 after a signal, 1 if it cannot serve, 2 if its settings are faulty.
 
+mod start_error;
 mod token_command;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::Context;
-use cambrian_coordinator::config::{Config, Log, LogFormat, Tls};
+use cambrian_coordinator::config::{
+    Config, ConfigError, ConfigFaults, Log, LogFormat, Tls, Written,
+};
 use cambrian_coordinator::server;
 use cambrian_coordinator::store::place::Place;
 use clap::{Parser, Subcommand};
+use start_error::StartError;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the campaigns of an architecture search: breeds candidates, leases their evaluations to
 /// workers, and keeps every result exactly once.
 ///
-/// Ends on SIGTERM and SIGINT after storing what has arrived; a kill loses nothing either.
+/// Ends on SIGTERM and SIGINT after storing what has arrived; a kill loses nothing either. Exit code 1:
+/// it cannot serve; 2: its settings are faulty.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -73,11 +80,13 @@ enum Command {
 }
 
 impl Arguments {
-    fn config(&self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
+    /// The file that is named.
+    fn written(&self) -> Result<Option<Written>, ConfigFaults> {
+        self.config.as_deref().map(Written::read).transpose()
+    }
+
+    /// What the command line says over what the file does.
+    fn over(&self, mut config: Config) -> Result<Config, ConfigFaults> {
         config.listen = self.listen.unwrap_or(config.listen);
         if let Some(database) = &self.database {
             config.database.clone_from(database);
@@ -95,7 +104,7 @@ impl Arguments {
     }
 
     /// The files of the command line over those of the file.
-    fn tls(&self, given: Option<Tls>) -> anyhow::Result<Option<Tls>> {
+    fn tls(&self, given: Option<Tls>) -> Result<Option<Tls>, ConfigError> {
         let (certificate, key, client_ca) = given.map_or((None, None, None), |tls| {
             (Some(tls.certificate), Some(tls.key), tls.client_ca)
         });
@@ -105,14 +114,17 @@ impl Arguments {
         match (certificate, key) {
             (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key, client_ca })),
             (None, None) if client_ca.is_none() => Ok(None),
-            _ => anyhow::bail!("tls: `certificate` and `key` belong together; set both"),
+            _ => Err(ConfigError::Together {
+                key: "tls",
+                problem: "needs `certificate` and `key`, which belong together; set both",
+            }),
         }
     }
 }
 
-fn start_logging(log: &Log) -> anyhow::Result<()> {
+fn start_logging(log: &Log) -> Result<(), StartError> {
     let filter = EnvFilter::try_new(&log.filter)
-        .with_context(|| format!("`{}` is no filter of log lines", log.filter))?;
+        .map_err(|source| StartError::Filter { filter: log.filter.clone(), source })?;
     // A closed standard error must not end the coordinator.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -126,15 +138,18 @@ fn start_logging(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let config = arguments.config()?;
+async fn run(arguments: &Arguments) -> Result<(), StartError> {
+    let written = arguments.written()?;
+    let given = written.as_ref().map_or_else(Config::default, |written| written.config().clone());
+    let config = arguments.over(given)?;
     if let Some(Command::Token(command)) = &arguments.command {
-        let database = config.database;
-        return token_command::run(&database, command);
+        written.map(Written::sound).transpose()?;
+        return Ok(token_command::run(&config.database, command)?);
     }
-    config.check()?;
+    match written {
+        Some(written) => written.check(&config)?,
+        None => config.check()?,
+    }
     start_logging(&config.log)?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -144,8 +159,20 @@ async fn main() -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let listener = server::bind(config.listen).await?;
-    server::serve(&config, listener, shutdown).await?;
+    let failed = |source| StartError::Serve { place: config.database.clone(), source };
+    let listener = server::bind(config.listen).await.map_err(failed)?;
+    server::serve(&config, listener, shutdown).await.map_err(failed)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cambrian-coordinator: {error}");
+            error.exit()
+        }
+    }
 }

@@ -31,7 +31,7 @@ use crate::actor::{Actor, ActorError, Follower, Writer, prepare};
 use crate::artifacts::{ArtifactError, keep_sweeping};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ConfigFaults};
 use crate::grpc::{
     ArtifactServer, CampaignServer, FleetServer, TokenServer, WorkerServer, WorkerSettings,
 };
@@ -55,6 +55,9 @@ pub enum ServeError {
     /// The settings cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The settings have faults.
+    #[error(transparent)]
+    Settings(#[from] ConfigFaults),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -20,10 +20,15 @@ fn command(directory: &Path) -> Command {
     command
 }
 
-fn refused(directory: &Path, arguments: &[&str]) -> String {
-    let output = command(directory).args(arguments).output().unwrap();
-    assert!(!output.status.success(), "{arguments:?} was accepted");
-    String::from_utf8(output.stderr).unwrap()
+/// The words of a refusal, which come once and without a backtrace.
+fn refused_with(code: i32, directory: &Path, arguments: &[&str]) -> String {
+    let output = command(directory).args(arguments).env("RUST_BACKTRACE", "1").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    for word in ["Caused by", "backtrace", "main.rs"] {
+        assert!(!text.contains(word), "{arguments:?}: {text}");
+    }
+    text
 }
 
 /// Starts on a free port and waits for the line that names it.
@@ -47,8 +52,12 @@ fn it_says_where_it_listens_and_ends_on_a_signal() {
     let (mut child, address) = start(directory.path());
     std::net::TcpStream::connect(&address).unwrap();
     let database = ["--listen", "127.0.0.1:0", "--database", "a/b.db"];
-    let refusal = refused(directory.path(), &database);
-    assert!(refusal.contains("another coordinator"), "{refusal}");
+    let refusal = refused_with(1, directory.path(), &database);
+    assert_eq!(refusal.matches("another coordinator").count(), 1, "{refusal}");
+    let taken = ["--listen", &address, "--database", "other.db"];
+    let refusal = refused_with(1, directory.path(), &taken);
+    assert!(refusal.starts_with("cambrian-coordinator: cannot listen on "), "{refusal}");
+    assert_eq!(refusal.lines().count(), 1, "{refusal}");
     let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(told.success() && child.wait().unwrap().success());
     let store = SqliteStore::open_read_only(&directory.path().join("a/b.db")).unwrap();
@@ -60,16 +69,84 @@ fn it_says_where_it_listens_and_ends_on_a_signal() {
 fn it_refuses_bad_settings_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bad.yaml"), "databse: x\n").unwrap();
-    for (arguments, reason) in [
-        (&["--config", "absent.yaml"][..], "absent.yaml"),
-        (&["--config", "bad.yaml"], "databse"),
-        (&["--listen", "0.0.0.0:0"], "--insecure"),
-        (&["--lease-seconds", "0"], "lease_seconds is 0"),
-        (&["--log", "a=b=c"], "a=b=c"),
-        (&["--listen", "somewhere"], "somewhere"),
-        (&["--listen", "127.0.0.1:0", "--database", "bad.yaml"], "not a Cambrian store"),
+    for (code, arguments, reason) in [
+        (2, &["--config", "absent.yaml"][..], "absent.yaml"),
+        (
+            2,
+            &["--config", "bad.yaml"],
+            "bad.yaml:1:1: databse: unknown key; did you mean `database`?",
+        ),
+        (2, &["--listen", "0.0.0.0:0"], "--insecure"),
+        (2, &["--lease-seconds", "0"], "lease_seconds is 0"),
+        (2, &["--log", "a=b=c"], "a=b=c"),
+        (2, &["--listen", "somewhere"], "somewhere"),
+        (2, &["--tls-certificate", "a.pem"], "`certificate` and `key`"),
+        (1, &["--listen", "127.0.0.1:0", "--database", "bad.yaml"], "not a Cambrian store"),
     ] {
-        let refusal = refused(directory.path(), arguments);
+        let refusal = refused_with(code, directory.path(), arguments);
         assert!(refusal.contains(reason), "{arguments:?}: {refusal}");
     }
+}
+
+#[test]
+fn all_faults_of_the_settings_come_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "lease_seconds: 0\nusers:\n  ada: {slot_hours: -3}\n";
+    std::fs::write(directory.path().join("c.yaml"), text).unwrap();
+    let refusal =
+        refused_with(2, directory.path(), &["--config", "c.yaml", "--listen", "0.0.0.0:0"]);
+    for expected in [
+        "the settings have 3 faults:",
+        "c.yaml:1:16: lease_seconds is 0, expected 1 to 86400",
+        "c.yaml:3:21: users.ada.slot_hours is -3",
+        "0.0.0.0:0 can be reached from other machines",
+    ] {
+        assert!(refusal.contains(expected), "{expected} is not in {refusal}");
+    }
+}
+
+#[test]
+fn a_damaged_store_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(&directory.path().join("c.db")).unwrap());
+    let mut bytes = std::fs::read(directory.path().join("c.db")).unwrap();
+    bytes[100..4096].fill(0xee);
+    std::fs::write(directory.path().join("c.db"), bytes).unwrap();
+    for arguments in [
+        &["--listen", "127.0.0.1:0", "--database", "c.db"][..],
+        &["token", "list", "--database", "c.db"],
+    ] {
+        let refusal = refused_with(1, directory.path(), arguments);
+        assert!(refusal.contains("the store c.db: the database failed: "), "{refusal}");
+    }
+}
+
+#[test]
+fn tokens_are_read_only_where_there_is_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("empty.db"), "").unwrap();
+    for place in ["typo.db", "no/such/x.db", "empty.db"] {
+        for arguments in [&["token", "list"][..], &["token", "revoke", "00000000"]] {
+            let refusal =
+                refused_with(1, directory.path(), &[arguments, &["--database", place]].concat());
+            assert!(refusal.contains(&format!("there is no store {place}")), "{refusal}");
+        }
+    }
+    let found: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(std::fs::metadata(path("empty.db")).unwrap().len(), 0);
+
+    let create = ["token", "create", "--role", "admin", "--name", "ada", "--database", "new/c.db"];
+    let made = command(directory.path()).args(create).output().unwrap();
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert!(made.status.success(), "{said}");
+    let expected = format!("made a new store at {}", path("new/c.db").display());
+    assert!(said.contains(&expected), "{said}");
+    assert!(made.stdout.starts_with(b"cmb_") && made.stdout.ends_with(b"\n"));
+    let again = command(directory.path()).args(create).output().unwrap();
+    assert!(again.status.success() && again.stderr.is_empty());
+    let list = ["token", "list", "--database", "new/c.db"];
+    let listed = command(directory.path()).args(list).output().unwrap();
+    assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 2);
 }

@@ -206,7 +206,7 @@ fn read_token(path: &Path) -> Result<Token, DialError> {
 }
 
 /// Whether an address is encrypted, and its host.
-fn split(address: &str) -> Result<(bool, String), DialError> {
+pub(crate) fn split(address: &str) -> Result<(bool, String), DialError> {
     let fail = |what: &str| DialError::Address(what.to_owned());
     let (encrypted, rest) = match address.split_once("://") {
         Some(("http", rest)) => (false, rest),

@@ -1,6 +1,7 @@
 //! A failed connection in words: what the other side's certificate lacks, and what to do.
 
 use std::error::Error;
+use std::fmt::{Display, Formatter};
 use std::io;
 
 use rustls::{AlertDescription, CertificateError};
@@ -15,9 +16,36 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
+/// What a failed connection is about, and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// What the other side does or lacks.
+    pub what: String,
+    /// What to do, with the option of a command or a worker that it takes.
+    pub way_out: String,
+}
+
+impl Display for Cause {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.way_out)
+    }
+}
+
+impl Cause {
+    pub(crate) fn new(what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { what: what.into(), way_out: way_out.into() }
+    }
+}
+
 /// What TLS has to say about a failure, with what to do; `None` if it is about something else.
 #[must_use]
 pub fn of_tls(error: &(dyn Error + 'static)) -> Option<String> {
+    cause(error).map(|cause| cause.to_string())
+}
+
+/// The same, both apart.
+#[must_use]
+pub fn cause(error: &(dyn Error + 'static)) -> Option<Cause> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
@@ -33,29 +61,44 @@ pub fn of_tls(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-fn words(error: &rustls::Error) -> String {
-    let what_to_do = match error {
-        rustls::Error::InvalidCertificate(fault) => return of_certificate(fault),
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired => {
-                "it wants a client certificate; set `certificate` and `key`"
-            }
-            AlertDescription::UnknownCA | AlertDescription::BadCertificate => {
-                "it does not accept this client's certificate; use one that its `client_ca` signed"
-            }
-            AlertDescription::CertificateExpired => {
-                "this client's certificate has expired; renew it"
-            }
-            AlertDescription::ProtocolVersion => "it speaks an older TLS than 1.3",
-            _ => "it ended the handshake; its log says why",
-        },
-        rustls::Error::NoCertificatesPresented => "no certificate was shown",
-        rustls::Error::InvalidMessage(_) => {
-            "what it sent is no TLS: it may serve plain http, or be something else"
+fn words(error: &rustls::Error) -> Cause {
+    match error {
+        rustls::Error::InvalidCertificate(fault) => of_certificate(fault),
+        rustls::Error::AlertReceived(alert) => of_alert(*alert),
+        rustls::Error::NoCertificatesPresented => {
+            Cause::new("it shows no certificate", "check the port: is it a coordinator?")
         }
-        _ => return format!("TLS failed: {error}"),
-    };
-    format!("{what_to_do} ({error})")
+        rustls::Error::InvalidMessage(_) => Cause::new(
+            "what it sends is no TLS",
+            "write http:// if it serves without TLS, or check the port",
+        ),
+        _ => Cause::new(format!("TLS failed: {error}"), "check the port: is it a coordinator?"),
+    }
+}
+
+fn of_alert(alert: AlertDescription) -> Cause {
+    match alert {
+        AlertDescription::CertificateRequired => Cause::new(
+            "it wants a client certificate, and none was shown",
+            "name yours with `--tls-certificate` and `--tls-key` (`tls.certificate` and `tls.key` in \
+             a worker's settings)",
+        ),
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::DecryptError => Cause::new(
+            "it does not accept this client's certificate",
+            "name one that an authority of its `client_ca` has signed with `--tls-certificate` and \
+             `--tls-key`",
+        ),
+        AlertDescription::CertificateExpired => Cause::new(
+            "this client's certificate has expired",
+            "renew the file that `--tls-certificate` names",
+        ),
+        AlertDescription::ProtocolVersion => {
+            Cause::new("it speaks an older TLS than 1.3", "check the port: is it a coordinator?")
+        }
+        other => Cause::new(format!("it ended the handshake ({other:?})"), "its log says why"),
+    }
 }
 
 /// A handshake that failed on the server's side, in words for its log.
@@ -83,26 +126,53 @@ pub fn of_client(error: &io::Error) -> String {
     }
 }
 
-fn of_certificate(fault: &CertificateError) -> String {
+fn of_certificate(fault: &CertificateError) -> Cause {
+    let other_name = "dial that name, or give it with `--tls-server-name` (`tls.server_name` in a \
+                      worker's settings)";
     match fault {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is signed by no authority that `ca` names; check `ca`, and that this \
-             is the right coordinator"
-                .to_owned()
-        }
-        CertificateError::NotValidForName => {
-            "its certificate is for another name; dial that name or set `server_name`".to_owned()
-        }
-        CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "its certificate is for {}; dial that name or set `server_name`",
-            presented.join(", ")
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Cause::new(
+            "its certificate is signed by no authority that `--tls-ca` names",
+            "name the file of its authority (`tls.ca` in a worker's settings), and check that this is \
+             the right coordinator",
         ),
+        CertificateError::NotValidForName => {
+            Cause::new("its certificate is for another name", other_name)
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            Cause::new(format!("its certificate is for {}", names.join(" and ")), other_name)
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired; renew it".to_owned()
+            Cause::new("its certificate has expired", "renew it at the coordinator")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet; check both machines' clocks".to_owned()
+            Cause::new("its certificate is not valid yet", "check both machines' clocks")
         }
-        other => format!("its certificate cannot be accepted: {other}"),
+        other => Cause::new(
+            format!("its certificate cannot be accepted: {other}"),
+            "make the coordinator another one",
+        ),
+    }
+}
+
+/// A name of a certificate without its kind: the library writes `DnsName("localhost")`.
+fn plain_name(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_certificates_are_shown_as_they_are_dialled() {
+        for (written, shown) in [
+            ("DnsName(\"localhost\")", "localhost"),
+            ("IpAddress(127.0.0.1)", "127.0.0.1"),
+            ("host.example", "host.example"),
+        ] {
+            assert_eq!(plain_name(written), shown);
+        }
     }
 }

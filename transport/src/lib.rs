@@ -9,6 +9,7 @@ pub mod database;
 pub mod dial;
 pub mod failure;
 mod pem;
+pub mod probe;
 pub mod server;
 pub mod standby;
 pub mod token;

@@ -30,32 +30,7 @@ impl Journal {
             Place::File(path) => SqliteStore::open_read_only(path).map(Self::File),
             Place::Postgres(url) => PostgresStore::open_read_only(url).map(Self::Postgres),
         };
-        opened.map_err(|error| match error {
-            StoreError::File { path, source } => CliError::io("read", &path)(source),
-            error @ StoreError::Url { .. } => CliError::Usage {
-                message: error.to_string(),
-                help: "docs/storage.md explains URLs of databases".into(),
-            },
-            error @ (StoreError::Foreign(_)
-            | StoreError::Newer { .. }
-            | StoreError::Older { .. }) => CliError::Refused {
-                message: error.to_string(),
-                help:
-                    "--database names the database of a coordinator, --output the directory of a \
-                           `cambrian run`"
-                        .into(),
-            },
-            error if error.is_outage() => CliError::Unreachable {
-                what: "database",
-                endpoint: place.to_string(),
-                reason: error.to_string(),
-            },
-            error => CliError::VerificationFailed {
-                message: format!("{place} cannot be read: {error}"),
-                help: "is it the database of a coordinator, or the output of a `cambrian run`?"
-                    .into(),
-            },
-        })
+        opened.map_err(|error| unopened(place, error))
     }
 
     /// Checks its ledger and tables.
@@ -67,7 +42,7 @@ impl Journal {
             Self::File(store) => verify_tables(store),
             Self::Postgres(store) => verify_tables(store),
         };
-        report.map_err(|error| unreadable(&error))
+        report.map_err(|error| unreadable(&self.place(), &error))
     }
 
     fn replay(&self) -> Result<Replayed, CliError> {
@@ -75,7 +50,50 @@ impl Journal {
             Self::File(store) => store.on_snapshot(|store| replay_journal(store)),
             Self::Postgres(store) => store.on_snapshot(|store| replay_journal(store)),
         };
-        replayed.map_err(|error| unreadable(&error))
+        replayed.map_err(|error| unreadable(&self.place(), &error))
+    }
+
+    fn place(&self) -> Place {
+        match self {
+            Self::File(store) => store.path().into(),
+            Self::Postgres(store) => store.place(),
+        }
+    }
+}
+
+/// Why a journal cannot be opened.
+fn unopened(place: &Place, error: StoreError) -> CliError {
+    match error {
+        StoreError::Older { place, found: 0, .. } => CliError::Refused {
+            message: format!("there is nothing of Cambrian in {place}"),
+            help: "it is another program's database, or an empty one; --database names the \
+                   database of a coordinator"
+                .into(),
+        },
+        StoreError::File { path, source } => CliError::io("read", &path)(source),
+        error @ StoreError::Url { .. } => CliError::Usage {
+            message: error.to_string(),
+            help: "docs/storage.md explains URLs of databases".into(),
+        },
+        error @ (StoreError::Foreign(_) | StoreError::Newer { .. } | StoreError::Older { .. }) => {
+            CliError::Refused {
+                message: error.to_string(),
+                help:
+                    "--database names the database of a coordinator, --output the directory of a \
+                       `cambrian run`"
+                        .into(),
+            }
+        }
+        error if error.is_outage() => CliError::Unreachable {
+            what: "database",
+            endpoint: place.to_string(),
+            reason: error.to_string(),
+            help: None,
+        },
+        error => CliError::VerificationFailed {
+            message: format!("{place} cannot be read: {error}"),
+            help: "is it the database of a coordinator, or the output of a `cambrian run`?".into(),
+        },
     }
 }
 
@@ -91,9 +109,9 @@ fn database(given: &JournalArguments) -> Result<Place, CliError> {
     }
 }
 
-fn unreadable(error: &StoreError) -> CliError {
+fn unreadable(place: &Place, error: &StoreError) -> CliError {
     CliError::VerificationFailed {
-        message: error.to_string(),
+        message: format!("{place} cannot be read: {error}"),
         help: "the journal is damaged: restore it from a copy".into(),
     }
 }
@@ -258,4 +276,29 @@ fn replayed_text(replayed: &Replayed) -> String {
     }
     text += &format!("digest {}\n", replayed.digest.to_hex());
     text + if replayed.mismatch.is_none() { "reproduced bit for bit\n" } else { "NOT reproduced\n" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_database_of_another_program_is_not_taken_for_an_older_one() {
+        let place: Place = "postgresql://ada@db/shop".to_owned().into();
+        let older = |found| StoreError::Older { place: place.clone(), found, expected: 2 };
+        let error = unopened(&place, older(0));
+        assert_eq!(error.exit(), Exit::Refused);
+        assert!(error.to_string().contains("nothing of Cambrian in postgresql://ada@db/shop"));
+        assert!(error.help().contains("another program's database"), "{}", error.help());
+        let error = unopened(&place, older(1)).to_string();
+        assert!(error.contains("start a coordinator on it once"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_journal_is_named() {
+        let gap = StoreError::Gap { expected: 2, found: 3 };
+        let error = unreadable(&Place::File("a/c.db".into()), &gap).to_string();
+        assert!(error.starts_with("a/c.db cannot be read: record 2"), "{error}");
+    }
 }

@@ -53,7 +53,8 @@ pub(crate) async fn run(context: &Context, given: &RunArguments) -> Result<(), C
             .to_its_end(&mut stops)
             .await;
     let stopped = embedded.stop().await;
-    let ended = result.and(stopped);
+    // Why the coordinator has ended says more than that it has.
+    let ended = stopped.and(result);
     if ended.is_ok() {
         directory.forget_checkpoints();
     }

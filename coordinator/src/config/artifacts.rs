@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Range};
 use crate::artifacts::{Artifacts, BucketError, parse_bucket};
 use crate::store::place::Place;
 
@@ -32,6 +32,14 @@ pub struct ArtifactSettings {
 }
 
 impl ArtifactSettings {
+    pub(super) fn ranges(&self) -> [Range; 3] {
+        [
+            ("artifacts.max_mib", self.max_mib as f64, 1.0, f64::from(1 << 20)),
+            ("artifacts.sweep_seconds", self.sweep_seconds, 1.0, 86_400.0),
+            ("artifacts.keep_seconds", self.keep_seconds, 0.0, 365.0 * 86_400.0),
+        ]
+    }
+
     /// One place, and settings that belong to it.
     pub(super) fn check_place(&self) -> Result<(), ConfigError> {
         let together = |key, problem| Err(ConfigError::Together { key, problem });

@@ -9,7 +9,7 @@ use cambrian_core::engine::{FleetPolicy, QuarantineRule, UserBudget, UserPolicy}
 use cambrian_core::time::Span;
 use serde::Deserialize;
 
-use super::{ConfigError, in_range};
+use super::{ConfigError, Setting, in_range};
 use crate::store::tokens::is_name;
 
 const MICROSECONDS_PER_HOUR: f64 = 3.6e9;
@@ -80,11 +80,16 @@ impl User {
         }
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        in_range("users: weight", f64::from(self.weight), 1.0, 1e3)?;
-        in_range("users: max_priority", f64::from(self.max_priority.unwrap_or(0)), -100.0, 100.0)?;
-        in_range("users: slot_hours", self.slot_hours.unwrap_or(0.0), 0.0, MOST)?;
-        in_range("users: energy_kwh", self.energy_kwh.unwrap_or(0.0), 0.0, MOST)
+    /// What is out of its range; `setting` is where each key stands.
+    fn faults(&self, setting: impl Fn(&str) -> Setting) -> Vec<ConfigError> {
+        let ranges = [
+            ("weight", f64::from(self.weight), 1.0, 1e3),
+            ("max_priority", f64::from(self.max_priority.unwrap_or(0)), -100.0, 100.0),
+            ("slot_hours", self.slot_hours.unwrap_or(0.0), 0.0, MOST),
+            ("energy_kwh", self.energy_kwh.unwrap_or(0.0), 0.0, MOST),
+        ];
+        let fault = |(key, found, least, most)| in_range(setting(key), found, least, most);
+        ranges.into_iter().filter_map(fault).collect()
     }
 }
 
@@ -109,21 +114,27 @@ pub(super) fn policy(
     }
 }
 
-/// Checks every name and every range.
-///
-/// # Errors
-/// The first [`ConfigError::User`] or [`ConfigError::Range`].
-pub(super) fn check(
+/// Every name that is none, and everything that is out of its range.
+pub(super) fn faults(
     users: &BTreeMap<String, User>,
     others: &User,
     quarantine: &Quarantine,
-) -> Result<(), ConfigError> {
-    if let Some(name) = users.keys().find(|name| !is_name(name)) {
-        return Err(ConfigError::User(name.chars().take(80).collect()));
+) -> Vec<ConfigError> {
+    let mut faults = Vec::new();
+    for (name, user) in users {
+        if !is_name(name) {
+            faults.push(ConfigError::User(name.chars().take(80).collect()));
+        }
+        faults.extend(user.faults(|key| Setting::of_user(name, Some(key))));
     }
-    users.values().chain([others]).try_for_each(User::check)?;
-    let of_last = f64::from(quarantine.of_last);
-    in_range("quarantine.of_last", of_last, 1.0, f64::from(QuarantineRule::MOST))?;
-    in_range("quarantine.failures", f64::from(quarantine.failures), 0.0, of_last)?;
-    in_range("quarantine.release_minutes", quarantine.release_minutes.unwrap_or(1.0), 0.01, 1e6)
+    faults.extend(others.faults(|key| format!("other_users.{key}").as_str().into()));
+    let Quarantine { failures, of_last, release_minutes } = quarantine;
+    let most = f64::from(QuarantineRule::MOST);
+    // What is at fault itself bounds nothing.
+    let most_failures = f64::from((*of_last).clamp(1, QuarantineRule::MOST));
+    faults.extend(in_range("quarantine.of_last", f64::from(*of_last), 1.0, most));
+    faults.extend(in_range("quarantine.failures", f64::from(*failures), 0.0, most_failures));
+    let minutes = release_minutes.unwrap_or(1.0);
+    faults.extend(in_range("quarantine.release_minutes", minutes, 0.01, 1e6));
+    faults
 }

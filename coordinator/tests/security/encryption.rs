@@ -90,7 +90,7 @@ async fn a_client_trusts_its_own_authority_and_the_right_name_only() {
     let records = place.records();
     assert_eq!(call(&place.server, "https", &trusting(&ours.ca())).await, Ok(()));
     let words = call(&place.server, "https", &trusting(&theirs.ca())).await.unwrap_err();
-    assert!(words.contains("no authority that `ca` names"), "{words}");
+    assert!(words.contains("no authority that `--tls-ca` names"), "{words}");
     logged(&["connection refused", "does not accept this coordinator's certificate"]).await;
     let elsewhere =
         Credentials { server_name: Some("elsewhere.example".into()), ..trusting(&ours.ca()) };

@@ -427,7 +427,7 @@ impl Campaign {
             if let Some(value) = value {
                 let violation = constraint.violation(value);
                 if violation > 0.0 {
-                    broken.push(format!("{constraint} is broken by {value}"));
+                    broken.push(self.broken_in_words(constraint, value));
                 }
                 sum = total_violation([sum, violation]);
             }

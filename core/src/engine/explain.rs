@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::bound::figure;
 use super::cache::ResultOrigin;
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::CandidateStatus;
@@ -74,8 +75,12 @@ impl State {
                 format!("candidate {id} was screened: it is not worth its later stages")
             }
             CandidateStatus::Scored { violation } if *violation > 0.0 => {
-                details.extend(campaign.violation_of(candidate).1);
-                format!("candidate {id} is scored but breaks constraints by {violation}")
+                let broken = campaign.violation_of(candidate).1;
+                details.push(format!(
+                    "beyond its bounds by {} in all, each relative to the bound",
+                    figure(*violation, |shown| shown > 0.0)
+                ));
+                format!("candidate {id} is scored but not feasible: {}", broken.join("; "))
             }
             CandidateStatus::Scored { .. } if campaign.front.contains(id.ordinal) => {
                 format!("candidate {id} is scored and on the front")
@@ -229,6 +234,7 @@ impl State {
             format!("{} running, {} waiting for a worker", view.running, view.queued),
         ];
         details.extend(view.stages.iter().map(ToString::to_string));
+        details.extend(campaign.infeasible_lines());
         let idle = view.running == 0 && view.finished_at.is_none();
         if idle {
             details.extend(self.fit(|worker| campaign.unsuited(worker, 0)));

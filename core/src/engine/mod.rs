@@ -7,6 +7,7 @@
 
 mod apply;
 mod best;
+mod bound;
 mod budget;
 mod cache;
 mod campaign;

@@ -22,7 +22,7 @@ use super::computed::ComputedMetrics;
 use super::document::{Document, Limits, Place, shortened};
 use super::duration::{self, Duration};
 use super::evaluator::{custom_name, dataset_facts};
-use super::raw::{RawBudget, RawCampaign, RawStagnation, RawStop};
+use super::raw::{Evaluations, MAX_EVALUATIONS, RawBudget, RawCampaign, RawStagnation, RawStop};
 use super::section::Item;
 use super::start::StartReader;
 use super::{
@@ -37,9 +37,6 @@ use crate::time::Span;
 pub(super) const FORMAT_VERSION: u32 = 1;
 /// The longest name of a campaign or stage, in characters.
 const MAX_NAME: usize = 64;
-/// The largest budget: more than a cluster of 10,000 workers evaluates in a year of short
-/// trainings, and few enough for every id to fit.
-const MAX_EVALUATIONS: u32 = 100_000_000;
 
 /// Reads and checks a campaign; see [`CampaignSpec::parse_with`]. The text is `None` if it is
 /// complete as it is.
@@ -51,7 +48,7 @@ pub(super) fn parse(
     let root = Section::within(text, limits)?;
     let raw: RawCampaign = root.read();
     check_version(&root, raw.version);
-    let name = check_name(&root, raw.name);
+    let name = check_name(&root, raw.name, limits == Limits::WRITTEN);
     let space = check_space(&root);
     let metrics = metrics::metrics(&root);
     let objectives = objectives::objectives(&root, &metrics);
@@ -176,9 +173,20 @@ fn check_version(root: &Section<'_>, version: Option<u32>) {
     }
 }
 
-fn check_name(root: &Section<'_>, name: Option<String>) -> Option<Arc<str>> {
+/// The campaign's name. One of digits alone would be taken for a number wherever a campaign is named, so
+/// none is `new` with such a name; journals may hold some.
+fn check_name(root: &Section<'_>, name: Option<String>, new: bool) -> Option<Arc<str>> {
     root.missing("name", "give the campaign a short name, such as `name: fashion-mnist`");
-    name.map(|name| checked_name(root, "name", &name))
+    let name = name?;
+    let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if new && digits {
+        root.fault(
+            "name",
+            format!("`{}` would be taken for the number of a campaign", shortened(&name)),
+            "put a letter into the name, such as `name: run-7`",
+        );
+    }
+    Some(checked_name(root, "name", &name))
 }
 
 /// The name at `key`; a fault if it cannot be part of a file name or a command line.
@@ -264,7 +272,8 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
     let section = root.child("budget")?;
     let raw: RawBudget = section.read();
     section.missing("evaluations", "say how many candidates are evaluated, such as 1000");
-    if raw.evaluations.is_some_and(|number| number == 0 || number > MAX_EVALUATIONS) {
+    let evaluations = raw.evaluations.map(|Evaluations(number)| number);
+    if evaluations.is_some_and(|number| number == 0 || number > MAX_EVALUATIONS) {
         section.fault(
             "evaluations",
             "is out of range",
@@ -288,7 +297,7 @@ fn check_budget(root: &Section<'_>) -> Option<Budget> {
     if energy.is_some_and(|energy| energy.0 == 0) {
         section.fault("energy", "is nothing", "write at least `1 J`, or leave the key out");
     }
-    Some(Budget { evaluations: raw.evaluations?, duration, slot_time, energy })
+    Some(Budget { evaluations: evaluations?, duration, slot_time, energy })
 }
 
 /// Reads `stop`, of which the target is read already.

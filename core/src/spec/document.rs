@@ -299,7 +299,7 @@ impl Builder {
     fn build(&mut self, text: &str) -> Result<(), Fault> {
         let mut parser = Parser::new(StrInput::new(text));
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| syntax_fault(&error))?;
+            let (event, span) = event.map_err(|error| syntax_fault(&error, text))?;
             self.accept(event, span)?;
         }
         Ok(())
@@ -487,6 +487,17 @@ fn key_of(node: Node, entries: &[Entry]) -> ((Option<String>, Place), Option<Fau
     ((Some(text), place), None)
 }
 
+/// The first tab before the first other character of a line, at or behind `from`.
+fn tab_in_indentation(text: &str, from: Place) -> Option<Place> {
+    let in_line = |(line, content): (usize, &str)| {
+        let indentation = content.len() - content.trim_start_matches([' ', '\t']).len();
+        let column = content[..indentation].find('\t')? + 1;
+        Some(Place { line, column })
+    };
+    let lines = (1..).zip(text.lines()).skip(from.line.saturating_sub(1));
+    lines.filter_map(in_line).find(|place| *place >= from)
+}
+
 fn too_deep(place: Place) -> Fault {
     place.fault(
         "",
@@ -495,12 +506,21 @@ fn too_deep(place: Place) -> Fault {
     )
 }
 
-fn syntax_fault(error: &ScanError) -> Fault {
+fn syntax_fault(error: &ScanError, text: &str) -> Fault {
+    let place = Place::from(*error.marker());
     // The scanner runs ahead of the events, so its own limit may come before that of the tree.
     if error.info().contains("recursion limit") {
-        return too_deep(Place::from(*error.marker()));
+        return too_deep(place);
     }
-    Place::from(*error.marker()).fault(
+    // It names the beginning of what the tab interrupts, which may be lines above.
+    if let Some(tab) = tab_in_indentation(text, place).filter(|_| error.info().contains("tab")) {
+        return tab.fault(
+            "",
+            "this is not YAML: a tab stands in the indentation".to_owned(),
+            Some("indent by spaces; YAML allows no tabs there".to_owned()),
+        );
+    }
+    place.fault(
         "",
         format!("this is not YAML: {}", error.info()),
         Some("check indentation, quotes, brackets and colons here and just above".to_owned()),

@@ -64,7 +64,8 @@ pub const MAX_RESOLVED_BYTES: usize = 8 * MAX_SPEC_BYTES;
 /// A campaign that passed every check.
 #[derive(Debug, Clone)]
 pub struct CampaignSpec {
-    /// A short name: letters, digits, `-`, `_` and `.`, at most 64 characters.
+    /// A short name: letters, digits, `-`, `_` and `.`, at most 64 characters; digits alone only in old
+    /// journals.
     pub name: Arc<str>,
     /// The seed of every random decision.
     pub seed: u64,

@@ -3,8 +3,10 @@
 //! Parts whose form is open (a name or a mapping, parameters of an entry of a table) are only
 //! listed here and read by `check`.
 
+use std::fmt;
+
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error, IgnoredAny, Unexpected, Visitor};
 
 use super::amount::Amount;
 use super::cache::CacheUse;
@@ -144,11 +146,45 @@ pub(super) struct RawCriterion {
     pub(super) goal: Option<Goal>,
 }
 
+/// The largest budget: more than a cluster of 10,000 workers evaluates in a year of short
+/// trainings, and few enough for every id to fit.
+pub(super) const MAX_EVALUATIONS: u32 = 100_000_000;
+
+/// A number of candidates, whose messages name the range that a budget has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evaluations(pub(super) u32);
+
+impl<'de> Deserialize<'de> for Evaluations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u32(EvaluationsVisitor)
+    }
+}
+
+struct EvaluationsVisitor;
+
+impl Visitor<'_> for EvaluationsVisitor {
+    type Value = Evaluations;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from 1 to {MAX_EVALUATIONS}")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Evaluations, E> {
+        let found = Unexpected::Unsigned(number);
+        u32::try_from(number).map(Evaluations).map_err(|_| E::invalid_value(found, &self))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Evaluations, E> {
+        let found = Unexpected::Signed(number);
+        u32::try_from(number).map(Evaluations).map_err(|_| E::invalid_value(found, &self))
+    }
+}
+
 /// The budget.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawBudget {
-    pub(super) evaluations: Option<u32>,
+    pub(super) evaluations: Option<Evaluations>,
     pub(super) duration: Option<Duration>,
     pub(super) slot_time: Option<Duration>,
     pub(super) energy: Option<Amount>,

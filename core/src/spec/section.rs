@@ -43,9 +43,28 @@ impl Section<'static> {
         Self::within(text, Limits::WRITTEN)
     }
 
+    /// The mapping at the top of a program's settings, which may be longer than a campaign; a text of
+    /// comments alone has no keys.
+    ///
+    /// # Errors
+    /// As [`Self::from_text`].
+    pub fn of_settings(text: &str) -> Result<Self, Faults> {
+        let says_nothing = |line: &str| line.trim().is_empty() || line.trim().starts_with('#');
+        if text.trim_start_matches('\u{feff}').lines().all(says_nothing) {
+            return Self::within("{}", Limits::WRITTEN);
+        }
+        let Document { root, faults } = Document::parse(text, Limits::RESOLVED)?;
+        let root = if root.is_null() { Node::empty_mapping(root.place) } else { root };
+        Self::of_root(root, faults)
+    }
+
     /// The mapping at the top of a text that is within `limits`.
     pub(super) fn within(text: &str, limits: Limits) -> Result<Self, Faults> {
         let Document { root, faults } = Document::parse(text, limits)?;
+        Self::of_root(root, faults)
+    }
+
+    fn of_root(root: Node, faults: Vec<Fault>) -> Result<Self, Faults> {
         if !matches!(root.content, Content::Mapping(_)) {
             return Err(Faults::single(root.place.fault(
                 "",
@@ -164,17 +183,25 @@ impl<'d> Section<'d> {
     }
 
     /// The keys in the order of the file.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.node.entries().iter().map(|entry| entry.key.as_str())
     }
 
+    /// The line and the column of the value that these keys lead to, both from 1; `None` if it is not
+    /// written.
+    #[must_use]
+    pub fn place_of(&self, keys: &[&str]) -> Option<(usize, usize)> {
+        let (last, outer) = keys.split_last()?;
+        let mut node = self.node.as_ref();
+        for key in outer {
+            node = &node.entry(key)?.value;
+        }
+        let Place { line, column } = node.entry(last)?.value_place();
+        Some((line, column))
+    }
+
     /// Like [`Self::fault`] for a key that the user chose, which may hold any character.
-    pub(crate) fn fault_at_entry(
-        &self,
-        key: &str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn fault_at_entry(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.record(&[Step::Key(key.to_owned())], false, message.into(), Some(help.into()));
     }
 
@@ -544,7 +571,8 @@ fn is_beyond_integers(text: &str) -> bool {
 
 fn way_out(found: &str, expected: &str) -> Option<String> {
     let number = ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64", "f32", "f64"]
-        .contains(&expected);
+        .contains(&expected)
+        || expected.starts_with("a whole number from ");
     let text = found.strip_prefix("string ").map(|text| text.trim_matches('"'));
     match (expected, text) {
         (_, Some(text)) if number && is_beyond_integers(text) => {

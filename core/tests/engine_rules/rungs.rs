@@ -76,10 +76,10 @@ fn to(candidate: u32, stage: &str) -> Option<(u32, String)> {
 fn a_candidate_that_breaks_a_gate_is_over_with_reason_and_value() {
     let (mut cluster, worker) = cluster("{gates: [{metric: short, at_least: 10}]}", 9, &BOTH);
     assert_eq!(report(&mut cluster, worker, 1, short(9.5)), to(2, "short"));
-    let reason = ScreenReason::Gate("short >= 10 is broken by 9.5".into());
+    let reason = ScreenReason::Gate("short 9.5 breaks the bound >= 10".into());
     assert_eq!(status(&cluster, 1), CandidateStatus::Screened(Screening { stage: 0, reason }));
     let words = explained(&cluster, 1);
-    assert!(words.contains("after stage short: short >= 10 is broken by 9.5"), "{words}");
+    assert!(words.contains("after stage short: short 9.5 breaks the bound >= 10"), "{words}");
     assert_eq!(report(&mut cluster, worker, 2, short(10.0)), to(2, "full"));
     let [first, last] = cluster.campaign().tallies() else { panic!("two stages") };
     assert_eq!((first.entered, first.passed, first.screened, first.live), (2, 1, 1, 0));

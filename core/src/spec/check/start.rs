@@ -101,16 +101,18 @@ struct List<'c> {
 
 impl List<'_> {
     fn fits(&self, root: &Section<'_>, count: usize, evaluations: Option<u32>) -> bool {
-        let fits = evaluations.is_none_or(|evaluations| count as u64 <= u64::from(evaluations));
-        if !fits {
-            root.fault(
-                "start",
-                format!("there are {count} architectures, more than evaluations"),
-                "raise `budget.evaluations`, or name fewer; `at_most` takes fewer of a file or a \
-                 campaign",
-            );
-        }
-        fits
+        let Some(evaluations) = evaluations.filter(|most| count as u64 > u64::from(*most)) else {
+            return true;
+        };
+        root.fault(
+            "start",
+            format!(
+                "there are {count} architectures, and the budget has {evaluations} evaluations"
+            ),
+            "raise `budget.evaluations`, or name fewer; `at_most` takes fewer of a file or a \
+             campaign",
+        );
+        false
     }
 
     fn read(&self, text: &str) -> Result<(Genotype, CanonicalHash), String> {

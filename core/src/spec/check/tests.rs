@@ -59,6 +59,28 @@ fn names_stand_for_their_defaults() {
     assert!(spec.constraints.is_empty() && spec.stages[0].labels.is_empty());
 }
 
+#[test]
+fn a_journal_may_hold_a_name_of_digits() {
+    let text = example::BASE.replace("name: base", "name: '7'");
+    assert!(CampaignSpec::parse(&text).is_err());
+    let spec = CampaignSpec::parse_resolved(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(CampaignSpec::parse_resolved(&spec.to_yaml()).unwrap().name.as_ref(), "7");
+}
+
+#[test]
+fn a_tab_is_found_where_it_stands() {
+    for (text, place) in [
+        ("name: base\n\tseed: 7\n", (2, 1)),
+        ("version: 1\nname: base\n\tseed: 7\n", (3, 1)),
+        ("version: 1\nspace:\n  kind: a\n \t cells: 1\n", (4, 2)),
+    ] {
+        let found = faults(text);
+        let fault = found.iter().next().unwrap();
+        assert_eq!((fault.line, fault.column), place, "{text:?}: {found}");
+        assert!(fault.help.as_deref().unwrap().contains("spaces"), "{found}");
+    }
+}
+
 /// Cases of `faults.txt`: what is replaced in [`example::BASE`], by what, and all faults of the
 /// result as they are shown. `\n` stands for a new line, `(nothing)`
 /// for a removal.

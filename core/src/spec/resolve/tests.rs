@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn any_campaign_reads_back_to_itself(
         seed in any::<u64>(),
-        name in "[A-Za-z0-9][A-Za-z0-9._-]{0,40}",
+        name in "[0-9]{0,3}[A-Za-z][A-Za-z0-9._-]{0,37}",
         label in "[^\\p{Cc}]{1,15}",
         value in "[^\\p{Cc}]{1,15}",
         reference in 1e-300..1e300_f64,

@@ -46,6 +46,18 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn settings_may_say_nothing_and_know_their_places() {
+    for text in ["", "# nothing\n", "---\n", "{}", "\u{feff}\n"] {
+        assert_eq!(Section::of_settings(text).unwrap().read::<Raw>(), Raw::default(), "{text:?}");
+    }
+    let section = Section::of_settings("cutout:\n  size: 8\n  flip:\n").unwrap();
+    assert_eq!(section.place_of(&["cutout", "size"]), Some((2, 9)));
+    assert_eq!(section.place_of(&["cutout", "flip"]), Some((3, 3)));
+    assert_eq!(section.place_of(&["cutout", "rate"]), None);
+    assert_eq!(section.place_of(&["rate", "size"]), None);
+}
+
+#[test]
 fn a_section_without_faults_is_read_as_written() {
     let section = Section::from_text(
         "# a comment\nchannels: 16\ninput: [1, 28, 28]\nrate: 1e-3\ntitle: '5'\nmode: generational\n\

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use cambrian_core::spec::{Fault, Section};
 use serde::Deserialize;
 
 use super::{ConfigFault, ConfigFaults, MAX_CONFIG_BYTES};
@@ -93,20 +94,20 @@ impl RawConfig {
     /// Reads a configuration file's text; an empty one leaves everything open.
     ///
     /// # Errors
-    /// A single fault with line and column: what does not parse hides the rest.
+    /// Every key and every type that is wrong, each with its line; a single fault for what is no YAML.
     pub fn parse(text: &str) -> Result<Self, ConfigFaults> {
-        let fault = |place: &str, what: String| {
-            ConfigFaults(vec![ConfigFault { place: place.to_owned(), what }])
-        };
         if text.len() > MAX_CONFIG_BYTES {
-            let found = text.len();
-            return Err(fault(
-                "file",
-                format!("{found} bytes, at most {MAX_CONFIG_BYTES} are read"),
-            ));
+            let what = format!("{} bytes, at most {MAX_CONFIG_BYTES} are read", text.len());
+            return Err(of_file(what));
         }
         let parsed: Result<Option<Self>, _> = serde_yaml::from_str(text);
-        parsed.map(Option::unwrap_or_default).map_err(|error| fault("file", error.to_string()))
+        match parsed {
+            Ok(parsed) => Ok(parsed.unwrap_or_default()),
+            Err(error) => match placed_faults(text) {
+                faults if faults.is_empty() => Err(of_file(error.to_string())),
+                faults => Err(ConfigFaults(faults)),
+            },
+        }
     }
 
     /// This configuration with what `stronger` sets put over it; labels are merged.
@@ -155,4 +156,37 @@ impl RawConfig {
             }),
         }
     }
+}
+
+/// The one fault of a file as a whole.
+fn of_file(what: String) -> ConfigFaults {
+    ConfigFaults(vec![ConfigFault { place: "file".to_owned(), what }])
+}
+
+/// What is wrong with a text that does not parse, each in its place.
+fn placed_faults(text: &str) -> Vec<ConfigFault> {
+    let section = match Section::of_settings(text) {
+        Ok(section) => section,
+        Err(faults) => return faults.iter().map(placed).collect(),
+    };
+    // Only the faults are wanted.
+    let _: RawConfig = section.read();
+    let faults = section.finish().err();
+    faults.iter().flatten().filter(|fault| !is_text_all_the_same(fault)).map(placed).collect()
+}
+
+/// A number or a truth value where a text belongs is read as it is written, such as a label `rack: 3`.
+fn is_text_all_the_same(fault: &Fault) -> bool {
+    let read_as_text = ["expected a text, found `", "expected path string, found `"];
+    read_as_text.iter().any(|start| fault.message.starts_with(start))
+}
+
+fn placed(fault: &Fault) -> ConfigFault {
+    let Fault { path, line, column, message, help } = fault;
+    let place = match path.is_empty() {
+        true => format!("line {line}, column {column}"),
+        false => format!("{path} (line {line}, column {column})"),
+    };
+    let help = help.iter().map(|help| format!("; {help}"));
+    ConfigFault { place, what: std::iter::once(message.clone()).chain(help).collect() }
 }

@@ -145,6 +145,24 @@ log: {format: xml, filter: 'a=b=c'}
 }
 
 #[test]
+fn keys_and_types_that_are_wrong_are_all_told_with_their_lines() {
+    let text =
+        "coordinator: [http://a:1]\nlabels: {rack: 3}\nslots: many\nevaluator:\n  program: x\n";
+    let found: Vec<String> =
+        RawConfig::parse(text).unwrap_err().0.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 3, "{found:#?}");
+    let expected = [
+        ("coordinator (line 1, column 1): unknown key", "`coordinators`"),
+        ("slots (line 3, column 8): expected a whole number", "\"many\""),
+        ("evaluator.program (line 5, column 3): unknown key", "`command`"),
+    ];
+    for (found, (start, word)) in found.iter().zip(expected) {
+        assert!(found.starts_with(start) && found.contains(word), "{found}");
+    }
+    assert!(RawConfig::parse("labels: {rack: 3}").is_ok());
+}
+
+#[test]
 fn what_does_not_parse_is_one_fault_with_its_line() {
     for (text, expected) in [
         ("slot: 1", "slot"),
@@ -156,7 +174,7 @@ fn what_does_not_parse_is_one_fault_with_its_line() {
         ("devices: cpu", "devices"),
         ("slots: [", "line"),
         ("drain_seconds: 5 s", "drain_seconds"),
-        ("- slots", "sequence"),
+        ("- slots", "expected a mapping"),
     ] {
         let faults = RawConfig::parse(text).unwrap_err();
         assert_eq!(faults.0.len(), 1);

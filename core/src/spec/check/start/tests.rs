@@ -215,7 +215,10 @@ fn more_networks_than_evaluations_are_a_fault() {
         .replace("evaluations: 64", "evaluations: 2")
         .replace("population: 20", "population: 2");
     let found = CampaignSpec::parse_with(&text, &RESULTS).unwrap_err().to_string();
-    assert!(found.contains("start: there are 3 architectures, more than evaluations"), "{found}");
+    assert!(
+        found.contains("start: there are 3 architectures, and the budget has 2 evaluations"),
+        "{found}"
+    );
 }
 
 #[test]
