@@ -59,7 +59,7 @@ pub(crate) enum TokenCommandError {
 
 fn token_words(error: &TokenError, place: &Place) -> String {
     match error {
-        TokenError::Store(_) => of_store(error, place),
+        TokenError::Store(_) | TokenError::Shared(_) => of_store(error, place),
         TokenError::Random(_) | TokenError::Name(_) | TokenError::Unknown(_) => error.to_string(),
     }
 }

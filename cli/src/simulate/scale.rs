@@ -1,8 +1,9 @@
 //! The scale on which fronts are compared: hypervolume relative to the best front that is known. Must not
 //! sum up over seeds.
 //!
-//! Objectives are scaled so that that front's ideal point is 0 and its nadir 1, the reference point is 1.1
-//! in each, and the gap is what of that front's hypervolume is missing, in thousandths.
+//! Objectives are scaled so that that front's ideal point is 0 and its nadir 1 (where all of the front have one
+//! value, as of a single objective, the worst known value is 1), the reference point is 1.1 in each, and the gap
+//! is what of that front's hypervolume is missing, in thousandths.
 
 use cambrian_core::pareto::Points;
 use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
@@ -34,17 +35,23 @@ impl Scale {
             let found = runs.iter().flat_map(|run| &run.finished);
             found.filter(|done| done.feasible).filter_map(|done| done.truth.clone()).collect()
         });
-        let mut front = NonDominatedFront::new(spec.objectives.len());
+        Self::of(spec.objectives.len(), &rows, of_table)
+    }
+
+    /// The scale of rows of so many objectives.
+    fn of(objectives: usize, rows: &[Vec<f64>], of_table: bool) -> Self {
+        let mut front = NonDominatedFront::new(objectives);
         for (at, row) in rows.iter().enumerate() {
             // Rows of the right width and finite, as whoever made them has checked.
             let _ = front.insert(at, row);
         }
         let column = |at: usize| front.iter().map(move |(_, row)| row[at]);
         let ideal: Vec<f64> =
-            (0..spec.objectives.len()).map(|at| column(at).fold(f64::INFINITY, f64::min)).collect();
+            (0..objectives).map(|at| column(at).fold(f64::INFINITY, f64::min)).collect();
         let spans = ideal.iter().enumerate().map(|(at, low)| {
-            let span = column(at).fold(f64::NEG_INFINITY, f64::max) - low;
-            if span > 0.0 { span } else { 1.0 }
+            let of_front = column(at).fold(f64::NEG_INFINITY, f64::max) - low;
+            let of_all = rows.iter().map(|row| row[at]).fold(f64::NEG_INFINITY, f64::max) - low;
+            [of_front, of_all].into_iter().find(|span| *span > 0.0).unwrap_or(1.0)
         });
         let mut scale = Self {
             spans: spans.collect(),
@@ -55,7 +62,7 @@ impl Scale {
             of_table,
         };
         let scaled = front.iter().map(|(_, row)| scale.scaled(row));
-        scale.volume = volume(spec.objectives.len(), scaled);
+        scale.volume = volume(objectives, scaled);
         scale
     }
 
@@ -97,6 +104,31 @@ pub(super) fn gaps(run: &SeedRun, scale: &Scale) -> Vec<f64> {
 mod tests {
     use super::super::report::tests::run;
     use super::*;
+
+    /// The gaps of a run that finds these values of a single objective, with those of a table.
+    fn gaps_of_one(found: &[f64], table: &[f64]) -> Vec<f64> {
+        let rows: Vec<Vec<f64>> = table.iter().map(|value| vec![*value]).collect();
+        let mut run = run(&vec![(1.0, true); found.len()]);
+        for (at, (done, value)) in run.finished.iter_mut().zip(found).enumerate() {
+            done.ordinal = at as u32;
+            done.truth = Some(vec![*value]);
+        }
+        gaps(&run, &Scale::of(1, &rows, true))
+    }
+
+    #[test]
+    fn the_gap_of_a_single_objective_has_no_unit() {
+        let (found, table) = ([7.0, 5.0, 4.0, 3.0], [3.0, 4.0, 5.0, 7.0, 13.0]);
+        let seconds = gaps_of_one(&found, &table);
+        let in_nanoseconds = |values: &[f64]| values.iter().map(|value| value * 1e9).collect();
+        let (found, table): (Vec<f64>, Vec<f64>) = (in_nanoseconds(&found), in_nanoseconds(&table));
+        for (one, other) in seconds.iter().zip(gaps_of_one(&found, &table)) {
+            assert!((one - other).abs() < 1e-6, "{one} is not {other}");
+        }
+        assert!((seconds[0] - 1_000.0 * 0.4 / 1.1).abs() < 1e-9 && seconds[3].abs() < 1e-9);
+        assert!(seconds.is_sorted_by(|a, b| a > b), "{seconds:?}");
+        assert_eq!(gaps_of_one(&[5.0], &[5.0, 5.0]), [0.0]);
+    }
 
     #[test]
     fn gaps_fall_to_nothing_on_the_true_front() {

@@ -5,6 +5,7 @@ mod computed;
 mod driver;
 mod failures;
 mod grid;
+mod numbers;
 mod problems;
 mod quality;
 mod tables;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{AlgorithmContext, Computed, Outcome, Proposal};
+use super::{AlgorithmContext, Computed, Origin, Outcome, Proposal};
 use crate::id::Ordinal;
 use crate::pareto::Points;
 use crate::pareto::sorting::non_dominated_sort;
@@ -43,6 +43,8 @@ pub(super) struct Pending {
     pub(super) features: Vec<f64>,
     /// What is computed of its objectives.
     pub(super) foreseen: Option<Foreseen>,
+    /// Whether the campaign named it.
+    given: bool,
 }
 
 /// So many candidates that were ruled out are remembered.
@@ -68,6 +70,7 @@ pub(super) struct Observations {
     /// Set aside or screened: without a score, and worse than whatever passed.
     held_back: BTreeMap<Ordinal, Pending>,
     proposed: usize,
+    given: usize,
 }
 
 /// What evaluations have taught, each in order of arrival.
@@ -111,6 +114,7 @@ impl Observations {
             pending: BTreeMap::new(),
             held_back: BTreeMap::new(),
             proposed: 0,
+            given: 0,
         }
     }
 
@@ -193,16 +197,23 @@ impl Observations {
         self.proposed
     }
 
+    /// As [`Self::proposed_in_all`], without those that the campaign named.
+    pub(super) fn chosen_in_all(&self) -> usize {
+        self.proposed - self.given
+    }
+
     /// Records a proposal.
     pub(super) fn propose(&mut self, id: Ordinal, proposal: &Proposal) {
+        let given = proposal.origin == Origin::Given;
         self.proposed += 1;
+        self.given += usize::from(given);
         let mut features = Vec::new();
         if let Some(space) = &self.space {
             encode(space.as_ref(), &proposal.genotype, &mut features);
         }
         let genotype = proposal.genotype.clone();
         let foreseen = self.foresee(&genotype);
-        self.pending.insert(id, Pending { genotype, features, foreseen });
+        self.pending.insert(id, Pending { genotype, features, foreseen, given });
     }
 
     /// Records what became of a proposal; whether something was learnt from it.
@@ -213,11 +224,12 @@ impl Observations {
             self.held_back.insert(id, found);
             return false;
         }
-        let Pending { genotype, features, .. } = found;
+        let Pending { genotype, features, given, .. } = found;
         let (objectives, violation) = match outcome {
             Outcome::Scored { objectives, violation } => (objectives, violation),
             Outcome::Infeasible => {
                 self.proposed -= 1;
+                self.given -= usize::from(given);
                 self.ruled_out.push_back(features.into());
                 if self.ruled_out.len() > REMEMBERED {
                     self.ruled_out.pop_front();

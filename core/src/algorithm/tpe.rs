@@ -6,13 +6,14 @@
 //! that an early stage held back. Genotypes that break a computed bound are not drawn.
 //!
 //! Genotypes are drawn by recombining several good ones, which works for genes of every kind and
-//! for independent ones is nearly a draw from the product of their densities.
+//! for independent ones is nearly a draw from the product of their densities. Values of good genotypes
+//! alone are too few of a number that has many: those are drawn from the density around them.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::breeding::Novelty;
-use super::model::parzen::ParzenEstimator;
+use super::model::parzen::{BANDWIDTH, ParzenEstimator};
 use super::model::scalarization::HypervolumeScalarization;
 use super::observations::{Observation, Observations, Ranked, encode, extent, rank};
 use super::{
@@ -158,6 +159,7 @@ fn recombine(
         }
     }
     let rate = 1.0 / (good.len() + 1) as f64;
+    let child = schema.drawn_near(&child, BANDWIDTH, rate, rng);
     (schema.mutate(&child, Mutation::EachGene(rate), rng), origin)
 }
 

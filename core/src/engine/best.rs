@@ -9,11 +9,12 @@ use crate::pareto::Points;
 use crate::pareto::net::spread_order;
 use crate::pareto::sorting::non_dominated_sort;
 
-/// Candidates with their minimised objectives, a row each; by ordinal.
+/// Candidates with their minimised objectives, a row each, and their constraint violations; by ordinal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredPoints {
     ordinals: Vec<Ordinal>,
     points: Points,
+    violations: Vec<f64>,
 }
 
 impl Campaign {
@@ -21,16 +22,17 @@ impl Campaign {
     #[must_use]
     pub fn scored_points(&self, front_only: bool) -> ScoredPoints {
         let objectives = self.spec().objectives.len();
-        let mut found = ScoredPoints { ordinals: Vec::new(), points: Points::new(objectives) };
+        let (ordinals, violations) = (Vec::new(), Vec::new());
+        let mut found = ScoredPoints { ordinals, points: Points::new(objectives), violations };
         for (candidate, ordinal) in self.candidates().iter().zip((1..).map(Ordinal)) {
-            let scored = matches!(candidate.status(), CandidateStatus::Scored { .. });
-            if scored
+            if let CandidateStatus::Scored { violation } = *candidate.status()
                 && (!front_only || self.front().contains(ordinal))
                 && let Some(point) = self.objectives_of(candidate)
                 // Scores are finite, as a point has to be.
                 && found.points.push(&point).is_ok()
             {
                 found.ordinals.push(ordinal);
+                found.violations.push(violation);
             }
         }
         found
@@ -44,11 +46,14 @@ impl ScoredPoints {
         self.ordinals.is_empty()
     }
 
-    /// At most `most` of them: front after front, each in the order of which every beginning is well
+    /// At most `most` of them: front after front by constraint domination, so that those that keep the
+    /// constraints come before the others, each in the order of which every beginning is well
     /// spread ([`spread_order`]), so that a few of many stand for all trade-offs.
     #[must_use]
     pub fn best_first(&self, most: usize) -> Vec<Ordinal> {
-        let Ok(fronts) = non_dominated_sort(&self.points, None) else { return Vec::new() };
+        let Ok(fronts) = non_dominated_sort(&self.points, Some(&self.violations)) else {
+            return Vec::new();
+        };
         let mut best = Vec::new();
         for front in fronts.iter() {
             let room = most - best.len();
@@ -68,7 +73,8 @@ mod tests {
 
     fn scored(rows: &[[f64; 2]]) -> ScoredPoints {
         let ordinals = (1..).take(rows.len()).map(|number| Ordinal(2 * number)).collect();
-        ScoredPoints { ordinals, points: Points::try_from_rows(2, rows).unwrap() }
+        let violations = vec![0.0; rows.len()];
+        ScoredPoints { ordinals, points: Points::try_from_rows(2, rows).unwrap(), violations }
     }
 
     fn best(rows: &[[f64; 2]], most: usize) -> Vec<u32> {
@@ -84,6 +90,14 @@ mod tests {
             assert_eq!(best(&rows, most), best(&rows, 10)[..most], "{most}");
         }
         assert_eq!(best(&[], 3), [0; 0]);
+    }
+
+    #[test]
+    fn what_breaks_a_constraint_comes_behind_all_that_keep_it() {
+        let rows = [[0.0, 0.0], [3.0, 3.0], [0.0, 9.0], [5.0, 5.0]];
+        let violations = vec![0.5, 0.0, 0.1, 0.0];
+        let found = ScoredPoints { violations, ..scored(&rows) };
+        assert_eq!(found.best_first(4), [4, 8, 6, 2].map(Ordinal));
     }
 
     #[test]

@@ -436,14 +436,22 @@ impl Campaign {
     }
 
     /// The reference point once it can be fixed: each coordinate as the campaign says, else the
-    /// worst value among the candidates scored so far plus a tenth of their range.
+    /// worst value among the feasible candidates scored so far plus a tenth of their range. What breaks
+    /// a constraint is never on the front, and far behind it would make all progress look small; it
+    /// counts only where nothing keeps them.
     pub(super) fn derive_reference(&self) -> Option<Box<[f64]>> {
-        let points: Vec<Vec<f64>> = self
-            .candidates
-            .iter()
-            .filter(|candidate| matches!(candidate.status, CandidateStatus::Scored { .. }))
-            .filter_map(|candidate| self.objectives_of(candidate))
-            .collect();
+        let scored = |feasible_only: bool| -> Vec<Vec<f64>> {
+            let counts = |candidate: &&Candidate| match candidate.status {
+                CandidateStatus::Scored { violation } => !feasible_only || violation == 0.0,
+                _ => false,
+            };
+            let counted = self.candidates.iter().filter(counts);
+            counted.filter_map(|candidate| self.objectives_of(candidate)).collect()
+        };
+        let mut points = scored(true);
+        if points.is_empty() {
+            points = scored(false);
+        }
         if points.is_empty() {
             return None;
         }

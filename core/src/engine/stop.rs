@@ -6,6 +6,9 @@ use crate::id::Ordinal;
 use crate::pareto::hypervolume::hypervolume;
 use crate::time::Timestamp;
 
+/// Growth below this share of a hypervolume is rounding: a sum over the same front in another order.
+const ROUNDING: f64 = 1e-12;
+
 /// What stop rules look at; derived from the events like everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Progress {
@@ -63,7 +66,7 @@ impl Campaign {
         }
         // Too large a volume is no progress that a rule could compare.
         let Ok(volume) = hypervolume(self.front.points(), reference) else { return };
-        let needed = rules.stagnation.map_or(0.0, |rule| rule.improvement);
+        let needed = rules.stagnation.map_or(0.0, |rule| rule.improvement).max(ROUNDING);
         let progress = &mut self.progress;
         progress.front_version = self.front_version;
         progress.hypervolume = Some(volume);

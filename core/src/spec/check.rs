@@ -29,7 +29,7 @@ use super::{
     Budget, CampaignSpec, Faults, Section, Stage, Stagnation, StopRules, failures, share, spelling,
 };
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
-use crate::objective::{Constraint, Goal};
+use crate::objective::{Constraint, Goal, Objective};
 use crate::space::{SPACES, SearchSpace};
 use crate::time::Span;
 
@@ -46,6 +46,7 @@ pub(super) fn parse(
     reader: &dyn StartReader,
 ) -> Result<(CampaignSpec, Option<String>), Faults> {
     let root = Section::within(text, limits)?;
+    let is_kept = limits == Limits::RESOLVED;
     let raw: RawCampaign = root.read();
     check_version(&root, raw.version);
     let name = check_name(&root, raw.name, limits == Limits::WRITTEN);
@@ -77,6 +78,10 @@ pub(super) fn parse(
     let evaluations = budget.as_ref().map(|budget| budget.evaluations);
     let warnings = difference::warnings(&objectives, &stages, evaluations.unwrap_or(1));
     let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
+    // What a journal keeps was accepted once, and has to be read whatever is demanded since.
+    if let Some(stop) = stop_section.as_ref().filter(|_| !is_kept) {
+        check_volume_is_comparable(stop, &objectives);
+    }
     let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
     let target = targets.into_iter().map(|placed| placed.value).collect();
     let stop =
@@ -315,6 +320,25 @@ fn check_stop(section: &Section<'_>, target: Vec<Constraint>) -> StopRules {
         target,
         hypervolume: raw.hypervolume,
         stagnation: stagnation.and_then(|stagnation| check_stagnation(&stagnation)),
+    }
+}
+
+/// A hypervolume is a number to reach only from a reference point that is known beforehand; one that is
+/// fixed from the first results is another in each campaign.
+fn check_volume_is_comparable(section: &Section<'_>, objectives: &[Objective]) {
+    let without = objectives.iter().filter(|objective| objective.reference.is_none());
+    let without: Vec<String> =
+        without.map(|objective| format!("`{}`", objective.metric.as_str())).collect();
+    if section.contains("hypervolume") && !without.is_empty() {
+        section.fault(
+            "hypervolume",
+            format!(
+                "has no fixed reference point: `reference` is missing for {}",
+                without.join(", ")
+            ),
+            "give each objective a `reference`, such as `{metric: latency, reference: 20}`, or use \
+             `target` or `stagnation`",
+        );
     }
 }
 

@@ -300,3 +300,23 @@ fn a_training_that_goes_on_is_taken_with_all_that_continues_it_or_not_at_all() {
         assert_eq!(cluster.assignments().len(), usize::from(!whole));
     }
 }
+
+#[test]
+fn results_that_were_taken_say_nothing_of_what_is_evaluated_quickly() {
+    let bred = |extra: &str, evaluations| {
+        let algorithm = "algorithm: {kind: nsga2, population: 3}";
+        yaml(extra, evaluations).replace("algorithm: random", algorithm)
+    };
+    let (mut cluster, worker) = measured_by(&bred("", 3), 3);
+    cluster.submit(2, &bred("cache: on\n", 6));
+    for number in [4.0, 5.0, 6.0] {
+        let task = cluster.assignments().pop().expect("the others are evaluated").task;
+        cluster.report(worker, (task.0, 1), measured(60.0 + number, 1.0 + number));
+        cluster.ready(worker, 1, 1);
+    }
+    assert_eq!((taken(&cluster), second(&cluster).scored()), (3, 6));
+    let explained = cluster.engine.state().explain(&Subject::Campaign(SECOND)).unwrap();
+    let details = explained.details.join("\n");
+    // Each attempt takes seven seconds.
+    assert!(details.contains("all 3 evaluations took as long"), "{details}");
+}

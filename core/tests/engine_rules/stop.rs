@@ -1,5 +1,11 @@
 //! When a campaign ends before its evaluations are spent.
 
+use cambrian_core::pareto::Points;
+use cambrian_core::pareto::front::NonDominatedFront;
+use cambrian_core::pareto::hypervolume::hypervolume;
+use cambrian_core::rng::{Purpose, stream};
+use rand::RngExt;
+
 use super::*;
 
 /// A cluster of one worker with `slots` slots and a campaign with these stop rules, reference point
@@ -128,4 +134,84 @@ fn what_is_queued_is_given_up_with_the_reason() {
     assert_eq!(reason(&cluster), Some(FinishReason::TargetReached));
     let given_up = cluster.campaign().candidate_view(Ordinal(2)).unwrap();
     assert!(given_up.reason().contains("target reached"), "{}", given_up.reason());
+}
+
+/// Mutually non-dominated rows of three tied objectives, and some of them again, of which one raises the
+/// hypervolume by rounding alone.
+fn rows_that_round_up() -> (Vec<[f64; 3]>, Vec<[f64; 3]>) {
+    let volume = |rows: &[[f64; 3]]| {
+        let points = Points::try_from_rows(3, rows).expect("they are finite");
+        hypervolume(&points, &[1.5; 3]).expect("they are few")
+    };
+    (0..1_000u64)
+        .find_map(|seed| {
+            let mut rng = stream(seed, Purpose::Simulation, 0);
+            let mut front = NonDominatedFront::new(3);
+            for id in 0..60 {
+                let row = [(); 3].map(|()| f64::from(rng.random_range(0..7u32)) * 0.1 + 0.03);
+                front.insert(id, &row).expect("it is finite");
+            }
+            let rows: Vec<[f64; 3]> =
+                front.iter().map(|(_, row)| [row[0], row[1], row[2]]).collect();
+            let before = volume(&rows);
+            let again: Vec<_> =
+                (0..REPEATED).map(|_| rows[rng.random_range(0..rows.len())]).collect();
+            let rises =
+                (1..=again.len()).any(|count| volume(&[&rows, &again[..count]].concat()) > before);
+            rises.then_some((rows, again))
+        })
+        .expect("sums in another order round otherwise")
+}
+
+/// How many results are repeated.
+const REPEATED: usize = 50;
+
+#[test]
+fn rounding_is_no_progress() {
+    let (rows, again) = rows_that_round_up();
+    let text = yaml(&format!("stop: {{stagnation: {{evaluations: {REPEATED}}}}}\n"), 100)
+        .replace(
+            "objectives: [accuracy, latency]",
+            "objectives: [{metric: accuracy, goal: minimize, reference: 1.5}, \
+             {metric: latency, reference: 1.5}, {metric: energy, reference: 1.5}]",
+        )
+        .replace("measures: [accuracy, latency]", "measures: [accuracy, latency, energy]");
+    let mut cluster = Cluster::new();
+    cluster.submit(1, &text);
+    let (name, session, holding) = ("a".into(), SessionId(1), Vec::new());
+    let metrics = ["accuracy", "latency", "energy"];
+    let capabilities = support::capabilities(&["synthetic"], &metrics);
+    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
+    let worker = cluster.engine.state().find_worker("a").unwrap().id();
+    cluster.ready(worker, 1, 1);
+    for (task, row) in (1..).zip(rows.iter().chain(&again)) {
+        assert_eq!(reason(&cluster), None, "after {} of {}", task - 1, rows.len());
+        let measured = metrics.iter().zip(row).map(|(metric, x)| support::measurement(metric, *x));
+        report(&mut cluster, worker, (task, 1), ReportedOutcome::Measured(measured.collect()));
+    }
+    assert_eq!(reason(&cluster), Some(FinishReason::Stagnated));
+}
+
+/// The reference point after twenty results, of which these have other values than accuracies from 60 to 79
+/// and latencies from 1 to 20.
+fn reference_with(others: &[(u64, f64, f64)]) -> Vec<f64> {
+    let mut cluster = Cluster::with_campaign("constraints: [{metric: latency, at_most: 20}]\n", 50);
+    let worker = cluster.worker("a", 1);
+    for task in 1..=20u64 {
+        let usual = (task, 59.0 + task as f64, task as f64);
+        let (_, accuracy, latency) = *others.iter().find(|row| row.0 == task).unwrap_or(&usual);
+        assert!(cluster.campaign().reference_point().is_none());
+        report(&mut cluster, worker, (task, 1), measured(accuracy, latency));
+    }
+    cluster.campaign().reference_point().expect("there are enough").to_vec()
+}
+
+#[test]
+fn what_breaks_a_constraint_does_not_move_the_reference_point() {
+    // The worst of each objective and a tenth of its range, minimised.
+    assert_eq!(reference_with(&[]), [-60.0 + 1.9, 20.0 + 1.9]);
+    assert_eq!(reference_with(&[(10, 1.0, 5_000.0)]), [-60.0 + 1.9, 20.0 + 1.9]);
+    let all: Vec<_> =
+        (1..=20).map(|task| (task, 50.0 + task as f64, 100.0 + task as f64)).collect();
+    assert_eq!(reference_with(&all), [-51.0 + 1.9, 120.0 + 1.9]);
 }

@@ -1,4 +1,4 @@
-//! The smallest space there is: some genes of equally many values, with or without an order. It
+//! The smallest space there is: some genes of equally many values, which are choices or numbers. It
 //! counts how often it is asked for a hash.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +18,27 @@ pub(in crate::algorithm) struct Grid {
 impl Grid {
     /// Every genotype is a network of its own.
     pub(in crate::algorithm) fn of(genes: usize, values: u32) -> Arc<Self> {
-        Arc::new(Self::new(genes, values, true))
+        Arc::new(Self::new(genes, choices(values), true))
+    }
+
+    /// Every genotype is a network of its own, and its genes are whole numbers from 0.
+    pub(in crate::algorithm) fn of_numbers(genes: usize, values: u32) -> Arc<Self> {
+        let high = i64::from(values) - 1;
+        let kind = GeneKind::Integer { low: 0, high, step: 1, log: false };
+        Arc::new(Self::new(genes, kind, true))
+    }
+
+    /// Every genotype is a network of its own, and its genes are real numbers from 0 to 1.
+    pub(in crate::algorithm) fn of_reals(genes: usize) -> Arc<Self> {
+        Arc::new(Self::new(genes, GeneKind::Real { low: 0.0, high: 1.0, log: false }, true))
     }
 
     /// Genotypes with the same genes in another order are the same network.
     pub(in crate::algorithm) fn unordered(genes: usize, values: u32) -> Arc<Self> {
-        Arc::new(Self::new(genes, values, false))
+        Arc::new(Self::new(genes, choices(values), false))
     }
 
-    fn new(genes: usize, values: u32, ordered: bool) -> Self {
-        let choices = (0..values).map(|value| value.to_string().into()).collect();
-        let kind = GeneKind::Categorical { choices, ordered: false };
+    fn new(genes: usize, kind: GeneKind, ordered: bool) -> Self {
         let gene = |at: usize| Gene::new(at.to_string(), kind.clone());
         let schema = Schema::new((0..genes).map(gene).collect()).unwrap();
         Self { schema, ordered, hashes: AtomicU64::new(0) }
@@ -38,6 +48,11 @@ impl Grid {
     pub(in crate::algorithm) fn hashes(&self) -> u64 {
         self.hashes.load(Ordering::Relaxed)
     }
+}
+
+fn choices(values: u32) -> GeneKind {
+    let choices = (0..values).map(|value| value.to_string().into()).collect();
+    GeneKind::Categorical { choices, ordered: false }
 }
 
 impl SearchSpace for Grid {

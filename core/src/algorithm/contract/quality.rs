@@ -45,12 +45,12 @@ fn gaps(name: &str, text: &str) -> Vec<f64> {
     SEEDS.map(gap).collect()
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Welch's t statistic for "`a` has a smaller mean than `b`".
-fn welch(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn welch(a: &[f64], b: &[f64]) -> f64 {
     let error = |values: &[f64]| {
         let squares = values.iter().map(|value| (value - mean(values)).powi(2)).sum::<f64>();
         squares / (values.len() - 1) as f64 / values.len() as f64

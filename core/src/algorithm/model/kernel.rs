@@ -55,27 +55,29 @@ impl Levels {
         self.count
     }
 
-    /// The levels of two values of a feature; `None` for numbers and where one does not apply.
+    /// The levels of two values of a feature; `None` of a number and of what does not apply.
     pub(in crate::algorithm) fn between(
         &self,
         feature: usize,
         x: f64,
         y: f64,
-    ) -> Option<[usize; 2]> {
-        let first = self.first[feature]?;
-        (!x.is_nan() && !y.is_nan()).then(|| [first + x as usize, first + y as usize])
+    ) -> [Option<usize>; 2] {
+        let first = self.first[feature];
+        [x, y].map(|value| Some(first? + (!value.is_nan()).then_some(value as usize)?))
     }
 }
 
-/// The weight of a difference between two levels.
-pub(in crate::algorithm) fn mean_level(levels: &[f64], [x, y]: [usize; 2]) -> f64 {
-    0.5 * (levels[x] + levels[y])
+/// The weight of a difference between two levels; what has none counts as 1.
+pub(in crate::algorithm) fn mean_level(levels: &[f64], between: [Option<usize>; 2]) -> f64 {
+    let [x, y] = between.map(|level| level.map_or(1.0, |level| levels[level]));
+    0.5 * (x + y)
 }
 
 /// k(x, y) = Σ aᵢ (1 - dᵢ) + b Π exp(-θᵢ dᵢ wᵢ) with the differences dᵢ of features, 0 to 1:
 /// Hamming for categories, distance for numbers, 1 where only one of the two has the feature; wᵢ is the
-/// mean level of two choices, else 1. Both parts are positive definite on such differences: the product
-/// over choices is one of Laplacian kernels over indicators.
+/// mean level of two choices, 1 being that of a feature that does not apply, and 1 for numbers. Both parts are
+/// positive definite on such differences: the product over choices is one of Laplacian kernels over
+/// indicators, of which being absent has one, too.
 #[derive(Debug, Clone)]
 pub(in crate::algorithm) struct Kernel {
     hyperparameters: Hyperparameters,
@@ -113,12 +115,51 @@ impl Kernel {
             if difference == 0.0 {
                 sum += additive[at];
             } else {
-                let found = self.levels.between(at, x[at], y[at]);
-                let weight = found.map_or(1.0, |found| mean_level(levels, found));
+                let weight = mean_level(levels, self.levels.between(at, x[at], y[at]));
                 sum += additive[at] * (1.0 - difference);
                 exponent += decay[at] * difference * weight;
             }
         }
         sum + product * libm::exp(-exponent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::model::linear;
+    use crate::pareto::test_points::uniform_stream;
+
+    #[test]
+    fn covariances_are_positive_definite_where_features_do_not_apply() {
+        const FEATURES: [Feature; 4] =
+            [Feature::Category(2), Feature::Category(3), Feature::Category(2), Feature::Ordered];
+        const ROWS: usize = 40;
+        for seed in 0..100 {
+            let mut draw = uniform_stream(seed);
+            let mut choice = |choices: f64| match draw() {
+                absent if absent < 0.3 => f64::NAN,
+                drawn => ((drawn - 0.3) / 0.7 * choices).floor(),
+            };
+            let rows: Vec<[f64; 4]> = (0..ROWS)
+                .map(|_| [choice(2.0), choice(3.0), choice(2.0), choice(11.0) / 10.0])
+                .collect();
+            let levels = Levels::new(&FEATURES).count();
+            let levels = (0..levels).map(|_| libm::exp(4.0 * draw() - 1.0)).collect();
+            let hyperparameters = Hyperparameters {
+                additive: vec![1e-9; 4],
+                decay: vec![0.1; 4],
+                product: 1.0,
+                noise: 1e-8,
+                levels,
+            };
+            let kernel = Kernel::new(hyperparameters, &FEATURES);
+            let noise = |i: usize, j: usize| if i == j { kernel.noise() } else { 0.0 };
+            let entry =
+                |(i, j): (usize, usize)| kernel.covariance(&rows[i], &rows[j]) + noise(i, j);
+            let places = (0..ROWS).flat_map(|i| (0..ROWS).map(move |j| (i, j)));
+            let mut matrix: Vec<f64> = places.map(entry).collect();
+            assert!(linear::cholesky(&mut matrix, ROWS), "seed {seed}");
+        }
     }
 }

@@ -102,7 +102,7 @@ impl<'a> Likelihood<'a> {
     }
 
     /// The places of the levels between which a feature of two observations differs.
-    fn levels(&self, feature: usize, i: usize, j: usize) -> Option<[usize; 2]> {
+    fn levels(&self, feature: usize, i: usize, j: usize) -> [Option<usize>; 2] {
         let value = |at: usize| self.inputs[at * self.width + feature];
         self.levels.between(feature, value(i), value(j))
     }
@@ -122,7 +122,7 @@ impl<'a> Likelihood<'a> {
                 let sum: f64 = additive.iter().zip(pair).map(|(a, d)| a * (1.0 - d)).sum();
                 let mut exponent = 0.0;
                 for (at, difference) in pair.iter().enumerate().filter(|(_, d)| **d != 0.0) {
-                    let weight = self.levels(at, i, j).map_or(1.0, |at| mean_level(&levels, at));
+                    let weight = mean_level(&levels, self.levels(at, i, j));
                     exponent += decay[at] * difference * weight;
                 }
                 alike[i * n + j] = product * libm::exp(-exponent);
@@ -153,12 +153,9 @@ impl<'a> Likelihood<'a> {
                         continue;
                     }
                     let slope = product_slope * difference * decay[at];
-                    let Some(found) = self.levels(at, i, j) else {
-                        gradient[width + at] -= slope;
-                        continue;
-                    };
+                    let found = self.levels(at, i, j);
                     gradient[width + at] -= slope * mean_level(&levels, found);
-                    for level in found {
+                    for level in found.into_iter().flatten() {
                         gradient[first_level + level] -= 0.5 * slope * levels[level];
                     }
                 }

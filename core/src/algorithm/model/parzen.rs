@@ -5,7 +5,7 @@
 use crate::space::schema::Feature;
 
 /// The half width of a number's kernel, as a share of its range.
-const BANDWIDTH: f64 = 0.1;
+pub(in crate::algorithm) const BANDWIDTH: f64 = 0.1;
 
 /// The product of independent densities, one for each feature, each smoothed by one observation
 /// spread over all values.

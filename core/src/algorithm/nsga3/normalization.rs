@@ -34,16 +34,12 @@ impl Normalization {
         self.extremes = (0..width).filter_map(|axis| self.extreme(axis, &candidates)).collect();
         let range = self.intercepts().unwrap_or_else(|| self.span(front));
         let fallback = self.span(all);
-        let sound = |(range, fallback): (f64, f64)| {
-            if range > SMALLEST {
-                range
-            } else if fallback > SMALLEST {
-                fallback
-            } else {
-                1.0
-            }
+        let sound = |axis: usize| {
+            let values = all.iter().map(|row| row[axis].abs());
+            let least = SMALLEST * values.fold(self.ideal[axis].abs(), f64::max);
+            [range[axis], fallback[axis]].into_iter().find(|range| *range > least).unwrap_or(1.0)
         };
-        (self.ideal.clone(), range.into_iter().zip(fallback).map(sound).collect())
+        (self.ideal.clone(), (0..width).map(sound).collect())
     }
 
     /// The candidate closest to an axis: the least largest weighted gain.
@@ -95,16 +91,20 @@ impl Normalization {
 }
 
 /// The solution of a square system, each row its coefficients and the right side, by Gaussian
-/// elimination with partial pivoting; `None` if it is singular.
+/// elimination with partial pivoting; `None` if it is singular, which does not depend on the units of the
+/// columns.
 fn solve(rows: &mut [Vec<f64>]) -> Option<Vec<f64>> {
     let width = rows.len();
+    let largest =
+        |column: usize| rows.iter().map(|row: &Vec<f64>| row[column].abs()).fold(0.0, f64::max);
+    let least: Vec<f64> = (0..width).map(|column| SMALLEST * largest(column)).collect();
     for column in 0..width {
         let pivot = (column..width)
             .max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
         rows.swap(column, pivot);
         let (done, below) = rows.split_at_mut(column + 1);
         let top = &done[column];
-        if top[column].abs() <= SMALLEST {
+        if top[column].abs() <= least[column] {
             return None;
         }
         for row in below {
@@ -139,6 +139,22 @@ mod tests {
         assert_eq!(ideal, [1.0, 1.0, 1.0]);
         for (found, expected) in range.iter().zip([2.0, 4.0, 8.0]) {
             assert!((found - expected).abs() < 1e-9, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_those_of_the_units() {
+        let rows = [[3.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 9.0], [1.8, 2.0, 4.0]];
+        // A plane that meets the axes, and a front without one.
+        for rows in [&rows[..], &[[1.0, 2.0, 3.0], [1.0, 1.0, 4.0]]] {
+            let (_, usual) = update(&mut Normalization::default(), rows);
+            let small: Vec<[f64; 3]> = rows.iter().map(|row| row.map(|x| 1e-14 * x)).collect();
+            let (_, found) = update(&mut Normalization::default(), &small);
+            let flat = rows.iter().all(|row| row[0] == rows[0][0]);
+            for axis in usize::from(flat)..3 {
+                let ratio = found[axis] / usual[axis];
+                assert!((ratio / 1e-14 - 1.0).abs() < 1e-9, "{found:?} {usual:?}");
+            }
         }
     }
 

@@ -100,3 +100,22 @@ fn there_are_no_more_directions_than_members() {
     let algorithm = build("nsga3", "{population: 30}");
     assert_eq!(algorithm.parameters()["population"], 30);
 }
+
+#[test]
+fn niches_do_not_depend_on_units() {
+    let simplex = |at: u32| {
+        let (a, b) = (f64::from(at * 7 % 40) / 40.0, f64::from(at * 11 % 40) / 40.0);
+        [a, 10.0 * b, 100.0 * (2.0 - a - b)]
+    };
+    let rows: Vec<[f64; 3]> = (0..40).map(simplex).collect();
+    let directions: Vec<Vec<f64>> = (0..=4)
+        .flat_map(|i| (0..=4 - i).map(move |j| [i, j, 4 - i - j].map(f64::from).to_vec()))
+        .collect();
+    let survivors = |unit: f64| {
+        let rows: Vec<[f64; 3]> = rows.iter().map(|row| row.map(|value| unit * value)).collect();
+        let mut population = population(&rows);
+        survival(directions.clone()).truncate(&mut population, 15);
+        population.ids()
+    };
+    assert_eq!(survivors(1e-14), survivors(1.0));
+}

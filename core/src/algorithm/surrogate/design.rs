@@ -36,7 +36,7 @@ pub(super) fn next(
     rng: &mut Stream,
 ) -> Suggestion {
     let proposed = observations.proposed_in_all();
-    let on_diagonal = diagonal(space.schema(), proposed, initial / 2);
+    let on_diagonal = diagonal(space.schema(), observations.chosen_in_all(), initial / 2);
     let found = on_diagonal.and_then(|genotype| novelty.admit(genotype, Origin::Sampled));
     if let Some(found) = found.filter(|found| !observations.rules_out(&found.genotype)) {
         return Suggestion::Propose(found);
@@ -212,8 +212,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::algorithm::Proposal;
     use crate::algorithm::contract::{Grid, context};
+    use crate::algorithm::{Outcome, Proposal};
     use crate::id::Ordinal;
     use crate::rng::{Purpose, stream};
     use crate::space::schema::{Gene, GeneKind};
@@ -282,6 +282,35 @@ mod tests {
         // None is asked for beyond a thousand: the diagonal, then independent draws.
         let (few, many) = (ends(1_000), ends(12));
         assert!(many > few + 5, "{many} of 60 lie at the ends, {few} of the first ones");
+    }
+
+    #[test]
+    fn architectures_that_a_campaign_names_leave_the_diagonal_to_the_design() {
+        let space = Grid::of(6, 5);
+        let mut observations = Observations::new(&context());
+        let mut known = BTreeSet::new();
+        let mut genotypes = Vec::new();
+        for number in 1..=11 {
+            let mut rng = stream(1, Purpose::Proposal, number);
+            let novelty = Novelty::new(&*space, &known);
+            let given = |place: u32| Genotype([0, 1, 2, 3, 4, place].into());
+            let proposal = match u32::try_from(number).unwrap() {
+                place @ 1..=4 => novelty.admit(given(place), Origin::Given).unwrap(),
+                _ => match next(&novelty, &*space, &observations, 12, &mut rng) {
+                    Suggestion::Propose(proposal) => proposal,
+                    other => panic!("{other:?}"),
+                },
+            };
+            genotypes.push(proposal.genotype.clone());
+            known.insert(proposal.key);
+            observations.propose(Ordinal(number as u32), &proposal);
+            // One of those named is ruled out, as if it had not been.
+            if number == 1 {
+                observations.resolve(Ordinal(1), Outcome::Infeasible);
+            }
+        }
+        let diagonal: Vec<Genotype> = (0..5).map(|at| Genotype([at; 6].into())).collect();
+        assert_eq!(genotypes[4..9], diagonal);
     }
 
     #[test]

@@ -95,9 +95,18 @@ impl<'a> Judge<'a> {
         judge
     }
 
-    /// What is expected of a candidate in flight; `None` if it will not be evaluated.
+    /// What is expected of a candidate in flight; `None` if it will not be evaluated, or if more likely than
+    /// not it breaks a constraint or fails: then it takes nothing from others.
     fn expected(&self, candidate: &Pending) -> Option<Vec<f64>> {
         let foreseen = candidate.foreseen.as_ref()?.iter();
+        let is_within = |model: &Option<Expectation<'_>>, limit: f64| {
+            let expected =
+                |model: &Expectation<'_>| model.regression().expected(&candidate.features);
+            model.as_ref().is_none_or(|model| expected(model) <= limit)
+        };
+        if !is_within(&self.violation, TOLERANCE) || !is_within(&self.failure, FAILS) {
+            return None;
+        }
         let objectives = self.objectives.iter().zip(foreseen).map(|(model, exact)| {
             exact.or_else(|| Some(model.as_ref()?.regression().expected(&candidate.features)))
         });
@@ -137,5 +146,79 @@ impl<'a> Judge<'a> {
             sum += self.known.improvement(&point);
         }
         Some(sum * feasible)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::fit::{Forms, Setting};
+    use super::super::parameters::Parameters;
+    use super::*;
+    use crate::algorithm::contract::{Grid, context};
+    use crate::algorithm::observations::rank;
+    use crate::algorithm::{Origin, Outcome, Proposal};
+    use crate::id::Ordinal;
+    use crate::rng::{Purpose, stream};
+
+    fn propose(observations: &mut Observations, id: u32, genotype: &Genotype) {
+        let key = Grid::of(6, 5).canonical_hash(genotype).unwrap();
+        let proposal = Proposal { genotype: genotype.clone(), key, origin: Origin::Sampled };
+        observations.propose(Ordinal(id), &proposal);
+    }
+
+    /// Sixty results; what has a first gene above 2 breaks a constraint, or fails.
+    fn observed(fails: bool) -> Observations {
+        let space = Grid::of(6, 5);
+        let mut observations = Observations::new(&context());
+        for id in 1..=60 {
+            let genotype = space.schema().sample(&mut stream(1, Purpose::Proposal, id));
+            let id = id as u32;
+            propose(&mut observations, id, &genotype);
+            let minus_sum = |genes: &[u32]| -f64::from(genes.iter().sum::<u32>());
+            let objectives = [minus_sum(&genotype.0[1..4]), minus_sum(&genotype.0[3..])];
+            let beyond = f64::from(genotype.0[0].saturating_sub(2));
+            let outcome = match beyond > 0.0 && fails {
+                true => Outcome::Lost,
+                false => Outcome::Scored { objectives: &objectives, violation: beyond },
+            };
+            observations.resolve(Ordinal(id), outcome);
+        }
+        observations
+    }
+
+    /// The gain of a genotype that is feasible and the best in both objectives while another one, if any, is
+    /// in flight.
+    fn gain(observations: &Observations, in_flight: Option<[u32; 6]>) -> f64 {
+        let space = Grid::of(6, 5);
+        let features = space.schema().features().to_vec();
+        let (modelled, parameters) = (vec![0, 1], Parameters::default());
+        let setting = Setting { features, objectives: 2, modelled, parameters, seed: 1 };
+        let lessons = observations.lessons();
+        let forms = Arc::new(Forms::new(Arc::new(setting), lessons.clone()));
+        let model = Model::new(forms, lessons);
+        let mut observations = observations.clone();
+        if let Some(genes) = in_flight {
+            propose(&mut observations, 61, &Genotype(genes.into()));
+        }
+        let ranked = rank(observations.results(), 2);
+        let mut rng = stream(2, Purpose::Proposal, 1);
+        let modelled = (&model, &[0, 1][..]);
+        let mut judge = Judge::new(&*space, modelled, &observations, &ranked, &[], &mut rng);
+        judge.gain(&Genotype([0, 4, 4, 4, 4, 4].into())).unwrap()
+    }
+
+    #[test]
+    fn what_will_come_to_nothing_leaves_its_hypervolume_to_others() {
+        for fails in [false, true] {
+            let observations = observed(fails);
+            let alone = gain(&observations, None);
+            assert!(alone > 0.0);
+            let infeasible = gain(&observations, Some([4, 4, 4, 4, 4, 4]));
+            assert_eq!(infeasible, alone, "fails: {fails}");
+            let feasible = gain(&observations, Some([1, 4, 4, 4, 4, 4]));
+            assert!(feasible < 0.9 * alone, "{feasible} of {alone}, fails: {fails}");
+        }
     }
 }

@@ -134,8 +134,9 @@ impl Schema {
         self.rules.broken(&values).is_none().then(|| Genotype(values.into()))
     }
 
-    /// One draw: a genotype drawn uniformly (logarithmic integers by their shares) from all, `None`
-    /// if it breaks a constraint; where those that do not are listed, from these, uniformly.
+    /// One draw: a genotype drawn uniformly (logarithmic integers by their shares; arms and lengths with
+    /// real genes as if numbers had one value each) from all, `None` if it breaks a constraint; where those
+    /// that do not are listed, from these, uniformly.
     #[must_use]
     pub fn draw_once(&self, rng: &mut Stream) -> Option<Genotype> {
         if let Feasible::Listed(ranks) = &self.feasible {

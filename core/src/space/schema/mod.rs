@@ -16,6 +16,7 @@ mod node;
 mod operators;
 mod ratios;
 mod rule;
+mod scale;
 mod text;
 mod vary;
 
@@ -242,8 +243,9 @@ impl Schema {
     /// A changed copy of `parent`, which must be of this schema.
     ///
     /// One edit, by kind: an unordered choice takes any other value; an ordered one moves, most
-    /// often by one step, or by a ratio where those count; a real number by polynomial mutation with
-    /// distribution index 20; a subset gains, loses or swaps an item; a switch takes another arm with
+    /// often by one step; a real number by polynomial mutation with distribution index 20, and so do an
+    /// ordered choice of more than 32 values and, on the scale of ratios, a number of which those count,
+    /// to a neighbour if that leaves them where they are; a subset gains, loses or swaps an item; a switch takes another arm with
     /// fresh genes; a repeat gains a copy (fresh or a duplicate) or loses one anywhere; a graph gains
     /// or loses an edge or a node or changes an operation.
     ///
@@ -276,7 +278,8 @@ impl Schema {
     /// A child of two parents of this schema.
     ///
     /// Choices come from either parent with equal chance (uniform crossover, Syswerda 1989), real
-    /// numbers by simulated binary crossover with distribution index 20. The genes of an arm come
+    /// numbers and ordered choices of more than 32 values by simulated binary crossover with
+    /// distribution index 20. The genes of an arm come
     /// only from parents that chose it; repeats of different length exchange their tails at one
     /// point, and copies with values in common mix these apart from their number; graphs of equal size exchange nodes with their incoming edges, others are taken
     /// whole.
@@ -292,6 +295,27 @@ impl Schema {
         };
         let child = mix(rng);
         self.repaired(child, &[first, second], REDRAWS, rng, mix)
+    }
+
+    /// A copy of a genotype of this schema in which each real number, and each whole one or ordered choice
+    /// of more than 32 values, is drawn anew: with the probability `anywhere` from all of its values, else
+    /// from around its own, with a density that falls linearly to nothing at the distance `half_width`, a
+    /// share of the range.
+    #[must_use]
+    pub fn drawn_near(
+        &self,
+        genotype: &Genotype,
+        half_width: f64,
+        anywhere: f64,
+        rng: &mut Stream,
+    ) -> Genotype {
+        let draw = |rng: &mut Stream| {
+            let mut near = genotype.clone();
+            self.root.draw_near(half_width, anywhere, rng, &mut near.0);
+            near
+        };
+        let near = draw(rng);
+        self.repaired(near, &[genotype], REDRAWS, rng, draw)
     }
 
     /// What each number of an encoding means; as many as [`Self::encode`] writes.

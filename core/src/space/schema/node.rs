@@ -6,6 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::dag::DagTable;
 use super::ratios::Ratios;
+use super::scale;
 use crate::rng::Stream;
 
 /// A gene or a group of genes over consecutive slots.
@@ -21,10 +22,18 @@ pub(super) enum Node {
     Mask { items: u32, at_least: u32, at_most: u32 },
     /// Genes side by side; and the highest value of each slot, if all of them are numbers or choices.
     Group { members: Vec<Node>, slots: usize, highest: Option<Box<[u32]>> },
-    /// The arm's position, then the slots of every arm.
-    Switch { arms: Vec<Node>, slots: usize, ends: Vec<BigUint> },
-    /// The number of copies, then the slots of the largest number of them.
-    Repeat { at_least: u32, at_most: u32, bodies: u32, body: Box<Node>, ends: Vec<BigUint> },
+    /// The arm's position, then the slots of every arm. Arms are numbered by the running sums of their
+    /// counts, and drawn by these too unless there are `weights`.
+    Switch { arms: Vec<Node>, slots: usize, ends: Vec<BigUint>, weights: Option<Vec<BigUint>> },
+    /// The number of copies, then the slots of the largest number of them; numbered and drawn likewise.
+    Repeat {
+        at_least: u32,
+        at_most: u32,
+        bodies: u32,
+        body: Box<Node>,
+        ends: Vec<BigUint>,
+        weights: Option<Vec<BigUint>>,
+    },
     /// The number of nodes, the adjacency, and an operation for each inner node.
     Dag(DagTable),
 }
@@ -41,15 +50,53 @@ impl Node {
     pub(super) fn switch(arms: Vec<Node>) -> Self {
         let slots = 1 + arms.iter().map(Node::slots).sum::<usize>();
         let ends = running_sums(arms.iter().map(Node::count));
-        Self::Switch { arms, slots, ends }
+        let weighted = arms.iter().any(Node::has_real);
+        let weights = weighted.then(|| running_sums(arms.iter().map(Node::weight)));
+        Self::Switch { arms, slots, ends, weights }
     }
 
     /// Between `at_least` and `at_most` copies of `body`, with values of their own or in common.
     pub(super) fn repeat(at_least: u32, at_most: u32, shared: bool, body: Node) -> Self {
-        let each = body.count();
         let bodies = if shared { 1 } else { at_most };
-        let ends = running_sums((at_least..=at_most).map(|copies| each.pow(copies.min(bodies))));
-        Self::Repeat { at_least, at_most, bodies, body: Box::new(body), ends }
+        let lengths = |each: BigUint| {
+            running_sums((at_least..=at_most).map(|copies| each.pow(copies.min(bodies))))
+        };
+        let ends = lengths(body.count());
+        let weights = body.has_real().then(|| lengths(body.weight()));
+        Self::Repeat { at_least, at_most, bodies, body: Box::new(body), ends, weights }
+    }
+
+    /// Whether a real gene is among what can apply.
+    fn has_real(&self) -> bool {
+        match self {
+            Self::Real => true,
+            Self::Group { members: nodes, .. } | Self::Switch { arms: nodes, .. } => {
+                nodes.iter().any(Self::has_real)
+            }
+            Self::Repeat { body, .. } => body.has_real(),
+            Self::Choice { .. } | Self::Logarithmic(_) | Self::Mask { .. } | Self::Dag(_) => false,
+        }
+    }
+
+    /// The number of different structures: of values, but that a number counts once where it varies like
+    /// a real one. The grid of real genes is as fine as it is for precision; by its count an arm with a
+    /// real gene would be drawn always, and an arm without never.
+    fn weight(&self) -> BigUint {
+        match self {
+            Self::Real => BigUint::from(1u32),
+            Self::Choice { values, ordered: true } | Self::Logarithmic(Ratios { values, .. })
+                if scale::is_wide(*values) =>
+            {
+                BigUint::from(1u32)
+            }
+            Self::Group { members, .. } => members.iter().map(Self::weight).product(),
+            Self::Switch { arms, .. } => arms.iter().map(Self::weight).sum(),
+            Self::Repeat { at_least, at_most, bodies, body, .. } => {
+                let each = body.weight();
+                (*at_least..=*at_most).map(|copies| each.pow(copies.min(*bodies))).sum()
+            }
+            _ => self.count(),
+        }
     }
 
     #[inline]
@@ -215,7 +262,8 @@ impl Node {
         }
     }
 
-    /// Draws values uniformly into zeroed slots.
+    /// Draws values into zeroed slots: uniformly, but logarithmic numbers by their shares, and arms and
+    /// lengths with real genes by their weights.
     pub(super) fn sample(&self, rng: &mut Stream, values: &mut [u32]) {
         match self {
             Self::Choice { values: limit, .. } => values[0] = rng.random_range(0..*limit),
@@ -233,14 +281,14 @@ impl Node {
                     at = end;
                 }
             }
-            Self::Switch { arms, ends, .. } => {
-                let arm = draw(ends, rng);
+            Self::Switch { arms, ends, weights, .. } => {
+                let arm = draw(weights.as_ref().unwrap_or(ends), rng);
                 values[0] = arm as u32;
                 let at = 1 + arms[..arm].iter().map(Node::slots).sum::<usize>();
                 arms[arm].sample(rng, &mut values[at..at + arms[arm].slots()]);
             }
-            Self::Repeat { at_least, bodies, body, ends, .. } => {
-                values[0] = at_least + draw(ends, rng) as u32;
+            Self::Repeat { at_least, bodies, body, ends, weights, .. } => {
+                values[0] = at_least + draw(weights.as_ref().unwrap_or(ends), rng) as u32;
                 let size = body.slots();
                 for copy in 0..values[0].min(*bodies) as usize {
                     let at = 1 + copy * size;

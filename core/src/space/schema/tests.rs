@@ -268,14 +268,109 @@ fn single_edits_reach_every_genotype_and_never_stay() {
 
 #[test]
 fn ordered_genes_move_mostly_by_one_step() {
-    let schema = schema(vec![("a", integer(0, 100))]);
-    let parent = schema.parse("a=50").unwrap();
+    let schema = schema(vec![("a", integer(0, 31))]);
+    let parent = schema.parse("a=16").unwrap();
     let mut rng = stream(9, Purpose::Proposal, 3);
     let steps: Vec<u32> = (0..4000)
-        .map(|_| schema.mutate(&parent, Mutation::OneGene, &mut rng).0[0].abs_diff(50))
+        .map(|_| schema.mutate(&parent, Mutation::OneGene, &mut rng).0[0].abs_diff(16))
         .collect();
     let share = |step| steps.iter().filter(|other| **other == step).count() as f64 / 4000.0;
     assert!((share(1) - 0.5).abs() < 0.04 && (share(2) - 0.25).abs() < 0.04);
+}
+
+#[test]
+fn draws_of_spaces_without_real_numbers_are_uniform_to_the_bit() {
+    let wide = GeneKind::Integer { low: 1, high: 5_000, step: 1, log: true };
+    let arms = vec![
+        ("plain".into(), vec![]),
+        ("wide".into(), vec![Gene::new("w", wide), Gene::new("v", integer(0, 99_999))]),
+    ];
+    let repeat = GeneKind::Repeat {
+        at_least: 0,
+        at_most: 3,
+        shared: false,
+        body: vec![Gene::new("s", GeneKind::Switch { arms }), Gene::new("b", GeneKind::Boolean)],
+    };
+    let mut bytes = Vec::new();
+    for schema in small().into_iter().chain([schema(vec![("r", repeat)])]) {
+        let mut rng = stream(8, Purpose::Proposal, 1);
+        for _ in 0..50 {
+            let drawn = schema.sample(&mut rng);
+            bytes.extend(drawn.0.iter().flat_map(|value| value.to_le_bytes()));
+        }
+    }
+    let pinned = "eb0e63c4112c3789";
+    assert_eq!(blake3::hash(&bytes).to_hex()[..16], *pinned);
+}
+
+#[test]
+fn real_numbers_do_not_decide_how_often_an_arm_or_a_length_is_drawn() {
+    let real = |low, high, log| GeneKind::Real { low, high, log };
+    let adam = vec![Gene::new("beta", real(0.8, 0.999, false))];
+    let fixed = vec![Gene::new("steps", integer(1, 1_000))];
+    let arms = vec![("sgd".into(), vec![]), ("adam".into(), adam), ("fixed".into(), fixed)];
+    let repeat = |shared| GeneKind::Repeat {
+        at_least: 1,
+        at_most: 4,
+        shared,
+        body: vec![Gene::new("drop", real(0.001, 1.0, true))],
+    };
+    let schema = schema(vec![
+        ("opt", GeneKind::Switch { arms }),
+        ("layers", repeat(false)),
+        ("more", repeat(true)),
+    ]);
+    let mut rng = stream(8, Purpose::Proposal, 2);
+    let mut counts = BTreeMap::<(usize, u32), u32>::new();
+    for _ in 0..1_000 {
+        let drawn = schema.sample(&mut rng);
+        assert_eq!(schema.check(&drawn), Ok(()));
+        for slot in [0, 3, 8] {
+            *counts.entry((slot, drawn.0[slot])).or_default() += 1;
+        }
+    }
+    let each = [(0, 0..3), (3, 1..5), (8, 1..5)];
+    for (slot, value) in each.into_iter().flat_map(|(slot, of)| of.map(move |value| (slot, value)))
+    {
+        let count = counts.get(&(slot, value)).copied().unwrap_or(0);
+        assert!(count >= 200, "slot {slot} is {value} in {count} of 1,000 draws");
+    }
+    // Numbering is by values, as before.
+    let first = schema.unrank(&0u32.into()).unwrap();
+    assert_eq!(schema.rank(&first), Ok(0u32.into()));
+    let values = BigUint::from(REAL_VALUES);
+    let own = (1..=4).map(|copies| values.pow(copies)).sum::<BigUint>();
+    let expected = (&values + 1_001u32) * own * (&values * 4u32);
+    assert_eq!(schema.cardinality(), expected);
+}
+
+#[test]
+fn numbers_of_many_values_move_by_shares_of_their_range_and_are_crossed_between_parents() {
+    let schema = schema(vec![("a", integer(0, 9_999)), ("b", integer(-5, 4_294_967_000))]);
+    let parents = [(0, 0), (5_000, 2_000_000_000), (9_999, 4_294_967_005)]
+        .map(|(a, b)| Genotype([a, b].into()));
+    let mut rng = stream(8, Purpose::Proposal, 3);
+    for parent in &parents {
+        let mut far = [0; 2];
+        for _ in 0..1_000 {
+            let child = schema.mutate(parent, Mutation::EachGene(1.0), &mut rng);
+            assert_eq!(schema.check(&child), Ok(()));
+            for (at, range) in [(0, 9_999), (1, 4_294_967_005)] {
+                let moved = child.0[at].abs_diff(parent.0[at]);
+                assert!(moved > 0, "{parent:?}");
+                far[at] += u32::from(moved > range / 100);
+            }
+        }
+        assert!(far.iter().all(|count| (350..950).contains(count)), "{far:?}");
+    }
+    let mut between = 0;
+    for _ in 0..200 {
+        let child = schema.cross(&parents[0], &parents[2], &mut rng);
+        assert_eq!(schema.check(&child), Ok(()));
+        between += u32::from(!parents.iter().any(|parent| parent.0[0] == child.0[0]));
+        assert_eq!(schema.cross(&parents[1], &parents[1], &mut rng), parents[1]);
+    }
+    assert!((50..150).contains(&between), "{between}");
 }
 
 #[test]

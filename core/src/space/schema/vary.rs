@@ -6,8 +6,9 @@
 use rand::{Rng, RngExt};
 
 use super::node::Node;
-use super::operators::{Crossing, binary_crossover, draw_crossing, polynomial};
+use super::operators::{Crossing, REAL_MAX, binary_crossover, draw_crossing, polynomial};
 use super::ratios::Ratios;
+use super::scale;
 use crate::rng::Stream;
 
 impl Node {
@@ -74,17 +75,16 @@ impl Node {
     /// Makes one edit at the site with this number.
     pub(super) fn edit(&self, mut site: usize, rng: &mut Stream, values: &mut [u32]) {
         match self {
+            Self::Choice { values: limit, ordered: true } if scale::is_wide(*limit) => {
+                let moved = polynomial(scale::on_grid(values[0], *limit), rng);
+                values[0] = elsewhere(values[0], scale::of_point(moved, *limit), *limit, rng);
+            }
             Self::Choice { values: limit, ordered } => {
                 values[0] = another(values[0], *limit, *ordered, rng);
             }
             Self::Logarithmic(ratios) => {
                 let moved = polynomial(ratios.on_grid(values[0]), rng);
-                let moved = ratios.of_point(moved);
-                values[0] = if moved == values[0] {
-                    another(values[0], ratios.values, true, rng)
-                } else {
-                    moved
-                };
+                values[0] = elsewhere(values[0], ratios.of_point(moved), ratios.values, rng);
             }
             Self::Real => values[0] = polynomial(values[0], rng),
             Self::Mask { items, at_least, at_most } => {
@@ -167,16 +167,48 @@ impl Node {
         }
     }
 
+    /// Draws numbers of many values anew: see [`super::Schema::drawn_near`].
+    pub(super) fn draw_near(
+        &self,
+        half_width: f64,
+        anywhere: f64,
+        rng: &mut Stream,
+        values: &mut [u32],
+    ) {
+        let near = |point: u32, rng: &mut Stream| near(point, half_width, anywhere, rng);
+        match self {
+            Self::Choice { values: limit, ordered: true } if scale::is_wide(*limit) => {
+                let point = near(scale::on_grid(values[0], *limit), rng);
+                values[0] = scale::of_point(point, *limit);
+            }
+            Self::Logarithmic(ratios) if scale::is_wide(ratios.values) => {
+                values[0] = ratios.of_point(near(ratios.on_grid(values[0]), rng));
+            }
+            Self::Real => values[0] = near(values[0], rng),
+            Self::Group { highest: Some(highest), .. } if scale::are_narrow(highest) => {}
+            _ => {
+                let parts: Vec<(&Node, usize)> = self.parts(values).collect();
+                for (node, at) in parts {
+                    let slots = &mut values[at..at + node.slots()];
+                    node.draw_near(half_width, anywhere, rng, slots);
+                }
+            }
+        }
+    }
+
     /// Mixes `other` into `values`: see [`super::Schema::cross`].
     pub(super) fn cross(&self, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
         match self {
+            Self::Choice { values: limit, ordered: true } if scale::is_wide(*limit) => {
+                let [one, other] = [values[0], other[0]].map(|at| scale::on_grid(at, *limit));
+                values[0] = scale::of_point(binary_crossover(one, other, rng), *limit);
+            }
             Self::Choice { .. } | Self::Logarithmic(_) | Self::Mask { .. } => {
                 values[0] = either(values[0], other[0], rng);
             }
             Self::Real => values[0] = binary_crossover(values[0], other[0], rng),
             Self::Dag(table) => table.cross(other, rng, values),
-            // A real gene alone has every value.
-            Self::Group { highest: Some(highest), .. } if !highest.contains(&u32::MAX) => {
+            Self::Group { highest: Some(highest), .. } if scale::are_narrow(highest) => {
                 for (value, other) in values.iter_mut().zip(other) {
                     *value = either(*value, *other, rng);
                 }
@@ -257,19 +289,28 @@ fn cross_leaves(
     let mut drawn = 0;
     for (at, (member, other)) in members.iter().zip(other).enumerate() {
         let value = &mut values[at];
-        match member {
-            Node::Real => match draw_crossing(*value, *other, rng) {
-                Ok(crossing) => {
-                    crossings[drawn] = Some((at as u32, crossing));
-                    drawn += 1;
-                }
-                Err(uncrossed) => *value = uncrossed,
-            },
-            _ => *value = either(*value, *other, rng),
+        let crossed = match member {
+            Node::Real => draw_crossing(*value, *other, rng),
+            Node::Choice { values: limit, ordered: true } if scale::is_wide(*limit) => {
+                let [one, other] = [*value, *other].map(|at| scale::on_grid(at, *limit));
+                draw_crossing(one, other, rng).map_err(|point| scale::of_point(point, *limit))
+            }
+            _ => Err(either(*value, *other, rng)),
+        };
+        match crossed {
+            Ok(crossing) => {
+                crossings[drawn] = Some((at as u32, crossing));
+                drawn += 1;
+            }
+            Err(uncrossed) => *value = uncrossed,
         }
     }
     for (at, crossing) in crossings[..drawn].iter().flatten() {
-        values[*at as usize] = crossing.child();
+        let (at, child) = (*at as usize, crossing.child());
+        values[at] = match &members[at] {
+            Node::Choice { values: limit, .. } => scale::of_point(child, *limit),
+            _ => child,
+        };
     }
 }
 
@@ -332,6 +373,22 @@ fn another(value: u32, limit: u32, ordered: bool, rng: &mut Stream) -> u32 {
     let room = if up { above } else { below };
     let step = (rng.next_u32().trailing_ones() + 1).min(room);
     if up { value + step } else { value - step }
+}
+
+/// `moved`, or another value close by if that is where `value` is.
+fn elsewhere(value: u32, moved: u32, limit: u32, rng: &mut Stream) -> u32 {
+    if moved == value { another(value, limit, true, rng) } else { moved }
+}
+
+/// A point of the grid: any with the probability `anywhere`, else one at most this share of the range away,
+/// the density falling linearly. What would lie beyond an end is reflected there.
+fn near(point: u32, half_width: f64, anywhere: f64, rng: &mut Stream) -> u32 {
+    if rng.random::<f64>() < anywhere {
+        return rng.next_u32();
+    }
+    let moved = half_width * (rng.random::<f64>() - rng.random::<f64>());
+    let inside = (f64::from(point) + moved * REAL_MAX).abs();
+    inside.min(2.0 * REAL_MAX - inside).max(0.0) as u32
 }
 
 fn another_mask(

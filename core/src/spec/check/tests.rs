@@ -212,6 +212,16 @@ fn what_is_read_can_be_read_again_with_everything_written_out() {
 }
 
 #[test]
+fn a_kept_campaign_is_read_although_its_hypervolume_has_no_fixed_reference_point() {
+    let text = format!("{}stop: {{hypervolume: 5}}\n", example::MINIMAL);
+    assert!(faults(&text).to_string().contains("`reference` is missing for `accuracy`"));
+    let kept = CampaignSpec::parse_resolved(&text).unwrap();
+    assert_eq!(kept.stop.hypervolume, Some(5.0));
+    let fixed = text.replace("[accuracy]\nalg", "[{metric: accuracy, reference: 50}]\nalg");
+    assert_eq!(CampaignSpec::parse(&fixed).unwrap().stop, kept.stop);
+}
+
+#[test]
 fn a_campaign_that_no_journal_can_keep_is_refused() {
     let mut spec = CampaignSpec::parse(example::MINIMAL).unwrap();
     assert_eq!(super::can_be_kept(&spec), Ok(()));

@@ -105,7 +105,10 @@ proptest! {
             "name": name,
             "seed": seed,
             "space": "nasbench201",
-            "objectives": ["accuracy", {"metric": "latency", "reference": reference}],
+            "objectives": [
+                {"metric": "accuracy", "reference": bound},
+                {"metric": "latency", "reference": reference},
+            ],
             "constraints": [{"metric": "accuracy", "at_least": bound, "at_most": bound}],
             "algorithm": {"kind": "nsga2", "population": 20},
             "stages": [{
