@@ -159,7 +159,8 @@ async fn run(arguments: &Arguments) -> Result<(), StartError> {
             _ = interrupt.recv() => {}
         }
     };
-    let failed = |source| StartError::Serve { place: config.database.clone(), source };
+    let failed =
+        |source| StartError::Serve { place: config.database.clone(), source: Box::new(source) };
     let listener = server::bind(config.listen).await.map_err(failed)?;
     server::serve(&config, listener, shutdown).await.map_err(failed)?;
     tracing::info!("stopped");

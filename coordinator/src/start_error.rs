@@ -34,15 +34,16 @@ pub(crate) enum StartError {
     Token(#[from] TokenCommandError),
     /// It cannot serve.
     #[error("{}", serve_words(.source, .place))]
-    Serve { place: Place, source: ServeError },
+    Serve { place: Place, source: Box<ServeError> },
 }
 
 impl StartError {
     pub(crate) fn exit(&self) -> ExitCode {
         match self {
-            Self::Settings(_)
-            | Self::Filter { .. }
-            | Self::Serve { source: ServeError::Settings(_) | ServeError::Config(_), .. } => {
+            Self::Settings(_) | Self::Filter { .. } => ExitCode::from(FAULTY_SETTINGS),
+            Self::Serve { source, .. }
+                if matches!(**source, ServeError::Settings(_) | ServeError::Config(_)) =>
+            {
                 ExitCode::from(FAULTY_SETTINGS)
             }
             Self::Signals(_) | Self::Token(_) | Self::Serve { .. } => ExitCode::FAILURE,
