@@ -88,7 +88,8 @@ fn early_stages_throw_candidates_away_and_say_what_they_cost() {
     assert_eq!((count(0, "entered"), count(0, "waiting"), count(1, "screened")), (120, 0, 0));
     assert_eq!(count(0, "passed") + count(0, "screened"), 120);
     assert_eq!((count(1, "entered"), count(1, "passed")), (count(0, "passed"), count(0, "passed")));
-    assert!(count(0, "passed") < 100 && count(0, "passed") >= 40, "{stages:?}");
+    // Half of what is known at the time; as the search improves, more of what is new is among them.
+    assert!((40..115).contains(&count(0, "passed")), "{stages:?}");
     assert_eq!(verified["campaigns"][0]["screened"], count(0, "screened"));
     assert_eq!(front["totals"]["screened"], count(0, "screened"));
     assert!(stages.iter().all(|stage| stage["slot_seconds"].as_f64().unwrap() > 0.0));
