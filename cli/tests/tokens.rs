@@ -6,12 +6,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -61,26 +63,14 @@ fn without_settings(program: &Path) -> Command {
     command
 }
 
-fn certificates(folder: &Path) {
-    let (authority, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    std::fs::write(folder.join("ca.pem"), params.self_signed(&authority).unwrap().pem()).unwrap();
-    let issuer = Issuer::new(params, authority);
-    let names = vec!["127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
-    std::fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
-}
-
 impl Cluster {
     fn start(programs: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        certificates(folder.path());
+        certificates::write(folder.path(), "127.0.0.1");
         let mut cluster = Self { programs, folder, endpoint: String::new(), children: Vec::new() };
         let mut child = without_settings(&cluster.programs.join("cambrian-coordinator"))
             .args(["--listen", "127.0.0.1:0", "--tokens", "--log-format", "json"])
-            .args(["--tls-certificate", "server.pem", "--tls-key", "server.key"])
+            .args(["--tls-certificate", "own.pem", "--tls-key", "own.key"])
             .args(["--database", "cambrian.db"])
             .current_dir(cluster.folder.path())
             .stdin(Stdio::null())

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -12,20 +15,6 @@ use cambrian_coordinator::clock::SystemClock;
 use cambrian_coordinator::config::{Config, Tls};
 use cambrian_coordinator::server::{Server, bind};
 use cambrian_coordinator::store::memory::MemoryStore;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
-/// An authority, and a certificate that it has signed for `localhost`.
-fn certificates(folder: &Path) {
-    let (authority, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    std::fs::write(folder.join("ca.pem"), params.self_signed(&authority).unwrap().pem()).unwrap();
-    let issuer = Issuer::new(params, authority);
-    let names = vec!["localhost".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("own.pem"), certificate.pem()).unwrap();
-    std::fs::write(folder.join("own.key"), key.serialize_pem()).unwrap();
-}
 
 /// A coordinator with these files of encryption.
 async fn coordinator(tls: Option<Tls>) -> Server {
@@ -63,7 +52,7 @@ async fn failure(code: i32, arguments: &[&str]) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_tls_lacks_is_named_with_the_option_for_it() {
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    certificates::write(folder.path(), "localhost");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (ca, own, key) = (path("ca.pem"), path("own.pem"), path("own.key"));
 
