@@ -123,6 +123,9 @@ impl Arguments {
 }
 
 fn start_logging(log: &Log) -> Result<(), StartError> {
+    if !log.filter.is_ascii() {
+        return Err(StartError::FilterText(log.filter.clone()));
+    }
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|source| StartError::Filter { filter: log.filter.clone(), source })?;
     // A closed standard error must not end the coordinator.

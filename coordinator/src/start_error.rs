@@ -26,6 +26,9 @@ pub(crate) enum StartError {
     /// The filter of the log has no meaning.
     #[error("`{filter}` is no filter of log lines ({source}); write `info`")]
     Filter { filter: String, source: ParseError },
+    /// The filter of the log has characters that its parser panics at.
+    #[error("`{0}` is no filter of log lines: it has other characters than ASCII; write `info`")]
+    FilterText(String),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -40,7 +43,9 @@ pub(crate) enum StartError {
 impl StartError {
     pub(crate) fn exit(&self) -> ExitCode {
         match self {
-            Self::Settings(_) | Self::Filter { .. } => ExitCode::from(FAULTY_SETTINGS),
+            Self::Settings(_) | Self::Filter { .. } | Self::FilterText(_) => {
+                ExitCode::from(FAULTY_SETTINGS)
+            }
             Self::Serve { source, .. }
                 if matches!(**source, ServeError::Settings(_) | ServeError::Config(_)) =>
             {

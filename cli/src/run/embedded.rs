@@ -123,7 +123,9 @@ fn start_log(path: &Path) -> Result<(), CliError> {
         .append(true)
         .open(path)
         .map_err(CliError::io("open", path))?;
-    let filter = std::env::var("CAMBRIAN_LOG").unwrap_or_else(|_| LOG.to_owned());
+    // The parser of filters panics at some characters of several bytes.
+    let filter = std::env::var("CAMBRIAN_LOG").ok().filter(|filter| filter.is_ascii());
+    let filter = filter.unwrap_or_else(|| LOG.to_owned());
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(LOG));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -386,7 +386,10 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
         }
     };
     let log_filter = log.filter.unwrap_or_else(|| "info".to_owned());
-    if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
+    // The parser of filters panics at some characters of several bytes.
+    if !log_filter.is_ascii() {
+        check.fault("log.filter", format!("`{log_filter}` is no filter; write `info`"));
+    } else if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
         check.fault("log.filter", format!("`{log_filter}` is no filter ({error}); write `info`"));
     }
     if check.0.is_empty() {

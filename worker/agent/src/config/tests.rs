@@ -228,3 +228,10 @@ fn slots_take_devices_in_turn_and_each_process_sees_its_own() {
     assert_eq!(second.arguments[..3], ["-v", "--device", "cuda:0"]);
     assert_eq!(second.environment, [("CUDA_VISIBLE_DEVICES".to_owned(), "3".to_owned())]);
 }
+
+/// The parser of filters panics at this one.
+#[test]
+fn a_filter_with_other_characters_than_ascii_is_a_fault() {
+    let filter = ":,\u{2006}\u{2006}[:ckp{'*'}";
+    assert_eq!(places(&format!("log: {{filter: \"{filter}\"}}")), ["log.filter"]);
+}
