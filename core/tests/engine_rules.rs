@@ -550,7 +550,7 @@ fn constraints_that_leave_little_hold_nobody_up() {
 #[test]
 fn evaluated_candidates_that_turn_out_infeasible_do_not_end_a_search_for_feasible_ones() {
     let rules = "failures: {out_of_memory: infeasible}\n\
-                 constraints: [{metric: params, at_least: 8000}]\n";
+                 constraints: [{metric: params, at_least: 13000}]\n";
     let mut cluster = Cluster::with_campaign(rules, 2_000);
     let workers: Vec<WorkerId> = (0..70).map(|at| cluster.worker(&format!("w{at}"), 16)).collect();
     cluster.expect(Command::PauseCampaign(FIRST));

@@ -184,7 +184,7 @@ impl State {
                 } else {
                     let silent = self.now.since(lease.deadline);
                     format!(
-                        "lease ran out {silent} ago; its holder is waited for, since no attempt is left"
+                        "lease ran out {silent} ago; its holder is waited for, since nobody else would begin"
                     )
                 });
             }
