@@ -16,6 +16,8 @@ mod early;
 mod extremes;
 #[path = "engine_rules/fleet.rs"]
 mod fleet;
+#[path = "engine_rules/kinds.rs"]
+mod kinds;
 #[path = "engine_rules/repeats.rs"]
 mod repeats;
 #[path = "engine_rules/rungs.rs"]

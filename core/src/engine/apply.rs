@@ -159,11 +159,13 @@ impl State {
                 self.resolve(*candidate, CandidateStatus::Failed(failure.clone()), at);
             }
             Event::WorkerRegistered { worker, name, session, capabilities } => {
+                let kind = self.kinds.join(capabilities);
                 self.register(Worker {
                     id: *worker,
                     name: name.clone(),
                     session: *session,
                     capabilities: capabilities.clone(),
+                    kind,
                     connected: true,
                     last_seen: at,
                     credit: 0,
@@ -187,7 +189,7 @@ impl State {
                     found.draining &= !*goodbye;
                     found.leaving &= !*goodbye;
                 }
-                self.ready.remove(worker);
+                self.ready.remove(*worker);
             }
             Event::WorkerDraining(worker) => self.drain(*worker),
             Event::WorkerLeaving(worker) => self.leave(*worker),
@@ -504,10 +506,11 @@ impl State {
     }
 
     fn register(&mut self, mut worker: Worker) {
-        self.ready.remove(&worker.id);
+        self.ready.remove(worker.id);
         self.forget_claims(worker.id);
         self.worker_names.insert(worker.name.clone(), worker.id);
         if let Some(before) = self.workers.remove(&worker.id) {
+            self.kinds.leave(&before.capabilities);
             worker.leases = before.leases;
             worker.completed = before.completed;
             worker.failed = before.failed;

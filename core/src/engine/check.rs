@@ -10,15 +10,17 @@ mod repeats;
 mod rungs;
 mod shares;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::CandidateStatus;
 use super::queue::Queue;
+use super::ready::Ready;
 use super::state::State;
 use super::task::TaskStatus;
+use super::worker::Worker;
 use crate::id::{CandidateId, Ordinal, TaskId};
 use crate::pareto::dominance::dominates;
 use crate::time::{Span, Timestamp};
@@ -105,12 +107,14 @@ impl State {
     }
 
     fn check_workers(&self, findings: &mut Findings) {
-        let mut ready = BTreeSet::new();
+        let (mut ready, mut kinds) = (Ready::default(), BTreeMap::<_, u32>::new());
         for (id, worker) in &self.workers {
             let trusted = worker.quarantine.is_none() && !worker.is_draining();
             if worker.connected && worker.room() > 0 && trusted {
-                ready.insert(*id);
+                ready.insert(*id, worker.kind);
             }
+            let workers = kinds.entry(worker.kind).or_default();
+            *workers += 1;
             findings.require(self.worker_names.get(&worker.name) == Some(id), || {
                 format!("worker {id} cannot be found by its name {}", worker.name)
             });
@@ -125,6 +129,14 @@ impl State {
             }
         }
         findings.require(ready == self.ready, || "the index of ready workers is wrong".into());
+        let known = |worker: &Worker| {
+            let found = self.kinds.find(&worker.capabilities);
+            found.is_some_and(|(kind, workers)| {
+                kind == worker.kind && kinds.get(&kind) == Some(&workers)
+            })
+        };
+        findings
+            .require(self.workers.values().all(known), || "the kinds of workers are wrong".into());
     }
 }
 

@@ -111,6 +111,11 @@ impl Decision<'_> {
         self.events.push(event);
     }
 
+    /// How much was decided in this step so far.
+    pub(super) fn decided(&self) -> usize {
+        self.events.len()
+    }
+
     /// The tasks that were leased in this step.
     pub(super) fn leased_now(&self) -> Vec<TaskId> {
         let leased = self.events.iter().filter_map(|event| match event {

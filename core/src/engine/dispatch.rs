@@ -5,7 +5,6 @@
 //! next, from the highest stage down. Which campaign goes first is in `share`.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use super::cache::MOST_IN_A_STEP;
@@ -14,12 +13,13 @@ use super::decide::Decision;
 use super::effect::{Assignment, Effect};
 use super::event::{Event, InfeasibleReason};
 use super::failure::{Failure, FailureKind};
-use super::worker::Worker;
+use super::worker::{Capabilities, Worker};
 use crate::algorithm::{FitJob, Origin, Proposal, Suggestion};
 use crate::graph::Graph;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use crate::objective::{METRICS, Measurement, MetricKind, MetricName, Provenance};
 use crate::space::{Genotype, SpaceError};
+use crate::spec::Stage;
 
 /// After this many proposals in a row that break the analytic constraints, a campaign gives up:
 /// the constraints leave (almost) nothing of the space.
@@ -38,12 +38,15 @@ impl Campaign {
         if let Some(reason) = worker.barred.get(&(self.id, stage)) {
             return Some(format!("it said so: {reason}; restart it once that is mended"));
         }
-        let stage = self.stages.get(usize::from(stage))?;
-        if let Some(lack) = worker.capabilities.lacks(stage) {
+        self.lacks(&worker.capabilities, self.stages.get(usize::from(stage))?)
+    }
+
+    /// Why no worker with these capabilities can serve a stage of this campaign, `None` if they can.
+    fn lacks(&self, capabilities: &Capabilities, stage: &Stage) -> Option<String> {
+        if let Some(lack) = capabilities.lacks(stage) {
             return Some(lack);
         }
-        let offers = &worker.capabilities.evaluators;
-        let offer = offers.iter().find(|offer| offer.name == stage.evaluator)?;
+        let offer = capabilities.evaluators.iter().find(|offer| offer.name == stage.evaluator)?;
         stage.measures.iter().find_map(|metric| {
             let pinned = self.provenance.get(metric)?;
             let offered = offer.metrics.get(stage.asked(metric))?;
@@ -80,16 +83,23 @@ enum Given {
 impl Decision<'_> {
     /// Gives work to ready workers, one task each in turn, while there is any.
     pub(super) fn dispatch(&mut self) {
-        let mut dry = BTreeSet::new();
+        let (mut dry, mut useless) = (BTreeSet::new(), BTreeSet::new());
         let (mut last, mut assigned) = (None, false);
-        // Thousands of workers may be ready while there is nothing to do: none is looked at then.
+        // Thousands of workers may be ready while there is nothing to do for them: none is looked at then,
+        // and one of each kind if no campaign has a stage for it.
         loop {
             if !self.has_open(&dry) {
                 break;
             }
-            match self.next_ready(last) {
-                Some(worker) => {
+            match self.state.ready.after(last, |kind| !useless.contains(&kind)) {
+                Some((worker, kind)) => {
+                    let decided = self.decided();
                     assigned |= self.assign_one(worker, &mut dry);
+                    if self.decided() > decided {
+                        useless.clear();
+                    } else if self.is_useless(worker, &dry) {
+                        useless.insert(kind);
+                    }
                     last = Some(worker);
                 }
                 // Another round, as long as the one before gave somebody something.
@@ -102,16 +112,24 @@ impl Decision<'_> {
 
     /// Whether a campaign may have something for somebody.
     fn has_open(&self, dry: &BTreeSet<CampaignId>) -> bool {
+        self.open_campaigns().any(|id| !dry.contains(&id))
+    }
+
+    /// The campaigns that have work to give, in the order of their shares.
+    fn open_campaigns(&self) -> impl Iterator<Item = CampaignId> {
         let places = std::iter::successors(self.state.shares.after(None), |place| {
             self.state.shares.after(Some(*place))
         });
-        places.map(|place| place.campaign()).any(|id| !dry.contains(&id))
+        places.map(|place| place.campaign())
     }
 
-    /// The ready worker that comes after `last`.
-    fn next_ready(&self, last: Option<WorkerId>) -> Option<WorkerId> {
-        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.state.ready.range((after, Bound::Unbounded)).next().copied()
+    /// Whether no campaign that may have something has a stage for workers of this one's kind.
+    fn is_useless(&self, worker: WorkerId, dry: &BTreeSet<CampaignId>) -> bool {
+        let capabilities = &self.state.workers[&worker].capabilities;
+        self.open_campaigns().filter(|id| !dry.contains(id)).all(|id| {
+            let campaign = &self.state.campaigns[&id];
+            campaign.stages.iter().all(|stage| campaign.lacks(capabilities, stage).is_some())
+        })
     }
 
     /// Offers a worker's room to one campaign after the other, in the order of their shares.

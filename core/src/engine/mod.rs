@@ -27,6 +27,7 @@ mod fleet;
 mod policy;
 mod preempt;
 mod queue;
+mod ready;
 mod repeat;
 mod report;
 mod rung;

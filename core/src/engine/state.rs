@@ -13,6 +13,7 @@ use super::campaign::Campaign;
 use super::candidate::CandidateStatus;
 use super::command::SubmissionId;
 use super::policy::FleetPolicy;
+use super::ready::{Kinds, Ready};
 use super::share::Shares;
 use super::task::Task;
 use super::worker::Worker;
@@ -49,7 +50,8 @@ pub struct State {
     pub(super) releases: BTreeSet<(Timestamp, WorkerId)>,
     pub(super) deadlines: BTreeSet<(Timestamp, TaskId)>,
     /// Workers with room that take work.
-    pub(super) ready: BTreeSet<WorkerId>,
+    pub(super) ready: Ready,
+    pub(super) kinds: Kinds,
     pub(super) lease_length: Span,
     pub(super) durable_events: u64,
     pub(super) now: Timestamp,

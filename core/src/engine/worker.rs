@@ -15,13 +15,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::policy::QuarantineRule;
+use super::ready::Kind;
 use crate::id::{CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::{MetricName, Provenance};
 use crate::spec::Stage;
 use crate::time::Timestamp;
 
 /// An evaluator that a worker offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EvaluatorOffer {
     /// The evaluator's name.
     pub name: Arc<str>,
@@ -35,7 +36,7 @@ pub struct EvaluatorOffer {
 }
 
 /// What a worker can do.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// The class of device, such as `cpu:Xeon-2.5GHz:1t` or `NVIDIA A100-SXM4-40GB`.
     pub device_class: Arc<str>,
@@ -104,6 +105,7 @@ pub struct Worker {
     pub(super) name: Arc<str>,
     pub(super) session: SessionId,
     pub(super) capabilities: Arc<Capabilities>,
+    pub(super) kind: Kind,
     pub(super) connected: bool,
     pub(super) last_seen: Timestamp,
     pub(super) credit: u32,

@@ -192,7 +192,7 @@ impl State {
     pub(super) fn drain(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.draining = true;
-            self.ready.remove(&id);
+            self.ready.remove(id);
         }
         self.forget_claims(id);
     }
@@ -200,7 +200,7 @@ impl State {
     pub(super) fn leave(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.leaving = true;
-            self.ready.remove(&id);
+            self.ready.remove(id);
         }
         self.forget_claims(id);
     }
@@ -209,7 +209,7 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         self.releases.extend(quarantine.until.map(|until| (until, id)));
         worker.quarantine = Some(quarantine);
-        self.ready.remove(&id);
+        self.ready.remove(id);
         self.forget_claims(id);
     }
 
@@ -228,9 +228,9 @@ impl State {
     pub(super) fn file_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         if worker.takes_work() && worker.room() > 0 {
-            self.ready.insert(id);
+            self.ready.insert(id, worker.kind);
         } else {
-            self.ready.remove(&id);
+            self.ready.remove(id);
         }
     }
 }
