@@ -21,6 +21,10 @@ pub const LIST_LIMIT: u32 = if cfg!(fuzzing) { 1_000 } else { 1_000_000 };
 const TRIAL_DRAWS: u32 = if cfg!(fuzzing) { 200 } else { 20_000 };
 const TRIAL_ODDS: u32 = 1_000;
 const TRIAL_SLOTS: u32 = 20_000_000;
+/// The most work ([`super::rule::Rules::work`]) of listing, about a second; schemas that take more are drawn.
+const LIST_WORK: u64 = if cfg!(fuzzing) { 1_000_000 } else { 100_000_000 };
+/// The same of the draws that see whether constraints leave enough, if more of them than a twentieth take that.
+const TRIAL_WORK: u64 = if cfg!(fuzzing) { 200_000 } else { 50_000_000 };
 /// The most draws of [`Schema::draw`].
 const DRAWS: u32 = 100_000;
 /// The number of draws behind an estimated count.
@@ -90,7 +94,9 @@ impl Feasible {
             help: "loosen the constraints, or narrow the genes to what they leave".to_owned(),
         };
         let total = schema.root.count();
-        if total <= BigUint::from(LIST_LIMIT) {
+        let work = schema.rules.work(schema.slots()).max(1);
+        let listed = u64::from(LIST_LIMIT).min(LIST_WORK / work);
+        if total <= BigUint::from(listed) {
             let total = u32::try_from(total).unwrap_or(LIST_LIMIT);
             let mut slots = vec![0; schema.slots()];
             let mut meets = |rank: &u32| {
@@ -106,8 +112,10 @@ impl Feasible {
             return Ok(Self::Listed(ranks));
         }
         let mut rng = stream(0, Purpose::Proposal, 0);
-        let draws =
-            (TRIAL_SLOTS / schema.slots().max(1) as u32).clamp(TRIAL_DRAWS / 20, TRIAL_DRAWS);
+        let affordable =
+            (TRIAL_WORK / work).min((TRIAL_SLOTS / schema.slots().max(1) as u32).into());
+        let affordable = u32::try_from(affordable).unwrap_or(TRIAL_DRAWS);
+        let draws = affordable.clamp(TRIAL_DRAWS / 20, TRIAL_DRAWS);
         let least = (draws / TRIAL_ODDS).max(1);
         let drawn = |_| {
             let mut values = vec![0; schema.slots()];

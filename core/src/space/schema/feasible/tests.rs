@@ -195,3 +195,34 @@ proptest! {
         prop_assert_ne!(&schema.mutate(&first, Mutation::EachGene(1.0), &mut rng), &first);
     }
 }
+
+#[test]
+fn constraints_that_are_much_work_are_drawn_from_and_too_much_is_refused() {
+    let names: Vec<String> = (0..17).map(|nth| format!("g{nth}")).collect();
+    let genes = names.iter().map(|name| (name.as_str(), integer(0, 1))).collect();
+    let schema = free(genes);
+    let long = |terms: usize| format!("min({}) >= 0", vec!["g0"; terms].join(", "));
+    let of = |constraint: &str| {
+        let constraints: [Box<str>; 1] = [constraint.into()];
+        schema.clone().with_rules(&[], &constraints)
+    };
+    assert!(matches!(of(&long(2)).unwrap().feasible, Feasible::Listed(_)));
+    assert!(matches!(of(&long(1_000)).unwrap().feasible, Feasible::Drawn { .. }));
+    let error = schema.clone().with_rules(&[], &vec![long(1_000).into(); 50]).unwrap_err();
+    assert_eq!(
+        error.reason,
+        "the expressions have 50150 terms, lists counted by the slots of an architecture; 50000 at most"
+    );
+}
+
+#[test]
+fn a_term_that_reads_a_list_is_as_much_work_as_the_slots() {
+    let schema = layers();
+    let work = |constraint: &str| {
+        let constraints: [Box<str>; 1] = [constraint.into()];
+        schema.clone().with_rules(&[], &constraints).unwrap().rules.work(schema.slots())
+    };
+    assert_eq!(work("width <= 12"), 3);
+    assert_eq!(work("layers.1.kernel <= 12"), 3);
+    assert_eq!(work("sum(layers.kernel) <= 12"), 4 + schema.slots() as u64);
+}

@@ -243,6 +243,10 @@ impl<'a> Reading<'_, 'a> {
     }
 
     fn gene(&self, reach: &'a Reach, base: usize) -> Evaluated<'a> {
+        // Most genes are in one place; whoever evaluates a million genotypes need not allocate for these.
+        if !reach.steps.iter().any(|step| matches!(step, Step::Copies { .. })) {
+            return self.slot(reach, base).map(|at| leaf(&reach.leaf, &self.slots[at..]));
+        }
         let mut found = Vec::new();
         let many = self.follow(&reach.steps, base, reach, &mut found)?;
         if many {

@@ -1,14 +1,15 @@
 //! Expressions over the genes of a schema: constraints that every genotype has to meet, and derived
 //! values. They must not know how genotypes are drawn or varied.
 //!
-//! `syntax` reads a text, `check` resolves names and types, `evaluate` gives the value; `expression` is
-//! for those who build something of the values.
+//! `syntax` reads a text, `check` resolves names and types, `cost` says how much work an expression is,
+//! `evaluate` gives the value; `expression` is for those who build something of the values.
 //!
 //! An expression that reads a gene that does not apply (one of an arm that is not chosen, or of a
 //! copy that is not there) does not apply itself: as a constraint it is met. One that has no value
 //! for another reason (a division by zero, a whole number beyond 64 bits) is not met.
 
 mod check;
+mod cost;
 mod evaluate;
 mod expression;
 mod syntax;
@@ -19,6 +20,7 @@ mod tests;
 use super::gene::Gene;
 use super::node::Node;
 use check::Scope;
+use cost::MAX_WORK;
 use evaluate::{Missing, Number, Reading, Value};
 use syntax::{Fault, Term};
 
@@ -109,6 +111,15 @@ impl Rules {
             let reason = format!("there are more than {MAX_RULES} expressions");
             let fault = Fault::new(0, reason, "join constraints by `and`");
             return Err(at(RulePlace::Constraints)(fault));
+        }
+        let work = rules.work(root.slots());
+        if work > MAX_WORK {
+            let reason = format!(
+                "the expressions have {work} terms, lists counted by the slots of an architecture; {MAX_WORK} \
+                 at most"
+            );
+            let help = "say the same in fewer, or read fewer lists";
+            return Err(at(RulePlace::Constraints)(Fault::new(0, reason, help)));
         }
         Ok(rules)
     }
