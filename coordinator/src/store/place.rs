@@ -1,5 +1,6 @@
 //! Where a store is: a file of SQLite, or a database of PostgreSQL.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -32,32 +33,39 @@ impl Url {
 impl Display for Url {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgresql", &self.0));
-        let (before, query) = match rest.split_once('?') {
-            Some((before, query)) => (before, Some(query)),
-            None => (rest, None),
-        };
-        write!(f, "{scheme}://")?;
         // The last `@` ends the user and password, whatever the password holds.
-        match before.rsplit_once('@') {
-            Some((user, place)) => {
-                let (user, password) = match user.split_once(':') {
-                    Some((user, _)) => (user, ":***"),
-                    None => (user, ""),
-                };
-                write!(f, "{user}{password}@{place}")?;
-            }
-            None => f.write_str(before)?,
-        }
-        let shown = |pair: &str| match pair.split_once('=') {
-            Some((key, _)) if key.eq_ignore_ascii_case("password") => format!("{key}=***"),
-            _ => pair.to_owned(),
+        let (credentials, place) = match rest.rsplit_once('@') {
+            Some((credentials, place)) => (Some(credentials), place),
+            None => (None, rest),
         };
-        match query {
-            Some(query) => {
-                write!(f, "?{}", query.split('&').map(shown).collect::<Vec<_>>().join("&"))
-            }
-            None => Ok(()),
+        // Unless it is within a parameter, which may be another password: nobody can tell.
+        if credentials.is_some_and(|credentials| credentials.contains('?')) {
+            return write!(f, "{scheme}://***");
         }
+        write!(f, "{scheme}://")?;
+        if let Some(credentials) = credentials {
+            match credentials.split_once(':') {
+                Some((user, _)) => write!(f, "{user}:***@")?,
+                None => write!(f, "{credentials}@")?,
+            }
+        }
+        match place.split_once('?') {
+            Some((place, query)) => {
+                let shown: Vec<_> = query.split('&').map(shown).collect();
+                write!(f, "{place}?{}", shown.join("&"))
+            }
+            None => f.write_str(place),
+        }
+    }
+}
+
+/// A parameter without its value if that may be a password, or the rest of one that holds a `&`.
+fn shown(pair: &str) -> Cow<'_, str> {
+    let Some((key, _)) = pair.split_once('=') else { return "***".into() };
+    let lower = key.to_ascii_lowercase();
+    match lower.contains('%') || lower.contains("password") && lower != "password_file" {
+        true => format!("{key}=***").into(),
+        false => pair.into(),
     }
 }
 
@@ -120,6 +128,20 @@ mod tests {
             ("postgresql://ada:hu:s@h@db/x", "postgresql://ada:***@db/x"),
             ("postgres://db/x?user=ada&password=hush", "postgres://db/x?user=ada&password=***"),
             ("postgres://db/x?PASSWORD=hush&port=1", "postgres://db/x?PASSWORD=***&port=1"),
+            ("postgres://db/x?pass%77ord=hush&a=b", "postgres://db/x?pass%77ord=***&a=b"),
+            ("postgres://db/x?password=a&hush&b=c", "postgres://db/x?password=***&***&b=c"),
+            ("postgres://db/x?password=a@hush", "postgres://***"),
+            ("postgres://ada:a@db/x?password=hu@hush", "postgres://***"),
+            ("postgresql://ada:a?hush@db/x", "postgresql://***"),
+            ("postgresql://ada:a?hu@hush@db/x?sslmode=disable", "postgresql://***"),
+            ("postgresql://ada:a/hush@db/x?b=c", "postgresql://ada:***@db/x?b=c"),
+            ("postgresql://ada:a#hush@db/x", "postgresql://ada:***@db/x"),
+            ("postgresql://ada:a%40hush@db/x", "postgresql://ada:***@db/x"),
+            ("postgresql://ada:a%3Fhush@/x?host=/run", "postgresql://ada:***@/x?host=/run"),
+            (
+                "postgresql://ada@db/x?password_file=/run/pw",
+                "postgresql://ada@db/x?password_file=/run/pw",
+            ),
         ] {
             let place: Place = url.parse().unwrap();
             assert_eq!(place.to_string(), shown);

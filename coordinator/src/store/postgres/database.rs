@@ -8,8 +8,10 @@ use std::error::Error;
 use std::fmt::{Display, Formatter};
 use std::future::Future;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
@@ -23,7 +25,8 @@ const DEPOSED: &str = "CB001";
 const CONFLICT: &str = "CB002";
 
 /// What every connection is set to. A transaction that its client has forgotten, being stopped or
-/// gone, must not hold up a take-over.
+/// gone, must not hold up a take-over, and an append has to see what was committed while it waited for
+/// the leader's row.
 ///
 /// Every statement finds its rows by their keys, and its plan stays for the connection's life. A plan
 /// that was made while the tables were empty would read them whole at each append until they are
@@ -32,6 +35,7 @@ const CONFLICT: &str = "CB002";
 const SESSION: &str = "\
     SET search_path = cambrian; \
     SET client_min_messages = warning; \
+    SET default_transaction_isolation = 'read committed'; \
     SET idle_in_transaction_session_timeout = '1500ms'; \
     SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
@@ -41,6 +45,7 @@ const SESSION: &str = "\
 const READER: &str = "\
     SET search_path = cambrian; \
     SET client_min_messages = warning; \
+    SET default_transaction_isolation = 'read committed'; \
     SET default_transaction_read_only = on";
 
 /// A failure of the database, or of the way to it.
@@ -192,11 +197,32 @@ impl Database {
         let gone = || StoreError::Postgres(PostgresError::outage("its thread has ended"));
         receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
+
+    /// The same, but not for longer than `patience`.
+    pub(super) fn wait_within<R: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = Result<R, StoreError>> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.wait(async move { timeout(patience, work).await.map_err(|_| silence(patience))? })
+    }
+}
+
+/// An outage: nothing was heard for so long.
+pub(super) fn silence(patience: Duration) -> StoreError {
+    let text = format!("no answer within {} s", patience.as_secs());
+    StoreError::Postgres(PostgresError::outage(text))
 }
 
 impl Target {
-    /// A new connection, which ends when the client is dropped.
+    /// A new connection, which ends when the client is dropped. A server that is stopped still takes
+    /// connections, and the driver bounds nothing that comes after that.
     pub(super) async fn connect(&self) -> Result<Client, StoreError> {
+        let patience = self.patience();
+        timeout(patience, self.connect_and_set()).await.map_err(|_| silence(patience))?
+    }
+
+    async fn connect_and_set(&self) -> Result<Client, StoreError> {
         let client = match &self.encryption {
             None => {
                 let (client, connection) = self.config.connect(NoTls).await?;

@@ -37,7 +37,7 @@ use database::{Database, of_append};
 use lease::Lease;
 pub use lease::{Bid, Candidate};
 pub use schema::SCHEMA_VERSION;
-use session::{Connected, Session};
+use session::{Connected, PATIENCE, Session};
 use target::{Purpose, Target};
 
 const BEGIN_APPEND: &str = "SELECT begin_append($1, $2)";
@@ -89,12 +89,12 @@ impl PostgresStore {
     /// an older one up to date. It does not lead until [`Self::bid`] is won.
     ///
     /// # Errors
-    /// [`StoreError`] if the URL is faulty, the database cannot be reached, or its schema is not
-    /// ours or newer.
+    /// [`StoreError`] if the URL is faulty, the database cannot be reached or says nothing for a minute,
+    /// or its schema is not ours or newer.
     pub fn open(url: &Url) -> Result<Self, StoreError> {
         let database = Database::new(Target::parse(url, Purpose::Write)?)?;
         let (target, place) = (database.target(), database.place());
-        database.wait(async move {
+        database.wait_within(PATIENCE, async move {
             let client = target.connect().await?;
             schema::migrate(&client, &place).await?;
             warn_of_settings(&client).await
@@ -117,7 +117,7 @@ impl PostgresStore {
     pub fn open_read_only(url: &Url) -> Result<Self, StoreError> {
         let database = Database::new(Target::parse(url, Purpose::Read)?)?;
         let (target, place) = (database.target(), database.place());
-        database.wait(async move {
+        database.wait_within(PATIENCE, async move {
             let client = target.connect().await?;
             let found = schema::version(&client, &place).await?;
             match found == SCHEMA_VERSION {

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, Statement};
 
-use super::database::{Database, PostgresError};
+use super::database::{Database, PostgresError, silence};
 use super::target::Target;
 use crate::store::StoreError;
 
@@ -88,8 +88,7 @@ impl Session {
                 }
                 error = end => Err(error),
                 () = tokio::time::sleep(PATIENCE) => {
-                    let text = format!("no answer within {} s", PATIENCE.as_secs());
-                    Err(StoreError::Postgres(PostgresError::outage(text)))
+                    Err(silence(PATIENCE))
                 }
             }
         })

@@ -4,6 +4,7 @@
 //! `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (as libpq has them) and `password_file` are read
 //! here; the rest is the driver's. No error repeats the URL's password.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,14 @@ impl Target {
         }
         Ok(Self { config, encryption, url: url.clone(), purpose })
     }
+
+    /// How long a connection may take until it can be used: for each host what its socket may take, and
+    /// as long again for all that is said then.
+    pub(super) fn patience(&self) -> Duration {
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        each.saturating_mul(2).saturating_mul(hosts)
+    }
 }
 
 impl Own {
@@ -88,7 +97,9 @@ impl Own {
         config: &Config,
         fault: &impl Fn(String) -> StoreError,
     ) -> Result<Option<Encryption>, StoreError> {
-        let near = config.get_hosts().iter().all(is_this_machine);
+        // Where an address is given, it is what is connected to, whatever the host is called.
+        let near = config.get_hosts().iter().all(is_this_machine)
+            && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
         let default = if near { "disable" } else { "verify-full" };
         let trust = match self.mode.as_deref().unwrap_or(default) {
             "disable" => return Ok(None),
@@ -122,8 +133,7 @@ fn is_this_machine(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
         Host::Tcp(name) => {
-            name == "localhost"
-                || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         }
     }
 }
@@ -205,13 +215,21 @@ mod tests {
             "postgresql://u@localhost:5433/x",
             "postgresql://u@%2Frun%2Fpostgresql/x",
             "postgresql://u@/x?host=/run/postgresql",
+            "postgresql://u@localhost/x?hostaddr=127.0.0.1",
             "postgresql://u@db/x?sslmode=disable",
         ] {
             assert!(target(near).unwrap().encryption.is_none(), "{near}");
         }
         assert!(target("postgresql://u@db/x?sslmode=require").unwrap().encryption.is_some());
-        let refused = target("postgresql://u@db/x").err().unwrap();
-        assert!(refused.contains("sslrootcert=FILE"), "{refused}");
+        for far in [
+            "postgresql://u@db/x",
+            "postgresql://u@localhost/x?hostaddr=10.0.0.1",
+            "postgresql://u@localhost,localhost/x?hostaddr=127.0.0.1,10.0.0.1",
+            "postgresql://u@db/x?hostaddr=127.0.0.1",
+        ] {
+            let refused = target(far).err().unwrap();
+            assert!(refused.contains("sslrootcert=FILE"), "{far}: {refused}");
+        }
         let refused = target("postgresql://u@db/x?sslmode=prefer").err().unwrap();
         assert!(refused.contains("`prefer`"), "{refused}");
         let refused = target("postgresql://u@db/x?sslrootcert=%2Fabsent.pem").err().unwrap();

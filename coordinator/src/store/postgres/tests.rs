@@ -324,6 +324,91 @@ fn schemas_are_prepared_once_and_strange_ones_refused() {
     assert!(error.to_string().contains("\"missing\" does not exist"), "{error}");
 }
 
+/// Backends that are stopped, until this is dropped: the server could not end with them.
+struct Stopped(Vec<rustix::process::Pid>);
+
+impl Stopped {
+    /// Stops those of every coordinator.
+    fn all(server: &PostgresServer) -> Self {
+        let theirs = "SELECT pid FROM pg_stat_activity WHERE application_name = 'cambrian'";
+        let ids = server.ask("postgres", theirs);
+        let ids =
+            ids.lines().map(|id| rustix::process::Pid::from_raw(id.parse().unwrap()).unwrap());
+        let stopped = Self(ids.collect());
+        stopped.send(rustix::process::Signal::STOP);
+        stopped
+    }
+
+    fn send(&self, signal: rustix::process::Signal) {
+        for id in &self.0 {
+            // One may have ended by itself.
+            let _ = rustix::process::kill_process(*id, signal);
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.send(rustix::process::Signal::CONT);
+    }
+}
+
+fn until(what: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !what() {
+        assert!(Instant::now() < deadline, "it does not come to that");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn tokens_are_read_on_although_their_connection_answers_no_more() {
+    let Some(server) = PostgresServer::start() else { return };
+    let store = PostgresStore::open(&url(&server.database("silent"))).unwrap();
+    let register = store.register().unwrap();
+    let (token, _) = register.create(crate::access::Role::View, "ada", None, Timestamp(1)).unwrap();
+    // One reads after each change, the other one each second.
+    let readers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cambrian' \
+                   AND query LIKE 'SELECT id, role%'";
+    until(|| server.ask("silent", readers) == "2");
+    let _stopped = Stopped::all(&server);
+    server.ask("silent", "UPDATE cambrian.tokens SET revoked_at = 7");
+    until(|| {
+        let found = register.find(token.id()).ok().flatten();
+        found.is_some_and(|(record, _)| record.revoked_at == Some(Timestamp(7)))
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_is_an_outage() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    for open in [PostgresStore::open, PostgresStore::open_read_only] {
+        let place = url(&format!("postgresql://u@{address}/x?connect_timeout=1"));
+        let (sender, opened) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(open(&place).map(drop)));
+        let error = opened.recv_timeout(PATIENCE).expect("it is given up").unwrap_err();
+        assert!(error.is_outage() && error.to_string().contains("2 s"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_transaction_sees_is_not_left_to_the_database() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = url(&server.database("strict"));
+    let strict = "ALTER DATABASE strict SET default_transaction_isolation = 'serializable'";
+    server.ask("strict", strict);
+    for open in [PostgresStore::open, PostgresStore::open_read_only] {
+        let found = open(&place).unwrap().call(|connected| {
+            Box::pin(async move {
+                let row = connected.client.query_one("SHOW transaction_isolation", &[]).await?;
+                Ok(row.try_get::<_, String>(0)?)
+            })
+        });
+        assert_eq!(found.unwrap(), "read committed");
+    }
+}
+
 #[test]
 fn damage_is_found_at_its_record() {
     let Some(server) = PostgresServer::start() else { return };

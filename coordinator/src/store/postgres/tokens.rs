@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use cambrian_core::time::Timestamp;
 use cambrian_transport::token::{TokenHash, TokenId};
-use tokio_postgres::Row;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
-use super::database::{Database, PostgresError};
+use super::database::{Database, PostgresError, silence};
 use super::session::Session;
+use super::target::Target;
 use crate::store::StoreError;
 use crate::store::tokens::{Claim, TokenError, TokenRecord, Tokens};
 
@@ -40,6 +42,11 @@ const STATEMENTS: [&str; 5] = [LIST, INSERT, REVOKE, CLAIM, HOLDER];
 const REFRESH: Duration = Duration::from_secs(1);
 /// What is older than that is not trusted: a revocation might have been missed.
 const STALE: Duration = Duration::from_secs(15);
+/// How long a reading may take, with its connection. A second one has to be done before what is known is
+/// stale, since a connection that answers no more closes the cluster otherwise.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a change or a claim may take: a person or a worker waits for it.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
 
 type Known = BTreeMap<TokenId, (TokenRecord, TokenHash)>;
 
@@ -59,18 +66,11 @@ impl PostgresTokens {
         database.spawn(async move {
             let mut client = None;
             loop {
-                tokio::time::sleep(REFRESH).await;
+                sleep(REFRESH).await;
                 let Some(known) = watched.upgrade() else { return };
-                let read = async {
-                    if client.is_none() {
-                        client = Some(target.connect().await?);
-                    }
-                    let Some(client) = &client else { return Ok(()) };
-                    let asked = Instant::now();
-                    let rows = client.query(LIST, &[]).await?;
-                    keep(&known, &rows, asked)
-                };
-                if let Err(error) = read.await {
+                let read = timeout(REFRESH_PATIENCE, read_anew(&target, &mut client, &known));
+                let read = read.await.unwrap_or_else(|_| Err(silence(REFRESH_PATIENCE)));
+                if let Err(error) = read {
                     tracing::warn!(%error, "the tokens could not be read anew");
                     client = None;
                 }
@@ -87,7 +87,11 @@ impl PostgresTokens {
         + Send
         + 'static,
     ) -> Result<R, StoreError> {
-        self.session.call(true, std::future::pending(), work)
+        let end = async {
+            sleep(CHANGE_PATIENCE).await;
+            silence(CHANGE_PATIENCE)
+        };
+        self.session.call(true, end, work)
     }
 
     fn refresh(&self) -> Result<(), StoreError> {
@@ -109,6 +113,21 @@ impl PostgresTokens {
         }
         Ok(read(&known.0))
     }
+}
+
+/// Reads the tokens on `client`, which is connected first if it is not.
+async fn read_anew(
+    target: &Target,
+    client: &mut Option<Client>,
+    known: &Mutex<(Known, Instant)>,
+) -> Result<(), StoreError> {
+    let connected = match client {
+        Some(connected) => connected,
+        None => client.insert(target.connect().await?),
+    };
+    let asked = Instant::now();
+    let rows = connected.query(LIST, &[]).await?;
+    keep(known, &rows, asked)
 }
 
 /// Replaces what is known by what was read, unless something newer is known already.
