@@ -317,6 +317,7 @@ impl State {
                 failures: Vec::new(),
                 hopeless: None,
                 left: None,
+                saved_at: None,
                 awaited_until: None,
             },
         );

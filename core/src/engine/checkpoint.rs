@@ -16,7 +16,10 @@ use super::state::State;
 use super::task::Task;
 use crate::artifact::ArtifactId;
 use crate::id::{Attempt, CandidateId, Ordinal, TaskId, WorkerId};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// How often the state of a task is filed at most. Each is a record of the journal, whatever a worker sends.
+const SAVED_EVERY: Span = Span::from_secs(1);
 
 /// What comes with the result of an attempt besides its measurements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,13 +105,15 @@ impl State {
     ) {
         if let Some(task) = self.tasks.get_mut(&id).filter(|task| task.attempt == attempt) {
             task.left = Some(Continuation { checkpoint, attempt, step });
+            task.saved_at = Some(self.now);
         }
     }
 }
 
 impl Decision<'_> {
     /// Files the state of an attempt that goes on. One of an earlier attempt, or of a task that is over,
-    /// counts as little as its result; one that an earlier message has overtaken is not needed any more.
+    /// counts as little as its result; one that an earlier message has overtaken is not needed any more, nor
+    /// one of an evaluator that says it leaves none, nor one so soon after another that it would spare nothing.
     pub(super) fn take_saved(
         &mut self,
         worker: WorkerId,
@@ -119,9 +124,11 @@ impl Decision<'_> {
         let Some(found) = self.state.tasks.get(&task) else { return };
         let holds = found.attempt == attempt && found.last_worker == Some(worker);
         let newer = found.left.is_none_or(|left| {
-            (left.attempt, left.step) <= (attempt, step) && left.checkpoint != checkpoint
+            (left.attempt, left.step) < (attempt, step) && left.checkpoint != checkpoint
         });
-        if holds && !found.reported && newer {
+        let due = found.saved_at.is_none_or(|before| self.at.since(before) >= SAVED_EVERY);
+        let leaves = self.state.awaits_state(found, worker).is_some();
+        if holds && !found.reported && newer && due && leaves {
             self.emit(Event::StateSaved { task, attempt, worker, checkpoint, step });
         }
     }

@@ -14,6 +14,7 @@ use super::view::Explanation;
 use super::worker::Worker;
 use crate::confidence::interval_95;
 use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
+use crate::objective::Measurement;
 use crate::spec::Stage;
 
 /// What can be asked about.
@@ -356,7 +357,7 @@ impl Campaign {
 
     /// The means of a candidate's repeated measurements, in a line each.
     fn means_of(&self, candidate: &super::candidate::Candidate) -> impl Iterator<Item = String> {
-        let line = |found: crate::objective::Measurement| {
+        let line = |found: Measurement| {
             let repeats = self.repeats_of_metric(&found.metric);
             let error = found.spread().filter(|_| repeats > 1)?;
             let unit = self.spec.metrics.find(found.metric.as_str()).map_or("", |found| found.unit);
@@ -377,16 +378,11 @@ impl Campaign {
     fn interval_of(&self, candidate: &super::candidate::Candidate) -> Option<String> {
         let measurements = self.measurements_of(candidate);
         let found = measurements.iter().find(|found| found.metric.as_str() == "accuracy")?;
-        let spread = found.spread().filter(|spread| *spread > 0.0)?;
         let unit = self.spec.metrics.find("accuracy").map_or("", |found| found.unit);
         if self.repeats_of_metric(&found.metric) > 1 || unit != "%" {
             return None;
         }
-        let [low, high] = interval_95(found.value(), spread, 0.0, 100.0);
-        Some(format!(
-            "accuracy: {:.2} %, 95 % interval {low:.2} to {high:.2} % by its validation images",
-            found.value()
-        ))
+        interval_by_images(found)
     }
 
     /// Why a candidate waits after a stage: a sentence, and what it rests on.
@@ -431,5 +427,36 @@ impl Campaign {
         let mut front = self.front.iter();
         let by = front.find(|(_, other)| crate::pareto::dominance::dominates(other, &point))?;
         Some(CandidateId::new(self.id, by.0))
+    }
+}
+
+/// The interval of an accuracy in percent, in words. What the spread of another evaluator's accuracy means is its own
+/// affair; only a training says how many images it looked at.
+fn interval_by_images(accuracy: &Measurement) -> Option<String> {
+    let trained = &*accuracy.provenance.source == "trained";
+    let error = accuracy.spread().filter(|spread| trained && *spread > 0.0)?;
+    let value = accuracy.value();
+    let [low, high] = interval_95(value, error, 0.0, 100.0);
+    Some(format!(
+        "accuracy: {value:.2} %, 95 % interval {low:.2} to {high:.2} % by its validation images"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objective::Provenance;
+
+    #[test]
+    fn only_a_trained_accuracy_has_an_interval_by_its_images() {
+        let line = |source: &str, spread| {
+            let provenance = Provenance { source: source.into(), device_class: "".into() };
+            let accuracy = Measurement::new("accuracy".into(), 90.0, Some(spread), provenance);
+            interval_by_images(&accuracy.unwrap())
+        };
+        let expected = "accuracy: 90.00 %, 95 % interval 88.04 to 91.96 % by its validation images";
+        assert_eq!(line("trained", 1.0).as_deref(), Some(expected));
+        assert_eq!(line("custom", 1.0), None);
+        assert_eq!(line("trained", -1.0), None);
     }
 }

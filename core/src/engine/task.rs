@@ -91,6 +91,8 @@ pub struct Task {
     pub(super) hopeless: Option<Standing>,
     /// What an unfinished attempt left; the next one goes on with it.
     pub(super) left: Option<Continuation>,
+    /// When the state of an attempt that went on was filed last.
+    pub(super) saved_at: Option<Timestamp>,
     /// Until when the holder of a lease that was taken away may say what it leaves; nobody else gets
     /// the task before.
     pub(super) awaited_until: Option<Timestamp>,

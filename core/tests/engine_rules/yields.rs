@@ -245,7 +245,18 @@ fn a_cancelled_campaign_keeps_nothing() {
     assert_eq!(cluster.engine.state().checkpoints().count(), 0);
 }
 
-fn save(cluster: &mut Cluster, worker: WorkerId, (task, attempt): (u64, u32), step: u32) -> Step {
+/// A second after what was before.
+fn save(cluster: &mut Cluster, worker: WorkerId, key: (u64, u32), step: u32) -> Step {
+    cluster.now = cluster.now + Span::from_secs(1);
+    save_at_once(cluster, worker, key, step)
+}
+
+fn save_at_once(
+    cluster: &mut Cluster,
+    worker: WorkerId,
+    (task, attempt): (u64, u32),
+    step: u32,
+) -> Step {
     let session = SessionId(1);
     let checkpoint = ArtifactId::of(format!("{task} {attempt} {step}").as_bytes());
     let (task, attempt) = key(task, attempt);
@@ -310,4 +321,30 @@ fn what_is_left_in_the_end_takes_the_place_of_what_was_stored_on_the_way() {
     cluster.ready(worker, 1, 1);
     let next = cluster.assignments().pop().expect("it is tried again");
     assert_eq!((next.attempt, next.resume), (Attempt(3), Some(saved(2, 7))));
+}
+
+/// Each state that is filed is a record for ever.
+#[test]
+fn a_worker_cannot_fill_the_journal_with_states() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = register(&mut cluster, "a", 1);
+    let mut filed = 0;
+    for step in 1..=50 {
+        cluster.now = cluster.now + Span(100_000);
+        filed += count(&save_at_once(&mut cluster, worker, (1, 1), step), Event::is_durable);
+    }
+    assert_eq!(filed, 5, "one a second");
+    let other = ArtifactId::of(b"another state of the same step");
+    let (task, attempt) = key(1, 1);
+    cluster.now = cluster.now + Span::from_secs(5);
+    let session = SessionId(1);
+    let same = Command::SaveState { worker, session, task, attempt, checkpoint: other, step: 41 };
+    assert_eq!(count(&cluster.expect(same), Event::is_durable), 0);
+}
+
+#[test]
+fn an_evaluator_that_leaves_no_state_saves_none() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = cluster.worker("a", 1);
+    assert_eq!(count(&save(&mut cluster, worker, (1, 1), 3), Event::is_durable), 0);
 }
