@@ -169,7 +169,7 @@ impl Agent {
         );
 
         let (disk, wall, dialler) = match world {
-            None => (Disk::Apart, supervisor::wall as fn() -> u64, Dialler::System),
+            None => (Disk::REAL, supervisor::wall as fn() -> u64, Dialler::System),
             Some(world) => (Disk::Here, world.wall, world.dialler),
         };
         let (storage, changes) = mpsc::unbounded_channel();

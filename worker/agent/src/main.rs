@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use cambrian_worker::Agent;
@@ -15,11 +18,19 @@ use cambrian_worker::config::{
 };
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 const WRONG_CONFIGURATION: u8 = 2;
+/// How long the end of the process waits for a thread that waits for a disk.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long it waits for whoever reads the log.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
+/// Lines of the log that wait for their reader; further ones are lost. Few, as each may be some KiB long.
+const WAITING_LINES: usize = 8_192;
 
 /// Evaluates candidates for a Cambrian coordinator: one evaluator process per slot.
 ///
@@ -162,19 +173,21 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
-    start_log(&config);
+    let log = Log::start(&config);
     if let Err(error) = closed {
         tracing::warn!(
             "evaluators can read this process's environment, and a token in it: {error}"
         );
     }
-    match run(config, until_stdin_ends) {
+    let code = match run(config, until_stdin_ends) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    };
+    log.end();
+    code
 }
 
 /// Closes this process's memory and environment, which may hold a token, to the other processes of its user:
@@ -205,23 +218,56 @@ fn read(path: &std::path::Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn start_log(config: &WorkerConfig) {
-    let filter = EnvFilter::new(&config.log_filter);
-    // Standard error may be closed or on a full disk, which must not end the worker.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    match config.log_format {
-        LogFormat::Text => {
-            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+/// The log, which a thread of its own writes: a reader of standard error that stops reading (a terminal after
+/// Ctrl-S, a pipe, a stalled connection) must not stop heartbeats.
+struct Log(WorkerGuard);
+
+impl Log {
+    fn start(config: &WorkerConfig) -> Self {
+        let filter = EnvFilter::new(&config.log_filter);
+        let (lines, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name("log")
+            .finish(std::io::stderr());
+        // Standard error may be closed or on a full disk, which must not end the worker.
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(lines)
+            .log_internal_errors(false);
+        match config.log_format {
+            LogFormat::Text => {
+                log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+            }
+            LogFormat::Json => log.json().init(),
         }
-        LogFormat::Json => log.json().init(),
+        Self(guard)
+    }
+
+    /// Writes what waits, if somebody reads it.
+    fn end(self) {
+        let (ended, end) = mpsc::channel();
+        // The guard itself would wait for ever: it says on standard error that nobody reads it.
+        thread::spawn(move || {
+            drop(self.0);
+            let _ = ended.send(());
+        });
+        let _ = end.recv_timeout(READER_PATIENCE);
     }
 }
 
-#[tokio::main]
-async fn run(config: WorkerConfig, until_stdin_ends: bool) -> anyhow::Result<()> {
+fn run(config: WorkerConfig, until_stdin_ends: bool) -> anyhow::Result<()> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of this worker")?;
+    let worked = runtime.block_on(work(config, until_stdin_ends));
+    // A thread that a disk holds would hold the process as well.
+    runtime.shutdown_timeout(DISK_PATIENCE);
+    worked
+}
+
+async fn work(config: WorkerConfig, until_stdin_ends: bool) -> anyhow::Result<()> {
     let (count, signals) = watch::channel(0_u32);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -256,7 +302,7 @@ async fn stdin_end(asked: bool) {
     }
     let (ended, end) = tokio::sync::oneshot::channel();
     // A thread of its own: the runtime would wait at its end for a read that it had started.
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let mut buffer = [0; 1_024];
         let mut stdin = std::io::stdin().lock();
         while matches!(stdin.read(&mut buffer), Ok(1..)) {}

@@ -97,6 +97,12 @@ impl Outbox {
         Ok((Self { directory: directory.to_owned() }, reports))
     }
 
+    /// Where the files lie.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Stores reports; when it returns they survive a power failure. An equal attempt is replaced. Each is
     /// tried, whatever becomes of the others.
     ///

@@ -6,12 +6,17 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 use tracing::warn;
 
 use crate::durable;
 
+/// How long the disk may take over the number of a session, for which everything else waits.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest name of a worker, characters.
 pub const MAX_NAME: usize = 128;
 
@@ -50,6 +55,8 @@ pub struct StateDir {
     session: Option<u64>,
     /// Whether that number is nowhere but here.
     unstored: bool,
+    /// The disk's answer to an earlier number, if there is none yet.
+    storing: Option<Receiver<Result<(), StateError>>>,
     _lock: File,
 }
 
@@ -68,9 +75,13 @@ impl StateDir {
             .open(&path)
             .map_err(StateError::io("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => {
-                Ok(Self { root: root.to_owned(), session: None, unstored: false, _lock: lock })
-            }
+            Ok(()) => Ok(Self {
+                root: root.to_owned(),
+                session: None,
+                unstored: false,
+                storing: None,
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked(root.to_owned())),
             Err(TryLockError::Error(error)) => Err(StateError::io("lock", &path)(error)),
         }
@@ -100,7 +111,7 @@ impl StateDir {
             Err(error) => warn!(file = %path.display(), %error, "unreadable: taking a new name"),
         }
         let name = new_name(&host());
-        self.store(&path, &name)?;
+        store(&path, &name)?;
         Ok(name)
     }
 
@@ -116,7 +127,7 @@ impl StateDir {
         let last = self.session.unwrap_or_else(|| stored_session(&path));
         let session = now_micros.max(last.saturating_add(1));
         self.session = Some(session);
-        match self.store(&path, &session.to_string()) {
+        match self.store_in_time(path, session) {
             Ok(()) => self.unstored = false,
             Err(error) if !self.unstored => {
                 warn!(
@@ -130,11 +141,38 @@ impl StateDir {
         session
     }
 
-    fn store(&self, path: &Path, text: &str) -> Result<(), StateError> {
-        durable::replace(path, format!("{text}\n").as_bytes())
-            .and_then(|()| durable::sync_directory(&self.root))
-            .map_err(StateError::io("write", path))
+    /// A disk that does not answer is not waited for, and gets no second number before it has answered.
+    fn store_in_time(&mut self, path: PathBuf, session: u64) -> Result<(), StateError> {
+        let silent = || io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
+        if let Some(storing) = self.storing.take()
+            && let Err(TryRecvError::Empty) = storing.try_recv()
+        {
+            self.storing = Some(storing);
+            return Err(StateError::io("write", &path)(silent()));
+        }
+        let (say, storing) = mpsc::channel();
+        let file = path.clone();
+        // Nobody listens any more if the process ends.
+        thread::spawn(move || drop(say.send(store(&file, &session.to_string()))));
+        match storing.recv_timeout(PATIENCE) {
+            Ok(stored) => stored,
+            Err(RecvTimeoutError::Timeout) => {
+                self.storing = Some(storing);
+                Err(StateError::io("write", &path)(silent()))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let source = io::Error::other("the thread that writes it has ended");
+                Err(StateError::io("write", &path)(source))
+            }
+        }
     }
+}
+
+fn store(path: &Path, text: &str) -> Result<(), StateError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    durable::replace(path, format!("{text}\n").as_bytes())
+        .and_then(|()| durable::sync_directory(directory))
+        .map_err(StateError::io("write", path))
 }
 
 /// The number that an earlier process has left; 0 if there is none.
@@ -180,6 +218,8 @@ fn host() -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
 
     #[test]
@@ -247,6 +287,27 @@ mod tests {
         drop(state);
         let mut state = StateDir::open(root.path()).unwrap();
         assert_eq!(state.next_session(10), 3_002);
+    }
+
+    /// A pipe that nobody reads takes the place of a disk that does not answer: opening it waits.
+    #[test]
+    fn sessions_grow_also_while_the_disk_does_not_answer() {
+        let root = tempfile::tempdir().unwrap();
+        let mut state = StateDir::open(root.path()).unwrap();
+        let pipe = root.path().join("session.tmp");
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(state.next_session(1_000), 1_000);
+        assert_eq!(state.next_session(1_000), 1_001);
+        let reader = File::open(&pipe).unwrap();
+        fs::remove_file(&pipe).unwrap();
+        // The answer comes at some time; the next number is stored then.
+        while state.storing.as_ref().is_some_and(|storing| storing.try_recv().is_err()) {
+            thread::yield_now();
+        }
+        state.storing = None;
+        drop(reader);
+        assert_eq!(state.next_session(1_000), 1_002);
+        assert_eq!(fs::read_to_string(root.path().join("session")).unwrap(), "1002\n");
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! The task that keeps the outbox's slow disk away from the agent's loop.
 //!
 //! Operations take effect in order; reports that arrive together are synced together. What the disk
-//! refuses is tried again until it is taken or forgotten. Must not know when a report is sent.
+//! refuses is tried again until it is taken or forgotten. A disk that does not answer is not waited for: what
+//! comes meanwhile is applied once it does. Must not know when a report is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cambrian_proto::v1::Report;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::attempt::AttemptId;
@@ -20,6 +21,9 @@ const BATCH: usize = 256;
 /// How long what the disk refused waits for the next try, at most. Disks stay full for minutes; a try costs a
 /// moment.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long the disk may take over changes before reports are sent without it. A network file system that is
+/// gone answers after minutes, or never.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A change of the outbox.
 #[derive(Debug)]
@@ -36,14 +40,20 @@ pub(crate) enum Change {
 /// Where changes are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disk {
-    /// On a thread that may wait for it.
-    Apart,
+    /// On a thread that may wait for it, and that is waited for no longer than this.
+    Apart { patience: Duration },
     /// In place, where a simulation decides what happens when.
     Here,
 }
 
+impl Disk {
+    /// The machine's own.
+    pub(crate) const REAL: Self = Self::Apart { patience: PATIENCE };
+}
+
 /// Applies changes until their sender is gone. Says which reports may be sent: those that are on
-/// the disk, and those that the disk refused, since a report in memory is better sent than lost.
+/// the disk, and those that the disk refused or keeps nobody knows how long, since a report in memory is
+/// better sent than lost.
 pub(crate) async fn run(
     disk: Disk,
     outbox: Outbox,
@@ -51,34 +61,118 @@ pub(crate) async fn run(
     sendable: mpsc::UnboundedSender<AttemptId>,
 ) {
     let mut keeper = Keeper { outbox, refused: BTreeMap::new() };
+    let mut waiting = Waiting::default();
     let mut open = true;
-    while open {
-        let mut batch = Vec::new();
-        tokio::select! {
-            count = changes.recv_many(&mut batch, BATCH) => open = count > 0,
-            () = sleep(RETRY), if !keeper.refused.is_empty() => {}
+    while open || !waiting.0.is_empty() {
+        let mut batch = waiting.take();
+        if batch.is_empty() {
+            tokio::select! {
+                count = changes.recv_many(&mut batch, BATCH) => open = count > 0,
+                () = sleep(RETRY), if !keeper.refused.is_empty() => {}
+            }
         }
         if batch.is_empty() && keeper.refused.is_empty() {
             continue;
         }
         let stored: Vec<AttemptId> = batch.iter().filter_map(Change::asks_for).collect();
-        let again = Keeper { outbox: keeper.outbox.clone(), refused: BTreeMap::new() };
-        let applied = match disk {
-            Disk::Apart => spawn_blocking(move || keeper.after(batch)).await,
-            Disk::Here => Ok(keeper.after(batch)),
+        let say = |ids: Vec<AttemptId>| {
+            for id in ids {
+                // The agent may have ended; the report is on the disk all the same.
+                let _ = sendable.send(id);
+            }
         };
-        keeper = applied.unwrap_or_else(|failure| {
-            error!(%failure, "storing reports failed; they are held in memory only");
-            again
-        });
-        for id in stored {
-            // The agent may have ended; the report is on the disk all the same.
-            let _ = sendable.send(id);
+        match disk {
+            Disk::Here => {
+                keeper = keeper.after(batch);
+                say(stored);
+            }
+            Disk::Apart { patience } => {
+                let again = Keeper { outbox: keeper.outbox.clone(), refused: BTreeMap::new() };
+                let mut work = Work {
+                    task: spawn_blocking(move || keeper.after(batch)),
+                    until: Instant::now() + patience,
+                    stored,
+                    outbox: &again.outbox,
+                };
+                let done = work.attend(&mut changes, &mut open, &mut waiting, say).await;
+                keeper = done.unwrap_or_else(|failure| {
+                    error!(%failure, "storing reports failed; they are held in memory only");
+                    again
+                });
+            }
         }
     }
 }
 
+/// Changes that came while the disk did not answer; of each attempt the last.
+#[derive(Debug, Default)]
+struct Waiting(BTreeMap<AttemptId, Change>);
+
+impl Waiting {
+    fn push(&mut self, change: Change) {
+        self.0.insert(change.attempt(), change);
+    }
+
+    fn take(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.0).into_values().collect()
+    }
+}
+
+/// Changes that a thread is applying.
+struct Work<'a> {
+    task: JoinHandle<Keeper>,
+    /// When the reports may be sent all the same.
+    until: Instant,
+    stored: Vec<AttemptId>,
+    outbox: &'a Outbox,
+}
+
+impl Work<'_> {
+    /// Waits for its end. From `until` on reports go without the disk, those that come as well.
+    async fn attend(
+        &mut self,
+        changes: &mut mpsc::UnboundedReceiver<Change>,
+        open: &mut bool,
+        waiting: &mut Waiting,
+        say: impl Fn(Vec<AttemptId>),
+    ) -> Result<Keeper, JoinError> {
+        tokio::select! {
+            biased;
+            done = &mut self.task => {
+                say(std::mem::take(&mut self.stored));
+                return done;
+            }
+            () = sleep_until(self.until) => {}
+        }
+        warn!(
+            directory = %self.outbox.directory().display(), reports = self.stored.len(),
+            "the disk does not answer: finished reports are sent from memory and would not survive a crash; \
+             look after the disk or the file server behind this directory"
+        );
+        say(std::mem::take(&mut self.stored));
+        let done = loop {
+            let mut batch = Vec::new();
+            tokio::select! {
+                biased;
+                done = &mut self.task => break done,
+                count = changes.recv_many(&mut batch, BATCH), if *open => *open = count > 0,
+            }
+            say(batch.iter().filter_map(Change::asks_for).collect());
+            batch.into_iter().for_each(|change| waiting.push(change));
+        };
+        info!("the disk answers again; what it did not take meanwhile follows");
+        done
+    }
+}
+
 impl Change {
+    fn attempt(&self) -> AttemptId {
+        match self {
+            Self::Put(report) | Self::PutMeanwhile(report) => AttemptId::from(&**report),
+            Self::Remove(id) => *id,
+        }
+    }
+
     /// The report whose id is to come back.
     fn asks_for(&self) -> Option<AttemptId> {
         match self {
@@ -144,6 +238,8 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
 
     fn report(task: u64) -> Box<Report> {
@@ -157,7 +253,7 @@ mod tests {
             sender.send(change).unwrap();
         }
         drop(sender);
-        run(Disk::Apart, outbox, receiver, sendable).await;
+        run(Disk::REAL, outbox, receiver, sendable).await;
         let mut ids = Vec::new();
         while let Some(id) = stored.recv().await {
             ids.push(id);
@@ -265,6 +361,34 @@ mod tests {
         rig.mended();
         sleep(3 * RETRY).await;
         assert_eq!(rig.stored(), Vec::<u64>::new());
+    }
+
+    /// A pipe that nobody reads takes the place of a disk that does not answer: opening it waits.
+    #[tokio::test]
+    async fn a_disk_that_does_not_answer_holds_no_report_up_and_gets_it_later() {
+        let root = tempfile::tempdir().unwrap();
+        let (outbox, _) = Outbox::open(root.path()).unwrap();
+        let pipe = root.path().join("1-1.report.tmp");
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        let (changes, receiver) = mpsc::unbounded_channel();
+        let (sender, mut sendable) = mpsc::unbounded_channel();
+        let disk = Disk::Apart { patience: Duration::from_millis(20) };
+        let storage = tokio::spawn(run(disk, outbox, receiver, sender));
+        for task in [1, 2, 3] {
+            changes.send(Change::Put(report(task))).unwrap();
+            let said = tokio::time::timeout(Duration::from_secs(30), sendable.recv()).await;
+            assert_eq!(said, Ok(Some(AttemptId::new(task, 1))));
+        }
+        changes.send(Change::Remove(AttemptId::new(2, 1))).unwrap();
+        drop(changes);
+        // Whoever reads it lets the writer go on, which cannot sync it.
+        let reader = std::fs::File::open(&pipe).unwrap();
+        std::fs::remove_file(&pipe).unwrap();
+        storage.await.unwrap();
+        drop(reader);
+        let left: Vec<_> = Outbox::open(root.path()).unwrap().1.into_keys().collect();
+        assert_eq!(left.last(), Some(&AttemptId::new(3, 1)), "what came meanwhile is stored");
+        assert!(!left.contains(&AttemptId::new(2, 1)), "what was acknowledged is not");
     }
 
     #[tokio::test]

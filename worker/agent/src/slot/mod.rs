@@ -546,7 +546,14 @@ impl Slot {
                 if evaluation.energy_joules != energy_joules {
                     warn!(?energy_joules, "the evaluator states no possible energy: not counted");
                 }
-                return Some((evaluation.answered(outcome), After::Keep));
+                let after = match verdict::is_crash(outcome.as_ref()) {
+                    false => After::Keep,
+                    true => {
+                        self.backoff.fail();
+                        After::Replace
+                    }
+                };
+                return Some((evaluation.answered(outcome), after));
             }
             Output::Message(message) => {
                 let name = message_name(&message);

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::io::BufReader;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
@@ -41,6 +41,9 @@ pub(super) const BROKEN_PATIENCE: Duration = Duration::from_millis(200);
 const LAST_OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last words of a dead process may take to arrive.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the disk may take to empty a folder.
+const DISK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to start an evaluator for one slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +129,11 @@ impl EvaluatorProcess {
         killing: Killing,
         patience: Duration,
     ) -> Result<(Self, Capabilities), StartError> {
+        if let Some(folder) = &launch.folder {
+            empty(folder)
+                .await
+                .map_err(|source| StartError::Folder { folder: folder.clone(), source })?;
+        }
         let mut process = Self::spawn(slot, launch, killing)?;
         match process.hello(patience).await {
             Ok(capabilities) => Ok((process, capabilities)),
@@ -138,8 +146,6 @@ impl EvaluatorProcess {
         let kills_before = memory::kills();
         let mut command = Command::new(&launch.program);
         if let Some(folder) = &launch.folder {
-            confine::empty_folder(folder)
-                .map_err(|source| StartError::Folder { folder: folder.clone(), source })?;
             command.current_dir(folder);
         }
         command
@@ -287,6 +293,16 @@ impl EvaluatorProcess {
         {
             warn!("an evaluator is left behind: its {}", remains.stuck);
         }
+    }
+}
+
+/// Empties a folder on a thread that may wait for the disk.
+async fn empty(folder: &Path) -> io::Result<()> {
+    let folder = folder.to_owned();
+    let emptied = spawn_blocking(move || confine::empty_folder(&folder));
+    match timeout(DISK_PATIENCE, emptied).await {
+        Ok(done) => done.map_err(io::Error::other)?,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")),
     }
 }
 

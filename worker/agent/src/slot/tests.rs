@@ -81,22 +81,28 @@ fn rig_of(
     Rig { commands, events, task: tokio::spawn(slot.run()) }
 }
 
-/// A shell script whose `hello` writes a Hello of this protocol version, and whose `ended` a result of
-/// the first attempt of task 1.
+/// A shell script whose `hello` writes a Hello of this protocol version, whose `ended` a result of the first
+/// attempt of task 1, and whose `crashed` a crash of it.
 fn script(protocol: u32, body: &str) -> String {
     let capabilities = Some(Capabilities::default());
     let hello = evaluator_message::Message::Hello(Hello { protocol, capabilities });
     let measured = outcome::Outcome::Measured(Measurements::default());
-    let ended = evaluator_message::Message::Ended(EvaluationEnded {
-        attempt: Some(AttemptId::new(1, 1).into()),
-        outcome: Some(ended(measured)),
-        energy_joules: None,
-    });
-    let [hello, ended] = [hello, ended].map(|message| {
+    let crashed = verdict::failure(FailureKind::Crash, "the device is lost");
+    let answer = |outcome| {
+        evaluator_message::Message::Ended(EvaluationEnded {
+            attempt: Some(AttemptId::new(1, 1).into()),
+            outcome: Some(ended(outcome)),
+            energy_joules: None,
+        })
+    };
+    let [hello, ended, crashed] = [hello, answer(measured), answer(crashed)].map(|message| {
         let bytes = EvaluatorMessage { message: Some(message) }.encode_length_delimited_to_vec();
         bytes.iter().map(|byte| format!("\\{byte:03o}")).collect::<String>()
     });
-    format!("hello() {{ printf '{hello}'; }}\nended() {{ printf '{ended}'; }}\n{body}")
+    format!(
+        "hello() {{ printf '{hello}'; }}\nended() {{ printf '{ended}'; }}\n\
+         crashed() {{ printf '{crashed}'; }}\n{body}"
+    )
 }
 
 impl Rig {
@@ -215,6 +221,18 @@ async fn an_evaluator_that_ends_during_an_evaluation_costs_one_attempt() {
         let (kind, message) = rig.finished().await;
         assert_eq!(kind, FailureKind::Crash);
         assert!(message.contains("exit status 7") && message.contains("cannot go on"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_evaluator_that_answers_with_a_crash_is_replaced() {
+    let mut rig = rig("sh", &["-c", &script(1, "hello; head -c 1 >/dev/null; crashed; sleep 600")]);
+    for _ in 0..2 {
+        assert_eq!(rig.health().await.0, SlotHealth::Ready);
+        rig.evaluate(1);
+        assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+        let (kind, message) = rig.finished().await;
+        assert_eq!((kind, message.as_str()), (FailureKind::Crash, "the device is lost"));
     }
 }
 

@@ -81,6 +81,13 @@ pub(super) fn of_answer(stage: &Stage, answer: Option<Outcome>) -> outcome::Outc
     }
 }
 
+/// Whether an evaluator says that it crashed in an evaluation. Nobody knows what that has left behind: after a
+/// fault of CUDA, for one, everything fails in the same process.
+pub(super) fn is_crash(answer: Option<&Outcome>) -> bool {
+    let outcome = answer.and_then(|answer| answer.outcome.as_ref());
+    matches!(outcome, Some(outcome::Outcome::Failed(failure)) if failure.kind() == FailureKind::Crash)
+}
+
 /// The energy that an answer states, if it can be an amount of energy.
 pub(super) fn energy(joules: Option<f64>) -> Option<f64> {
     joules.filter(|joules| (0.0..=MOST_JOULES).contains(joules))

@@ -4,6 +4,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 use tokio::process::{Child, Command as AsyncCommand};
 
@@ -20,8 +21,9 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn start(coordinator: &FakeCoordinator, root: &TempDir, more: &[&str]) -> Child {
-    AsyncCommand::new(WORKER)
+fn command(coordinator: &FakeCoordinator, root: &TempDir, more: &[&str]) -> AsyncCommand {
+    let mut command = AsyncCommand::new(WORKER);
+    command
         .args(["--coordinator", &coordinator.url(), "--evaluator", SYNTHETIC])
         .args(["--evaluator-arg", "--dataset", "--evaluator-arg", "cifar10"])
         .args(["--label", "site=north", "--threads", "1", "--log-format", "json"])
@@ -29,10 +31,16 @@ fn start(coordinator: &FakeCoordinator, root: &TempDir, more: &[&str]) -> Child 
         .arg(root.path())
         .args(more)
         .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::piped());
+    command
+}
+
+fn started(command: &mut AsyncCommand) -> Child {
+    command.kill_on_drop(true).spawn().unwrap()
+}
+
+fn start(coordinator: &FakeCoordinator, root: &TempDir, more: &[&str]) -> Child {
+    started(&mut command(coordinator, root, more))
 }
 
 fn signal(child: &Child, name: &str) {
@@ -66,6 +74,59 @@ async fn sigterm_finishes_what_runs_and_exits_with_success() {
     for line in words(&output).lines() {
         serde_json::from_str::<serde_json::Value>(line).expect(line);
     }
+}
+
+/// Whatever is full holds up whoever writes to it.
+#[tokio::test]
+async fn nobody_reads_the_log_and_the_worker_works_all_the_same() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let root = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    fill(&writer);
+    let child = started(command(&coordinator, &root, &[]).stderr(writer));
+    let mut stream = coordinator.accept().await;
+    stream.assign(assignment(1, "{}")).await;
+    let report = stream.report().await;
+    assert_eq!(measured(&report).len(), 2);
+    stream.acknowledge(&report).await;
+    signal(&child, "-TERM");
+    wait_for_goodbye(&mut stream).await;
+    drop(stream);
+    assert!(end(child).await.status.success());
+    drop(reader);
+}
+
+/// Writes to a pipe until it takes no more.
+fn fill(pipe: &std::io::PipeWriter) {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let flags = fcntl_getfl(pipe).unwrap();
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(pipe, &[b'x'; 4_096]).is_ok() {}
+    while rustix::io::write(pipe, b"x").is_ok() {}
+    fcntl_setfl(pipe, flags).unwrap();
+}
+
+/// A pipe that nobody reads takes the place of a disk that does not answer.
+#[tokio::test]
+async fn a_disk_that_does_not_answer_holds_up_neither_results_nor_the_end() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let root = tempfile::tempdir().unwrap();
+    let child = start(&coordinator, &root, &[]);
+    let mut stream = coordinator.accept().await;
+    let pipe = root.path().join("outbox/1-1.report.tmp");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    stream.assign(assignment(1, "{}")).await;
+    let report = stream.report().await;
+    assert_eq!(measured(&report).len(), 2);
+    stream.acknowledge(&report).await;
+    signal(&child, "-TERM");
+    wait_for_goodbye(&mut stream).await;
+    drop(stream);
+    let output = end(child).await;
+    assert!(output.status.success(), "{}", words(&output));
+    let expected = root.path().join("outbox");
+    let expected = ["the disk does not answer", expected.to_str().unwrap()];
+    assert!(expected.iter().all(|word| words(&output).contains(word)), "{}", words(&output));
 }
 
 #[tokio::test]
