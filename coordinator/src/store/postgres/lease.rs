@@ -6,7 +6,7 @@
 //!                                |-- not renewed in time: lapsed; once it was seen, for good
 //! ```
 //! What keeps a stale leader from writing is the epoch, which every append checks within its
-//! transaction; the lease only decides how soon another may take over. The holder itself stops
+//! transaction, with the holder; the lease only decides how soon another may take over. The holder itself stops
 //! earlier than the database would let another in: it counts from before it asked for a renewal, by
 //! a clock that does not stand still while the process does.
 
@@ -191,6 +191,10 @@ impl Lease {
 
     pub(super) fn epoch(&self) -> i64 {
         self.standing.epoch
+    }
+
+    pub(super) fn holder(&self) -> &str {
+        &self.holder
     }
 
     /// Whether the lease is still good, as far as is known here.

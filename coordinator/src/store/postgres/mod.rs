@@ -40,7 +40,7 @@ pub use schema::SCHEMA_VERSION;
 use session::{Connected, PATIENCE, Session};
 use target::{Purpose, Target};
 
-const BEGIN_APPEND: &str = "SELECT begin_append($1, $2)";
+const BEGIN_APPEND: &str = "SELECT begin_append($1, $2, $3)";
 const END: &str = "SELECT coalesce(max(sequence), 0) FROM journal";
 const READ: &str = "\
     SELECT sequence, record, checksum, at_micros, kind FROM journal WHERE sequence > $1 \
@@ -251,7 +251,7 @@ async fn warn_of_settings(client: &tokio_postgres::Client) -> Result<(), StoreEr
 /// One transaction: all statements are sent at once, the commit when all have succeeded.
 async fn write(
     connected: &Connected,
-    epoch: i64,
+    (epoch, holder): (i64, &str),
     expected: u64,
     changes: &Changes,
 ) -> Result<(), StoreError> {
@@ -262,7 +262,7 @@ async fn write(
     }
     let begin_append = connected.statement(BEGIN_APPEND)?;
     let end = i64::try_from(expected).unwrap_or(i64::MAX);
-    let position: [&(dyn ToSql + Sync); 2] = [&epoch, &end];
+    let position: [&(dyn ToSql + Sync); 3] = [&epoch, &holder, &end];
     let start = async {
         let begun = client.batch_execute("BEGIN");
         let checked = client.execute(begin_append, &position);
@@ -297,13 +297,11 @@ impl Store for PostgresStore {
     }
 
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
-        let epoch = self.lease.as_ref().map_or(0, Lease::epoch);
-        if self.lease.is_none() {
-            return Err(StoreError::Deposed { epoch });
-        }
+        let Some(lease) = &self.lease else { return Err(StoreError::Deposed { epoch: 0 }) };
+        let (epoch, holder) = (lease.epoch(), lease.holder().to_owned());
         let changes = self.fold(expected, batch)?;
         let written = self.call(move |connected| {
-            Box::pin(async move { write(connected, epoch, expected, &changes).await })
+            Box::pin(async move { write(connected, (epoch, &holder), expected, &changes).await })
         });
         match written {
             Ok(()) => self.sequence = expected + batch.len() as u64,

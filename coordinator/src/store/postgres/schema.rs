@@ -8,7 +8,8 @@ use crate::store::StoreError;
 use crate::store::place::Place;
 
 /// One step per version: step 1 makes an empty schema version 1.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("cache.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("cache.sql"), include_str!("holders.sql")];
 
 /// The version that this release writes.
 pub const SCHEMA_VERSION: i64 = STEPS.len() as i64;

@@ -8,12 +8,13 @@ use cambrian_core::time::Span;
 
 use super::*;
 use crate::actor::{Follower, rebuild};
+use crate::store::Tables;
 use crate::store::contract::{
     PATIENCE, contract, holds_what_is_beyond_its_columns, lead, registered, started, texts,
 };
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
-use crate::store::{Tables, tokens};
+use crate::store::tokens::{self, Claim};
 use crate::testing::{journal_of, journal_with_known_results, repeated, simulated_journal};
 use crate::verify::verify;
 
@@ -228,7 +229,7 @@ fn stopped_within_a_transaction(server: &PostgresServer, place: &Url, leader: Po
     let target = leader.database.target();
     let stopped = leader.database.wait(async move {
         let client = target.connect().await?;
-        client.batch_execute("BEGIN; SELECT begin_append(3, 2)").await?;
+        client.batch_execute("BEGIN; SELECT begin_append(3, 'c', 2)").await?;
         let insert = "INSERT INTO journal VALUES (3, 3, 'started', '', 0)";
         client.batch_execute(insert).await?;
         Ok(client)
@@ -322,6 +323,51 @@ fn schemas_are_prepared_once_and_strange_ones_refused() {
     let missing = url(&server.url("missing"));
     let error = PostgresStore::open(&missing).unwrap_err();
     assert!(error.to_string().contains("\"missing\" does not exist"), "{error}");
+}
+
+/// A copy that lost transactions may have given another leader the same epoch.
+#[test]
+fn another_leader_of_the_same_epoch_cannot_write() {
+    let Some(server) = PostgresServer::start() else { return };
+    let mut store = PostgresStore::open(&url(&server.database("copy"))).unwrap();
+    // It does not ask by itself whether it still leads.
+    let hour = Duration::from_secs(3600);
+    let candidate = Candidate { length: 2 * hour, renewal: hour, ..candidate("a") };
+    assert_eq!(epoch(&mut store, &candidate), 1);
+    store.append(0, &[started(1)]).unwrap();
+    server.ask("copy", "UPDATE cambrian.leader SET holder = 'b'");
+    let error = store.append(1, &[started(2)]).unwrap_err();
+    assert!(matches!(error, StoreError::Deposed { epoch: 1 }), "{error}");
+    assert_eq!(texts(&store).len(), 1);
+    // An earlier release may lead until it is replaced.
+    server.ask("copy", "SELECT cambrian.begin_append(1, 1)");
+}
+
+#[test]
+fn names_are_claimed_once_and_counted_without_reading_all() {
+    let Some(server) = PostgresServer::start() else { return };
+    let store = PostgresStore::open(&url(&server.database("names"))).unwrap();
+    let register = store.register().unwrap();
+    let claim = |worker: &str| register.claim_worker(worker, "site", 3, Timestamp(1)).unwrap();
+    let first = ["a", "b", "c", "d"].map(claim);
+    assert_eq!(first, [Claim::Held, Claim::Held, Claim::Held, Claim::Full]);
+    server.ask(
+        "names",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'claimed again'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON cambrian.worker_holders \
+         EXECUTE FUNCTION refuse()",
+    );
+    assert_eq!(["a", "b", "c"].map(claim), [Claim::Held, Claim::Held, Claim::Held]);
+    drop(register);
+    drop(store);
+    let of = |column: &str| {
+        let from = "FROM pg_stat_user_tables WHERE relname = 'worker_holders'";
+        server.ask("names", &format!("SELECT {column} {from}"))
+    };
+    // A connection tells what it has done when it ends.
+    until(|| of("n_tup_ins") == "3");
+    assert_eq!(of("seq_tup_read"), "0");
 }
 
 /// Backends that are stopped, until this is dropped: the server could not end with them.

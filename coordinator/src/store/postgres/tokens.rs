@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::database::{Database, PostgresError, silence};
-use super::session::Session;
+use super::session::{Connected, Session};
 use super::target::Target;
 use crate::store::StoreError;
 use crate::store::tokens::{Claim, TokenError, TokenRecord, Tokens};
@@ -82,7 +82,7 @@ impl PostgresTokens {
     fn call<R: Send + 'static>(
         &self,
         work: impl for<'c> FnOnce(
-            &'c super::session::Connected,
+            &'c Connected,
         ) -> futures::future::BoxFuture<'c, Result<R, StoreError>>
         + Send
         + 'static,
@@ -128,6 +128,11 @@ async fn read_anew(
     let asked = Instant::now();
     let rows = connected.query(LIST, &[]).await?;
     keep(known, &rows, asked)
+}
+
+async fn holder_of(connected: &Connected, worker: &str) -> Result<Option<String>, StoreError> {
+    let row = connected.client.query_opt(connected.statement(HOLDER)?, &[&worker]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Replaces what is known by what was read, unless something newer is known already.
@@ -216,12 +221,15 @@ impl Tokens for PostgresTokens {
         let (worker, claimant) = (worker.to_owned(), holder.to_owned());
         let present = self.call(move |connected| {
             Box::pin(async move {
+                // Workers that come back all at once claim nothing.
+                let present = holder_of(connected, &worker).await?;
+                if present.as_deref() == Some(&claimant) {
+                    return Ok(present);
+                }
                 let (now, most) = (micros(now), i64::from(most));
                 let parameters: [&(dyn ToSql + Sync); 4] = [&worker, &claimant, &now, &most];
                 connected.client.execute(connected.statement(CLAIM)?, &parameters).await?;
-                let statement = connected.statement(HOLDER)?;
-                let row = connected.client.query_opt(statement, &[&worker]).await?;
-                Ok(row.map(|row| row.try_get::<_, String>(0)).transpose()?)
+                holder_of(connected, &worker).await
             })
         })?;
         Ok(match present {

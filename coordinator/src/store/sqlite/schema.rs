@@ -12,8 +12,12 @@ use crate::store::StoreError;
 pub(super) const APPLICATION_ID: i64 = 0x434d_4252;
 
 /// One step per version: step 1 makes an empty database version 1.
-const STEPS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("access.sql"), include_str!("cache.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("access.sql"),
+    include_str!("cache.sql"),
+    include_str!("holders.sql"),
+];
 
 /// The version that this release writes.
 pub const SCHEMA_VERSION: i64 = STEPS.len() as i64;
