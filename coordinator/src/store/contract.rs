@@ -219,6 +219,45 @@ fn one_coordinator_at_a_time_and_readers_always() {
 }
 
 #[test]
+fn a_link_is_no_second_store() {
+    let (directory, path) = place();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for (first, second) in [(&link, &path), (&path, &link)] {
+        let mut store = SqliteStore::open(first).unwrap();
+        store.append(store.sequence(), &[started(1)]).unwrap();
+        let error = SqliteStore::open(second).unwrap_err();
+        assert!(matches!(&error, StoreError::Locked(_)), "{error}");
+    }
+    assert_eq!(texts(&SqliteStore::open(&link).unwrap()).len(), 2);
+}
+
+#[test]
+fn a_log_that_grew_beside_a_reader_shrinks_again() {
+    const MOST: u64 = 100 << 20;
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let log = path.with_extension("db-wal");
+    let length = || std::fs::metadata(&log).unwrap().len();
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM journal").unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other
+        .execute_batch(&format!(
+            "CREATE TABLE big (content BLOB); INSERT INTO big VALUES (zeroblob({MOST}))"
+        ))
+        .unwrap();
+    store.append(0, &[started(1)]).unwrap();
+    assert!(length() > MOST, "{} bytes", length());
+    drop(reader);
+    // The first one writes the log back, the second one begins it anew.
+    store.append(1, &[started(2)]).unwrap();
+    store.append(2, &[started(3)]).unwrap();
+    assert!(length() < MOST, "{} bytes", length());
+}
+
+#[test]
 fn foreign_and_newer_files_are_refused_untouched() {
     let (directory, path) = place();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -28,6 +28,9 @@ use turns::Turns;
 /// How long the write-ahead log grows before it is written back, pages of 4 KiB. Appends wait for that,
 /// and a page that changes with every append is written back once.
 const CHECKPOINT_PAGES: u32 = 4096;
+/// How long the write-ahead log stays, bytes: one that has grown beside a long reader is cut to that when
+/// it begins anew.
+const KEPT_LOG_BYTES: u32 = 4 * CHECKPOINT_PAGES * 4096;
 /// How long a statement waits for a reader that holds the file, or a writer in another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enough for every statement of an append.
@@ -58,10 +61,11 @@ impl SqliteStore {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
-        place::refuse_network_file_system(path)?;
-        let lock = place::lock(path)?;
+        let real = place::without_links(path).map_err(failed)?;
+        place::refuse_network_file_system(&real)?;
+        let lock = place::lock(&real)?;
         let mut connection = Connection::open_with_flags(
-            path,
+            &real,
             OpenFlags::SQLITE_OPEN_READ_WRITE
                 | OpenFlags::SQLITE_OPEN_CREATE
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -70,10 +74,9 @@ impl SqliteStore {
         let version = schema::version(&connection, path)?;
         let _mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        set_for_writing(&connection)?;
         schema::migrate(&mut connection, version)?;
-        Self::on(connection, path, Some(lock))
+        Self::on(connection, &real, Some(lock))
     }
 
     /// Opens the store at `path` for reading, also while a coordinator writes it.
@@ -179,6 +182,14 @@ impl SqliteStore {
         self.sequence = sequence;
         Ok(sequence)
     }
+}
+
+/// What each connection needs that writes to the file.
+pub(super) fn set_for_writing(connection: &Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", KEPT_LOG_BYTES)?;
+    Ok(())
 }
 
 fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {

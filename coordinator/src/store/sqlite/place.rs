@@ -2,7 +2,8 @@
 //!
 //! The lock is a file of its own beside the database, so that anyone may read the database with
 //! SQL while a coordinator runs. The operating system releases it when the process ends, however
-//! it ends.
+//! it ends. Both go by the path that symbolic links lead to, as SQLite does; a hard link is another
+//! name, which is not noticed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -25,12 +26,39 @@ const NETWORK_KINDS: [&str; 12] = [
     "fuse.sshfs",
 ];
 
+/// How many symbolic links to files that do not exist are followed, as many as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// The path without symbolic links of a database that may not exist yet, in a folder that does.
+pub(super) fn without_links(database: &Path) -> io::Result<PathBuf> {
+    let mut path = database.to_owned();
+    for _ in 0..MAX_LINKS {
+        match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let folder = folder_of(&path).canonicalize()?;
+        match (path.read_link(), path.file_name()) {
+            (Ok(target), _) => path = folder.join(target),
+            (Err(_), Some(name)) => return Ok(folder.join(name)),
+            (Err(error), None) => return Err(error),
+        }
+    }
+    Err(io::Error::other("it is a symbolic link to itself"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The held lock; dropping it releases it.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
+/// Locks a database by its path without symbolic links.
 pub(super) fn lock(database: &Path) -> Result<Lock, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
@@ -47,10 +75,8 @@ pub(super) fn lock(database: &Path) -> Result<Lock, StoreError> {
 
 /// Refuses a path on a network file system. Where the mounts cannot be read, the path passes.
 pub(super) fn refuse_network_file_system(database: &Path) -> Result<(), StoreError> {
-    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
     let (Ok(directory), Ok(mounts)) =
-        (directory.canonicalize(), std::fs::read_to_string("/proc/self/mounts"))
+        (folder_of(database).canonicalize(), std::fs::read_to_string("/proc/self/mounts"))
     else {
         return Ok(());
     };
@@ -90,6 +116,31 @@ mod tests {
         assert_eq!(kind("/data/local/x"), "ext4");
         assert_eq!(kind("/database"), "overlay");
         assert_eq!(kind("/my share/x"), "cifs");
+    }
+
+    #[test]
+    fn links_lead_to_the_database_whether_it_exists_or_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let (folder, database) = (root.join("data"), root.join("data/cambrian.db"));
+        std::fs::create_dir(&folder).unwrap();
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+            root.join(name)
+        };
+        let paths = [
+            database.clone(),
+            root.join("data/../data/cambrian.db"),
+            link("data/cambrian.db", "near.db"),
+            link("near.db", "far.db"),
+            link("data", "folder").join("cambrian.db"),
+        ];
+        let all_lead_there = || paths.iter().all(|path| without_links(path).unwrap() == database);
+        assert!(all_lead_there());
+        std::fs::write(&database, "").unwrap();
+        assert!(all_lead_there());
+        assert!(without_links(&link("circle.db", "circle.db")).is_err());
+        assert!(without_links(&root.join("absent/cambrian.db")).is_err());
     }
 
     #[test]

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use super::claims::{Claims, Waiting, Wanted};
 use super::{Claim, TokenError, TokenRecord, Tokens};
 use crate::store::StoreError;
-use crate::store::sqlite::schema;
 use crate::store::sqlite::turns::{Turn, Turns};
+use crate::store::sqlite::{schema, set_for_writing};
 
 /// How long a statement waits for a writer in another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -168,7 +168,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     if found != expected {
         return Err(StoreError::Older { place: path.into(), found, expected });
     }
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    set_for_writing(&connection)?;
     Ok(connection)
 }
 
