@@ -423,6 +423,9 @@ impl Owner {
         let policy = Command::Govern(self.settings.policy.clone());
         batch.step(&mut self.engine, self.clock.now(), policy);
         let store = self.store.as_deref_mut().ok_or(ActorError::Panicked)?;
+        for campaign in self.engine.state().campaigns() {
+            store.know(campaign.id(), campaign.spec());
+        }
         append(store, &batch)?;
         let (state, lease_length) = (self.engine.state(), self.settings.lease_length);
         batch.release(state, &mut self.connections, &self.fitter, lease_length);

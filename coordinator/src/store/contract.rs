@@ -16,7 +16,7 @@ use super::postgres::{Bid, Candidate, PostgresStore};
 use super::rows::{CampaignRow, WorkerRow};
 use super::sqlite::{SqliteStore, schema};
 use super::{READ_BATCH, Store, StoreError, Tables, for_each};
-use crate::testing::{CAMPAIGN, journal_beyond_columns};
+use crate::testing::{CAMPAIGN, journal_beyond_columns, simulated_journal};
 use crate::verify::{Report, verify};
 
 pub(super) fn started(at: u64) -> (Timestamp, Event) {
@@ -98,6 +98,30 @@ pub(super) fn holds_what_is_beyond_its_columns<S: Store>(
     }
 }
 
+/// Specifications are read from the tables only if nobody has told them: not after an append that failed,
+/// nor by a store that was opened again. `spoil` makes those in the tables unreadable.
+pub(super) fn reads_no_specification_again<S: Store>(open: impl Fn() -> S, spoil: impl Fn()) {
+    let (journal, engine) = simulated_journal(2);
+    let submitted =
+        journal.iter().position(|(_, event)| matches!(event, Event::CampaignSubmitted { .. }));
+    let (before, after) = journal.split_at(submitted.unwrap() + 1);
+    let (middle, end) = after.split_at(after.len() / 2);
+    let volatile = (Timestamp(4), Event::WorkerSeen(WorkerId(1)));
+    let mut store = open();
+    store.append(0, before).unwrap();
+    spoil();
+    assert!(store.append(store.sequence(), std::slice::from_ref(&volatile)).is_err());
+    store.append(store.sequence(), middle).unwrap();
+    drop(store);
+
+    let mut store = open();
+    for campaign in engine.state().campaigns() {
+        store.know(campaign.id(), campaign.spec());
+    }
+    store.append(store.sequence(), end).unwrap();
+    assert_eq!(store.sequence(), journal.len() as u64);
+}
+
 /// Longer than a lease takes to be over, or a machine to do anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -163,6 +187,16 @@ fn sqlite_holds_what_is_beyond_its_columns() {
         SqliteStore::open(&directory.path().join(name)).unwrap()
     };
     holds_what_is_beyond_its_columns([1, 100_000], open, |store| verify(store).unwrap());
+}
+
+#[test]
+fn sqlite_reads_no_specification_again() {
+    let (_directory, path) = place();
+    let spoil = || {
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute("UPDATE campaigns SET resolved_yaml = ''", []).unwrap();
+    };
+    reads_no_specification_again(|| SqliteStore::open(&path).unwrap(), spoil);
 }
 
 #[test]

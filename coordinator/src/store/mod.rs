@@ -8,6 +8,7 @@ pub mod place;
 pub mod postgres;
 pub mod record;
 pub mod rows;
+mod specs;
 pub mod sqlite;
 pub mod tokens;
 
@@ -21,8 +22,11 @@ mod contract;
 mod postgres_server;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cambrian_core::engine::Event;
+use cambrian_core::id::CampaignId;
+use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::Timestamp;
 use cambrian_proto::convert::ConvertError;
 use thiserror::Error;
@@ -56,6 +60,9 @@ pub trait Store: Send {
     /// [`StoreError`]; nothing was added unless the error itself was lost on the way, so that the
     /// caller has to read the journal again.
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError>;
+
+    /// Is told a campaign of the journal, so that it need not read the specification within an append.
+    fn know(&mut self, _campaign: CampaignId, _spec: &Arc<CampaignSpec>) {}
 
     /// At most `limit` records after position `after`, in order; empty at the end.
     ///

@@ -4,16 +4,15 @@
 //! It works from events alone and shares no code with the engine; `verify` compares both.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use cambrian_core::engine::{Event, FinishReason, InfeasibleReason};
 use cambrian_core::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
-use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 use tokio_postgres::types::ToSql;
 
 use super::kept;
+use crate::store::specs::Specs;
 
 /// A statement with its columns, to be executed unless it has no rows.
 pub(super) type Change<'a> = (&'static str, Vec<&'a (dyn ToSql + Sync)>);
@@ -166,9 +165,6 @@ struct WorkerState {
     failed: i64,
 }
 
-/// The specifications of campaigns, which genotypes and names of stages are written by.
-pub(super) type Specs = BTreeMap<CampaignId, Arc<CampaignSpec>>;
-
 /// The changes of a batch while its events are walked through.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
@@ -271,7 +267,7 @@ impl Fold {
                 self.campaign(*campaign, "finished", Some(*reason), Some(at));
             }
             Event::CandidateProposed { candidate, proposal, analytic } => {
-                let spec = specs.get(&candidate.campaign);
+                let spec = specs.get(candidate.campaign);
                 let genotype = spec.map(|spec| spec.space.format(&proposal.genotype));
                 changes.new_candidates.push((
                     candidate.campaign.0.into(),
@@ -293,7 +289,7 @@ impl Fold {
                 changes.candidate_ends.add(*candidate, "scored", Some(*violation), "", at);
             }
             Event::CandidateScreened { candidate, screening } => {
-                let stages = specs.get(&candidate.campaign).map(|spec| &spec.stages);
+                let stages = specs.get(candidate.campaign).map(|spec| &spec.stages);
                 let stage = stages.and_then(|stages| stages.get(usize::from(screening.stage)));
                 let reason = screening.after(stage.map_or("", |stage| &stage.name));
                 changes.candidate_ends.add(*candidate, "screened", None, &reason, at);

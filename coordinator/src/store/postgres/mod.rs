@@ -19,6 +19,7 @@ mod tests;
 
 use std::cell::Cell;
 use std::future::pending;
+use std::sync::Arc;
 
 use cambrian_core::engine::Event;
 use cambrian_core::id::CampaignId;
@@ -29,9 +30,10 @@ use tokio_postgres::types::ToSql;
 
 use super::place::{Place, Url};
 use super::record::{decode, encode, kind};
+use super::specs::Specs;
 use super::tokens::Register;
 use super::{Store, StoreError, Stored};
-use changes::{Changes, Fold, Specs};
+use changes::{Changes, Fold};
 pub use database::PostgresError;
 use database::{Database, of_append};
 use lease::Lease;
@@ -137,7 +139,7 @@ impl PostgresStore {
             bids,
             lease: None,
             sequence: 0,
-            specs: Specs::new(),
+            specs: Specs::default(),
             in_snapshot: Cell::new(false),
         };
         store.sequence = store.end()?;
@@ -200,7 +202,7 @@ impl PostgresStore {
 
     /// Knows the specification of a campaign from now on.
     fn learn(&mut self, campaign: CampaignId) -> Result<(), StoreError> {
-        if self.specs.contains_key(&campaign) {
+        if self.specs.get(campaign).is_some() {
             return Ok(());
         }
         let id = i64::from(campaign.0);
@@ -210,13 +212,9 @@ impl PostgresStore {
                 Ok(row.map(|row| row.try_get(0)).transpose()?)
             })
         })?;
-        let fault =
-            |what: &str| StoreError::Failed(format!("the stored campaign {campaign} {what}"));
-        let yaml = yaml.ok_or_else(|| fault("is missing from its table"))?;
-        let spec = CampaignSpec::parse_resolved(&yaml)
-            .map_err(|faults| fault(&format!("is not valid: {faults}")))?;
-        self.specs.insert(campaign, spec.into());
-        Ok(())
+        let missing = format!("the stored campaign {campaign} is missing from its table");
+        let yaml = yaml.ok_or(StoreError::Failed(missing))?;
+        self.specs.read(campaign, &yaml).map(drop)
     }
 
     fn fold(&mut self, after: u64, batch: &[(Timestamp, Event)]) -> Result<Changes, StoreError> {
@@ -225,7 +223,7 @@ impl PostgresStore {
             records.add(sequence, *at, encode(sequence, *at, event)?);
             match event {
                 Event::CampaignSubmitted { campaign, spec, .. } => {
-                    self.specs.insert(*campaign, spec.clone());
+                    self.specs.submit(*campaign, spec);
                 }
                 Event::CandidateProposed { candidate, .. }
                 | Event::CandidateScreened { candidate, .. } => self.learn(candidate.campaign)?,
@@ -236,6 +234,25 @@ impl PostgresStore {
         let mut changes = fold.finish();
         changes.journal = records;
         Ok(changes)
+    }
+
+    fn try_append(
+        &mut self,
+        expected: u64,
+        batch: &[(Timestamp, Event)],
+    ) -> Result<u64, StoreError> {
+        let Some(lease) = &self.lease else { return Err(StoreError::Deposed { epoch: 0 }) };
+        let (epoch, holder) = (lease.epoch(), lease.holder().to_owned());
+        let changes = self.fold(expected, batch)?;
+        let written = self.call(move |connected| {
+            Box::pin(async move { write(connected, (epoch, &holder), expected, &changes).await })
+        });
+        match written {
+            Ok(()) => self.sequence = expected + batch.len() as u64,
+            Err(StoreError::Conflict { found, .. }) => self.sequence = found,
+            Err(_) => {}
+        }
+        written.map(|()| self.sequence)
     }
 }
 
@@ -297,18 +314,16 @@ impl Store for PostgresStore {
     }
 
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
-        let Some(lease) = &self.lease else { return Err(StoreError::Deposed { epoch: 0 }) };
-        let (epoch, holder) = (lease.epoch(), lease.holder().to_owned());
-        let changes = self.fold(expected, batch)?;
-        let written = self.call(move |connected| {
-            Box::pin(async move { write(connected, (epoch, &holder), expected, &changes).await })
-        });
-        match written {
-            Ok(()) => self.sequence = expected + batch.len() as u64,
-            Err(StoreError::Conflict { found, .. }) => self.sequence = found,
-            Err(_) => {}
+        let appended = self.try_append(expected, batch);
+        match appended {
+            Ok(_) => self.specs.keep(),
+            Err(_) => self.specs.undo(),
         }
-        written.map(|()| self.sequence)
+        appended
+    }
+
+    fn know(&mut self, campaign: CampaignId, spec: &Arc<CampaignSpec>) {
+        self.specs.know(campaign, spec);
     }
 
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {

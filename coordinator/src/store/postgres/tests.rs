@@ -10,7 +10,8 @@ use super::*;
 use crate::actor::{Follower, rebuild};
 use crate::store::Tables;
 use crate::store::contract::{
-    PATIENCE, contract, holds_what_is_beyond_its_columns, lead, registered, started, texts,
+    PATIENCE, contract, holds_what_is_beyond_its_columns, lead, reads_no_specification_again,
+    registered, started, texts,
 };
 use crate::store::postgres_server::PostgresServer;
 use crate::store::rows::WorkerRow;
@@ -63,6 +64,11 @@ fn postgres_keeps_the_contract_and_projects_what_the_engine_decides() {
     contract(|| lead(&place));
     tokens::tests::contract(&|| PostgresStore::open(&place).unwrap().register().unwrap());
     half_a_batch_is_none(&url(&server.database("half")));
+    let specs = url(&server.database("specs"));
+    reads_no_specification_again(
+        || lead(&specs),
+        || drop(server.ask("specs", "UPDATE cambrian.campaigns SET resolved_yaml = ''")),
+    );
     for seed in 0..4 {
         let simulated = match seed {
             0 => simulated_journal(seed),

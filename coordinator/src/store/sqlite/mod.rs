@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::engine::Event;
+use cambrian_core::id::CampaignId;
+use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
@@ -211,10 +213,15 @@ impl Store for SqliteStore {
 
     fn append(&mut self, expected: u64, batch: &[(Timestamp, Event)]) -> Result<u64, StoreError> {
         let appended = self.try_append(expected, batch);
-        if appended.is_err() {
-            self.projector.undo();
+        match appended {
+            Ok(_) => self.projector.keep(),
+            Err(_) => self.projector.undo(),
         }
         appended
+    }
+
+    fn know(&mut self, campaign: CampaignId, spec: &Arc<CampaignSpec>) {
+        self.projector.know(campaign, spec);
     }
 
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {

@@ -17,12 +17,13 @@ use rusqlite::params;
 
 use super::tables::OpenTables;
 use crate::store::StoreError;
+use crate::store::specs::Specs;
 
 /// Writes the projections.
 #[derive(Debug, Default)]
 pub(super) struct Projector {
-    /// The campaigns it has seen, which the notation of genotypes and the names of stages depend on.
-    campaigns: BTreeMap<CampaignId, Arc<CampaignSpec>>,
+    /// The campaigns it knows, which the notation of genotypes and the names of stages depend on.
+    specs: Specs,
     /// The candidates of live tasks, as far as it has seen them queued.
     live: HashMap<TaskId, CandidateId>,
     new_tasks: BTreeMap<TaskId, NewTask>,
@@ -73,7 +74,7 @@ impl Projector {
         match event {
             Event::Started { .. } => tables.execute("UPDATE workers SET connected = 0", []),
             Event::CampaignSubmitted { campaign, spec, source, owner, submission: _ } => {
-                self.campaigns.insert(*campaign, spec.clone());
+                self.specs.submit(*campaign, spec);
                 submit(tables, *campaign, spec, (source, owner.as_deref().unwrap_or("")), at)
             }
             Event::CampaignPaused(id) => set_campaign(tables, *id, "paused", None, None),
@@ -317,9 +318,21 @@ impl Projector {
         Ok(())
     }
 
+    /// Knows a campaign of the journal.
+    pub(super) fn know(&mut self, campaign: CampaignId, spec: &Arc<CampaignSpec>) {
+        self.specs.know(campaign, spec);
+    }
+
+    /// The append is stored.
+    pub(super) fn keep(&mut self) {
+        self.specs.keep();
+    }
+
     /// Forgets what it knows of an append that came to nothing.
     pub(super) fn undo(&mut self) {
-        *self = Self::default();
+        let mut specs = std::mem::take(&mut self.specs);
+        specs.undo();
+        *self = Self { specs, ..Self::default() };
     }
 
     /// The campaign's specification.
@@ -328,17 +341,12 @@ impl Projector {
         tables: &mut OpenTables<'_>,
         campaign: CampaignId,
     ) -> Result<Arc<CampaignSpec>, StoreError> {
-        if let Some(spec) = self.campaigns.get(&campaign) {
+        if let Some(spec) = self.specs.get(campaign) {
             return Ok(spec.clone());
         }
         let select = "SELECT resolved_yaml FROM campaigns WHERE id = ?1";
         let yaml: String = tables.statement(select)?.query_row([campaign.0], |row| row.get(0))?;
-        let spec = CampaignSpec::parse_resolved(&yaml).map_err(|faults| {
-            StoreError::Failed(format!("the stored campaign {campaign} is not valid: {faults}"))
-        })?;
-        let spec = Arc::new(spec);
-        self.campaigns.insert(campaign, spec.clone());
-        Ok(spec)
+        self.specs.read(campaign, &yaml).cloned()
     }
 }
 
