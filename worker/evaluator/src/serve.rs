@@ -70,7 +70,8 @@ pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabi
     capabilities
 }
 
-/// Serves the supervisor until its stream ends; an evaluation in work is given up then.
+/// Serves the supervisor until its stream ends; an evaluation in work is given up then. A dataset of
+/// `capabilities` that is gone later is a fault of this node.
 ///
 /// `output` carries messages alone. `overdue` is called in another thread if the evaluation does
 /// not give up within [`GRACE`] of the end; it is expected to end the process.
@@ -89,6 +90,7 @@ pub fn serve(
     let hello = Hello { protocol: PROTOCOL, capabilities: Some(capabilities.into()) };
     send(&output, evaluator_message::Message::Hello(hello))?;
     let board = Arc::new(Board::default());
+    machine.library.announce(capabilities.datasets.iter().map(ToString::to_string));
     let (sender, receiver) = mpsc::channel();
     let (shared, (fault_sender, fault)) = (Arc::clone(&board), mpsc::channel());
     thread::spawn(move || {

@@ -429,6 +429,42 @@ fn a_dataset_that_is_absent_or_damaged_is_a_bad_node() {
 }
 
 #[test]
+fn an_announced_dataset_that_vanishes_is_a_bad_node_until_it_is_back() {
+    let base = tempfile::tempdir().unwrap();
+    let (folder, away) = (base.path().join("pictures"), base.path().join("away"));
+    for part in ["train", "test"] {
+        for class in 0..10u8 {
+            let class_folder = folder.join(part).join(class.to_string());
+            fs::create_dir_all(&class_folder).unwrap();
+            let image = image::GrayImage::from_fn(28, 28, |x, y| {
+                image::Luma([(x * 7 + y * 3) as u8 ^ (class * 20)])
+            });
+            image.save(class_folder.join("image.png")).unwrap();
+        }
+    }
+    let mut evaluator = Evaluator::start(base.path());
+    assert_eq!(evaluator.hello.capabilities.as_ref().unwrap().datasets, ["pictures"]);
+    let snip = scoring(
+        1,
+        &json!({"dataset": "pictures", "sizes": {"snip": {"batch_size": 8}}}),
+        &["snip"],
+    );
+    fs::rename(&folder, &away).unwrap();
+    evaluator.evaluate(snip.clone());
+    let (kind, message) = evaluator.failure();
+    assert_eq!(kind, FailureKind::BadNode);
+    assert!(message.contains("pictures was on this machine"), "{message}");
+
+    fs::rename(&away, &folder).unwrap();
+    evaluator.evaluate(snip.clone());
+    let first = evaluator.measured();
+    // What is in memory needs no folder.
+    fs::rename(&folder, &away).unwrap();
+    evaluator.evaluate(snip);
+    assert_eq!(evaluator.measured(), first);
+}
+
+#[test]
 fn garbage_ends_the_process_with_a_code() {
     let base = tempfile::tempdir().unwrap();
     for garbage in [&[0xff; 32][..], b"\x03\xff\xff\xff"] {

@@ -3,7 +3,7 @@
 //!
 //! Must not know what the splits are used for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -57,6 +57,7 @@ struct Whole {
 const KEPT: usize = 3;
 
 struct Shelf {
+    entry: DatasetEntry,
     whole: Whole,
     /// The ones asked for last, latest last.
     splits: VecDeque<(Sizes, Rc<Splits>)>,
@@ -66,6 +67,8 @@ struct Shelf {
 pub struct Library {
     directories: Vec<PathBuf>,
     device: Device,
+    /// The names of those that whoever hands out assignments relies on.
+    announced: BTreeSet<String>,
     shelves: BTreeMap<String, Shelf>,
 }
 
@@ -73,7 +76,7 @@ impl Library {
     /// A library over `directories` whose splits live on `device`; nothing is read yet.
     #[must_use]
     pub fn new(directories: Vec<PathBuf>, device: Device) -> Self {
-        Self { directories, device, shelves: BTreeMap::new() }
+        Self { directories, device, announced: BTreeSet::new(), shelves: BTreeMap::new() }
     }
 
     /// Where it looks.
@@ -82,13 +85,25 @@ impl Library {
         &self.directories
     }
 
-    /// What the dataset `name` looks like.
+    /// Remembers that these datasets were said to be here: one of them that is gone later is the
+    /// fault of this node, not of whoever asks for it.
+    pub fn announce(&mut self, names: impl IntoIterator<Item = String>) {
+        self.announced.extend(names);
+    }
+
+    /// What the dataset `name` looks like; of one in memory as it was when it was loaded.
     ///
     /// # Errors
     /// [`EvaluationError::Invalid`] if there is none of that name, [`EvaluationError::BadNode`] if it is
-    /// malformed here.
+    /// malformed here, or was announced and is gone.
     pub fn entry(&self, name: &str) -> Result<DatasetEntry, EvaluationError> {
+        if let Some(shelf) = self.shelves.get(name) {
+            return Ok(shelf.entry.clone());
+        }
         dataset(name, &self.directories).map_err(|error| match error {
+            DataError::Unknown { name, .. } if self.announced.contains(&name) => {
+                DataError::Gone { name, directories: self.directories.clone() }.into()
+            }
             DataError::Unknown { .. } => EvaluationError::Invalid(error.to_string()),
             error => error.into(),
         })
@@ -107,7 +122,8 @@ impl Library {
         if !self.shelves.contains_key(name) {
             let entry = self.entry(name)?;
             let whole = Whole::load(&entry, &self.directories)?;
-            self.shelves.insert(name.to_owned(), Shelf { whole, splits: VecDeque::new() });
+            let shelf = Shelf { entry, whole, splits: VecDeque::new() };
+            self.shelves.insert(name.to_owned(), shelf);
         }
         let Some(shelf) = self.shelves.get_mut(name) else {
             return Err(EvaluationError::Crash("a dataset vanished from memory".into()));

@@ -47,6 +47,18 @@ pub enum DataError {
     },
     /// No directory holds the dataset.
     #[error(
+    /// A folder of a user that was there is not any more.
+    #[error(
+        "the dataset {name} was on this machine when its evaluator started and is gone (looked in \
+         {looked}); put its folder back, or restart the worker, which then offers what is there",
+        looked = list(.directories)
+    )]
+    Gone {
+        /// The dataset.
+        name: String,
+        /// Where it was looked for.
+        directories: Vec<PathBuf>,
+    },
         "the dataset {name} is not on this machine (looked in {looked}); {remedy}, or name \
          its directory with CAMBRIAN_DATA",
         looked = list(.directories)

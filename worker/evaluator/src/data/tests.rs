@@ -225,6 +225,34 @@ fn a_folder_of_arrays_is_a_dataset() {
 }
 
 #[test]
+fn a_dataset_that_is_gone_is_the_nodes_fault_if_it_was_announced_and_not_in_memory() {
+    let base = tempfile::tempdir().unwrap();
+    let folder = base.path().join("my-images");
+    let write = || {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("train.safetensors"), arrays::tests::images(12, 3)).unwrap();
+        fs::write(folder.join("test.safetensors"), arrays::tests::images(4, 3)).unwrap();
+    };
+    let sizes = Sizes { train: None, validation: Some(3), test: None };
+    let mut library = Library::new(vec![base.path().to_path_buf()], Device::Cpu);
+    // Nobody has said that it is here: whoever names it has written a wrong name.
+    let error = library.splits("my-images", sizes).unwrap_err();
+    assert!(matches!(error, EvaluationError::Invalid(_)), "{error}");
+
+    library.announce(["my-images".to_owned()]);
+    let error = library.splits("my-images", sizes).unwrap_err();
+    assert!(matches!(error, EvaluationError::BadNode(_)), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("is gone") && text.contains("restart the worker"), "{text}");
+
+    write();
+    library.splits("my-images", sizes).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(library.entry("my-images").unwrap().classes, 3);
+    assert_eq!(library.splits("my-images", sizes).unwrap().train.count(), 9);
+}
+
+#[test]
 fn folders_of_users_in_every_form_are_datasets_and_named_by_their_content() {
     let base = tempfile::tempdir().unwrap();
     let directories = [base.path().to_path_buf()];
