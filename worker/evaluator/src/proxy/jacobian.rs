@@ -3,7 +3,8 @@
 //! field theory; the reading of arXiv 2307.02263 is experimental).
 //!
 //! The mean of the squares, and the largest over the smallest that is not 0 by rounding. Apply to
-//! every network.
+//! every network. Where the logits do not depend on an image at all, its Jacobian has no singular value
+//! but 0 and no condition; leaving such images out would favour networks that are dead for most of them.
 
 use tch::{Kind, Tensor};
 
@@ -17,7 +18,7 @@ const NOTHING: f64 = 1e-7;
 /// `jacobian_mean_square`.
 pub(super) fn mean_square(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
     average(probe, |values| {
-        values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64
+        Ok(values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64)
     })
 }
 
@@ -25,21 +26,37 @@ pub(super) fn mean_square(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
 pub(super) fn condition(probe: &Probe<'_>) -> Result<f64, EvaluationError> {
     average(probe, |values| {
         let largest = values.iter().copied().fold(0.0, f64::max);
+        if largest == 0.0 {
+            return Err(EvaluationError::NonFinite(
+                "`jacobian_condition` has no value: the logits do not depend on one of the images, \
+                 so all singular values of its Jacobian are 0"
+                    .to_owned(),
+            ));
+        }
         let present = values.iter().copied().filter(|value| *value > NOTHING * largest);
-        largest / present.fold(f64::INFINITY, f64::min)
+        Ok(largest / present.fold(f64::INFINITY, f64::min))
     })
 }
 
 /// The mean over images of a function of the image's singular values.
-fn average(probe: &Probe<'_>, of: impl Fn(&[f64]) -> f64) -> Result<f64, EvaluationError> {
+fn average(
+    probe: &Probe<'_>,
+    of: impl Fn(&[f64]) -> Result<f64, EvaluationError>,
+) -> Result<f64, EvaluationError> {
     let (count, values) = singular_values(probe)?;
     let images = (values.len() / count) as f64;
-    Ok(values.chunks(count).map(of).sum::<f64>() / images)
+    Ok(values.chunks(count).map(of).sum::<Result<f64, _>>()? / images)
 }
 
 /// The singular values of all images, and how many of them an image has, at least 1.
 fn singular_values(probe: &Probe<'_>) -> Result<(usize, Vec<f64>), EvaluationError> {
-    let (_, values, _) = jacobians(probe)?.f_svd(true, false)?;
+    let jacobians = jacobians(probe)?;
+    if jacobians.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Err(EvaluationError::NonFinite(
+            "a derivative of the logits with respect to an image is NaN or infinite".to_owned(),
+        ));
+    }
+    let (_, values, _) = jacobians.f_svd(true, false)?;
     let count = values.size()[1].max(1) as usize;
     Ok((count, Vec::<f64>::try_from(values.f_contiguous()?.f_view([-1])?)?))
 }

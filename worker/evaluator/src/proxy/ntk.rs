@@ -4,8 +4,9 @@
 //! Row `i` of `G` is the gradient of the sum of logits of image `i` with respect to every tensor
 //! that PyTorch calls `weight`, the scales of batch normalisation included; the score is the largest
 //! over the smallest eigenvalue of `G G^T`. One backward pass through the whole batch for each image:
-//! by far the most expensive proxy. Applies to every network; 1e5 where it is not a number, as
-//! in TE-NAS.
+//! by far the most expensive proxy. Applies to every network; 1e5 where the kernel is not a number, as
+//! in TE-NAS. A kernel that is singular by all that double precision can tell has no condition: its
+//! smallest eigenvalue is the rounding of a 0, of either sign.
 
 use tch::{Kind, Tensor};
 
@@ -45,15 +46,26 @@ pub(super) fn kernel(
     Ok(rows.f_matmul(&rows.f_transpose(0, 1)?)?)
 }
 
-/// Largest over smallest eigenvalue.
+/// Largest over smallest eigenvalue, which is 1 at least.
+///
+/// # Errors
+/// [`EvaluationError::NonFinite`] if the smallest is not told from 0.
 pub(super) fn condition(kernel: &Tensor) -> Result<f64, EvaluationError> {
     if kernel.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
         return Ok(UNDEFINED);
     }
     let values = Vec::<f64>::try_from(kernel.f_linalg_eigvalsh("L")?)?;
-    let (Some(smallest), Some(largest)) = (values.first(), values.last()) else {
+    let (Some(&smallest), Some(&largest)) = (values.first(), values.last()) else {
         return Ok(UNDEFINED);
     };
+    let rounding = f64::EPSILON * values.len() as f64 * largest;
+    if smallest <= rounding {
+        return Err(EvaluationError::NonFinite(format!(
+            "`ntk_condition` has no finite value: the tangent kernel of {} images is singular, with \
+             eigenvalues from {smallest:.1e} to {largest:.1e}",
+            values.len()
+        )));
+    }
     let condition = largest / smallest;
     Ok(if condition.is_nan() { UNDEFINED } else { condition })
 }

@@ -3,7 +3,8 @@
 //! at each of a number of time steps.
 //!
 //! `autost` is the number of multiply-accumulates of all steps in G, whether they are carried out or not, as
-//! the published search counts them, plus a weight, 0 unless set, over [`naswot`](super::naswot).
+//! the published search counts them, plus a weight, 0 unless set, over [`naswot`](super::naswot), which
+//! has to be finite then.
 //! `spiking_energy` runs one batch through the untrained network, in training mode and step by step, so that a
 //! step does not depend on later ones. A layer whose input is all 0 or 1 only adds weights up, for as large a
 //! share of its multiply-accumulates as its input has spikes; any other, such as the first, multiplies.
@@ -30,7 +31,14 @@ pub(super) fn operations_in_all(probe: &Probe<'_>) -> Result<f64, EvaluationErro
     if naswot_weight == 0.0 {
         return Ok(operations);
     }
-    Ok(operations + naswot_weight / naswot::score(probe)?)
+    let naswot = naswot::score(probe)?;
+    if !naswot.is_finite() {
+        return Err(EvaluationError::NonFinite(format!(
+            "`autost` has no value: with a `naswot_weight` it needs the `naswot` of the network, which \
+             is {naswot}"
+        )));
+    }
+    Ok(operations + naswot_weight / naswot)
 }
 
 /// `spiking_energy`.

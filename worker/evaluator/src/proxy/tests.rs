@@ -286,6 +286,49 @@ fn orthogonal_layers_are_isometric_until_a_relu_comes_between() {
 }
 
 #[test]
+fn the_condition_of_a_kernel_is_at_least_1_and_a_singular_one_has_none() {
+    let kernel = |values: &[f64]| Tensor::from_slice(values).diag(0);
+    assert_eq!(ntk::condition(&kernel(&[4.0, 1.0, 2.0])).unwrap(), 4.0);
+    // A double holds this one; what is below its rounding, of either sign, is 0.
+    assert_eq!(
+        ntk::condition(&kernel(&[1.0, 1.0 / 1024.0 / 1024.0 / 1024.0])).unwrap(),
+        1.073_741_824e9
+    );
+    for smallest in [-1e-16, 1e-16, 0.0] {
+        let error = ntk::condition(&kernel(&[1.0, smallest])).unwrap_err();
+        assert!(matches!(error, EvaluationError::NonFinite(_)), "{smallest}: {error}");
+        assert!(error.to_string().contains("singular"), "{error}");
+    }
+    let error = ntk::condition(&kernel(&[0.0, 0.0])).unwrap_err();
+    assert!(matches!(error, EvaluationError::NonFinite(_)), "{error}");
+
+    // One weight for six images: five of the six eigenvalues are 0 by construction.
+    let images = (Tensor::arange(6, (Kind::Double, Device::Cpu)) * 0.7).sin().view([6, 1]);
+    let narrow = [Op::Linear { out_features: 1, bias: false }];
+    let graph = chain(Shape::Vector { features: 1 }, &narrow);
+    let error = Fixture { images, ..Fixture::drawn(graph) }.score("ntk_condition", 6).unwrap_err();
+    assert!(matches!(error, EvaluationError::NonFinite(_)), "{error}");
+}
+
+#[test]
+fn a_jacobian_that_is_zero_or_no_number_has_no_condition() {
+    let layer = |value: f64| Tensor::full([64, 64], value, (Kind::Double, Device::Cpu));
+    for (value, reason) in [(0.0, "do not depend on one of the images"), (f64::NAN, "NaN")] {
+        let dead = Fixture::deep(false, vec![layer(value)]);
+        let error = jacobian::condition(&Probe::new(&dead, 2)).unwrap_err();
+        assert!(matches!(error, EvaluationError::NonFinite(_)), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    // Of two images, one is lost at the ReLU.
+    let images = Tensor::ones([2, 64], (Kind::Double, Device::Cpu))
+        * Tensor::from_slice(&[1.0, -1.0]).view([2, 1]);
+    let half = Fixture { images, ..Fixture::deep(true, vec![layer(1.0)]) };
+    let error = jacobian::condition(&Probe::new(&half, 2)).unwrap_err();
+    assert!(matches!(error, EvaluationError::NonFinite(_)), "{error}");
+    assert!((jacobian::condition(&Probe::new(&half, 1)).unwrap() - 1.0).abs() < 1e-9);
+}
+
+#[test]
 fn scores_with_a_pass_for_each_sample_stop_between_two() {
     for metric in ["ntk_condition", "grad_sign", "knas_mgm_code", "jacobian_condition"] {
         let source = Fixture { patience: Cell::new(2), ..Fixture::golden(Kind::Float) };

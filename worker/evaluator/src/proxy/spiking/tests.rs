@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::super::fixture::{Fixture, IMAGE, OUTPUT, chain};
 use super::{Operations, operations};
+use crate::failure::EvaluationError;
 use crate::network::golden::{self, conv, set_weight};
 use crate::network::{Initialization, Network};
 use crate::train::Randomness;
@@ -134,4 +135,20 @@ fn naswot_joins_in_by_its_weight() {
     let weighted = Fixture { spiking, ..Fixture::golden(Kind::Double) };
     let [plain, weighted] = [plain, weighted].map(|source| source.score("autost", 8).unwrap());
     assert!((weighted - plain - 60.0 / 30.109_710_5).abs() < 1e-6);
+}
+
+#[test]
+fn autost_needs_a_naswot_only_where_it_has_weight() {
+    let spiking = |naswot_weight| SpikingSettings { naswot_weight, ..SpikingSettings::default() };
+    let score = |images: Tensor, naswot_weight| {
+        let fixture = Fixture::golden(Kind::Double);
+        Fixture { images, spiking: spiking(naswot_weight), ..fixture }.score("autost", 2)
+    };
+    let images = || golden::images(Kind::Double);
+    let equal = || images().narrow(0, 0, 1).repeat([2, 1, 1, 1]);
+    let alone = score(equal(), 0.0).unwrap();
+    assert!(score(images(), 1.0).unwrap() > alone);
+    let error = score(equal(), 1.0).unwrap_err();
+    assert!(matches!(error, EvaluationError::NonFinite(_)), "{error}");
+    assert!(error.to_string().contains("`naswot` of the network, which is -inf"), "{error}");
 }
