@@ -460,4 +460,4 @@ pub fn evaluate(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
