@@ -5,8 +5,8 @@ import unittest
 from unittest import mock
 
 from cambrian_evaluator import Evaluation, Results, Source, Stopped, evaluator, serve
-from cambrian_evaluator.machine import Slot, limit_threads
-from conversation import assignment
+from cambrian_evaluator.machine import Slot, cpu_name, limit_threads
+from conversation import ROOT, assignment
 
 
 def nothing(evaluation: Evaluation) -> Results:
@@ -92,11 +92,22 @@ class Machine(unittest.TestCase):
         self.assertEqual((str(slot.data), str(slot.gate_dir)), ("d", "g"))
         self.assertEqual(Slot.from_command_line([]), Slot())
 
-    def test_threads_are_the_workers_unless_the_user_says_otherwise(self) -> None:
+    def test_threads_are_those_of_the_slot_whatever_the_environment_says(self) -> None:
         with mock.patch.dict(os.environ, {"MKL_NUM_THREADS": "9"}):
             os.environ.pop("OMP_NUM_THREADS", None)
             limit_threads(3)
-            self.assertEqual((os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]), ("3", "9"))
+            self.assertEqual((os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]), ("3", "3"))
+
+    def test_processors_have_the_names_that_the_projects_own_evaluator_gives_them(self) -> None:
+        samples = sorted((ROOT.parents[1] / "worker/evaluator/src/device/processors").iterdir())
+        self.assertGreater(len(samples), 5)
+        for sample in samples:
+            with self.subTest(sample.name):
+                file = sample / "device-tree-model"
+                board = file.read_text() if file.exists() else ""
+                found = cpu_name((sample / "cpuinfo").read_text(), board)
+                self.assertEqual(found, (sample / "name").read_text().strip())
+        self.assertIsNone(cpu_name("processor : 0\nmodel name :\n", "\0"))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 //! Times and energies of one device class may be compared; the class therefore names the model and,
 //! for a CPU, the number of threads. It must not know what is evaluated.
 
+mod memory;
+mod processor;
+
 use std::env;
-use std::fs;
 use std::str::FromStr;
 
 use nvml_wrapper::Nvml;
@@ -98,7 +100,8 @@ pub struct Device {
     pub torch: tch::Device,
     /// The class of device: `cpu:MODEL:THREADSt`, or the board's name.
     pub class: String,
-    /// Its memory, bytes; 0 if unknown.
+    /// Its memory, bytes; 0 if unknown. Of a CPU what this process may have of it, by its own limits and
+    /// those of its control groups.
     pub memory_bytes: u64,
     /// CPU threads.
     pub threads: u32,
@@ -128,12 +131,11 @@ impl Device {
     }
 
     fn cpu(threads: u32) -> Self {
-        let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_model(&text));
-        let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory(&text));
+        let model = processor::model();
         Self {
             torch: tch::Device::Cpu,
             class: format!("cpu:{}:{threads}t", model.as_deref().unwrap_or(env::consts::ARCH)),
-            memory_bytes: memory.unwrap_or(0),
+            memory_bytes: memory::available_bytes().unwrap_or(0),
             threads,
             gate: "cpu".to_owned(),
             board: None,
@@ -165,22 +167,6 @@ impl Device {
     }
 }
 
-/// The processor's model without trademark signs and filler words.
-fn cpu_model(cpuinfo: &str) -> Option<String> {
-    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
-    let name = line.split_once(':')?.1.replace("(R)", "").replace("(TM)", "");
-    let words = name.split_whitespace().filter(|word| !["CPU", "Processor", "@"].contains(word));
-    let model = words.collect::<Vec<_>>().join("-").replace(':', "-");
-    (!model.is_empty()).then_some(model)
-}
-
-/// The machine's memory in bytes.
-fn memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,18 +179,6 @@ mod tests {
         for text in ["", "gpu", "cpu:1", "cuda:", "cuda:-1", "cuda:x"] {
             assert_eq!(Choice::from_str(text), Err(DeviceError::Unreadable(text.to_owned())));
         }
-    }
-
-    #[test]
-    fn the_model_is_a_short_name() {
-        let info = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Processor @ 2.50GHz\n";
-        assert_eq!(cpu_model(info).unwrap(), "Intel-Xeon-2.50GHz");
-        assert_eq!(cpu_model("processor : 0\n"), None);
-    }
-
-    #[test]
-    fn memory_is_in_bytes() {
-        assert_eq!(memory("MemTotal:       1000 kB\nMemFree: 5 kB\n"), Some(1_024_000));
     }
 
     #[test]

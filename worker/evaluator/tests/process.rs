@@ -489,6 +489,21 @@ fn the_end_of_the_pipe_ends_a_training_in_work() {
 }
 
 #[test]
+fn the_memory_that_is_announced_is_no_more_than_this_process_may_have() {
+    let base = tempfile::tempdir().unwrap();
+    let evaluator = command(base.path());
+    let mut bounded = std::process::Command::new("sh");
+    // 2 GiB, in KiB.
+    bounded.args(["-c", "ulimit -d 2097152 && exec \"$@\"", "sh"]);
+    bounded.arg(evaluator.get_program()).args(evaluator.get_args()).arg("--check");
+    bounded.env_remove("LD_LIBRARY_PATH").env("XDG_CACHE_HOME", base.path());
+    let output = bounded.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains(" (2.0 GiB)"), "{text}");
+}
+
+#[test]
 fn a_check_prints_what_the_machine_can_do() {
     let base = tempfile::tempdir().unwrap();
     write_dataset(base.path());

@@ -62,21 +62,65 @@ def device_class(slot: Slot) -> str:
     return f"cpu:{_cpu_model()}:{slot.threads}t"
 
 
+_VIRTUAL_BOARD = "linux,dummy-virt"
+"""What virtual machines call their board, whatever they run on."""
+
+
 def _cpu_model() -> str:
+    known = cpu_name(_text("/proc/cpuinfo"), _text("/proc/device-tree/model"))
+    return known or platform.machine() or "unknown"
+
+
+def _text(path: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        return Path(path).read_text(errors="replace")
     except OSError:
-        lines = []
-    name = next((line.partition(":")[2] for line in lines if line.startswith("model name")), "")
+        return ""
+
+
+def cpu_name(cpuinfo: str, board: str) -> str | None:
+    """A processor's name: by `/proc/cpuinfo`, else that of the board, else the kinds of cores."""
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    fields = [(name.strip(), value.strip()) for name, _, value in lines]
+    model = next((value for name, value in fields if name == "model name"), "")
+    # `ARMv7 Processor rev 3 (v7l)` is the name of an instruction set.
+    if model.startswith("ARMv"):
+        model = ""
+    board = board.rstrip("\0")
+    if board == _VIRTUAL_BOARD:
+        board = ""
+    return _short(model) or _short(board) or _cores(fields)
+
+
+def _short(name: str) -> str:
     words = name.replace("(R)", "").replace("(TM)", "").split()
     words = [word for word in words if word not in ("CPU", "Processor", "@")]
-    return "-".join(words).replace(":", "-") or platform.machine() or "unknown"
+    return "-".join(words).replace(":", "-")
+
+
+def _cores(fields: list[tuple[str, str]]) -> str | None:
+    """Implementer, part and variant of each kind of core, as ARM's processors tell them."""
+    kinds: list[str] = []
+    implementer = variant = ""
+    for name, value in fields:
+        if name == "CPU implementer":
+            implementer = value
+        elif name == "CPU variant":
+            variant = value
+        elif name == "CPU part":
+            kind = "-".join(text for text in (implementer, value, variant) if text)
+            if kind not in kinds:
+                kinds.append(kind)
+    return f"ARM-{'+'.join(kinds)}" if kinds else None
 
 
 def limit_threads(threads: int) -> None:
-    """Keeps numerical libraries to this many threads: those loaded already and those still to come."""
+    """Keeps numerical libraries to this many threads: those loaded already and those still to come.
+
+    The class of device names this number, so it wins against what the environment says.
+    """
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, str(threads))
+        os.environ[variable] = str(threads)
     if "torch" in sys.modules:
         import torch
 
