@@ -145,6 +145,7 @@ WAYS: dict[str, Callable[[Evaluation], Results]] = {
     "fine": returns({"accuracy": 1, "latency": Measured(2.5, 0.5), "unasked": float("nan")}),
     "nan": returns({"accuracy": float("nan")}),
     "spread": returns({"accuracy": Measured(1.0, float("inf"))}),
+    "negative_spread": returns({"accuracy": Measured(1.0, -0.5)}),
     "missing": returns({"latency": 1.0}),
     "text": returns({"accuracy": "1.0"}),
     "nothing": returns(None),

@@ -134,6 +134,7 @@ class Evaluating(unittest.TestCase):
             ("raises", "crash", "IndexError: list index out of range"),
             ("nan", "non_finite", "accuracy is nan"),
             ("spread", "non_finite", "the spread of accuracy is inf"),
+            ("negative_spread", "crash", "the spread of accuracy is -0.5; a spread is 0 or more"),
             ("missing", "crash", "no accuracy; it returned: latency"),
             ("text", "crash", "accuracy is '1.0', which is no number"),
             ("nothing", "crash", "NoneType instead of a mapping"),

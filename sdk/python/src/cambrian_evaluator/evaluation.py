@@ -135,9 +135,9 @@ class Evaluation:
 
     @property
     def resume_path(self) -> Path | None:
-        """The file that an earlier stage, or an earlier attempt that was stopped or lost, has left for this one.
+        """The file that an earlier stage, or an earlier attempt that was stopped or lost, has left.
 
-        Without one it begins anew.
+        Without one this one begins anew.
         """
         return _path(self._assignment.resume_path)
 

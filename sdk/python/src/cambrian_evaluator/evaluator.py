@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Measured:
-    """A value with its spread, such as a standard error, in the metric's unit."""
+    """A value with its spread, such as a standard error, in the metric's unit, 0 or more."""
 
     value: SupportsFloat
     spread: SupportsFloat | None = None
@@ -134,7 +134,10 @@ def _measurement(metric: str, results: Results, provenance: types_pb2.Provenance
         metric=metric, value=_finite(metric, measured.value), provenance=provenance
     )
     if measured.spread is not None:
-        measurement.spread = _finite(f"the spread of {metric}", measured.spread)
+        spread = _finite(f"the spread of {metric}", measured.spread)
+        if spread < 0:
+            raise Failure(f"the spread of {metric} is {spread}; a spread is 0 or more, as a deviation is")
+        measurement.spread = spread
     return measurement
 
 
