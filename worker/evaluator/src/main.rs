@@ -9,7 +9,7 @@ use std::process;
 
 use anyhow::{Result, bail};
 use cambrian_core::engine::Capabilities;
-use cambrian_evaluator::data::{Library, directories};
+use cambrian_evaluator::data::{Fingerprints, Library, directories};
 use cambrian_evaluator::device::{Choice, Device};
 use cambrian_evaluator::evaluate::Machine;
 use cambrian_evaluator::measure::energy;
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
     };
     let library = Library::new(directories(arguments.data), device.torch);
     let mut machine = Machine { device, library, meter };
-    let capabilities = capabilities(&machine, unmetered.as_deref());
+    let capabilities = capabilities(&machine, &Fingerprints::of_user(), unmetered.as_deref());
     if arguments.check {
         print(&capabilities);
         return Ok(());

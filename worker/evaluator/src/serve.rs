@@ -23,7 +23,7 @@ use cambrian_proto::v1::{
     StateWritten, SupervisorMessage, TaskAttempt, evaluator_message, outcome, supervisor_message,
 };
 
-use crate::data::{dataset, names};
+use crate::data::{Fingerprints, dataset, names};
 use crate::evaluate::{self, Kept, Machine, Supervision};
 use crate::failure::EvaluationError;
 use crate::measure::gate::Gate;
@@ -36,11 +36,15 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// The longest text of a failure, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// What this process can do on `machine`. Datasets are checked by their
-/// headers and named by their content; why energy is not
-/// measured is told as `energy_unmetered`.
+/// What this process can do on `machine`. Datasets are checked by their headers and named by their
+/// content, which takes as long as reading them where `fingerprints` has nothing of them; why energy is
+/// not measured is told as `energy_unmetered`.
 #[must_use]
-pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabilities {
+pub fn capabilities(
+    machine: &Machine,
+    fingerprints: &Fingerprints,
+    energy_unmetered: Option<&str>,
+) -> Capabilities {
     let mut capabilities = Capabilities {
         device_class: machine.device.class.as_str().into(),
         memory_bytes: machine.device.memory_bytes,
@@ -51,7 +55,7 @@ pub fn capabilities(machine: &Machine, energy_unmetered: Option<&str>) -> Capabi
     for name in names(directories) {
         let found = dataset(&name, directories).and_then(|entry| {
             entry.check(directories)?;
-            entry.fingerprint(directories)
+            fingerprints.of(&entry, directories)
         });
         match found {
             Ok(fingerprint) => {
@@ -86,11 +90,11 @@ pub fn serve(
     gate: &Gate,
     overdue: impl FnOnce() + Send + 'static,
 ) -> Result<(), PipeError> {
+    machine.library.announce(capabilities.datasets.iter().map(ToString::to_string));
     let output = Mutex::new(output);
     let hello = Hello { protocol: PROTOCOL, capabilities: Some(capabilities.into()) };
     send(&output, evaluator_message::Message::Hello(hello))?;
     let board = Arc::new(Board::default());
-    machine.library.announce(capabilities.datasets.iter().map(ToString::to_string));
     let (sender, receiver) = mpsc::channel();
     let (shared, (fault_sender, fault)) = (Arc::clone(&board), mpsc::channel());
     thread::spawn(move || {

@@ -17,7 +17,7 @@ use super::npz::NpzError;
 use super::own::{AmbiguousError, Form, OwnFormat};
 
 /// The length of a fingerprint: 128 bits.
-const FINGERPRINT_DIGITS: usize = 32;
+pub(super) const FINGERPRINT_DIGITS: usize = 32;
 
 /// A file that is absent or malformed.
 #[derive(Debug, Error)]
@@ -139,18 +139,23 @@ impl Format {
 }
 
 impl Format {
-    /// Names the content of all files: other data has another name.
-    pub(super) fn fingerprint(&self, directory: &Path) -> Result<String, FormatError> {
-        let files = match self {
+    /// The files that hold the data, in a fixed order.
+    pub(super) fn files(&self, directory: &Path) -> Result<Vec<PathBuf>, FormatError> {
+        Ok(match self {
             Self::Idx => idx_pairs(directory).into_iter().flat_map(<[_; 2]>::from).collect(),
             Self::Own(own) => own.files(directory)?,
             Self::Cifar { train, test, .. } => {
                 let found = train.iter().chain([test]).map(|name| cifar::find(directory, name));
                 found.collect::<Result<_, _>>()?
             }
-        };
+        })
+    }
+
+    /// Names the content of all files: other data has another name. Another way to name it is another
+    /// version of `fingerprints`.
+    pub(super) fn fingerprint(&self, directory: &Path) -> Result<String, FormatError> {
         let mut all = blake3::Hasher::new();
-        for path in files {
+        for path in self.files(directory)? {
             let unreadable = |source| FormatError::Unreadable { path: path.clone(), source };
             let mut content = blake3::Hasher::new();
             content.update_reader(File::open(&path).map_err(unreadable)?).map_err(unreadable)?;

@@ -8,6 +8,7 @@ mod archive;
 mod arrays;
 pub mod augment;
 pub mod cifar;
+mod fingerprints;
 mod folders;
 mod format;
 pub mod idx;
@@ -16,6 +17,7 @@ mod npz;
 mod own;
 pub mod samples;
 
+pub use fingerprints::Fingerprints;
 pub use library::{Library, Sizes, Splits};
 
 use std::borrow::Cow;
@@ -45,8 +47,6 @@ pub enum DataError {
         /// All names.
         known: String,
     },
-    /// No directory holds the dataset.
-    #[error(
     /// A folder of a user that was there is not any more.
     #[error(
         "the dataset {name} was on this machine when its evaluator started and is gone (looked in \
@@ -59,6 +59,8 @@ pub enum DataError {
         /// Where it was looked for.
         directories: Vec<PathBuf>,
     },
+    /// No directory holds the dataset.
+    #[error(
         "the dataset {name} is not on this machine (looked in {looked}); {remedy}, or name \
          its directory with CAMBRIAN_DATA",
         looked = list(.directories)
@@ -228,7 +230,8 @@ impl DatasetEntry {
         self.format.check(&directory, self.form()).map_err(|source| self.malformed(source))
     }
 
-    /// Names the content of its files: other data has another name. Reads them whole.
+    /// Names the content of its files: other data has another name. Reads them whole; see
+    /// [`Fingerprints`].
     ///
     /// # Errors
     /// [`DataError`] if a file cannot be read.

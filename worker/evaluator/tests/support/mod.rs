@@ -106,6 +106,7 @@ pub(crate) fn command(base: &Path) -> Command {
     command.env_remove("LD_LIBRARY_PATH");
     // Makes oneDNN print to standard output, which must not reach the pipe.
     command.env("ONEDNN_VERBOSE", "1");
+    command.env("XDG_CACHE_HOME", base.join("cache"));
     command.arg("--data").arg(base).arg("--gate-dir").arg(base.join("gate"));
     command
 }
