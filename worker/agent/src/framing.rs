@@ -2,6 +2,7 @@
 //!
 //! Used between the supervisor and its evaluators. Must not know what the messages say.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 
 use prost::Message;
@@ -63,6 +64,19 @@ impl Length {
     }
 }
 
+/// A message of which a part has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HalfRead {
+    found: usize,
+    length: usize,
+}
+
+impl Display for HalfRead {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes of a message", self.found, self.length)
+    }
+}
+
 /// Reads one message; `None` where the stream ends between messages.
 ///
 /// Not cancel safe: a future that is dropped may have read half a message.
@@ -71,6 +85,17 @@ impl Length {
 /// When the stream fails or does not carry such a message; it cannot be read on then.
 pub async fn read<M: Message + Default>(
     stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<M>, FramingError> {
+    read_watched(stream, |_| {}).await
+}
+
+/// [`read()`] that says how much of a message has come, and nothing when it is there.
+///
+/// # Errors
+/// As [`read()`].
+pub(crate) async fn read_watched<M: Message + Default>(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut watch: impl FnMut(Option<HalfRead>),
 ) -> Result<Option<M>, FramingError> {
     let mut length = Length::default();
     let length = loop {
@@ -86,8 +111,15 @@ pub async fn read<M: Message + Default>(
         }
     };
     let mut bytes = Vec::new();
-    // The buffer grows with what arrives, so that a lying length costs no memory.
-    (&mut *stream).take(length as u64).read_to_end(&mut bytes).await?;
+    let mut body = (&mut *stream).take(length as u64);
+    loop {
+        watch(Some(HalfRead { found: bytes.len(), length }));
+        // The buffer grows with what arrives, so that a lying length costs no memory.
+        if body.read_buf(&mut bytes).await? == 0 {
+            break;
+        }
+    }
+    watch(None);
     complete(&bytes, length).map(Some)
 }
 
@@ -180,6 +212,21 @@ mod tests {
         assert_eq!(written, bytes);
         assert_eq!(read_blocking::<Failure>(&mut blocking).unwrap(), None);
         assert_eq!(read::<Failure>(&mut waiting).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_message_knows_how_much_of_it_has_come() {
+        let mut bytes = Vec::new();
+        write_blocking(&mut bytes, &failure(300)).unwrap();
+        let mut said = Vec::new();
+        let watch = |half: Option<HalfRead>| said.push(half.map(|half| half.to_string()));
+        let (mut writer, mut reader) = tokio::io::duplex(1_024);
+        writer.write_all(&bytes[..100]).await.unwrap();
+        drop(writer);
+        assert!(read_watched::<Failure>(&mut reader, watch).await.is_err());
+        let half = Some(format!("98 of {} bytes of a message", bytes.len() - 2));
+        assert!(said.contains(&half), "{said:?}");
+        assert_eq!(said.last(), Some(&None));
     }
 
     #[tokio::test]

@@ -38,6 +38,8 @@ pub(super) struct Evaluation<'a> {
     pub(super) deadline: Instant,
     pub(super) progress: Throttle,
     pub(super) saving: Saving,
+    /// What was wrong with its output when its time was over.
+    pub(super) half_message: Option<String>,
     /// What the evaluator says that it used.
     pub(super) energy_joules: Option<f64>,
 }
@@ -68,8 +70,11 @@ impl Evaluation<'_> {
         match self.stopping {
             Stopping::TimedOut => {
                 let seconds = self.stage.timeout_micros as f64 / 1e6;
-                let message = format!("stage {} took longer than its {seconds} s", self.stage.name);
-                verdict::failure(FailureKind::Timeout, message)
+                let late = format!("stage {} took longer than its {seconds} s", self.stage.name);
+                match &self.half_message {
+                    None => verdict::failure(FailureKind::Timeout, late),
+                    Some(half) => verdict::broken(format!("{late}: the evaluator {half}")),
+                }
             }
             Stopping::No | Stopping::Unwanted | Stopping::Yielding => {
                 verdict::failure(FailureKind::Preempted, "stopped on request")

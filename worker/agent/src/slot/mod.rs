@@ -309,7 +309,7 @@ impl Slot {
                 },
                 output = process.output() => {
                     let words = match output {
-                        Output::Ended => process.death("it ended while idle", process::EXIT_PATIENCE).await.words(),
+                        Output::Ended => process.death_after_output("it", "while idle").await.words(),
                         Output::Broken(reason) => reason,
                         Output::Message(_) => "it sent a message while idle".to_owned(),
                     };
@@ -368,6 +368,7 @@ impl Slot {
                 self.launch.folder.as_deref(),
                 id,
             ),
+            half_message: None,
             energy_joules: None,
         };
         let (mut outcome, after) = self.attend(process, &mut evaluation).await;
@@ -468,6 +469,7 @@ impl Slot {
                 }
                 () = sleep_until(evaluation.deadline) => {
                     if evaluation.stopping == Stopping::No {
+                        evaluation.half_message = process.half_message();
                         self.ask_to_stop(process, evaluation, Stopping::TimedOut);
                     } else {
                         process.kill().await;
@@ -518,7 +520,10 @@ impl Slot {
         evaluation: &mut Evaluation<'_>,
         output: Output,
     ) -> Option<(Outcome, After)> {
-        let (noticed, patience) = match output {
+        if matches!(output, Output::Message(_)) {
+            evaluation.half_message = None;
+        }
+        let death = match output {
             Output::Message(evaluator_message::Message::Progress(progress))
                 if evaluation.is(progress.attempt.as_ref()) =>
             {
@@ -559,17 +564,16 @@ impl Slot {
                 let name = message_name(&message);
                 let noticed =
                     format!("the evaluator sent {name}, which does not belong to this attempt");
-                (noticed, process::BROKEN_PATIENCE)
+                process.death(&noticed, process::BROKEN_PATIENCE).await
             }
             Output::Broken(reason) => {
-                (format!("the evaluator broke its protocol: {reason}"), process::BROKEN_PATIENCE)
+                let noticed = format!("the evaluator broke its protocol: {reason}");
+                process.death(&noticed, process::BROKEN_PATIENCE).await
             }
-            Output::Ended => (
-                "the evaluator ended in the middle of the evaluation".to_owned(),
-                process::EXIT_PATIENCE,
-            ),
+            Output::Ended => {
+                process.death_after_output("the evaluator", "in the middle of the evaluation").await
+            }
         };
-        let death = process.death(&noticed, patience).await;
         self.backoff.fail();
         let outcome = match evaluation.stopping {
             Stopping::No => verdict::of_death(&death),

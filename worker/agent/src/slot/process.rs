@@ -16,7 +16,7 @@ use cambrian_proto::v1::{
 use thiserror::Error;
 use tokio::io::BufReader;
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
@@ -26,7 +26,7 @@ use super::group::{Group, Killing, Remains, Stuck};
 use super::memory;
 use super::stderr::{self, StderrTail};
 use super::verdict::{self, Death};
-use crate::framing::{self, FramingError};
+use crate::framing::{self, FramingError, HalfRead};
 use crate::queue::SlotIndex;
 
 /// The version of the pipe protocol that this supervisor speaks.
@@ -67,8 +67,13 @@ pub(super) enum StartError {
     Spawn { program: PathBuf, source: io::Error },
     #[error("its folder {} cannot be emptied: {source}", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
-    #[error("it said nothing within {0:?}")]
+    #[error(
+        "it said nothing within {0:?}; if it reads large data sets before its Hello, give it longer by \
+         `evaluator.hello_seconds`"
+    )]
     Silent(Duration),
+    #[error("it {0}")]
+    Half(String),
     #[error("its first message is not Hello but {0}")]
     NoHello(&'static str),
     #[error("it speaks version {0} of the pipe protocol, this worker speaks {PROTOCOL}")]
@@ -114,6 +119,8 @@ pub(super) struct EvaluatorProcess {
     group: Group,
     input: mpsc::UnboundedSender<SupervisorMessage>,
     output: mpsc::Receiver<Result<EvaluatorMessage, FramingError>>,
+    /// The message that is coming.
+    half: watch::Receiver<Option<HalfRead>>,
     /// When the output of a process that has ended is over.
     closes: Option<Instant>,
     tail: StderrTail,
@@ -171,15 +178,21 @@ impl EvaluatorProcess {
         let (input, to_child) = mpsc::unbounded_channel();
         let (from_child, output) = mpsc::channel(64);
         tokio::spawn(write_messages(stdin, to_child));
-        tokio::spawn(read_messages(stdout, from_child));
+        let (say_half, half) = watch::channel(None);
+        tokio::spawn(read_messages(stdout, from_child, say_half));
         let tail = StderrTail::default();
         let last_words = tokio::spawn(stderr::forward(slot, stderr, tail.clone()));
-        Ok(Self { group, input, output, closes: None, tail, last_words, kills_before })
+        Ok(Self { group, input, output, half, closes: None, tail, last_words, kills_before })
     }
 
     async fn hello(&mut self, patience: Duration) -> Result<Capabilities, StartError> {
-        let output =
-            timeout(patience, self.output()).await.map_err(|_| StartError::Silent(patience))?;
+        let output = match timeout(patience, self.output()).await {
+            Ok(output) => output,
+            Err(_) => {
+                let half = self.half_message().map(StartError::Half);
+                return Err(half.unwrap_or(StartError::Silent(patience)));
+            }
+        };
         let hello = match output {
             Output::Message(evaluator_message::Message::Hello(hello)) => hello,
             Output::Message(evaluator_message::Message::Progress(_)) => {
@@ -192,7 +205,7 @@ impl EvaluatorProcess {
                 return Err(StartError::NoHello("StateWritten"));
             }
             Output::Ended => {
-                let death = self.death("it ended before its Hello", EXIT_PATIENCE).await;
+                let death = self.death_after_output("it", "before its Hello").await;
                 return Err(StartError::Died(death.words()));
             }
             Output::Broken(reason) => {
@@ -227,6 +240,17 @@ impl EvaluatorProcess {
         timeout_at(closes, self.output.recv()).await.map_or(Output::Ended, Output::of)
     }
 
+    /// What is wrong with one that has begun a message and does not end it, after its name.
+    pub(super) fn half_message(&self) -> Option<String> {
+        let half = *self.half.borrow();
+        half.map(|half| {
+            format!(
+                "broke its protocol: {half} came and no more; nothing but messages may be written to its \
+                 standard output, everything else to standard error"
+            )
+        })
+    }
+
     /// Sends a message; if the process is gone its output says so.
     pub(super) fn send(&self, message: supervisor_message::Message) {
         // The writing task ends with the pipe, which the reader of the output notices as well.
@@ -258,6 +282,20 @@ impl EvaluatorProcess {
             signal: status.and_then(|status| status.signal()),
             system_out_of_memory: memory::kills() > self.kills_before,
             stderr: self.tail.text(),
+        }
+    }
+
+    /// The end of one whose output has ended, or of one that has closed it and lives on, which nobody can hear
+    /// any more.
+    pub(super) async fn death_after_output(&mut self, who: &str, when: &str) -> Death {
+        match timeout(EXIT_PATIENCE, self.group.leader_ends()).await {
+            Ok(()) => self.death(&format!("{who} ended {when}"), EXIT_PATIENCE).await,
+            Err(_) => {
+                let noticed = format!(
+                    "{who} closed its standard output {when} and lived on (messages go there; leave it open)"
+                );
+                self.death(&noticed, Duration::ZERO).await
+            }
         }
     }
 
@@ -339,10 +377,14 @@ async fn write_messages(
 async fn read_messages(
     pipe: ChildStdout,
     messages: mpsc::Sender<Result<EvaluatorMessage, FramingError>>,
+    half: watch::Sender<Option<HalfRead>>,
 ) {
     let mut pipe = BufReader::new(pipe);
     loop {
-        let (message, last) = match framing::read(&mut pipe).await {
+        let say = |read| {
+            half.send_replace(read);
+        };
+        let (message, last) = match framing::read_watched(&mut pipe, say).await {
             Ok(Some(message)) => (Ok(message), false),
             Ok(None) => return,
             Err(error) => (Err(error), true),

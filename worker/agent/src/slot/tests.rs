@@ -165,7 +165,8 @@ async fn an_evaluator_that_does_not_start_says_why_and_is_tried_again() {
         ("exit 3", "exit status 3"),
         ("echo no libtorch here >&2; exit 1", "no libtorch here"),
         ("kill -11 $$", "SIGSEGV"),
-        ("exec sleep 600", "said nothing"),
+        ("exec sleep 600", "evaluator.hello_seconds"),
+        ("printf 'hello'; exec sleep 600", "4 of 104 bytes"),
         ("printf '\\377\\377\\377\\377\\017'; exec sleep 600", "exceeds the limit"),
         ("printf '\\003abc'; exec sleep 600", "cannot be decoded"),
         ("printf '\\377'", "inside a message"),
@@ -234,6 +235,34 @@ async fn an_evaluator_that_answers_with_a_crash_is_replaced() {
         let (kind, message) = rig.finished().await;
         assert_eq!((kind, message.as_str()), (FailureKind::Crash, "the device is lost"));
     }
+}
+
+#[tokio::test]
+async fn stray_words_among_the_messages_are_named_instead_of_a_timeout() {
+    // The first letter is read as the length of a message, 104 bytes, into which the answer falls.
+    let body = "hello; head -c 1 >/dev/null; printf 'hello\\n'; ended; exec sleep 600";
+    let mut rig = rig("sh", &["-c", &script(1, body)]);
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    let stage = Some(Stage { timeout_micros: 500_000, ..Stage::default() });
+    let assignment = Assignment { task: 1, attempt: 1, stage, ..Assignment::default() };
+    rig.commands.send(SlotCommand::Evaluate(Box::new(assignment))).unwrap();
+    assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+    let (kind, message) = rig.finished().await;
+    assert_eq!(kind, FailureKind::Crash, "{message}");
+    assert!(message.contains("broke its protocol: "), "{message}");
+    assert!(message.contains(" of 104 bytes") && message.contains("standard error"), "{message}");
+}
+
+#[tokio::test]
+async fn an_evaluator_that_closes_its_output_and_lives_is_told_from_one_that_ends() {
+    let body = "hello; head -c 1 >/dev/null; exec sleep 600 >&-";
+    let mut rig = rig("sh", &["-c", &script(1, body)]);
+    assert_eq!(rig.health().await.0, SlotHealth::Ready);
+    rig.evaluate(1);
+    assert_eq!(rig.health().await.0, SlotHealth::Restarting);
+    let (kind, message) = rig.finished().await;
+    assert_eq!(kind, FailureKind::Crash);
+    assert!(message.contains("closed its standard output in the middle"), "{message}");
 }
 
 #[tokio::test]

@@ -93,7 +93,8 @@ pub(super) fn energy(joules: Option<f64>) -> Option<f64> {
     joules.filter(|joules| (0.0..=MOST_JOULES).contains(joules))
 }
 
-fn broken(message: impl Into<String>) -> outcome::Outcome {
+/// The failure of an evaluator that did not do what it has to.
+pub(super) fn broken(message: impl Into<String>) -> outcome::Outcome {
     failure(FailureKind::Crash, message)
 }
 
