@@ -22,6 +22,7 @@ use crate::artifacts::{Artifacts, Transfer};
 use crate::backoff::{Backoff, jitter_seed};
 use crate::capabilities;
 use crate::config::AgentConfig;
+use crate::left_behind;
 use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::outbox::{Outbox, OutboxError};
 use crate::queue::{SlotHealth, SlotIndex};
@@ -146,7 +147,11 @@ impl Agent {
 
         let (mut drain, mut leave) = (pin!(drain), pin!(leave));
         let mut slots = match &world {
-            None => Slots::start(&config, &name),
+            None => {
+                let mark = state.mark()?;
+                left_behind::end(&mark).await;
+                Slots::start(&config, &name, mark)
+            }
             Some(world) => Slots::simulated(&config, world),
         };
         let first = tokio::select! {
@@ -165,7 +170,7 @@ impl Agent {
             slots.offer.get().unwrap_or(&Capabilities::default()),
             config.slots,
             &config.labels,
-            if world.is_none() { memory::available_bytes() } else { None },
+            config.memory(if world.is_none() { memory::available_bytes() } else { None }),
         );
 
         let (disk, wall, dialler) = match world {
@@ -287,7 +292,7 @@ fn dial(
 }
 
 impl Slots {
-    fn start(config: &AgentConfig, name: &str) -> Self {
+    fn start(config: &AgentConfig, name: &str, mark: String) -> Self {
         let offer = Arc::new(OnceLock::new());
         let (say, events) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -305,9 +310,11 @@ impl Slots {
         for index in 0..config.slots {
             let (sender, receiver) = mpsc::unbounded_channel();
             commands.push(sender);
+            let mut launch = config.launch(SlotIndex(index));
+            launch.environment.push((left_behind::VARIABLE.to_owned(), mark.clone()));
             let slot = Slot {
                 index: SlotIndex(index),
-                launch: config.launch(SlotIndex(index)),
+                launch,
                 killing: Killing::REAL,
                 timing: SlotTiming {
                     hello: timing.hello,

@@ -29,19 +29,46 @@ pub(crate) fn difference(announced: &Capabilities, offered: &Capabilities) -> Op
     None
 }
 
-/// The announcement: `offer` with the number of slots, the worker's labels, and, where the
-/// evaluator does not know its memory, an even share of `memory_bytes`.
+/// What the slots of a worker have of its memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotMemory {
+    /// What the processes of this machine may use, bytes, if that is known.
+    pub(crate) available: Option<u64>,
+    /// What one of them may have, bytes, if that is bounded.
+    pub(crate) most: Option<u64>,
+    /// How many slots share a device, at most.
+    pub(crate) sharing: u64,
+    /// Whether the device has memory of its own.
+    pub(crate) on_gpu: bool,
+}
+
+impl SlotMemory {
+    /// The memory of one slot, bytes, where the evaluator says that its device has `offered`; 0 if unknown.
+    fn of_slot(self, offered: u64) -> u64 {
+        let offered = Some(offered).filter(|bytes| *bytes > 0);
+        let (device, most) = match self.on_gpu {
+            true => (offered, None),
+            false => {
+                // An evaluator that sees its own bound speaks of itself and not of what all share.
+                let of_all = offered.filter(|bytes| self.most.is_none_or(|most| *bytes > most));
+                let most = self.most.map(|most| offered.map_or(most, |bytes| bytes.min(most)));
+                (of_all.into_iter().chain(self.available).min(), most)
+            }
+        };
+        let share = device.map(|bytes| bytes / self.sharing.max(1));
+        share.into_iter().chain(most).min().unwrap_or(0)
+    }
+}
+
+/// The announcement: `offer` with the number of slots, the worker's labels, and what a slot has of the memory.
 pub(crate) fn announced(
     offer: &Capabilities,
     slots: u32,
     labels: &BTreeMap<String, String>,
-    memory_bytes: Option<u64>,
+    memory: SlotMemory,
 ) -> Capabilities {
-    let mut announced = Capabilities { slots, labels: labels.clone(), ..offer.clone() };
-    if announced.memory_bytes == 0 {
-        announced.memory_bytes = memory_bytes.unwrap_or(0) / u64::from(slots.max(1));
-    }
-    announced
+    let memory_bytes = memory.of_slot(offer.memory_bytes);
+    Capabilities { slots, labels: labels.clone(), memory_bytes, ..offer.clone() }
 }
 
 #[cfg(test)]
@@ -79,15 +106,41 @@ mod tests {
         }
     }
 
+    const CPU: SlotMemory =
+        SlotMemory { available: Some(4_000), most: None, sharing: 4, on_gpu: false };
+
     #[test]
-    fn slots_labels_and_memory_are_the_workers() {
+    fn slots_and_labels_are_the_workers() {
         let labels = BTreeMap::from([("rack".to_owned(), "7".to_owned())]);
-        let found = announced(&offer(), 4, &labels, Some(4_000));
+        let found = announced(&offer(), 4, &labels, CPU);
         assert_eq!((found.slots, found.memory_bytes), (4, 1_000));
         assert_eq!(found.labels, labels);
         assert_eq!(found.datasets, offer().datasets);
-        let known = Capabilities { memory_bytes: 5, ..offer() };
-        assert_eq!(announced(&known, 4, &labels, Some(4_000)).memory_bytes, 5);
-        assert_eq!(announced(&offer(), 4, &labels, None).memory_bytes, 0);
+    }
+
+    #[test]
+    fn a_slot_announces_no_more_memory_than_it_can_have() {
+        let unknown = SlotMemory { available: None, ..CPU };
+        let bounded = SlotMemory { most: Some(300), ..CPU };
+        let gpu = SlotMemory { on_gpu: true, most: Some(300), sharing: 2, ..CPU };
+        let cases = [
+            // The evaluator sees the whole machine, the worker what its control group leaves of it.
+            (CPU, 64_000, 1_000),
+            (CPU, 2_000, 500),
+            (CPU, 0, 1_000),
+            (unknown, 2_000, 500),
+            (unknown, 0, 0),
+            (bounded, 64_000, 300),
+            (bounded, 300, 300),
+            (bounded, 200, 200),
+            (SlotMemory { most: Some(3_000), ..CPU }, 3_000, 1_000),
+            (SlotMemory { most: Some(300), ..unknown }, 0, 300),
+            // Neither the machine's memory nor a process's own is the GPU's.
+            (gpu, 64_000, 32_000),
+            (gpu, 0, 0),
+        ];
+        for (memory, offered, expected) in cases {
+            assert_eq!(memory.of_slot(offered), expected, "{memory:?} with {offered}");
+        }
     }
 }

@@ -15,12 +15,13 @@ use cambrian_proto::convert::capabilities::MAX_SLOTS;
 use cambrian_proto::convert::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
 use cambrian_transport::client::{Credentials, TokenSource};
 
+use crate::capabilities::SlotMemory;
 use crate::queue::SlotIndex;
 use crate::slot::confine::Bounds;
 use crate::slot::process::Launch;
 use crate::state_dir::{self, MAX_NAME};
 
-pub use device::Device;
+pub use device::{Device, VisibleGpus};
 pub use fault::{ConfigFault, ConfigFaults};
 pub use raw::{RawConfig, RawEvaluator, RawLog, RawTls};
 
@@ -134,6 +135,8 @@ pub struct AgentConfig {
     pub threads: u32,
     /// Slot `i` works on device `i` modulo their number; at least one.
     pub devices: Vec<Device>,
+    /// The GPUs that are left to this worker, if that is told.
+    pub visible_gpus: Option<VisibleGpus>,
     /// Free labels for placement.
     pub labels: BTreeMap<String, String>,
     /// Where data sets are; without it the evaluator's own default holds.
@@ -161,6 +164,7 @@ impl AgentConfig {
             slots: 1,
             threads: 1,
             devices: vec![Device::Cpu],
+            visible_gpus: None,
             labels: BTreeMap::new(),
             data: None,
             gate_dir: None,
@@ -169,12 +173,29 @@ impl AgentConfig {
         }
     }
 
+    fn device(&self, slot: u32) -> Device {
+        match self.devices.as_slice() {
+            [] => Device::Cpu,
+            devices => devices[slot as usize % devices.len()],
+        }
+    }
+
+    /// What the slots have of the memory of a machine with so many bytes.
+    pub(crate) fn memory(&self, available: Option<u64>) -> SlotMemory {
+        let devices: Vec<Device> = (0..self.slots).map(|slot| self.device(slot)).collect();
+        let on = |device| devices.iter().filter(|other| **other == device).count();
+        let sharing = devices.iter().map(|device| on(*device)).max().unwrap_or(1);
+        SlotMemory {
+            available,
+            most: self.confinement.memory_bytes,
+            sharing: sharing as u64,
+            on_gpu: devices.iter().any(|device| matches!(device, Device::Cuda(_))),
+        }
+    }
+
     /// How the evaluator of a slot is started.
     pub(crate) fn launch(&self, slot: SlotIndex) -> Launch {
-        let device = match self.devices.as_slice() {
-            [] => Device::Cpu,
-            devices => devices[slot.0 as usize % devices.len()],
-        };
+        let device = self.device(slot.0);
         let given = &self.confinement;
         let mut environment: Vec<_> =
             given.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -182,7 +203,7 @@ impl AgentConfig {
             Device::Cpu => device,
             // The process sees its own device only, and sees it as the first.
             Device::Cuda(number) => {
-                environment.push(("CUDA_VISIBLE_DEVICES".to_owned(), number.to_string()));
+                environment.extend(device::variables(number, self.visible_gpus.as_ref()));
                 Device::Cuda(0)
             }
         };
@@ -246,6 +267,8 @@ pub struct Surroundings {
     pub processors: u32,
     /// `CAMBRIAN_TOKEN`.
     pub token: Option<String>,
+    /// `CUDA_VISIBLE_DEVICES`.
+    pub visible_gpus: Option<VisibleGpus>,
 }
 
 impl Surroundings {
@@ -260,6 +283,9 @@ impl Surroundings {
             home: directory("HOME").map(PathBuf::from),
             processors: u32::try_from(processors).unwrap_or(u32::MAX),
             token: std::env::var("CAMBRIAN_TOKEN").ok().filter(|token| !token.is_empty()),
+            visible_gpus: std::env::var("CUDA_VISIBLE_DEVICES")
+                .ok()
+                .map(|list| VisibleGpus::of(&list)),
         }
     }
 }
@@ -312,7 +338,8 @@ impl Check {
 /// Every fault at once.
 pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConfig, ConfigFaults> {
     let mut check = Check::default();
-    let slots = check.count("slots", raw.slots, 1, MAX_SLOTS);
+    let devices = devices(&mut check, raw.devices, surroundings.visible_gpus.as_ref());
+    let slots = slots(&mut check, raw.slots, devices.len());
     let share = (surroundings.processors / slots).clamp(1, MOST_THREADS);
     let evaluator = raw.evaluator.unwrap_or_default();
     let log = raw.log.unwrap_or_default();
@@ -365,7 +392,8 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
         confinement,
         slots,
         threads: check.count("threads", raw.threads, share, MOST_THREADS),
-        devices: devices(&mut check, raw.devices),
+        devices,
+        visible_gpus: surroundings.visible_gpus.clone(),
         labels: labels(&mut check, raw.labels.unwrap_or_default()),
         data: raw.data,
         gate_dir: raw.gate_dir,
@@ -488,14 +516,33 @@ fn environment(check: &mut Check, given: BTreeMap<String, String>) -> BTreeMap<S
     given
 }
 
-fn devices(check: &mut Check, given: Option<Vec<String>>) -> Vec<Device> {
+/// One for each device unless told otherwise; a device without a slot would stand idle without a word.
+fn slots(check: &mut Check, given: Option<u32>, devices: usize) -> u32 {
+    let each = u32::try_from(devices).unwrap_or(u32::MAX).max(1);
+    let slots = check.count("slots", given, each.min(MAX_SLOTS), MAX_SLOTS);
+    if slots < each && given.is_none_or(|given| given == slots) {
+        let what = format!(
+            "{slots} slot(s) for {each} devices leave some of them idle; write `slots: {each}` or more, or \
+             fewer devices"
+        );
+        check.fault("slots", what);
+    }
+    slots
+}
+
+fn devices(
+    check: &mut Check,
+    given: Option<Vec<String>>,
+    visible: Option<&VisibleGpus>,
+) -> Vec<Device> {
     let Some(texts) = given else { return vec![Device::Cpu] };
     if texts.is_empty() {
         check.fault("devices", "is empty; write `[cpu]` or `[cuda:0, cuda:1]`");
     }
     let mut devices = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        match text.parse() {
+        let left = |device| visible.map_or(Ok(()), |gpus| gpus.check(device)).map(|()| device);
+        match text.parse().and_then(left) {
             Ok(device) => devices.push(device),
             Err(what) => check.fault(format!("devices[{index}]"), what),
         }

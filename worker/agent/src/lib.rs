@@ -20,6 +20,7 @@ mod capabilities;
 pub mod config;
 mod durable;
 pub mod framing;
+mod left_behind;
 mod link;
 pub mod outbox;
 pub mod queue;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -21,7 +21,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 const WRONG_CONFIGURATION: u8 = 2;
@@ -70,7 +70,7 @@ struct Flags {
     /// Where name and unsent reports are kept; one directory per worker process.
     #[arg(long, value_name = "DIR", env = "CAMBRIAN_WORKER_STATE_DIR")]
     state_dir: Option<PathBuf>,
-    /// How many evaluations run at once.
+    /// How many evaluations run at once [default: as many as devices].
     #[arg(long, value_name = "N", env = "CAMBRIAN_WORKER_SLOTS")]
     slots: Option<u32>,
     /// Threads of each evaluation.
@@ -97,7 +97,8 @@ struct Flags {
     /// The evaluator's program.
     #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
     evaluator: Option<String>,
-    /// Argument of the evaluator's program; may be repeated.
+    /// Argument of the evaluator's program; may be repeated. One that names a file or folder becomes a path from
+    /// the root, since the program starts in a folder of its own.
     #[arg(long, value_name = "ARGUMENT", requires = "evaluator", allow_hyphen_values = true)]
     evaluator_arg: Vec<String>,
     /// How much the state of trainings that a later stage continues may take up, MiB [default: 4096].
@@ -200,15 +201,18 @@ fn configuration(flags: Flags) -> anyhow::Result<WorkerConfig> {
     let file = match &flags.config {
         Some(path) => {
             let place = || format!("in {}", path.display());
-            RawConfig::parse(&read(path).with_context(place)?).with_context(place)?
+            let folder = path.parent().unwrap_or(Path::new(""));
+            RawConfig::parse(&read(path).with_context(place)?)
+                .with_context(place)?
+                .seen_from(folder)
         }
         None => RawConfig::default(),
     };
-    let raw = file.overridden_by(flags.into_raw());
+    let raw = file.overridden_by(flags.into_raw().seen_from(Path::new("")));
     resolve(raw, &Surroundings::of_process()).map_err(|faults: ConfigFaults| faults.into())
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<String> {
+fn read(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path).context("cannot open the configuration")?;
     // One byte more than allowed, so that a longer file is seen to be longer.
@@ -220,16 +224,20 @@ fn read(path: &std::path::Path) -> anyhow::Result<String> {
 
 /// The log, which a thread of its own writes: a reader of standard error that stops reading (a terminal after
 /// Ctrl-S, a pipe, a stalled connection) must not stop heartbeats.
-struct Log(WorkerGuard);
+struct Log {
+    writer: WorkerGuard,
+    lost: ErrorCounter,
+}
 
 impl Log {
     fn start(config: &WorkerConfig) -> Self {
         let filter = EnvFilter::new(&config.log_filter);
-        let (lines, guard) = NonBlockingBuilder::default()
+        let (lines, writer) = NonBlockingBuilder::default()
             .lossy(true)
             .buffered_lines_limit(WAITING_LINES)
             .thread_name("log")
             .finish(std::io::stderr());
+        let lost = lines.error_counter();
         // Standard error may be closed or on a full disk, which must not end the worker.
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -241,15 +249,19 @@ impl Log {
             }
             LogFormat::Json => log.json().init(),
         }
-        Self(guard)
+        Self { writer, lost }
     }
 
     /// Writes what waits, if somebody reads it.
     fn end(self) {
+        let lines = self.lost.dropped_lines();
+        if lines > 0 {
+            tracing::warn!("{lines} lines of this log were lost, since nobody read it for a while");
+        }
         let (ended, end) = mpsc::channel();
-        // The guard itself would wait for ever: it says on standard error that nobody reads it.
+        // The writer's end itself may wait for ever: it says on standard error that nobody reads that.
         thread::spawn(move || {
-            drop(self.0);
+            drop(self.writer);
             let _ = ended.send(());
         });
         let _ = end.recv_timeout(READER_PATIENCE);

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
@@ -57,7 +58,7 @@ pub struct StateDir {
     unstored: bool,
     /// The disk's answer to an earlier number, if there is none yet.
     storing: Option<Receiver<Result<(), StateError>>>,
-    _lock: File,
+    lock: File,
 }
 
 impl StateDir {
@@ -80,11 +81,21 @@ impl StateDir {
                 session: None,
                 unstored: false,
                 storing: None,
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked(root.to_owned())),
             Err(TryLockError::Error(error)) => Err(StateError::io("lock", &path)(error)),
         }
+    }
+
+    /// What tells processes that work for this directory from those of all others on this machine.
+    ///
+    /// # Errors
+    /// When the system does not say which file the lock is.
+    pub fn mark(&self) -> Result<String, StateError> {
+        let path = self.root.join("lock");
+        let lock = self.lock.metadata().map_err(StateError::io("look at", &path))?;
+        Ok(format!("{:x}-{:x}", lock.dev(), lock.ino()))
     }
 
     /// Where finished reports are kept.

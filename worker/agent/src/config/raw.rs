@@ -1,7 +1,7 @@
 //! The configuration exactly as written; every key is optional.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cambrian_core::spec::{Fault, Section};
 use serde::Deserialize;
@@ -108,6 +108,32 @@ impl RawConfig {
                 faults => Err(ConfigFaults(faults)),
             },
         }
+    }
+
+    /// This configuration as it is written in `folder`: of the evaluator's command, what names a file or folder
+    /// there becomes a path from the root, since the process starts in a folder of its own.
+    #[must_use]
+    pub fn seen_from(mut self, folder: &Path) -> Self {
+        let command = self.evaluator.as_mut().and_then(|evaluator| evaluator.command.as_mut());
+        let mut before = String::new();
+        for (index, word) in command.into_iter().flatten().enumerate() {
+            let path = folder.join(&*word);
+            let named = match index {
+                // A program's name alone is looked up in `PATH`.
+                0 => Path::new(word).components().count() > 1 && path.exists(),
+                _ => {
+                    // Python's `-m` wants a name, and the package of that name may lie here as a folder.
+                    let is_module = before == "-m" && path.is_dir();
+                    !word.is_empty() && !word.starts_with('-') && !is_module && path.exists()
+                }
+            };
+            before.clone_from(word);
+            let whole = std::path::absolute(path).ok().filter(|_| named);
+            if let Some(whole) = whole.and_then(|path| path.into_os_string().into_string().ok()) {
+                *word = whole;
+            }
+        }
+        self
     }
 
     /// This configuration with what `stronger` sets put over it; labels are merged.

@@ -9,6 +9,7 @@ fn surroundings() -> Surroundings {
         home: Some(PathBuf::from("/h")),
         processors: 8,
         token: None,
+        visible_gpus: None,
     }
 }
 
@@ -226,7 +227,85 @@ fn slots_take_devices_in_turn_and_each_process_sees_its_own() {
     assert_eq!(first.program, Path::new("e"), "a bare name is looked up in PATH");
     let second = agent.launch(SlotIndex(1));
     assert_eq!(second.arguments[..3], ["-v", "--device", "cuda:0"]);
-    assert_eq!(second.environment, [("CUDA_VISIBLE_DEVICES".to_owned(), "3".to_owned())]);
+    assert_eq!(second.environment, gpu("3"));
+}
+
+/// The variables of a process that sees this GPU alone, as its first.
+fn gpu(entry: &str) -> [(String, String); 2] {
+    [("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", entry)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+#[test]
+fn devices_are_places_in_the_list_of_the_workers_own_gpus() {
+    let slurm =
+        |list: &str| Surroundings { visible_gpus: Some(VisibleGpus::of(list)), ..surroundings() };
+    let raw = || RawConfig::parse("devices: ['cuda:0', 'cuda:1']").unwrap();
+    for (list, expected) in [("5, 2", ["5", "2"]), ("GPU-a,MIG-b,7", ["GPU-a", "MIG-b"])] {
+        let agent = resolve(raw(), &slurm(list)).unwrap().agent;
+        let found = [0, 1].map(|slot| agent.launch(SlotIndex(slot)).environment);
+        assert_eq!(found, expected.map(gpu));
+        assert_eq!(agent.launch(SlotIndex(1)).arguments[..2], ["--device", "cuda:0"]);
+    }
+    for (list, place, expected) in [
+        ("5", "devices[1]", "1 GPU(s), 5"),
+        // CUDA reads to the first entry that is no GPU.
+        ("5,-1,2", "devices[1]", "1 GPU(s), 5"),
+        ("", "devices[0]", "no GPU"),
+        ("NoDevFiles", "devices[0]", "no GPU"),
+    ] {
+        let fault = resolve(raw(), &slurm(list)).unwrap_err().0.remove(0);
+        assert_eq!(fault.place, place);
+        assert!(fault.what.contains(expected), "{fault}");
+        assert!(fault.what.contains("CUDA_VISIBLE_DEVICES"), "{fault}");
+    }
+    let cpu = RawConfig::parse("devices: [cpu]").unwrap();
+    assert!(resolve(cpu, &slurm("")).is_ok());
+}
+
+#[test]
+fn every_device_has_a_slot() {
+    let devices = "devices: ['cuda:0', 'cuda:1', 'cuda:2']";
+    assert_eq!(resolved(devices).unwrap().agent.slots, 3);
+    assert_eq!(resolved(&format!("{devices}\nslots: 5")).unwrap().agent.slots, 5);
+    let faults = resolved(&format!("{devices}\nslots: 2")).unwrap_err();
+    assert_eq!(faults.0.len(), 1, "{faults}");
+    assert_eq!(faults.0[0].place, "slots");
+    assert!(faults.0[0].what.contains("`slots: 3` or more"), "{faults}");
+}
+
+#[test]
+fn slots_of_one_device_share_its_memory() {
+    let fullest = |text: &str| {
+        let memory = resolved(text).unwrap().agent.memory(Some(1));
+        (memory.sharing, memory.on_gpu)
+    };
+    assert_eq!(fullest(""), (1, false));
+    assert_eq!(fullest("slots: 3"), (3, false));
+    assert_eq!(fullest("devices: ['cuda:0', 'cuda:1']"), (1, true));
+    assert_eq!(fullest("devices: ['cuda:0', 'cuda:1']\nslots: 3"), (2, true));
+}
+
+#[test]
+fn arguments_that_name_files_are_seen_from_where_they_are_written() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("package")).unwrap();
+    std::fs::write(root.path().join("train.py"), "").unwrap();
+    let command = ["python3", "train.py", "./package", "-m", "package", "-x", "absent.py", ""];
+    let given = RawConfig {
+        evaluator: Some(RawEvaluator {
+            command: Some(command.map(str::to_owned).into()),
+            ..RawEvaluator::default()
+        }),
+        ..RawConfig::default()
+    };
+    let seen = given.seen_from(root.path()).evaluator.unwrap().command.unwrap();
+    let at = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let (script, package) = (at("train.py"), at("package"));
+    assert_eq!(seen, ["python3", &script, &package, "-m", "package", "-x", "absent.py", ""]);
+    let program = "evaluator: {command: [./train.py]}";
+    let seen = RawConfig::parse(program).unwrap().seen_from(root.path());
+    assert_eq!(seen.evaluator.unwrap().command.unwrap(), [script]);
 }
 
 /// The parser of filters panics at this one.

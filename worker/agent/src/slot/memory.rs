@@ -3,7 +3,7 @@
 //! Linux only; elsewhere the answers are "unknown". Must not know evaluators.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How many processes the kernel has killed for lack of memory, as far as this process can see:
 /// on the whole system and in its own control group. The number only grows.
@@ -19,20 +19,27 @@ pub(crate) fn kills() -> u64 {
 /// control group limits it.
 pub(crate) fn available_bytes() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_bytes(&text));
-    let limit = control_group()
-        .and_then(|path| fs::read_to_string(path.join("memory.max")).ok())
-        .and_then(|text| text.trim().parse().ok());
+    let limit = control_group().and_then(|path| limit(&path));
     match (machine, limit) {
         (Some(machine), Some(limit)) => Some(u64::min(machine, limit)),
         (machine, limit) => machine.or(limit),
     }
 }
 
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
+
 /// The directory of this process's control group, version 2.
 fn control_group() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(PathBuf::from("/sys/fs/cgroup").join(path))
+    Some(Path::new(CONTROL_GROUPS).join(path))
+}
+
+/// The lowest limit of a control group and those around it.
+fn limit(group: &Path) -> Option<u64> {
+    let groups = group.ancestors().take_while(|path| path.starts_with(CONTROL_GROUPS));
+    let limits = groups.filter_map(|path| fs::read_to_string(path.join("memory.max")).ok());
+    limits.filter_map(|text| text.trim().parse().ok()).min()
 }
 
 fn counter(text: &str, name: &str) -> Option<u64> {

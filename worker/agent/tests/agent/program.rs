@@ -3,6 +3,7 @@
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
@@ -127,6 +128,65 @@ async fn a_disk_that_does_not_answer_holds_up_neither_results_nor_the_end() {
     let expected = root.path().join("outbox");
     let expected = ["the disk does not answer", expected.to_str().unwrap()];
     assert!(expected.iter().all(|word| words(&output).contains(word)), "{}", words(&output));
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_has_left_behind_is_killed_by_the_next() {
+    let coordinator = FakeCoordinator::start().await;
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("sleeper");
+    // In a session of its own, as a process that no group holds any more.
+    let once = format!(
+        "[ -e '{0}' ] || {{ setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >'{0}'; }}; \
+         exec {SYNTHETIC} --device cpu",
+        file.display()
+    );
+    let next = || {
+        let mut command = AsyncCommand::new(WORKER);
+        command.args(["--coordinator", &coordinator.url(), "--evaluator", "sh"]);
+        command.args(["--evaluator-arg", "-c", "--evaluator-arg", &once, "--state-dir"]);
+        started(command.arg(root.path()).stdin(Stdio::null()).stderr(Stdio::null()))
+    };
+    let mut first = next();
+    let sleeper = async {
+        while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let sleeper = tokio::time::timeout(PATIENCE, sleeper).await.expect("it does not start");
+    let stat = format!("/proc/{}/stat", sleeper.trim());
+    let lives = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+    first.kill().await.unwrap();
+    assert!(lives(), "it was to outlive its worker");
+    let _second = next();
+    let gone = async {
+        while lives() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it lives on");
+}
+
+/// Arguments that name files hold in the folder that the evaluator starts in.
+#[test]
+fn relative_paths_of_the_evaluator_hold_where_they_are_written() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("configuration");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("look.sh"), "echo it is found >&2; exit 1\n").unwrap();
+    let file = folder.join("worker.yaml");
+    std::fs::write(&file, "evaluator: {command: [sh, look.sh]}\n").unwrap();
+    let written: [&[&str]; 2] = [
+        &["--config", "configuration/worker.yaml"],
+        &["--evaluator", "sh", "--evaluator-arg", "configuration/look.sh"],
+    ];
+    for arguments in written {
+        let mut command = Command::new(WORKER);
+        command.args(arguments).args(["--state-dir", "state"]).current_dir(root.path());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(words(&output).contains("it is found"), "{}", words(&output));
+    }
 }
 
 #[tokio::test]
