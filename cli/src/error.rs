@@ -9,6 +9,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::exit::Exit;
+use crate::foreign::legible;
 use crate::snippet::{self, Fault};
 use crate::terminal::Style;
 
@@ -144,8 +145,8 @@ impl CliError {
                 text.push('\n');
             }
         }
-        text += &format!("{} {self}\n", style.error("error:"));
-        for line in self.help().lines() {
+        text += &format!("{} {}\n", style.error("error:"), legible(&self.to_string()));
+        for line in legible(self.help()).lines() {
             text += &format!("  {} {line}\n", style.help("help:"));
         }
         text

@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod figure;
 mod files;
+mod foreign;
 mod output;
 mod present;
 mod results;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use arguments::Global;
 use error::CliError;
 use exit::Exit;
+use foreign::legible_json;
 use terminal::Style;
 
 fn main() -> ExitCode {
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() && arguments::wants_json(&words) => {
             let error = arguments::usage_error(&error);
-            eprintln!("{}", error.to_json());
+            eprintln!("{}", legible_json(&error.to_json().to_string()));
             return ExitCode::from(error.exit().code());
         }
         // Help and version come this way too; clap knows the stream and the code of each.
@@ -74,7 +76,7 @@ fn complain(error: &CliError, global: &Global) {
         return;
     }
     if global.json {
-        eprintln!("{}", error.to_json());
+        eprintln!("{}", legible_json(&error.to_json().to_string()));
     } else {
         eprint!("{}", error.render(Style::stderr(global.color)));
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::arguments::{Format, Global};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::foreign::{legible, legible_json};
 use crate::present::table::Look;
 use crate::terminal::Style;
 
@@ -72,6 +73,17 @@ impl Output {
         })
     }
 
+    /// Prints rows of data, such as CSV: exactly as they are, but to a terminal, which might obey them.
+    ///
+    /// # Errors
+    /// As [`Self::text`].
+    pub(crate) fn data(self, text: &str) -> Result<(), CliError> {
+        match io::stdout().is_terminal() {
+            true => self.text(&legible(text)),
+            false => self.text(text),
+        }
+    }
+
     /// Prints a result as one line of JSON.
     ///
     /// # Errors
@@ -94,5 +106,6 @@ impl Output {
 /// [`CliError::Internal`] if it has no JSON form.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, CliError> {
     serde_json::to_string(value)
+        .map(|json| legible_json(&json))
         .map_err(|error| CliError::Internal(format!("cannot write JSON: {error}")))
 }

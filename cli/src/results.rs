@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use cambrian_proto::v1;
 use serde::{Serialize, Serializer};
 
+use crate::foreign::{self, Foreign};
 use cached::CachedResult;
 
 /// A point in time, microseconds since the Unix epoch; written as RFC 3339 in UTC.
@@ -73,17 +74,17 @@ impl CampaignStatus {
 /// A metric that a campaign's candidates carry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Metric {
-    pub(crate) name: String,
+    pub(crate) name: Foreign,
     /// Empty for a pure number.
-    pub(crate) unit: String,
+    pub(crate) unit: Foreign,
     /// `maximize` or `minimize`.
     pub(crate) goal: Goal,
     /// Whether it is an objective, rather than shown besides.
     pub(crate) objective: bool,
     /// Where the values come from, such as `wall-clock` or `modelled`; empty until the first one.
-    pub(crate) source: String,
+    pub(crate) source: Foreign,
     /// The class of device they hold for, empty where it does not matter.
-    pub(crate) device_class: String,
+    pub(crate) device_class: Foreign,
     /// How often it is measured for each candidate; from 2 on values are means, and spreads the standard
     /// errors of the means.
     pub(crate) repeats: u32,
@@ -111,14 +112,14 @@ impl Goal {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Campaign {
     pub(crate) id: u32,
-    pub(crate) name: String,
+    pub(crate) name: Foreign,
     pub(crate) status: CampaignStatus,
     /// Why it drains or ended; empty before.
-    pub(crate) reason: String,
-    pub(crate) algorithm: String,
-    pub(crate) space: String,
+    pub(crate) reason: Foreign,
+    pub(crate) algorithm: Foreign,
+    pub(crate) space: Foreign,
     /// Whose token submitted it; `None` where there was none.
-    pub(crate) owner: Option<String>,
+    pub(crate) owner: Option<Foreign>,
     pub(crate) submitted_at: Instant,
     pub(crate) finished_at: Option<Instant>,
     /// Evaluations that may be dispatched at most.
@@ -156,13 +157,13 @@ pub(crate) struct Campaign {
     /// Energy of all reported attempts, as far as evaluators report it.
     pub(crate) energy_joules: f64,
     /// Why it gets no more work although it runs; empty otherwise.
-    pub(crate) held: String,
+    pub(crate) held: Foreign,
 }
 
 /// What a stage has done and cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Stage {
-    pub(crate) name: String,
+    pub(crate) name: Foreign,
     /// Candidates that entered it.
     pub(crate) entered: u32,
     /// Candidates that went on, or were scored if it is the last.
@@ -202,9 +203,9 @@ pub(crate) struct Value {
     /// where it is not known or the accuracy is a mean of repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interval_95: Option<[f64; 2]>,
-    pub(crate) source: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(crate) device_class: String,
+    pub(crate) source: Foreign,
+    #[serde(skip_serializing_if = "Foreign::is_empty")]
+    pub(crate) device_class: Foreign,
 }
 
 /// Where a candidate is.
@@ -246,14 +247,14 @@ pub(crate) struct Candidate {
     pub(crate) ordinal: u32,
     pub(crate) status: CandidateStatus,
     pub(crate) on_front: bool,
-    pub(crate) genotype: String,
-    pub(crate) canonical_hash: String,
-    pub(crate) origin: String,
-    pub(crate) metrics: BTreeMap<String, Value>,
+    pub(crate) genotype: Foreign,
+    pub(crate) canonical_hash: Foreign,
+    pub(crate) origin: Foreign,
+    pub(crate) metrics: BTreeMap<Foreign, Value>,
     /// Summed normalised constraint violation; 0 where all constraints hold.
     pub(crate) violation: f64,
     /// Why it failed, is infeasible or was screened; empty otherwise.
-    pub(crate) reason: String,
+    pub(crate) reason: Foreign,
     pub(crate) proposed_at: Instant,
     pub(crate) resolved_at: Option<Instant>,
     /// Time in slots over all attempts.
@@ -274,7 +275,7 @@ impl Candidate {
 
     /// The values of all of `metrics`, `None` if one is missing.
     pub(crate) fn values(&self, metrics: &[Metric]) -> Option<Vec<f64>> {
-        metrics.iter().map(|metric| self.value(&metric.name)).collect()
+        metrics.iter().map(|metric| self.value(metric.name.raw())).collect()
     }
 
     /// Whether it is scored and keeps all constraints.
@@ -285,7 +286,7 @@ impl Candidate {
     /// The kind of failure, such as `timeout`, of a failed candidate.
     pub(crate) fn failure_kind(&self) -> Option<&str> {
         (self.status == CandidateStatus::Failed)
-            .then(|| self.reason.split(':').next().unwrap_or_default())
+            .then(|| self.reason.raw().split(':').next().unwrap_or_default())
     }
 }
 
@@ -308,7 +309,7 @@ impl Front {
         let mut members: Vec<_> = self.members.iter().collect();
         if let Some(first) = self.metrics.iter().find(|metric| metric.objective) {
             let key = |candidate: &Candidate| {
-                candidate.value(&first.name).map_or(f64::INFINITY, |v| first.goal.minimized(v))
+                candidate.value(first.name.raw()).map_or(f64::INFINITY, |v| first.goal.minimized(v))
             };
             members.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.ordinal.cmp(&b.ordinal)));
         }
@@ -322,15 +323,15 @@ pub(crate) struct InWork {
     pub(crate) task: u64,
     pub(crate) attempt: u32,
     pub(crate) candidate: String,
-    pub(crate) worker: String,
-    pub(crate) stage: String,
+    pub(crate) worker: Foreign,
+    pub(crate) stage: Foreign,
     /// Which of the stage's repeats it is, from 1, and how many there are.
     pub(crate) repeat: u32,
     pub(crate) repeats: u32,
     pub(crate) step: u32,
     /// 0 until the first report.
     pub(crate) steps: u32,
-    pub(crate) metrics: BTreeMap<String, f64>,
+    pub(crate) metrics: BTreeMap<Foreign, f64>,
     pub(crate) started_at: Instant,
 }
 
@@ -350,18 +351,18 @@ pub(crate) struct Update {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Worker {
     pub(crate) id: u32,
-    pub(crate) name: String,
+    pub(crate) name: Foreign,
     pub(crate) connected: bool,
     pub(crate) last_seen: Option<Instant>,
-    pub(crate) device_class: String,
+    pub(crate) device_class: Foreign,
     pub(crate) memory_bytes: u64,
     pub(crate) slots: u32,
     /// The evaluators with the metrics that each delivers here.
-    pub(crate) evaluators: BTreeMap<String, Vec<String>>,
-    pub(crate) datasets: Vec<String>,
+    pub(crate) evaluators: BTreeMap<Foreign, Vec<Foreign>>,
+    pub(crate) datasets: Vec<Foreign>,
     /// What is lacking, and why.
-    pub(crate) unavailable: BTreeMap<String, String>,
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) unavailable: BTreeMap<Foreign, Foreign>,
+    pub(crate) labels: BTreeMap<Foreign, Foreign>,
     pub(crate) tasks: Vec<u64>,
     pub(crate) completed: u64,
     pub(crate) failed: u64,
@@ -376,7 +377,7 @@ pub(crate) struct Worker {
 /// Why a worker is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Quarantine {
-    pub(crate) reason: String,
+    pub(crate) reason: Foreign,
     pub(crate) since: Option<Instant>,
     /// When it ends by itself, if it does.
     pub(crate) until: Option<Instant>,
@@ -398,15 +399,15 @@ impl Worker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct UnsuitedStage {
     pub(crate) campaign: u32,
-    pub(crate) stage: String,
-    pub(crate) reason: String,
+    pub(crate) stage: Foreign,
+    pub(crate) reason: Foreign,
 }
 
 /// Why something is, or is not, running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Explanation {
-    pub(crate) headline: String,
-    pub(crate) details: Vec<String>,
+    pub(crate) headline: Foreign,
+    pub(crate) details: Vec<Foreign>,
 }
 
 fn candidate_id(id: Option<v1::CandidateId>) -> (String, u32) {
@@ -418,15 +419,20 @@ impl From<v1::MetricColumn> for Metric {
     fn from(message: v1::MetricColumn) -> Self {
         let provenance = message.provenance.unwrap_or_default();
         Self {
-            name: message.name,
-            unit: message.unit,
+            name: message.name.into(),
+            unit: message.unit.into(),
             goal: if message.maximize { Goal::Maximize } else { Goal::Minimize },
             objective: message.objective,
-            source: provenance.source,
-            device_class: provenance.device_class,
+            source: provenance.source.into(),
+            device_class: provenance.device_class.into(),
             repeats: message.repeats.max(1),
         }
     }
+}
+
+/// What a message has under each name.
+fn named<T: Into<U>, U>(entries: impl IntoIterator<Item = (String, T)>) -> BTreeMap<Foreign, U> {
+    entries.into_iter().map(|(name, entry)| (name.into(), entry.into())).collect()
 }
 
 fn metrics(messages: Vec<v1::MetricColumn>) -> Vec<Metric> {
@@ -445,12 +451,12 @@ impl From<v1::Campaign> for Campaign {
         let unresolved = message.running.saturating_add(message.queued);
         Self {
             id: message.id,
-            name: message.name,
+            name: message.name.into(),
             status,
-            reason: message.reason,
-            algorithm: message.algorithm,
-            space: message.space,
-            owner: (!message.owner.is_empty()).then_some(message.owner),
+            reason: message.reason.into(),
+            algorithm: message.algorithm.into(),
+            space: message.space.into(),
+            owner: (!message.owner.is_empty()).then(|| message.owner.into()),
             submitted_at: Instant(message.submitted_at_micros),
             finished_at: Instant::known(message.finished_at_micros),
             evaluations_budget: message.evaluations_budget,
@@ -473,7 +479,7 @@ impl From<v1::Campaign> for Campaign {
             preempt: message.preempt,
             slot_seconds: message.slot_micros as f64 / 1e6,
             energy_joules: message.energy_joules,
-            held: message.held,
+            held: message.held.into(),
         }
     }
 }
@@ -481,7 +487,7 @@ impl From<v1::Campaign> for Campaign {
 impl From<v1::StageSummary> for Stage {
     fn from(message: v1::StageSummary) -> Self {
         Self {
-            name: message.name,
+            name: message.name.into(),
             entered: message.entered,
             passed: message.passed,
             waiting: message.waiting,
@@ -515,22 +521,22 @@ impl From<v1::Candidate> for Candidate {
                 value: measurement.value,
                 spread: measurement.spread,
                 interval_95: None,
-                source: provenance.source,
-                device_class: provenance.device_class,
+                source: provenance.source.into(),
+                device_class: provenance.device_class.into(),
             };
-            (measurement.metric, value)
+            (measurement.metric.into(), value)
         };
         Self {
             id,
             ordinal,
             status,
             on_front: message.on_front,
-            genotype: message.genotype,
-            canonical_hash: message.canonical_hash,
-            origin: message.origin,
+            genotype: message.genotype.into(),
+            canonical_hash: message.canonical_hash.into(),
+            origin: message.origin.into(),
             metrics: message.measurements.into_iter().map(value).collect(),
             violation: message.violation,
-            reason: message.reason,
+            reason: message.reason.into(),
             proposed_at: Instant(message.proposed_at_micros),
             resolved_at: Instant::known(message.resolved_at_micros),
             elapsed_seconds: message.elapsed_micros as f64 / 1e6,
@@ -559,13 +565,13 @@ impl From<v1::EvaluationInWork> for InWork {
             task: message.task,
             attempt: message.attempt,
             candidate: candidate_id(message.candidate).0,
-            worker: message.worker,
-            stage: message.stage,
+            worker: message.worker.into(),
+            stage: message.stage.into(),
             repeat: message.repeat.max(1),
             repeats: message.repeats.max(1),
             step: message.step,
             steps: message.steps,
-            metrics: message.metrics,
+            metrics: named(message.metrics),
             started_at: Instant(message.started_at_micros),
         }
     }
@@ -587,26 +593,28 @@ impl Update {
 impl From<v1::Worker> for Worker {
     fn from(message: v1::Worker) -> Self {
         let capabilities = message.capabilities.unwrap_or_default();
-        let offer = |offer: v1::EvaluatorOffer| (offer.name, offer.metrics.into_keys().collect());
+        let offer = |offer: v1::EvaluatorOffer| {
+            (offer.name.into(), offer.metrics.into_keys().map(Into::into).collect())
+        };
         Self {
             id: message.id,
-            name: message.name,
+            name: message.name.into(),
             connected: message.connected,
             last_seen: Instant::known(message.last_seen_micros),
-            device_class: capabilities.device_class,
+            device_class: capabilities.device_class.into(),
             memory_bytes: capabilities.memory_bytes,
             slots: capabilities.slots,
             evaluators: capabilities.evaluators.into_iter().map(offer).collect(),
-            datasets: capabilities.datasets,
-            unavailable: capabilities.unavailable,
-            labels: capabilities.labels,
+            datasets: foreign::all(capabilities.datasets),
+            unavailable: named(capabilities.unavailable),
+            labels: named(capabilities.labels),
             tasks: message.leases.iter().map(|lease| lease.task).collect(),
             completed: message.completed,
             failed: message.failed,
             unsuited: message.unsuited.into_iter().map(Into::into).collect(),
             draining: message.draining,
             quarantine: message.quarantine.map(|found| Quarantine {
-                reason: found.reason,
+                reason: found.reason.into(),
                 since: Instant::known(found.since_micros),
                 until: Instant::known(found.until_micros),
             }),
@@ -616,13 +624,17 @@ impl From<v1::Worker> for Worker {
 
 impl From<v1::UnsuitedStage> for UnsuitedStage {
     fn from(message: v1::UnsuitedStage) -> Self {
-        Self { campaign: message.campaign, stage: message.stage, reason: message.reason }
+        Self {
+            campaign: message.campaign,
+            stage: message.stage.into(),
+            reason: message.reason.into(),
+        }
     }
 }
 
 impl From<v1::ExplainResponse> for Explanation {
     fn from(message: v1::ExplainResponse) -> Self {
-        Self { headline: message.headline, details: message.details }
+        Self { headline: message.headline.into(), details: foreign::all(message.details) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::foreign::{commands, legible};
 use crate::terminal::Style;
 
 /// The longest part of a line that is shown, characters.
@@ -61,10 +62,10 @@ pub(crate) fn render_warning(file: &Path, source: &str, warning: &Fault, style: 
 }
 
 fn block(file: &Path, source: &str, fault: &Fault, style: Style, heading: &str) -> String {
-    let about = match fault.path.as_str() {
+    let about = legible(&match fault.path.as_str() {
         "" => fault.message.clone(),
         path => format!("{path}: {}", fault.message),
-    };
+    });
     let number = fault.line.to_string();
     let margin = " ".repeat(number.len());
     let bar = style.dim("|");
@@ -77,7 +78,7 @@ fn block(file: &Path, source: &str, fault: &Fault, style: Style, heading: &str) 
         text += &format!("{margin} {bar} {}{}\n", " ".repeat(before), style.error("^"));
     }
     if let Some(help) = &fault.help {
-        for line in help.lines() {
+        for line in legible(help).lines() {
             text += &format!("{margin} {} {line}\n", style.help("= help:"));
         }
     }
@@ -87,7 +88,7 @@ fn block(file: &Path, source: &str, fault: &Fault, style: Style, heading: &str) 
 /// The part of a line around `column`, with the number of characters shown before it. Control
 /// characters and tabs become single spaces, so that the caret stands where it should.
 fn window(line: &str, column: usize) -> (String, usize) {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if commands(c) || c == '\t' { ' ' } else { c };
     let characters: Vec<char> = line.chars().map(clean).collect();
     let at = column.saturating_sub(1).min(characters.len());
     let start = if characters.len() <= WINDOW { 0 } else { at.saturating_sub(WINDOW / 2) };

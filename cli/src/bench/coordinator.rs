@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 use crate::error::CliError;
+use crate::foreign::legible;
 
 /// A journal of millions of events is replayed before the coordinator listens.
 const START: Duration = Duration::from_secs(600);
@@ -168,7 +169,7 @@ async fn pass_on(mut lines: Lines<BufReader<ChildStderr>>) {
     while let Ok(Some(line)) = lines.next_line().await {
         let entry: Value = serde_json::from_str(&line).unwrap_or_default();
         if entry["level"] != "INFO" {
-            eprintln!("coordinator: {line}");
+            eprintln!("coordinator: {}", legible(&line));
         }
     }
 }

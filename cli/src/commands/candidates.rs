@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, given: &CandidatesArguments) -> Resul
             "candidates": candidates,
             "more": more,
         })),
-        Format::Csv => output.text(&csv::candidates(&metrics, &candidates)?),
+        Format::Csv => output.data(&csv::candidates(&metrics, &candidates)?),
         Format::Table if candidates.is_empty() => output.text("No such candidates.\n"),
         Format::Table => {
             let columns = table::Columns { status: true, genotype: given.genotypes };

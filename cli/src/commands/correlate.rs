@@ -12,6 +12,7 @@ use crate::arguments::{CorrelateArguments, Format};
 use crate::error::CliError;
 use crate::figure::correlation::{self as figure, Panel};
 use crate::files;
+use crate::foreign::legible;
 use crate::present::table::{self, CorrelationRow};
 use crate::sheet::{self, Sheet};
 
@@ -182,7 +183,7 @@ fn print(
             "top_percent": given.top,
             "correlations": correlations,
         })),
-        Format::Csv => output.text(&csv_text(correlations)?),
+        Format::Csv => output.data(&csv_text(correlations)?),
         Format::Table => {
             let rows: Vec<CorrelationRow> = correlations.iter().map(row).collect();
             output.text(&table::correlations(&rows, given.top, output.look()))
@@ -199,7 +200,7 @@ fn row(correlation: &Correlation) -> CorrelationRow {
         ]
     };
     CorrelationRow {
-        score: correlation.score.clone(),
+        score: legible(&correlation.score),
         all: cells(&correlation.all),
         interval: correlation.all.spearman_95,
         top: correlation.top.as_ref().map(cells),

@@ -6,6 +6,8 @@ use super::Context;
 use crate::arguments::{ExplainArguments, SubjectKind};
 use crate::client::Subject;
 use crate::error::CliError;
+use crate::results::Explanation;
+use crate::terminal::Style;
 
 fn subject(given: &ExplainArguments) -> Result<Subject, CliError> {
     let usage = |message: String| CliError::Usage {
@@ -40,9 +42,29 @@ pub(super) async fn run(context: &Context, given: &ExplainArguments) -> Result<(
     if output.json {
         return output.object(&explanation);
     }
-    let mut text = format!("{}\n", output.style.strong(&explanation.headline));
+    output.text(&text(&explanation, output.style))
+}
+
+/// The headline, and below it the details, all of whose lines are set in, so that none passes for another headline.
+fn text(explanation: &Explanation, style: Style) -> String {
+    let mut text = format!("{}\n", style.strong(&explanation.headline.to_string()));
     for detail in &explanation.details {
-        text += &format!("  {detail}\n");
+        text += &format!("  {}\n", detail.prose().replace('\n', "\n  "));
     }
-    output.text(&text)
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foreign::tests::{HOSTILE, assert_legible};
+
+    #[test]
+    fn an_explanation_cannot_command_a_terminal_nor_pass_for_two() {
+        let details = vec![HOSTILE.into(), "crash: a\nworker b is gone".into()];
+        let explanation = Explanation { headline: HOSTILE.into(), details };
+        let text = text(&explanation, Style::plain());
+        assert_legible(&text);
+        assert!(text.ends_with("\n  crash: a\n  worker b is gone\n"), "{text}");
+    }
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, given: &FrontArguments) -> Result<(),
             "front": front,
             "confidence": confidence,
         }))?,
-        Format::Csv => output.text(&csv::candidates(&front.metrics, front.best_first())?)?,
+        Format::Csv => output.data(&csv::candidates(&front.metrics, front.best_first())?)?,
         Format::Table => {
             let columns = table::Columns { genotype: given.genotypes, ..Default::default() };
             output.text(&table::front(&front, columns, output.look()))?;

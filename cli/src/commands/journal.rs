@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Context;
 use crate::arguments::JournalArguments;
 use crate::error::{CliError, count};
+use crate::foreign::legible;
 use crate::present::number;
 use crate::run::directory;
 
@@ -125,7 +126,7 @@ pub(super) fn verify(context: &Context, given: &JournalArguments) -> Result<(), 
     if output.json {
         output.object(&verified_json(&report))?;
     } else if !output.quiet {
-        output.text(&verified_text(&report))?;
+        output.text(&legible(&verified_text(&report)))?;
     }
     if report.is_sound() {
         return Ok(());
@@ -215,7 +216,7 @@ pub(super) fn replay(context: &Context, given: &JournalArguments) -> Result<(), 
     if output.json {
         output.object(&replayed_json(&replayed))?;
     } else if !output.quiet {
-        output.text(&replayed_text(&replayed))?;
+        output.text(&legible(&replayed_text(&replayed)))?;
     }
     match &replayed.mismatch {
         None => Ok(()),

@@ -31,7 +31,7 @@ async fn create(context: &Context, given: &TokenCreateArguments) -> Result<(), C
     if output.json {
         return output.object(&json!({ "token": token, "record": record }));
     }
-    output.text(&format!("{token}\n"))?;
+    output.data(&format!("{token}\n"))?;
     output.hint("keep it in a file that only its user can read: it cannot be shown again");
     Ok(())
 }

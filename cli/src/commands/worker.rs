@@ -52,7 +52,7 @@ fn after(workers: &[Worker], what: &str, error: CliError) -> CliError {
     if workers.is_empty() {
         return error;
     }
-    let names: Vec<_> = workers.iter().map(|worker| worker.name.as_str()).collect();
+    let names: Vec<_> = workers.iter().map(|worker| worker.name.to_string()).collect();
     let done = format!("{what} before that: {}", names.join(", "));
     CliError::AfterOthers { source: Box::new(error), done }
 }
@@ -69,7 +69,9 @@ async fn selected(
         return named(&workers, &given.workers);
     }
     let carries = |worker: &Worker| {
-        given.labels.iter().all(|(name, value)| worker.labels.get(name) == Some(value))
+        given.labels.iter().all(|(name, value)| {
+            worker.labels.get(name.as_str()).is_some_and(|carried| carried == value)
+        })
     };
     let chosen = workers.into_iter().filter(|worker| carries(worker) && concerns(worker));
     let numbers: Vec<String> = chosen.map(|worker| worker.id.to_string()).collect();

@@ -164,7 +164,7 @@ impl Head {
         if !sources.is_empty() {
             notes.push(sources);
         }
-        Self { title: campaign.name.clone(), notes, legend, empty: marks.is_empty() }
+        Self { title: campaign.name.to_string(), notes, legend, empty: marks.is_empty() }
     }
 
     /// The height that the head takes in a figure of this width, with its bottom margin.
@@ -423,7 +423,7 @@ mod tests {
                 .map(|at| examples::metric(&format!("metric_{at}"), "x", Goal::Minimize))
                 .collect();
             for value in [0.0, 1e-300, f64::MAX, -5.0] {
-                let values: Vec<_> = metrics.iter().map(|m| (m.name.as_str(), value)).collect();
+                let values: Vec<_> = metrics.iter().map(|m| (m.name.raw(), value)).collect();
                 let equal = vec![examples::candidate(1, &values), examples::candidate(2, &values)];
                 for candidates in [vec![], equal] {
                     let text = svg(&examples::campaign(metrics.clone()), &candidates);
@@ -442,7 +442,7 @@ mod tests {
                 let values: Vec<_> = metrics
                     .iter()
                     .zip([0.754_877_666, 0.569_840_296, 0.618_033_988])
-                    .map(|(metric, base)| (metric.name.as_str(), unit(base)))
+                    .map(|(metric, base)| (metric.name.raw(), unit(base)))
                     .collect();
                 examples::candidate(ordinal, &values)
             })

@@ -24,7 +24,7 @@ pub(super) fn svg(
     let mut resolved: Vec<_> = candidates
         .iter()
         .filter_map(|candidate| {
-            Some((candidate.resolved_at?, candidate, candidate.value(&metric.name)?))
+            Some((candidate.resolved_at?, candidate, candidate.value(metric.name.raw())?))
         })
         .collect();
     resolved.sort_by_key(|(at, candidate, _)| (*at, candidate.ordinal));

@@ -8,6 +8,7 @@
 use cambrian_core::confidence::optimism;
 use serde::Serialize;
 
+use crate::foreign::Foreign;
 use crate::results::accuracy::ACCURACY;
 use crate::results::{Candidate, Front, Metric};
 
@@ -26,7 +27,7 @@ pub(crate) struct Confidence {
     /// By how much it looks better than it is, if all of them are about equally good.
     pub(crate) optimism: f64,
     #[serde(skip)]
-    unit: String,
+    unit: Foreign,
 }
 
 impl Confidence {

@@ -35,7 +35,7 @@ pub(crate) fn candidates<'a>(
 
 fn header(metrics: &[Metric]) -> Vec<String> {
     let columns = metrics.iter().flat_map(|metric| {
-        let (name, column) = (&metric.name, heading::column_name(metric));
+        let (name, column) = (metric.name.raw(), heading::column_name(metric));
         [
             column.clone(),
             format!("{column}_spread"),
@@ -52,24 +52,24 @@ fn row(metrics: &[Metric], candidate: &Candidate) -> Vec<String> {
         candidate.id.clone(),
         candidate.status.name().to_owned(),
         candidate.on_front.to_string(),
-        candidate.genotype.clone(),
-        candidate.canonical_hash.clone(),
-        candidate.origin.clone(),
+        candidate.genotype.raw().to_owned(),
+        candidate.canonical_hash.raw().to_owned(),
+        candidate.origin.raw().to_owned(),
     ];
     for metric in metrics {
-        match candidate.metrics.get(&metric.name) {
+        match candidate.metrics.get(metric.name.raw()) {
             Some(found) => row.extend([
                 found.value.to_string(),
                 found.spread.map(|spread| spread.to_string()).unwrap_or_default(),
-                found.source.clone(),
-                found.device_class.clone(),
+                found.source.raw().to_owned(),
+                found.device_class.raw().to_owned(),
             ]),
             None => row.extend([const { String::new() }; 4]),
         }
     }
     row.extend([
         candidate.violation.to_string(),
-        candidate.reason.clone(),
+        candidate.reason.raw().to_owned(),
         candidate.proposed_at.to_string(),
         candidate.resolved_at.map(|at| at.to_string()).unwrap_or_default(),
         candidate.elapsed_seconds.to_string(),

@@ -2,6 +2,7 @@
 //!
 //! Must not know how a table or a figure is drawn.
 
+use crate::foreign::Foreign;
 use crate::results::{Goal, Metric};
 
 /// Sources that a reader expects, so that they are not worth a word in a heading. All others
@@ -12,20 +13,20 @@ const EXPECTED_SOURCES: [&str; 6] =
 /// `mJ, modelled, mean of 3`: the unit, the source where it is not the expected one, and how many values
 /// were averaged where there are several; possibly empty.
 fn unit_and_source(metric: &Metric) -> String {
-    let source = metric.source.as_str();
-    let source = if EXPECTED_SOURCES.contains(&source) { "" } else { source };
+    let expected = EXPECTED_SOURCES.contains(&metric.source.raw());
+    let source = if expected { String::new() } else { metric.source.to_string() };
     let mean = match metric.repeats {
         0 | 1 => String::new(),
         repeats => format!("mean of {repeats}"),
     };
-    let words = [metric.unit.as_str(), source, &mean];
+    let words = [metric.unit.to_string(), source, mean];
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// `energy [mJ, modelled]`: the name with unit, unexpected source and number of values averaged.
 pub(crate) fn with_unit(metric: &Metric) -> String {
     match unit_and_source(metric) {
-        words if words.is_empty() => metric.name.clone(),
+        words if words.is_empty() => metric.name.to_string(),
         words => format!("{} [{words}]", metric.name),
     }
 }
@@ -46,26 +47,27 @@ pub(crate) fn of_column(metric: &Metric) -> String {
 
 /// The stable name of a CSV column: `latency_ms`, `accuracy_percent`, `params`.
 pub(crate) fn column_name(metric: &Metric) -> String {
-    let unit: String = match metric.unit.as_str() {
+    let unit: String = match metric.unit.raw() {
         "%" => "percent".to_owned(),
         "B" => "bytes".to_owned(),
         unit => unit.chars().filter(char::is_ascii_alphanumeric).collect(),
     };
-    if unit.is_empty() { metric.name.clone() } else { format!("{}_{unit}", metric.name) }
+    let name = metric.name.raw();
+    if unit.is_empty() { name.to_owned() } else { format!("{name}_{unit}") }
 }
 
 /// Where the values come from, for all metrics that have one: `trained (accuracy); modelled on
 /// cpu:x:1t (energy)`.
 pub(crate) fn sources(metrics: &[Metric]) -> String {
-    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for metric in metrics.iter().filter(|metric| !metric.source.is_empty()) {
-        let words = match metric.device_class.as_str() {
-            "" => metric.source.clone(),
-            class => format!("{} on {class}", metric.source),
+        let words = match metric.device_class.is_empty() {
+            true => metric.source.to_string(),
+            false => format!("{} on {}", metric.source, metric.device_class),
         };
         match groups.iter_mut().find(|(group, _)| *group == words) {
-            Some((_, names)) => names.push(&metric.name),
-            None => groups.push((words, vec![&metric.name])),
+            Some((_, names)) => names.push(metric.name.to_string()),
+            None => groups.push((words, vec![metric.name.to_string()])),
         }
     }
     let texts: Vec<_> =
@@ -77,8 +79,9 @@ pub(crate) fn sources(metrics: &[Metric]) -> String {
 pub(crate) fn product_unit<'a>(objectives: impl IntoIterator<Item = &'a Metric>) -> String {
     let units: Vec<_> = objectives
         .into_iter()
-        .map(|metric| metric.unit.as_str())
+        .map(|metric| &metric.unit)
         .filter(|unit| !unit.is_empty())
+        .map(Foreign::to_string)
         .collect();
     units.join("·")
 }

@@ -7,6 +7,7 @@ use comfy_table::{ColumnConstraint, Width};
 
 use super::number;
 use super::table::{Look, align_right, text};
+use crate::foreign;
 use crate::results::token::TokenRecord;
 use crate::results::{Campaign, Instant, Stage, Worker};
 
@@ -120,7 +121,7 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
     let of = |what, cell: fn(&Campaign) -> String| Column::of(campaigns, what, cell);
     let columns = vec![
         of((2, Kind::Number, "id"), |campaign| campaign.id.to_string()),
-        of((1, Kind::Word, "name"), |campaign| campaign.name.clone()),
+        of((1, Kind::Word, "name"), |campaign| campaign.name.to_string()),
         of((3, Kind::Prose, "status"), status),
         of((4, Kind::Number, "evaluations"), |campaign| {
             format!("{}/{}", campaign.evaluations_finished, campaign.evaluations_budget)
@@ -130,8 +131,8 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
         of((9, Kind::Number, "screened"), |campaign| campaign.screened.to_string()),
         of((6, Kind::Number, "running"), |campaign| campaign.running.to_string()),
         of((5, Kind::Number, "front"), |campaign| campaign.front_size.to_string()),
-        of((11, Kind::Word, "space"), |campaign| campaign.space.clone()),
-        of((10, Kind::Word, "algorithm"), |campaign| campaign.algorithm.clone()),
+        of((11, Kind::Word, "space"), |campaign| campaign.space.to_string()),
+        of((10, Kind::Word, "algorithm"), |campaign| campaign.algorithm.to_string()),
         of((12, Kind::Word, "submitted"), |campaign| campaign.submitted_at.to_string()),
     ];
     let mut out = list(columns, look);
@@ -143,10 +144,10 @@ pub(crate) fn campaigns(campaigns: &[Campaign], look: Look) -> String {
 
 fn status(campaign: &Campaign) -> String {
     let status = campaign.status.name();
-    match campaign.reason.as_str() {
-        "" if !campaign.held.is_empty() => format!("{status}, held"),
-        "" => status.to_owned(),
-        reason => format!("{status}: {reason}"),
+    match (campaign.reason.is_empty(), campaign.held.is_empty()) {
+        (true, false) => format!("{status}, held"),
+        (true, true) => status.to_owned(),
+        (false, _) => format!("{status}: {}", campaign.reason),
     }
 }
 
@@ -158,9 +159,9 @@ pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
     let of = |what, cell: fn(&Worker) -> String| Column::of(workers, what, cell);
     let columns = vec![
         of((3, Kind::Number, "id"), |worker| worker.id.to_string()),
-        of((1, Kind::Word, "name"), |worker| worker.name.clone()),
+        of((1, Kind::Word, "name"), |worker| worker.name.to_string()),
         of((2, Kind::Word, "state"), |worker| worker.state().to_owned()),
-        of((8, Kind::Word, "device class"), |worker| worker.device_class.clone()),
+        of((8, Kind::Word, "device class"), |worker| worker.device_class.to_string()),
         of((11, Kind::Number, "memory"), |worker| number::bytes(worker.memory_bytes)),
         of((5, Kind::Number, "slots"), |worker| worker.slots.to_string()),
         of((4, Kind::Prose, "tasks"), |worker| {
@@ -168,10 +169,8 @@ pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
         }),
         of((6, Kind::Number, "completed"), |worker| number::count(worker.completed)),
         of((7, Kind::Number, "failed"), |worker| number::count(worker.failed)),
-        of((9, Kind::Prose, "evaluators"), |worker| {
-            worker.evaluators.keys().cloned().collect::<Vec<_>>().join(" ")
-        }),
-        of((10, Kind::Prose, "data sets"), |worker| worker.datasets.join(" ")),
+        of((9, Kind::Prose, "evaluators"), |worker| foreign::words(worker.evaluators.keys())),
+        of((10, Kind::Prose, "data sets"), |worker| foreign::words(&worker.datasets)),
     ];
     let mut out = list(columns, look);
     for worker in workers {
@@ -196,9 +195,9 @@ pub(crate) fn tokens(tokens: &[TokenRecord], look: Look) -> String {
     }
     let of = |what, cell: fn(&TokenRecord) -> String| Column::of(tokens, what, cell);
     let columns = vec![
-        of((1, Kind::Word, "token"), |token| token.id.clone()),
+        of((1, Kind::Word, "token"), |token| token.id.to_string()),
         of((3, Kind::Word, "role"), |token| token.role.to_owned()),
-        of((2, Kind::Word, "name"), |token| token.name.clone()),
+        of((2, Kind::Word, "name"), |token| token.name.to_string()),
         of((4, Kind::Word, "status"), |token| token.status.to_owned()),
         of((6, Kind::Word, "created"), |token| token.created_at.to_string()),
         of((5, Kind::Word, "expires"), |token| instant(token.expires_at, "never")),
@@ -212,7 +211,7 @@ pub(crate) fn stages(stages: &[Stage], look: Look) -> String {
     let metered = stages.iter().any(|stage| stage.energy_joules > 0.0);
     let of = |what, cell: fn(&Stage) -> String| Column::of(stages, what, cell);
     let mut all = vec![
-        of((1, Kind::Word, "stage"), |stage| stage.name.clone()),
+        of((1, Kind::Word, "stage"), |stage| stage.name.to_string()),
         of((2, Kind::Number, "entered"), |stage| number::count(stage.entered.into())),
         of((3, Kind::Number, "passed"), |stage| number::count(stage.passed.into())),
         of((6, Kind::Number, "waiting"), |stage| number::count(stage.waiting.into())),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::table::Look;
 use super::{heading, lists, number};
+use crate::foreign::Foreign;
 use crate::results::{Campaign, Candidate, CandidateStatus};
 
 /// Totals over all candidates of a campaign.
@@ -20,7 +21,7 @@ pub(crate) struct Totals {
     pub(crate) failed: u32,
     pub(crate) screened: u32,
     /// Failed candidates by the kind of their failure.
-    pub(crate) failures_by_kind: BTreeMap<String, u32>,
+    pub(crate) failures_by_kind: BTreeMap<Foreign, u32>,
     /// Attempts beyond the first of each task; further stages and repeats of a candidate have tasks of their own.
     pub(crate) repeated_attempts: u32,
     /// Results that were known and taken instead of evaluations, over all stages.
@@ -36,7 +37,7 @@ impl Totals {
     pub(crate) fn of(campaign: &Campaign, candidates: &[Candidate]) -> Self {
         let mut failures_by_kind = BTreeMap::new();
         for kind in candidates.iter().filter_map(Candidate::failure_kind) {
-            *failures_by_kind.entry(kind.to_owned()).or_default() += 1;
+            *failures_by_kind.entry(kind.into()).or_default() += 1;
         }
         let last = candidates.iter().filter_map(|candidate| candidate.resolved_at).max();
         let end = campaign.finished_at.or(last).unwrap_or(campaign.submitted_at);
@@ -123,9 +124,9 @@ pub(crate) fn headline(campaign: &Campaign) -> String {
 }
 
 fn headline_with(campaign: &Campaign, result: &str) -> String {
-    let reason = match campaign.reason.as_str() {
-        "" => String::new(),
-        reason => format!(": {reason}"),
+    let reason = match campaign.reason.is_empty() {
+        true => String::new(),
+        false => format!(": {}", campaign.reason),
     };
     let Campaign { id, name, status, .. } = campaign;
     format!("campaign {id} ({name}) is {}{result}{reason}", status.name())
@@ -146,7 +147,7 @@ pub(crate) fn frequent_reasons(candidates: &[Candidate]) -> Vec<String> {
     let unsuccessful =
         [CandidateStatus::Failed, CandidateStatus::Infeasible, CandidateStatus::Screened];
     let ended = candidates.iter().filter(|found| unsuccessful.contains(&found.status));
-    most_frequent(ended.map(|candidate| candidate.reason.as_str()))
+    most_frequent(ended.map(|candidate| candidate.reason.raw()))
 }
 
 /// The most frequent of `reasons` with their numbers, most frequent first, at most three.

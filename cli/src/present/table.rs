@@ -81,7 +81,7 @@ pub(super) fn text(mut table: Table) -> String {
 /// spread; `-` where a value is missing.
 fn metric_cells(metric: &Metric, candidates: &[&Candidate]) -> Vec<String> {
     let values: Vec<_> =
-        candidates.iter().map(|candidate| candidate.metrics.get(&metric.name)).collect();
+        candidates.iter().map(|candidate| candidate.metrics.get(metric.name.raw())).collect();
     let format = NumberFormat::of_column(values.iter().flatten().map(|found| found.value));
     let parts: Vec<_> = values
         .iter()
@@ -195,10 +195,10 @@ pub(crate) fn candidates(
         }
         row.extend(columns.iter().map(|cells| cells[at].clone()));
         if options.status {
-            row.push(candidate.reason.clone());
+            row.push(candidate.reason.prose());
         }
         if options.genotype {
-            row.push(candidate.genotype.clone());
+            row.push(candidate.genotype.to_string());
         }
         table.add_row(row);
     }
@@ -227,12 +227,12 @@ fn status_words(candidate: &Candidate) -> &'static str {
 
 /// As many of `metrics` as fit into `room` characters, in their order, and those that are needed in any case; then
 /// the names of those left out.
-fn fitting<'m>(
-    metrics: &'m [Metric],
+fn fitting(
+    metrics: &[Metric],
     candidates: &[&Candidate],
     mut room: usize,
     needed: impl Fn(&Metric) -> bool,
-) -> (Vec<Metric>, Vec<&'m str>) {
+) -> (Vec<Metric>, Vec<String>) {
     let (mut shown, mut hidden) = (Vec::new(), Vec::new());
     for metric in metrics {
         let cells = metric_cells(metric, candidates);
@@ -242,7 +242,7 @@ fn fitting<'m>(
             room = room.saturating_sub(width);
             shown.push(metric.clone());
         } else {
-            hidden.push(metric.name.as_str());
+            hidden.push(metric.name.to_string());
         }
     }
     (shown, hidden)
@@ -255,11 +255,7 @@ fn width_of(text: &str) -> usize {
 
 /// Candidates with as many of the metrics as fit the width, at least the first, none of them wrapped; then the names
 /// of the metrics left out.
-pub(crate) fn narrow<'m>(
-    metrics: &'m [Metric],
-    rows: &[&Candidate],
-    look: Look,
-) -> (String, Vec<&'m str>) {
+pub(crate) fn narrow(metrics: &[Metric], rows: &[&Candidate], look: Look) -> (String, Vec<String>) {
     let ids = rows.iter().map(|candidate| candidate.id.chars().count()).max().unwrap_or(0);
     let room = look.width.map_or(usize::MAX, usize::from);
     // The last column has nothing to its right.

@@ -10,7 +10,7 @@ pub(crate) fn metric(name: &str, unit: &str, goal: Goal) -> Metric {
         goal,
         objective: true,
         source: "trained".into(),
-        device_class: String::new(),
+        device_class: Foreign::default(),
         repeats: 1,
     }
 }
@@ -43,9 +43,9 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
             spread: None,
             interval_95: None,
             source: "trained".into(),
-            device_class: String::new(),
+            device_class: Foreign::default(),
         };
-        ((*name).to_owned(), value)
+        ((*name).into(), value)
     };
     Candidate {
         id: format!("1/{ordinal}"),
@@ -53,11 +53,11 @@ pub(crate) fn candidate(ordinal: u32, values: &[(&str, f64)]) -> Candidate {
         status: CandidateStatus::Scored,
         on_front: false,
         genotype: "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|".into(),
-        canonical_hash: format!("{ordinal:032x}"),
+        canonical_hash: format!("{ordinal:032x}").into(),
         origin: "sampled".into(),
         metrics: values.iter().map(value).collect(),
         violation: 0.0,
-        reason: String::new(),
+        reason: Foreign::default(),
         proposed_at: Instant(1_795_262_400_000_000 + u64::from(ordinal)),
         resolved_at: Instant::known(1_795_262_401_000_000 + u64::from(ordinal)),
         elapsed_seconds: 1.5,
@@ -90,7 +90,7 @@ pub(crate) fn campaign(metrics: Vec<Metric>) -> Campaign {
         id: 1,
         name: "example".into(),
         status: CampaignStatus::Running,
-        reason: String::new(),
+        reason: Foreign::default(),
         algorithm: "nsga2".into(),
         space: "nasbench201".into(),
         owner: None,
@@ -116,7 +116,7 @@ pub(crate) fn campaign(metrics: Vec<Metric>) -> Campaign {
         preempt: false,
         slot_seconds: 63.0,
         energy_joules: 0.0,
-        held: String::new(),
+        held: Foreign::default(),
     }
 }
 
@@ -135,8 +135,7 @@ pub(crate) fn population(count: u32, metrics: &[Metric]) -> Vec<Candidate> {
                 0.01 + 0.2 * size * (0.8 + 0.4 * unit(0.414_213_562)),
                 0.3 + 0.5 * unit(0.236_067_977) * (1.2 - size),
             ];
-            let values: Vec<_> =
-                names.iter().map(|metric| metric.name.as_str()).zip(values).collect();
+            let values: Vec<_> = names.iter().map(|metric| metric.name.raw()).zip(values).collect();
             let mut candidate = candidate(ordinal, &values);
             candidate.violation = if ordinal % 9 == 0 { 0.25 } else { 0.0 };
             candidate
@@ -144,7 +143,7 @@ pub(crate) fn population(count: u32, metrics: &[Metric]) -> Vec<Candidate> {
         .collect();
     let goals: Vec<_> = names.iter().map(|metric| metric.goal).collect();
     let point = |candidate: &Candidate| -> Vec<f64> {
-        let values = names.iter().filter_map(|metric| candidate.value(&metric.name));
+        let values = names.iter().filter_map(|metric| candidate.value(metric.name.raw()));
         values.zip(&goals).map(|(value, goal)| goal.minimized(value)).collect()
     };
     let points: Vec<_> = candidates.iter().map(|c| (c.is_feasible(), point(c))).collect();

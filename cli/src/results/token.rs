@@ -4,14 +4,15 @@ use cambrian_proto::v1;
 use serde::Serialize;
 
 use super::Instant;
+use crate::foreign::Foreign;
 
 /// What is known of a token.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct TokenRecord {
-    pub(crate) id: String,
+    pub(crate) id: Foreign,
     /// `worker`, `view`, `submit` or `admin`.
     pub(crate) role: &'static str,
-    pub(crate) name: String,
+    pub(crate) name: Foreign,
     /// `good`, `expired` or `revoked`.
     pub(crate) status: &'static str,
     pub(crate) created_at: Instant,
@@ -39,7 +40,7 @@ impl TokenRecord {
             (None, false) => "good",
         };
         let created_at = Instant(message.created_at_micros);
-        let (id, name) = (message.id, message.name);
+        let (id, name) = (message.id.into(), message.name.into());
         Self { id, role, name, status, created_at, expires_at, revoked_at }
     }
 }

@@ -15,6 +15,7 @@ use crate::arguments::{EvaluateArguments, RunArguments};
 use crate::campaign_file::{self, CampaignFile};
 use crate::commands::Context;
 use crate::error::CliError;
+use crate::foreign::Foreign;
 use crate::present::number;
 use crate::present::table::{self, ValueRow};
 use crate::results::{Candidate, CandidateStatus};
@@ -22,12 +23,12 @@ use crate::results::{Candidate, CandidateStatus};
 /// A value of the architecture.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Measured {
-    metric: String,
+    metric: Foreign,
     value: f64,
-    unit: String,
+    unit: Foreign,
     spread: Option<f64>,
-    source: String,
-    device_class: String,
+    source: Foreign,
+    device_class: Foreign,
 }
 
 /// # Errors
@@ -103,7 +104,7 @@ async fn results(
 /// What was measured, and what follows from the network.
 fn values(spec: &CampaignSpec, results: &Results, candidate: &Candidate) -> Vec<Measured> {
     let measured = results.metrics.iter().filter_map(|metric| {
-        let found = candidate.metrics.get(&metric.name)?;
+        let found = candidate.metrics.get(metric.name.raw())?;
         Some(Measured {
             metric: metric.name.clone(),
             value: found.value,
@@ -114,7 +115,7 @@ fn values(spec: &CampaignSpec, results: &Results, candidate: &Candidate) -> Vec<
         })
     });
     let mut values: Vec<Measured> = measured.collect();
-    let genotype = spec.space.parse(&candidate.genotype);
+    let genotype = spec.space.parse(candidate.genotype.raw());
     let Ok(graph) = genotype.and_then(|genotype| spec.space.lower(&genotype)) else {
         return values;
     };
@@ -123,12 +124,12 @@ fn values(spec: &CampaignSpec, results: &Results, candidate: &Candidate) -> Vec<
             && !values.iter().any(|known| known.metric == metric.name)
         {
             values.push(Measured {
-                metric: metric.name.to_owned(),
+                metric: metric.name.into(),
                 value: formula(&graph),
-                unit: metric.unit.to_owned(),
+                unit: metric.unit.into(),
                 spread: None,
-                source: "analytic".to_owned(),
-                device_class: String::new(),
+                source: "analytic".into(),
+                device_class: Foreign::default(),
             });
         }
     }
@@ -147,21 +148,21 @@ fn print(context: &Context, candidate: &Candidate, values: &[Measured]) -> Resul
     }
     let rows: Vec<ValueRow> = values.iter().map(row).collect();
     let elapsed = number::duration(candidate.elapsed_seconds);
-    output.text(&format!("{}\n", output.style.strong(&candidate.genotype)))?;
+    output.text(&format!("{}\n", output.style.strong(&candidate.genotype.to_string())))?;
     output.text(&table::values(&rows, output.look()))?;
     output.text(&format!("evaluated in {elapsed}\n"))
 }
 
 fn row(measured: &Measured) -> ValueRow {
-    let source = match measured.device_class.as_str() {
-        "" => measured.source.clone(),
-        class => format!("{} on {class}", measured.source),
+    let source = match measured.device_class.is_empty() {
+        true => measured.source.to_string(),
+        false => format!("{} on {}", measured.source, measured.device_class),
     };
     ValueRow {
-        metric: measured.metric.clone(),
+        metric: measured.metric.to_string(),
         value: measured.value,
         spread: measured.spread,
-        unit: measured.unit.clone(),
+        unit: measured.unit.to_string(),
         source,
     }
 }

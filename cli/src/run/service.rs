@@ -29,7 +29,7 @@ pub(super) async fn unserved(
         // A coordinator that does not answer is the watch's business.
         let Ok(mut workers) = client.workers().await else { continue };
         let alive = alive.borrow().clone();
-        workers.retain(|worker| worker.connected && alive.contains(&worker.name));
+        workers.retain(|worker| worker.connected && alive.contains(worker.name.raw()));
         if alive.is_empty() || workers.len() < alive.len() {
             continue;
         }
@@ -93,8 +93,8 @@ mod tests {
     fn worker(name: &str, unsuited: &[(u32, &str, &str)]) -> Worker {
         let unsuited = unsuited.iter().map(|(campaign, stage, reason)| UnsuitedStage {
             campaign: *campaign,
-            stage: (*stage).to_owned(),
-            reason: (*reason).to_owned(),
+            stage: (*stage).into(),
+            reason: (*reason).into(),
         });
         let unsuited = unsuited.collect();
         let message = v1::Worker { name: name.to_owned(), ..v1::Worker::default() };

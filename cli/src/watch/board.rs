@@ -113,14 +113,12 @@ impl Board {
         let campaign = &latest.campaign;
         let done = f64::from(campaign.evaluations_finished)
             / f64::from(campaign.evaluations_budget.max(1));
-        let name = look.style.strong(&campaign.name);
+        let name = campaign.name.to_string();
         let mut lines = vec![format!(
-            "{name} {} {}",
+            "{} {} {}",
+            look.style.strong(&name),
             bar(done, BAR),
-            clipped(
-                &self.progress(),
-                width.saturating_sub(BAR + 4 + campaign.name.chars().count())
-            )
+            clipped(&self.progress(), width.saturating_sub(BAR + 4 + name.chars().count()))
         )];
         if let Some(reason) = &self.away {
             lines.push(look.style.error(&clipped(&format!("{reason}; trying again"), width)));
@@ -232,6 +230,7 @@ fn clipped_styled(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::foreign::{self, tests::assert_legible};
     use crate::results::examples;
 
     fn board(seconds: u64, finished: u32) -> Update {
@@ -255,7 +254,7 @@ mod tests {
             repeats: 3,
             step: 3,
             steps: 9,
-            metrics: [("accuracy".to_owned(), 61.25)].into(),
+            metrics: [("accuracy".into(), 61.25)].into(),
             started_at: Instant(now.0 - 800_000),
         };
         Update {
@@ -327,6 +326,17 @@ mod tests {
         assert_eq!(lines[1], format!("held: {reason}"));
         shown.update(board(20, 31));
         assert!(!shown.line().contains("held"), "{}", shown.line());
+    }
+
+    #[test]
+    fn what_is_watched_cannot_command_a_terminal() {
+        let mut shown = Board::default();
+        shown.update(Update::read(foreign::tests::update()).unwrap());
+        assert_legible(&shown.line());
+        for size in [(60, 40), (200, 60)] {
+            let lines = shown.picture(Look { width: Some(size.0), ..Look::plain() }, size.1);
+            assert_legible(&lines.join("\n"));
+        }
     }
 
     #[test]

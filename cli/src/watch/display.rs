@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::board::Board;
 use super::follow::Viewer;
 use crate::error::CliError;
+use crate::foreign::legible;
 use crate::output::Output;
 use crate::present::table::Look;
 use crate::results::Update;
@@ -48,6 +49,8 @@ pub(crate) enum Speaker {
 impl Speaker {
     /// Says a sentence.
     pub(crate) fn say(&self, sentence: &str) {
+        // It may quote what a worker has said.
+        let sentence = legible(sentence);
         match self {
             Self::Above(bar) => bar.println(sentence),
             Self::Plain => eprintln!("{sentence}"),
@@ -160,8 +163,9 @@ impl Viewer for Display {
     }
 
     fn away(&mut self, reason: &str) {
-        let news = self.board.away.as_deref() != Some(reason);
-        self.board.away = Some(reason.to_owned());
+        let reason = legible(reason);
+        let news = self.board.away.as_ref() != Some(&reason);
+        self.board.away = Some(reason.clone());
         match &self.kind {
             Kind::Live { .. } => {
                 // Drawing on a terminal cannot fail in a way that matters here.
