@@ -28,6 +28,12 @@ pub(crate) enum CliError {
     /// Nobody answers at the endpoint.
     #[error("the {what} at {endpoint} does not answer: {reason}")]
     Unreachable { what: &'static str, endpoint: String, reason: String, help: Option<String> },
+    /// A coordinator answers, and says that it cannot do what was asked at present.
+    #[error("the coordinator at {endpoint} answers that it cannot do this now: {reason}")]
+    Unable { endpoint: String, reason: String },
+    /// A request failed that may have been carried out all the same; `doubt` says what is unknown.
+    #[error("{source}; {doubt}")]
+    Uncertain { source: Box<CliError>, doubt: &'static str, help: String },
     /// The coordinator wants a token, or another one.
     #[error("{message}")]
     Denied { message: String, help: String },
@@ -84,20 +90,38 @@ impl CliError {
         }
     }
 
+    /// This error of a submission, which says how to find out whether the campaign was stored where that is unknown.
+    pub(crate) fn of_submission(self) -> Self {
+        if !self.is_outage() {
+            return self;
+        }
+        let help = format!(
+            "`cambrian list` shows whether it is there; submit it again only if it is not\n{}",
+            self.help()
+        );
+        let doubt = "whether the campaign was submitted is not known";
+        Self::Uncertain { source: Box::new(self), doubt, help }
+    }
+
+    /// Whether the coordinator may answer, or do what was asked, a while later.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unable { .. })
+    }
+
     /// The code of the exit.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
             Self::InvalidCampaign { .. } => Exit::InvalidCampaign,
             Self::NotFound { .. } => Exit::NotFound,
-            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Unable { .. } => Exit::Unreachable,
             Self::Denied { .. } => Exit::Denied,
             Self::Refused { .. } => Exit::Refused,
             Self::NoResult { .. } => Exit::NoResult,
             Self::VerificationFailed { .. } => Exit::VerificationFailed,
             Self::NoWorker { .. } => Exit::NoWorker,
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::AfterOthers { source, .. } => source.exit(),
+            Self::AfterOthers { source, .. } | Self::Uncertain { source, .. } => source.exit(),
             Self::Silent(exit) => *exit,
             Self::Io { .. } | Self::DiskFull { .. } | Self::Coordinator(_) | Self::Internal(_) => {
                 Exit::Failure
@@ -115,6 +139,7 @@ impl CliError {
             | Self::NoResult { help, .. }
             | Self::VerificationFailed { help, .. }
             | Self::NoWorker { help, .. }
+            | Self::Uncertain { help, .. }
             | Self::Interrupted { help } => help,
             Self::InvalidCampaign { .. } => {
                 "configs/campaigns/reference.yaml explains every key; nothing was stored or started"
@@ -125,6 +150,9 @@ impl CliError {
                 "start one with `cambrian-coordinator`, or name another with --endpoint or the \
                  variable CAMBRIAN_ENDPOINT; write https:// if it serves TLS; `cambrian run` needs \
                  none"
+            }
+            Self::Unable { .. } => {
+                "try again in a moment; if it stays so, the coordinator's log has the details"
             }
             Self::AfterOthers { source, .. } => source.help(),
             Self::Io { .. } => "check that the path exists, is writable and has room left",
@@ -193,6 +221,18 @@ mod tests {
         let text = error.render(Style::plain());
         assert!(text.starts_with("error: the coordinator at http://127.0.0.1:1 does not answer"));
         assert!(text.contains("\n  help: start one with `cambrian-coordinator`"), "{text}");
+    }
+
+    #[test]
+    fn a_submission_of_unknown_outcome_says_how_to_look() {
+        let unable =
+            CliError::Unable { endpoint: "http://127.0.0.1:1".into(), reason: "full".into() };
+        let error = unable.of_submission();
+        assert!(error.to_string().ends_with("whether the campaign was submitted is not known"));
+        assert!(error.help().starts_with("`cambrian list`"), "{}", error.help());
+        assert_eq!(error.exit(), Exit::Unreachable);
+        let refused = CliError::Refused { message: "no".into(), help: String::new() };
+        assert_eq!(refused.of_submission().to_string(), "no");
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Exit {
         (Exit::Usage, "the command line cannot be understood"),
         (Exit::InvalidCampaign, "the campaign file has faults"),
         (Exit::NotFound, "no such campaign, candidate, task, worker or file"),
-        (Exit::Unreachable, "the coordinator does not answer"),
+        (Exit::Unreachable, "the coordinator does not answer, or says that it cannot at present"),
         (Exit::NoResult, "the campaign ended without any scored candidate"),
         (Exit::VerificationFailed, "the journal contradicts itself or its replay"),
         (Exit::Refused, "the request makes no sense in the present state"),

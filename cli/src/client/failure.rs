@@ -12,6 +12,10 @@ pub(super) const COORDINATOR: &str = "coordinator";
 /// How an answer begins that is no HTTP/2, as from a coordinator with TLS that is asked without.
 const NO_HTTP2: &str = "h2 protocol error";
 
+/// How statuses begin that the transport makes up where no coordinator has sent one.
+const MADE_UP: [&str; 3] =
+    ["grpc-status header missing", "protocol error: missing grpc-status", "Service was not ready"];
+
 /// What a call is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Topic<'a> {
@@ -97,7 +101,12 @@ pub(super) fn of_status(status: &Status, topic: Topic<'_>, endpoint: &str) -> Cl
         // A connection that breaks in the middle shows as Unknown or Cancelled.
         Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => {
             let endpoint = endpoint.to_owned();
-            let reason = if is_of_connection(status) { reason(status) } else { message };
+            let made_up = MADE_UP.iter().any(|words| message.starts_with(words));
+            let reason = match is_of_connection(status) {
+                true => reason(status),
+                false if made_up => format!("what came is no whole answer of one ({message})"),
+                false => return CliError::Unable { endpoint, reason: message },
+            };
             CliError::Unreachable { what: COORDINATOR, endpoint, reason, help: None }
         }
         Code::Internal if message.starts_with(NO_HTTP2) => {
@@ -111,7 +120,12 @@ pub(super) fn of_status(status: &Status, topic: Topic<'_>, endpoint: &str) -> Cl
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::foreign::tests::{HOSTILE, assert_legible};
+    use crate::terminal::Style;
 
     fn help(status: &Status, topic: Topic<'_>) -> String {
         of_status(status, topic, "http://127.0.0.1:1").help().to_owned()
@@ -127,5 +141,33 @@ mod tests {
         assert!(help(&absent, Topic::Worker("w1")).contains("cambrian workers"));
         assert!(help(&absent, Topic::Candidate).contains("cambrian candidates"));
         assert!(!help(&absent, Topic::Campaign).contains("workers"));
+    }
+
+    #[test]
+    fn a_coordinator_that_says_what_it_lacks_has_answered() {
+        let of = |status: &Status| of_status(status, Topic::Cluster, "http://127.0.0.1:1");
+        let full = of(&Status::unavailable("the journal could not be written: disk full"));
+        let text = full.render(Style::plain());
+        assert!(text.contains("answers that it cannot do this now: the journal"), "{text}");
+        assert!(!text.contains("does not answer") && !text.contains("start one"), "{text}");
+        assert!(full.is_outage());
+        let mut broken = Status::unavailable("tcp connect error");
+        broken.set_source(Arc::new(std::io::Error::from(ErrorKind::ConnectionRefused)));
+        let proxy =
+            Status::unavailable("grpc-status header missing, mapped from HTTP status code 503");
+        for status in [broken, proxy] {
+            let text = of(&status).render(Style::plain());
+            assert!(text.contains("does not answer") && text.contains("start one"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_coordinator_says_cannot_command_a_terminal() {
+        for code in 1..=16 {
+            let status = Status::new(Code::from_i32(code), HOSTILE);
+            let error = of_status(&status, Topic::Worker(HOSTILE), "http://127.0.0.1:1");
+            assert_legible(&error.render(Style::plain()));
+            assert_legible(&error.of_submission().render(Style::plain()));
+        }
     }
 }

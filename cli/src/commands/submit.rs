@@ -15,7 +15,8 @@ pub(super) async fn run(context: &Context, given: &SubmitArguments) -> Result<()
     let mut client = context.client().await?;
     let submission = *uuid::Uuid::new_v4().as_bytes();
     // The coordinator may be of another version and find faults of its own.
-    let number = client.submit(&campaign.text, submission).await?.map_err(|faults| {
+    let submitted = client.submit(&campaign.text, submission).await;
+    let number = submitted.map_err(CliError::of_submission)?.map_err(|faults| {
         CliError::InvalidCampaign { file: given.file.clone(), text: campaign.text.clone(), faults }
     })?;
     let output = context.output;

@@ -41,7 +41,7 @@ pub(crate) async fn until_finished(
         {
             Ok(Some(campaign)) => return Ok(campaign),
             Ok(None) => None,
-            Err(error @ CliError::Unreachable { .. }) => Some(error),
+            Err(error) if error.is_outage() => Some(error),
             Err(error) => return Err(error),
         };
         if silent_since.elapsed() < LONGEST_PAUSE {
