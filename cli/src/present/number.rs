@@ -66,9 +66,9 @@ impl NumberFormat {
     }
 
     /// ` ± spread` with the decimals of the values, or more where it needs them to be seen; empty
-    /// without a spread.
+    /// without a spread, or with one below zero, which says nothing.
     pub(crate) fn write_spread(self, spread: Option<f64>) -> String {
-        let Some(spread) = spread else { return String::new() };
+        let Some(spread) = spread.filter(|spread| *spread >= 0.0) else { return String::new() };
         let format = match self {
             Self::Whole if spread.fract() != 0.0 => Self::Decimals(1),
             Self::Decimals(decimals) if spread > 0.0 => {
@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(format.write_spread(Some(0.0004)), " ± 0.0004");
         assert_eq!(format.write_spread(Some(0.0)), " ± 0.00");
         assert_eq!(format.write_spread(None), "");
+        assert_eq!(format.write_spread(Some(-5.0)), "");
         assert_eq!(NumberFormat::Whole.write_spread(Some(0.5)), " ± 0.5");
     }
 
