@@ -7,6 +7,7 @@
 pub(crate) mod directory;
 mod embedded;
 pub(crate) mod evaluate;
+mod log;
 mod report;
 mod service;
 mod workers;

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::error::CliError;
+use super::log;
 
 /// A process that lived this long was all right; its end says nothing about the next one.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -34,9 +33,8 @@ const HELD: &str = "another worker is running on";
 const FAULTY_SETTINGS: i32 = 2;
 /// How long a worker may take to go after the second signal.
 const LAST_PATIENCE: Duration = Duration::from_secs(3);
-/// How much of a worker's log is quoted.
-const QUOTED_BYTES: u64 = 4_096;
-const QUOTED_LINES: usize = 4;
+/// How often it is looked how long its log has become.
+const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -217,7 +215,7 @@ impl Worker {
 
     async fn one_life(&mut self) -> End {
         let died = |reason: String| End::Died { reason, held: false, hopeless: true };
-        let (log, quoted_from) = match open_log(&self.log) {
+        let (log, quoted_from) = match log::open(&self.log) {
             Ok(opened) => opened,
             Err(error) => return died(error.to_string()),
         };
@@ -236,7 +234,7 @@ impl Worker {
         if *self.wish.borrow() > Wish::Work {
             return End::Asked;
         }
-        let words = last_lines(&self.log, quoted_from);
+        let words = log::last_lines(&self.log, quoted_from);
         let status = match status {
             Ok(status) => status,
             Err(error) => return died(format!("lost sight of it: {error}")),
@@ -300,6 +298,10 @@ impl Worker {
             }
             tokio::select! {
                 status = child.wait() => return status,
+                () = sleep(LOG_PAUSE) => {
+                    // A log that cannot be cut must not end the work.
+                    let _ = log::bound(&self.log, log::MOST);
+                }
                 changed = self.wish.changed() => {
                     if changed.is_err() {
                         // The run is gone; dropping the process kills it.
@@ -320,37 +322,10 @@ fn terminate(child: &Child) {
     }
 }
 
-/// The log, opened for appending, and where the new part begins.
-fn open_log(path: &Path) -> Result<(File, u64), CliError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(CliError::io("open", path))?;
-    let length = file.metadata().map_err(CliError::io("open", path))?.len();
-    Ok((file, length))
-}
-
-/// The last lines of a log from `start` on, without the colours of the terminal.
-fn last_lines(path: &Path, start: u64) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(start.max(length.saturating_sub(QUOTED_BYTES))))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    // A log that cannot be read has nothing to quote.
-    let text = read().unwrap_or_default();
-    let text = console::strip_ansi_codes(&text);
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let first = lines.len().saturating_sub(QUOTED_LINES);
-    lines[first..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn script(root: &Path, text: &str) -> PathBuf {
