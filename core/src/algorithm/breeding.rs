@@ -13,8 +13,6 @@ pub(super) const DUPLICATE_REDRAWS: u32 = 20;
 pub(super) const MOST_REDRAWS: u32 = 10_000;
 /// How often a genotype is drawn uniformly before the space is searched for a new one.
 const SAMPLE_DRAWS: u32 = 200;
-/// The largest space that is searched one by one, and the number of draws from a larger one.
-const SEARCH_LIMIT: u32 = 1_000_000;
 
 /// A space together with the networks that must not be proposed again.
 #[derive(Clone, Copy)]
@@ -47,19 +45,25 @@ impl<'a> Novelty<'a> {
     /// A new genotype drawn uniformly, and if some hundred draws meet only known networks, the
     /// first new one from a random rank onwards.
     ///
-    /// [`Suggestion::Exhausted`] is exact for spaces of up to a million genotypes. A larger space
-    /// counts as exhausted when a million draws in a row were known: if more than 14 in a million
-    /// of its genotypes were new, that would happen less than once in a million campaigns. Under
-    /// constraints on a larger space, draws that break one count as known, and shares are of the
-    /// space without constraints.
+    /// [`Suggestion::Exhausted`] is exact for spaces of up to [`SearchSpace::searched`] genotypes, a million
+    /// where their networks need not be built. A larger space counts as exhausted when so many draws in a row
+    /// were known: if more than 14 in a million of its genotypes were new, a million draws would miss them less
+    /// than once in a million campaigns. Under constraints on a larger space, draws that break one count as
+    /// known, and shares are of the space without constraints.
     pub(super) fn sample(&self, rng: &mut Stream) -> Suggestion {
-        let found = self.draw(SAMPLE_DRAWS, rng).or_else(|| {
+        let found = self.try_sample(rng).or_else(|| {
+            let limit = self.space.searched();
             match u32::try_from(self.space.schema().cardinality()) {
-                Ok(cardinality) if cardinality <= SEARCH_LIMIT => self.sweep(cardinality, rng),
-                _ => self.draw(SEARCH_LIMIT, rng),
+                Ok(cardinality) if cardinality <= limit => self.sweep(cardinality, rng),
+                _ => self.draw(limit, rng),
             }
         });
         found.map_or(Suggestion::Exhausted, Suggestion::Propose)
+    }
+
+    /// A new genotype drawn uniformly, if some hundred draws meet one.
+    pub(super) fn try_sample(&self, rng: &mut Stream) -> Option<Proposal> {
+        self.draw(SAMPLE_DRAWS, rng)
     }
 
     fn draw(&self, draws: u32, rng: &mut Stream) -> Option<Proposal> {

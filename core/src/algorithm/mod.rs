@@ -76,8 +76,8 @@ pub enum Suggestion {
     /// Nothing until more results arrive (a generation is not complete) or the wanted model is
     /// adopted.
     Wait,
-    /// Every network of the space is finished or in flight; of a space with more than a million
-    /// genotypes this is concluded from a million draws in a row that were.
+    /// Every network of the space is finished or in flight; of a space with more genotypes
+    /// than [`SearchSpace::searched`] this is concluded from so many draws in a row that were.
     Exhausted,
 }
 

@@ -665,12 +665,13 @@ impl Campaign {
             self.candidate(id.ordinal).and_then(|candidate| self.objectives_of(candidate));
         let Some(objectives) = objectives else { return };
         self.algorithm.update(id.ordinal, Outcome::Scored { objectives: &objectives, violation });
+        self.scored_feasible += u32::from(violation == 0.0);
         if violation == 0.0
             && let Ok(Insertion::Added { .. }) = self.front.insert(id.ordinal, &objectives)
         {
             self.front_version += 1;
         }
-        if self.scored >= self.reference_after() {
+        if self.may_fix_reference() {
             self.fix_reference();
         }
         self.record_progress(id.ordinal, violation == 0.0);

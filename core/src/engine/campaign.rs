@@ -160,6 +160,8 @@ pub struct Campaign {
     pub(super) leased: BTreeSet<TaskId>,
     pub(super) started: u32,
     pub(super) scored: u32,
+    /// Those of them that keep the constraints.
+    pub(super) scored_feasible: u32,
     pub(super) infeasible: u32,
     pub(super) infeasible_in_a_row: u32,
     pub(super) failed: u32,
@@ -231,6 +233,7 @@ impl Campaign {
             leased: BTreeSet::new(),
             started: 0,
             scored: 0,
+            scored_feasible: 0,
             infeasible: 0,
             infeasible_in_a_row: 0,
             failed: 0,
@@ -468,10 +471,13 @@ impl Campaign {
         Some(self.spec.objectives.iter().enumerate().map(coordinate).collect())
     }
 
-    /// How many candidates must be scored before a missing reference coordinate is fixed.
-    pub(super) fn reference_after(&self) -> u32 {
-        const INITIAL: u32 = 20;
-        INITIAL.min(self.spec.budget.evaluations)
+    /// Whether enough candidates are scored to fix a missing reference coordinate by them: of those that keep
+    /// the constraints, or, where few do, of all.
+    pub(super) fn may_fix_reference(&self) -> bool {
+        const FEASIBLE: u32 = 20;
+        const ALL: u32 = 100;
+        let budget = self.spec.budget.evaluations;
+        self.scored_feasible >= FEASIBLE.min(budget) || self.scored >= ALL.min(budget)
     }
 }
 

@@ -91,12 +91,13 @@ impl LookUp {
         let mut by_key = HashMap::with_capacity(rows.len());
         let mut by_network = HashMap::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
-            let hash =
-                space
-                    .parse(&row.key)
-                    .and_then(|genotype| space.canonical_hash(&genotype))
-                    .map_err(|error| TableError::Key { row: at + 1, reason: error.to_string() })?;
-            if let Some(first) = by_key.insert(row.key.clone(), at) {
+            let (spelling, hash) = space
+                .parse(&row.key)
+                .and_then(|genotype| {
+                    Ok((space.format(&genotype), space.canonical_hash(&genotype)?))
+                })
+                .map_err(|error| TableError::Key { row: at + 1, reason: error.to_string() })?;
+            if let Some(first) = by_key.insert(spelling, at) {
                 let key = row.key.clone();
                 return Err(TableError::Repeated { first: first + 1, second: at + 1, key });
             }
@@ -121,12 +122,13 @@ impl LookUp {
     /// The row of a genotype: that of its very spelling, else the first of the same network.
     #[must_use]
     pub fn find(&self, genotype: &str) -> Option<&TableRow> {
-        let by_network = || {
+        let otherwise = || {
             let parsed = self.space.parse(genotype).ok()?;
             let hash = self.space.canonical_hash(&parsed).ok()?;
-            self.by_network.get(&hash).copied()
+            let same = self.by_key.get(&self.space.format(&parsed));
+            same.or_else(|| self.by_network.get(&hash)).copied()
         };
-        self.by_key.get(genotype).copied().or_else(by_network).map(|at| &self.rows[at])
+        self.by_key.get(genotype).copied().or_else(otherwise).map(|at| &self.rows[at])
     }
 
     fn measurements(&self, assignment: &Assignment) -> Result<Vec<Measurement>, Failure> {
@@ -161,5 +163,36 @@ impl Evaluate for LookUp {
             Err(failure) => ReportedOutcome::Failed(failure),
         };
         Evaluation { outcome, duration }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::SPACES;
+    use crate::spec::Section;
+
+    #[test]
+    fn an_architecture_has_one_row_however_it_is_spelt() {
+        let section = Section::from_text("genes: {a: {int: [1, 2]}, s: {subset: [x, y]}}").unwrap();
+        let entry = SPACES.iter().find(|entry| entry.name == "declared").unwrap();
+        let space = (entry.build)(&section).unwrap();
+        let table = |keys: &[&str]| {
+            let row = |key: &&str| TableRow {
+                key: (*key).to_owned(),
+                values: BTreeMap::new(),
+                repeats: BTreeMap::new(),
+                duration: Span(1),
+            };
+            LookUp::new(space.clone(), keys.iter().map(row).collect(), 0.0)
+        };
+        for twice in [["a=1,s=x|y", "s=x|y,a=1"], ["a=1,s=x|y", "a=1,s=y|x"]] {
+            let found = table(&twice).map(|_| ()).unwrap_err();
+            assert!(matches!(found, TableError::Repeated { first: 1, second: 2, .. }), "{found}");
+        }
+        let found = table(&["s=y|x,a=1", "a=2,s=x"]).unwrap();
+        assert_eq!(found.find("a=1,s=x|y").map(|row| &*row.key), Some("s=y|x,a=1"));
+        assert_eq!(found.find("s=x,a=2").map(|row| &*row.key), Some("a=2,s=x"));
+        assert!(found.find("a=2,s=y").is_none());
     }
 }

@@ -58,6 +58,9 @@ pub enum SpaceError {
     },
 }
 
+/// The most genotypes that are looked at for one that is new before a space counts as exhausted.
+const MOST_SEARCHED: u32 = 1_000_000;
+
 /// A set of genotypes and the network that each one stands for.
 ///
 /// What can vary is said by the [`Schema`], from which sampling, variation, numbering and encoding
@@ -78,6 +81,12 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SpaceError::Foreign`] if the genotype is not of this space.
     fn canonical_hash(&self, genotype: &Genotype) -> Result<CanonicalHash, SpaceError>;
+
+    /// How many genotypes are looked at, at most, for one that is new before the space counts as exhausted. A
+    /// search holds up the engine, so fewer where [`Self::canonical_hash`] takes long.
+    fn searched(&self) -> u32 {
+        MOST_SEARCHED
+    }
 
     /// Whether genotypes of one [`Self::canonical_hash`] build one network, so that whatever is measured
     /// of one holds for the other; not where a published rule leaves operations out that cost time and

@@ -111,6 +111,11 @@ pub(super) fn parse(
         && root.is_clean_at("budget")
     {
         check_population(&root, algorithm.as_ref(), budget);
+        let algorithm_item = root.item("algorithm").filter(Item::is_mapping);
+        let section = algorithm_item.and_then(|item| item.section());
+        if !is_kept && section.is_some_and(|found| found.contains("initial")) {
+            check_initial(&root, algorithm.as_ref(), budget);
+        }
     }
     if let Some(space) = &space {
         for stage in &stages {
@@ -366,6 +371,23 @@ fn check_population(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budg
                 budget.evaluations
             ),
             "lower `algorithm.population`, raise `budget.evaluations`, or choose `random`",
+        );
+    }
+}
+
+/// A model that is never asked is as unnoticed. Campaigns that are kept already go on as they are.
+fn check_initial(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budget) {
+    let parameters = algorithm.parameters();
+    let initial = parameters.get("initial").and_then(serde_json::Value::as_u64);
+    if let Some(initial) = initial.filter(|number| *number > u64::from(budget.evaluations)) {
+        root.fault(
+            "algorithm.initial",
+            format!(
+                "the first {initial} candidates are drawn without a model, more than the budget of {} \
+                 evaluations",
+                budget.evaluations
+            ),
+            "lower `algorithm.initial`, raise `budget.evaluations`, or choose `random`",
         );
     }
 }

@@ -105,7 +105,8 @@ fn spread(
                 let Some(proposal) = admitted else { continue };
                 Suggestion::Propose(proposal)
             }
-            _ => novelty.sample(rng),
+            // Whoever had to search the space for the first does not search it again for each to compare with.
+            _ => novelty.try_sample(rng).map_or(Suggestion::Exhausted, Suggestion::Propose),
         };
         let Suggestion::Propose(proposal) = &drawn else { break };
         if observations.rules_out(&proposal.genotype) {

@@ -28,35 +28,43 @@ pub(super) fn edge(i: u32, j: u32) -> u32 {
     1 << (j * (j - 1) / 2 + i)
 }
 
-/// The nodes before `j` that it has an edge from, as bits.
-fn sources(adjacency: u32, j: u32) -> u32 {
-    adjacency >> (j * (j - 1) / 2) & ((1 << j) - 1)
+/// A graph that lacks the edges into the nodes up to some number.
+#[derive(Clone, Copy)]
+struct Partial {
+    /// The nodes that have an edge to a later one, and the last, as bits.
+    used: u32,
+    /// How many more edges it may have.
+    edges: u32,
+    adjacency: u32,
 }
 
-/// Whether each of `nodes` nodes lies on a path from the first to the last.
-pub(super) fn is_connected(adjacency: u32, nodes: u32) -> bool {
-    let mut reached = 1u32;
-    let mut used = 0u32;
-    for j in 1..nodes {
-        let from = sources(adjacency, j);
-        if from & reached == 0 {
-            return false;
+impl Partial {
+    /// Adds every way to complete it by edges into the nodes from `j` down, ascending. Each node that is used
+    /// and reads an earlier one lies on a path from the first to the last.
+    fn complete(self, j: u32, found: &mut Vec<u32>) {
+        if j == 0 {
+            found.push(self.adjacency);
+            return;
         }
-        reached |= 1 << j;
-        used |= from;
+        if self.used >> j & 1 == 0 {
+            return;
+        }
+        for sources in 1u32..1 << j {
+            let Some(edges) = self.edges.checked_sub(sources.count_ones()) else { continue };
+            let adjacency = self.adjacency | sources << (j * (j - 1) / 2);
+            Self { used: self.used | sources, edges, adjacency }.complete(j - 1, found);
+        }
     }
-    used == (1 << (nodes - 1)) - 1
 }
 
 impl DagTable {
     /// The table; empty numbers of nodes have no graph within `max_edges`.
     pub(super) fn new(least_nodes: u32, most_nodes: u32, max_edges: u32, labels: u32) -> Self {
         let of_size = |nodes: u32| {
-            let all = 0..1u64 << (nodes * (nodes - 1) / 2);
-            let fits = |adjacency: &u32| {
-                adjacency.count_ones() <= max_edges && is_connected(*adjacency, nodes)
-            };
-            all.map(|adjacency| adjacency as u32).filter(fits).collect()
+            let mut found = Vec::new();
+            let last = nodes - 1;
+            Partial { used: 1 << last, edges: max_edges, adjacency: 0 }.complete(last, &mut found);
+            found
         };
         let adjacencies = (least_nodes..=most_nodes).map(of_size).collect();
         Self { least_nodes, most_nodes, labels, adjacencies }
@@ -250,6 +258,44 @@ impl DagTable {
         }
         if rng.random::<bool>() {
             values.copy_from_slice(other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nodes before `j` that it has an edge from, as bits.
+    fn sources(adjacency: u32, j: u32) -> u32 {
+        adjacency >> (j * (j - 1) / 2) & ((1 << j) - 1)
+    }
+
+    /// Whether each of `nodes` nodes lies on a path from the first to the last.
+    fn is_connected(adjacency: u32, nodes: u32) -> bool {
+        let mut reached = 1u32;
+        let mut used = 0u32;
+        for j in 1..nodes {
+            let from = sources(adjacency, j);
+            if from & reached == 0 {
+                return false;
+            }
+            reached |= 1 << j;
+            used |= from;
+        }
+        used == (1 << (nodes - 1)) - 1
+    }
+
+    #[test]
+    fn the_graphs_are_those_of_all_that_are_connected_ascending() {
+        for nodes in 2..=6 {
+            for max_edges in 1..=15 {
+                let naive: Vec<u32> = (0..1u32 << (nodes * (nodes - 1) / 2))
+                    .filter(|graph| graph.count_ones() <= max_edges && is_connected(*graph, nodes))
+                    .collect();
+                let table = DagTable::new(nodes, nodes, max_edges, 1);
+                assert_eq!(table.of(nodes), naive, "{nodes} nodes, {max_edges} edges");
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod operators;
 mod ratios;
 mod rule;
 mod scale;
+mod tables;
 mod text;
 mod vary;
 
@@ -75,6 +76,7 @@ impl Schema {
     /// [`SchemaError`] at the first gene that makes no sense: without values, with values or
     /// names out of range, or with repeated names.
     pub fn new(genes: Vec<Gene>) -> Result<Self, SchemaError> {
+        tables::check(&genes)?;
         let root = compile::group(&genes, "")?;
         let mut features = Vec::new();
         root.features(&mut features);
@@ -231,8 +233,8 @@ impl Schema {
     }
 
     /// The genotype of this schema with every `dag` gene in the one spelling that all isomorphic
-    /// graphs share, operations of inner nodes being colours. It meets the constraints if the
-    /// genotype does, since expressions cannot ask for a node by its number.
+    /// graphs share, operations of inner nodes being colours. Whether it meets a constraint that asks for an
+    /// operation by its position, such as `cell.ops[0]`, is another question than whether the genotype does.
     #[must_use]
     pub fn canonicalised(&self, genotype: &Genotype) -> Genotype {
         let mut canonical = genotype.clone();

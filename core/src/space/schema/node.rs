@@ -59,7 +59,11 @@ impl Node {
     pub(super) fn repeat(at_least: u32, at_most: u32, shared: bool, body: Node) -> Self {
         let bodies = if shared { 1 } else { at_most };
         let lengths = |each: BigUint| {
-            running_sums((at_least..=at_most).map(|copies| each.pow(copies.min(bodies))))
+            let mut next = each.pow(at_least.min(bodies));
+            running_sums((at_least..=at_most).map(|copies| {
+                let longer = if copies < bodies { &next * &each } else { next.clone() };
+                std::mem::replace(&mut next, longer)
+            }))
         };
         let ends = lengths(body.count());
         let weights = body.has_real().then(|| lengths(body.weight()));

@@ -494,7 +494,25 @@ fn senseless_genes_are_refused_with_place_and_way_out() {
         at_most: u32::MAX,
         body: vec![Gene::new("x", GeneKind::Boolean)],
     };
-    assert!(fault("a", huge).reason.contains("numbers"));
+    assert!(fault("a", huge).reason.contains("MiB"));
+    let narrow = GeneKind::Real { low: 1.0, high: 1.000_000_1, log: false };
+    assert!(fault("a", narrow).reason.contains("narrow"));
+    let subset = GeneKind::Subset { of: vec!["-".into(), "b".into()], at_least: 0, at_most: 2 };
+    assert!(fault("a", subset).reason.contains("without any"));
+    assert!(fault("a", dag(2, 3, 3, "c -")).reason.contains("without any"));
+}
+
+#[test]
+fn a_notation_has_to_tell_values_from_what_is_between_them() {
+    let refused = |kind: GeneKind, separator: char| {
+        schema(vec![("a", kind)]).with_notation(Notation::List(separator)).is_err()
+    };
+    let real = || GeneKind::Real { low: 0.0, high: 1.0, log: false };
+    assert!(refused(real(), '.') && refused(real(), '+') && !refused(real(), ':'));
+    let names = || categorical("skip_connect conv_3x3");
+    assert!(refused(names(), '_') && !refused(names(), '.'));
+    let edges = || GeneKind::Edges { nodes: 3, labels: vec!["a/b".into(), "c".into()] };
+    assert!(refused(edges(), '/') && !refused(edges(), '|'));
 }
 
 proptest! {

@@ -29,6 +29,9 @@ pub enum Notation {
     List(char),
 }
 
+/// A list without names.
+pub(super) const EMPTY: &str = "-";
+
 /// Whether genes can be written in a notation.
 pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaError> {
     for gene in genes {
@@ -40,13 +43,13 @@ pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaErro
             (Notation::Digits, GeneKind::Parents { nodes, .. }) => *nodes <= 10,
             (_, GeneKind::Boolean | GeneKind::Tied { .. }) => true,
             (
-                Notation::List(_),
-                GeneKind::Integer { .. }
-                | GeneKind::Real { .. }
-                | GeneKind::Categorical { .. }
-                | GeneKind::Edges { .. }
-                | GeneKind::Parents { .. },
-            ) => true,
+                Notation::List(separator),
+                GeneKind::Categorical { choices: names, .. }
+                | GeneKind::Edges { labels: names, .. },
+            ) => !names.iter().any(|name| name.contains(separator)),
+            // Of what numbers are written with, `+` cannot stand between them either, nor the point of reals.
+            (Notation::List(separator), GeneKind::Real { .. }) => !".+-".contains(separator),
+            (Notation::List(_), GeneKind::Integer { .. } | GeneKind::Parents { .. }) => true,
             _ => false,
         };
         if !fits {
@@ -55,7 +58,10 @@ pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaErro
                 reason: "cannot be written in this notation".to_owned(),
                 help: match notation {
                     Notation::Digits => "digits write genes of at most ten values",
-                    _ => "lists write plain values only; leave `notation` out",
+                    _ => {
+                        "lists write plain values only, without the character between them; leave `notation` out, \
+                         or take another character"
+                    }
                 }
                 .to_owned(),
             });
@@ -138,7 +144,7 @@ fn write_gene(kind: &GeneKind, node: &Node, path: &str, values: &[u32], parts: &
 /// The value of a gene itself, without the genes below it.
 fn value_text(kind: &GeneKind, values: &[u32]) -> String {
     let listed = |names: Vec<&str>| {
-        if names.is_empty() { "-".to_owned() } else { names.join(&BAR.to_string()) }
+        if names.is_empty() { EMPTY.to_owned() } else { names.join(&BAR.to_string()) }
     };
     match kind {
         GeneKind::Integer { low, step, .. } => {
@@ -305,7 +311,7 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
             format!("`{name}` is not one of {}", known.join(", "))
         })
     };
-    let listed = || text.split(BAR).filter(|item| !matches!(*item, "-" | ""));
+    let listed = || text.split(BAR).filter(|item| !matches!(*item, EMPTY | ""));
     match kind {
         GeneKind::Integer { low, high, step, .. } => {
             let number: i64 = text.parse().map_err(|_| format!("`{text}` is no whole number"))?;

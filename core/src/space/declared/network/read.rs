@@ -57,9 +57,11 @@ pub(in crate::space::declared) fn read(
         depth: 0,
     };
     for name in ["input", "classes"] {
-        if schema.genes().iter().any(|gene| *gene.name == *name) {
+        let derived = schema.derived().any(|(derived, _)| derived == name);
+        if derived || schema.genes().iter().any(|gene| *gene.name == *name) {
+            let what = if derived { "derived value" } else { "gene" };
             item.fault(
-                format!("a gene is called `{name}`, which a network has itself"),
+                format!("a {what} is called `{name}`, which a network has itself"),
                 "rename it",
             );
         }
@@ -392,6 +394,13 @@ impl<'d, 'a> Reader<'d, 'a> {
         let rank = |name: &str| names.and_then(|names| names.iter().position(|n| **n == *name));
         entries.sort_by(|(a, _), (b, _)| (rank(a), a).cmp(&(rank(b), b)));
         for (name, layers) in entries {
+            // Choices that are numbers may be written as the gene does, or as their value.
+            let number = |text: &str| text.parse::<f64>().ok();
+            let same = |known: &str| {
+                known == name || (number(known).is_some() && number(known) == number(&name))
+            };
+            let known = names.and_then(|names| names.iter().find(|known| same(known)));
+            let name = known.map_or(name.clone(), ToString::to_string);
             if let Some(names) = names
                 && !names.iter().any(|known| **known == *name)
             {

@@ -250,3 +250,46 @@ fn every_fault_of_a_network_names_its_place_and_the_way_out() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
+
+#[test]
+fn what_a_network_has_itself_is_no_derived_value() {
+    let text = "genes: {a: {int: [1, 4]}}\nderived: {classes: a * 16}\nnetwork:\n  layers: \
+                [{conv: {channels: classes}}, global_pool, linear]\n";
+    assert!(faults(text).contains("a derived value is called `classes`"), "{}", faults(text));
+}
+
+#[test]
+fn choices_that_are_numbers_are_named_as_they_are_written_or_by_their_value() {
+    let of = |name: &str| {
+        let text = format!(
+            "genes: {{i: {{cat: ['3.0', '5']}}}}\nnetwork:\n  layers: [{{choose: {{by: i, of: {{'{name}': \
+             [{{conv: {{channels: 4}}}}], '5': [{{conv: {{channels: 8}}}}]}}}}}}, global_pool, linear]\n"
+        );
+        let section = Section::from_text(&text).unwrap();
+        let space = (ENTRY.build)(&section);
+        section.finish().unwrap_or_else(|faults| panic!("{faults}"));
+        let space = space.unwrap();
+        let widest = |text: &str| space.lower(&space.parse(text).unwrap()).unwrap().params();
+        [widest("i=3.0"), widest("i=5")]
+    };
+    assert_eq!(of("3.0"), of("3"));
+    assert!(of("3")[0] < of("3")[1]);
+}
+
+/// Genes that no layer reads leave few different networks, each of which takes its time to build.
+#[test]
+fn a_space_of_large_networks_is_searched_for_less() {
+    let of = |same: &str, layers: usize| {
+        let layers = vec!["relu"; layers].join(", ");
+        let text = format!(
+            "genes: {{a: {{int: [1, 900]}}, b: {{int: [1, 1000]}}}}\nsame: {same}\nnetwork:\n  layers: \
+             [{layers}, global_pool, linear]\n"
+        );
+        let section = Section::from_text(&text).unwrap();
+        (ENTRY.build)(&section).unwrap().searched()
+    };
+    assert_eq!(of("spelling", 90), 1_000_000);
+    assert_eq!(of("network", 1), 1_000_000);
+    let large = of("network", 90);
+    assert!((40_000..45_000).contains(&large), "{large}");
+}
