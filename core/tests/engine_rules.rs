@@ -18,6 +18,8 @@ mod extremes;
 mod fleet;
 #[path = "engine_rules/kinds.rs"]
 mod kinds;
+#[path = "engine_rules/limits.rs"]
+mod limits;
 #[path = "engine_rules/repeats.rs"]
 mod repeats;
 #[path = "engine_rules/rungs.rs"]

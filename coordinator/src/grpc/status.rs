@@ -28,7 +28,10 @@ pub(super) fn of_rejection(rejected: &Rejected) -> Status {
         Rejected::WrongStatus { .. } | Rejected::NotHeld(_) | Rejected::Leaves(_) => {
             Status::failed_precondition(text)
         }
-        Rejected::UnknownWorker(_) => Status::failed_precondition(text),
+        Rejected::UnknownWorker(_) | Rejected::SessionAhead { .. } => {
+            Status::failed_precondition(text)
+        }
+        Rejected::TooManyCampaigns { .. } => Status::resource_exhausted(text),
         Rejected::StaleSession { .. } => Status::aborted(text),
     }
 }
@@ -83,6 +86,8 @@ mod tests {
             (wrong, Code::FailedPrecondition),
             (Rejected::UnknownWorker(WorkerId(1)), Code::FailedPrecondition),
             (stale, Code::Aborted),
+            (Rejected::SessionAhead { name: "gpu-1".into() }, Code::FailedPrecondition),
+            (Rejected::TooManyCampaigns { open: 1_000 }, Code::ResourceExhausted),
         ];
         for (rejected, code) in cases {
             let status = of_call(&CallError::Rejected(rejected.clone()));

@@ -210,6 +210,23 @@ pub enum Rejected {
         "worker {0} finishes what it has and leaves, which cannot be taken back; started again, it works"
     )]
     Leaves(Arc<str>),
+    /// Each of them is looked at in every step, and its text is kept for ever.
+    #[error(
+        "{open} campaigns of this owner are not finished, and no more are taken; cancel some, or wait"
+    )]
+    TooManyCampaigns {
+        /// How many are not finished.
+        open: usize,
+    },
+    /// A session whose number no later one would exceed for long.
+    #[error(
+        "the session of worker {name} is of a clock that is more than 30 days ahead of the coordinator's; set the \
+         clock, and remove the file `session` of the worker's state directory"
+    )]
+    SessionAhead {
+        /// The worker's name.
+        name: Arc<str>,
+    },
     /// A newer connection of the same worker has replaced this one.
     #[error(
         "session {session} of worker {worker} is not its latest ({latest}); another process may \

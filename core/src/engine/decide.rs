@@ -22,6 +22,13 @@ use crate::objective::MetricName;
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
 
+/// How many campaigns of an owner are unfinished at most.
+const MOST_OPEN: usize = 1_000;
+/// How far the number of a session, microseconds of its worker's clock, may be ahead of time here. Each has to
+/// exceed the one before, so one from the far future would shut out the worker of that name for ever. Clocks
+/// are off by days where machines have lost their batteries.
+const SESSIONS_AHEAD: Span = Span::from_secs(30 * 86_400);
+
 /// What the engine is told once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -138,7 +145,7 @@ impl Decision<'_> {
             Command::Start => self.start(),
             Command::Stalled => self.renew_all(),
             Command::SubmitCampaign { submission, spec, source, owner } => {
-                self.submit(submission, spec, source, owner);
+                self.submit(submission, spec, source, owner)?;
             }
             Command::PauseCampaign(id) => self.pause(id)?,
             Command::ResumeCampaign(id) => self.resume(id)?,
@@ -238,14 +245,20 @@ impl Decision<'_> {
         spec: Arc<CampaignSpec>,
         source: Arc<str>,
         owner: Option<Arc<str>>,
-    ) {
+    ) -> Result<(), Rejected> {
         if self.state.submissions.contains_key(&submission) {
-            return;
+            return Ok(());
+        }
+        let of_owner = |id: &&CampaignId| self.state.campaigns[*id].owner == owner;
+        let open = self.state.active.iter().filter(of_owner).count();
+        if open >= MOST_OPEN {
+            return Err(Rejected::TooManyCampaigns { open });
         }
         let last = self.state.campaigns.last_key_value().map_or(CampaignId(0), |(id, _)| *id);
         let campaign = last.next();
         self.emit(Event::CampaignSubmitted { campaign, submission, spec, source, owner });
         self.dispatch();
+        Ok(())
     }
 
     fn require_status(
@@ -324,11 +337,15 @@ impl Decision<'_> {
         holding: &[(TaskId, Attempt)],
     ) -> Result<(), Rejected> {
         let known = self.state.worker_names.get(name).copied();
-        if let Some(worker) = known {
-            let latest = self.state.workers[&worker].session;
-            if session <= latest {
-                return Err(Rejected::StaleSession { worker, session, latest });
-            }
+        let latest = known.map(|worker| self.state.workers[&worker].session);
+        if let (Some(worker), Some(latest)) = (known, latest)
+            && session <= latest
+        {
+            return Err(Rejected::StaleSession { worker, session, latest });
+        }
+        let furthest = SessionId((self.at + SESSIONS_AHEAD).0);
+        if session > furthest && latest.is_none_or(|latest| latest <= furthest) {
+            return Err(Rejected::SessionAhead { name: name.clone() });
         }
         let worker = known.unwrap_or_else(|| {
             self.state.workers.last_key_value().map_or(WorkerId(1), |(id, _)| id.next())
