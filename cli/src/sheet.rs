@@ -3,13 +3,13 @@
 //!
 //! Must not know what is in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
-use crate::error::CliError;
+use crate::error::{CliError, count};
 
 /// The largest table that is read, unpacked, in bytes.
 const MAX_BYTES: u64 = 4 << 30;
@@ -29,11 +29,17 @@ impl Sheet {
     /// With the path, and the row where there is one.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
         let file = std::fs::File::open(path).map_err(CliError::io("read", path))?;
+        // A packed file may be several, one after another, as `cat`, `bgzip` and appending make them.
         let unpacked: Box<dyn Read> = match path.extension().is_some_and(|end| end == "gz") {
-            true => Box::new(GzDecoder::new(file)),
+            true => Box::new(MultiGzDecoder::new(file)),
             false => Box::new(file),
         };
-        let mut reader = csv::Reader::from_reader(unpacked.take(MAX_BYTES));
+        Self::parse(path, unpacked, MAX_BYTES)
+    }
+
+    /// Reads CSV of at most `most` bytes.
+    fn parse(path: &Path, text: impl Read, most: u64) -> Result<Self, CliError> {
+        let mut reader = csv::Reader::from_reader(text.take(most + 1));
         let refuse = |error: csv::Error| CliError::Usage {
             message: format!("{}: {error}", path.display()),
             help: "a table is CSV with a header row, every row as long as it, `.gz` or plain"
@@ -41,7 +47,59 @@ impl Sheet {
         };
         let columns = reader.headers().map_err(refuse)?.iter().map(str::to_owned).collect();
         let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-        Ok(Self { path: path.to_owned(), columns, rows })
+        if reader.into_inner().limit() == 0 {
+            return Err(CliError::Usage {
+                message: format!("{} has more than {most} bytes, unpacked", path.display()),
+                help: "leave out columns that are not needed".to_owned(),
+            });
+        }
+        let sheet = Self { path: path.to_owned(), columns, rows };
+        sheet.refuse_repeated_columns()?;
+        Ok(sheet)
+    }
+
+    /// Columns without a name may be several, since nobody can ask for them.
+    fn refuse_repeated_columns(&self) -> Result<(), CliError> {
+        let mut places = HashMap::new();
+        for (place, name) in (1..).zip(&self.columns).filter(|(_, name)| !name.is_empty()) {
+            if let Some(first) = places.insert(name, place) {
+                return Err(CliError::Usage {
+                    message: format!(
+                        "{}, columns {first} and {place}: both are called `{name}`",
+                        self.path.display()
+                    ),
+                    help: "rename one of them, or leave it out".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of each text in a column, without the spaces around it; empty places have none.
+    ///
+    /// # Errors
+    /// A text that two rows have, with both.
+    pub(crate) fn rows_by(&self, column: usize) -> Result<HashMap<&str, usize>, CliError> {
+        let mut found = HashMap::with_capacity(self.rows.len());
+        for (at, row) in self.rows.iter().enumerate() {
+            let text = row[column].trim();
+            if text.is_empty() {
+                continue;
+            }
+            if let Some(first) = found.insert(text, at) {
+                return Err(CliError::Usage {
+                    message: format!(
+                        "{}, rows {} and {}: both have `{text}` in column `{}`, by which tables are joined",
+                        self.path.display(),
+                        first + 1,
+                        at + 1,
+                        self.columns[column]
+                    ),
+                    help: "leave one row for each value of that column".to_owned(),
+                });
+            }
+        }
+        Ok(found)
     }
 
     /// Where the column called `column` is.
@@ -85,11 +143,20 @@ impl Sheet {
     }
 }
 
-/// All sheets side by side, matched by the one column that each shares with those before it.
+/// Several sheets as one.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) sheet: Sheet,
+    /// Which rows had no partner, a line a sheet.
+    pub(crate) notes: Vec<String>,
+}
+
+/// All sheets side by side, matched by the one column that each shares with those before it. The rows are those of the
+/// first one; where a later one has none for it, its places are empty.
 ///
 /// # Errors
-/// None at all, or one that shares no column or several.
-pub(crate) fn join(sheets: Vec<Sheet>) -> Result<Sheet, CliError> {
+/// None at all, or one that shares no column or several, has two rows for one value of it, or none that is wanted.
+pub(crate) fn join(sheets: Vec<Sheet>) -> Result<Joined, CliError> {
     let mut sheets = sheets.into_iter();
     let Some(mut joined) = sheets.next() else {
         return Err(CliError::Usage {
@@ -97,33 +164,71 @@ pub(crate) fn join(sheets: Vec<Sheet>) -> Result<Sheet, CliError> {
             help: "give --table FILE, once or several times".to_owned(),
         });
     };
+    let mut notes = Vec::new();
     for other in sheets {
-        let shared: Vec<String> =
-            other.columns.iter().filter(|name| joined.columns.contains(name)).cloned().collect();
-        let [shared] = &shared[..] else {
-            return Err(CliError::Usage {
-                message: format!(
-                    "{} shares {} columns with the tables before it",
-                    other.path.display(),
-                    shared.len()
-                ),
-                help: "tables are joined by the one column that they share, such as `idx`"
-                    .to_owned(),
-            });
-        };
-        let (left, right) = (joined.column(shared, "a join")?, other.column(shared, "a join")?);
-        let rows: HashMap<&str, &csv::StringRecord> =
-            other.rows.iter().map(|row| (&row[right], row)).collect();
-        for row in &mut joined.rows {
-            let found = rows.get(&row[left]).copied();
-            for at in (0..other.columns.len()).filter(|at| *at != right) {
-                row.push_field(found.map_or("", |found| &found[at]));
-            }
-        }
-        let more = other.columns.into_iter().filter(|name| name != shared);
-        joined.columns.extend(more);
+        notes.extend(add(&mut joined, other)?);
     }
-    Ok(joined)
+    Ok(Joined { sheet: joined, notes })
+}
+
+/// Adds the columns of another sheet, and says which rows had no partner.
+fn add(joined: &mut Sheet, other: Sheet) -> Result<Option<String>, CliError> {
+    let shared: Vec<String> =
+        other.columns.iter().filter(|name| joined.columns.contains(name)).cloned().collect();
+    let [shared] = &shared[..] else {
+        return Err(CliError::Usage {
+            message: format!(
+                "{} shares {} columns with the tables before it",
+                other.path.display(),
+                shared.len()
+            ),
+            help: "tables are joined by the one column that they share, such as `idx`".to_owned(),
+        });
+    };
+    let (left, right) = (joined.column(shared, "a join")?, other.column(shared, "a join")?);
+    let rows = other.rows_by(right)?;
+    let (mut wanted, mut without) = (HashSet::new(), 0);
+    for row in &mut joined.rows {
+        let found = rows.get(row[left].trim()).copied();
+        match found {
+            Some(at) => _ = wanted.insert(at),
+            None => without += 1,
+        }
+        for at in (0..other.columns.len()).filter(|at| *at != right) {
+            row.push_field(found.map_or("", |found| &other.rows[found][at]));
+        }
+    }
+    if wanted.is_empty() {
+        return Err(CliError::Usage {
+            message: format!(
+                "no `{shared}` in {} is in the tables before it",
+                other.path.display()
+            ),
+            help: "tables are joined by the one column that they share, text by text".to_owned(),
+        });
+    }
+    let unmatched = unmatched(&other, shared, other.rows.len() - wanted.len(), without);
+    joined.columns.extend(other.columns.into_iter().filter(|name| name != shared));
+    Ok(unmatched)
+}
+
+/// What to say of `left_out` rows of a sheet, and of `without` rows before it that have none in it.
+fn unmatched(other: &Sheet, shared: &str, left_out: usize, without: usize) -> Option<String> {
+    let path = other.path.display();
+    let out = || {
+        let total = count(other.rows.len(), "row");
+        format!("{left_out} of its {total} are left out, since no row before has their `{shared}`")
+    };
+    let lacking = || {
+        let (rows, have) = (count(without, "row"), if without == 1 { "has" } else { "have" });
+        format!("{rows} of the tables before it {have} no `{shared}` in it and no values of it")
+    };
+    match (left_out, without) {
+        (0, 0) => None,
+        (_, 0) => Some(format!("{path}: {}", out())),
+        (0, _) => Some(format!("{path}: {}", lacking())),
+        _ => Some(format!("{path}: {}; {}", out(), lacking())),
+    }
 }
 
 #[cfg(test)]
@@ -131,20 +236,76 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn sheet(text: &str) -> Sheet {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let columns = reader.headers().unwrap().iter().map(str::to_owned).collect();
-        let rows = reader.records().map(Result::unwrap).collect();
-        Sheet { path: "table.csv".into(), columns, rows }
+        Sheet::parse(Path::new("table.csv"), text.as_bytes(), MAX_BYTES).unwrap()
+    }
+
+    fn rows(sheet: &Sheet) -> Vec<Vec<&str>> {
+        sheet.rows.iter().map(|row| row.iter().collect()).collect()
     }
 
     #[test]
     fn tables_are_joined_by_the_column_that_they_share() {
-        let joined = join(vec![sheet("id,key\n2,b\n1,a\n"), sheet("x,id\n10,1\n30,3\n")]).unwrap();
+        let Joined { sheet: joined, notes } =
+            join(vec![sheet("id,key\n2,b\n1,a\n"), sheet("x,id\n10,1\n30,3\n40,4\n")]).unwrap();
         assert_eq!(joined.columns, ["id", "key", "x"]);
-        let rows: Vec<Vec<&str>> = joined.rows.iter().map(|row| row.iter().collect()).collect();
-        assert_eq!(rows, [["2", "b", ""], ["1", "a", "10"]]);
+        assert_eq!(rows(&joined), [["2", "b", ""], ["1", "a", "10"]]);
+        let note = "table.csv: 2 of its 3 rows are left out, since no row before has their `id`; \
+                    1 row of the tables before it has no `id` in it and no values of it";
+        assert_eq!(notes, [note]);
         assert!(join(vec![sheet("a\n1\n"), sheet("b\n1\n")]).is_err());
         assert!(join(vec![]).is_err());
+    }
+
+    #[test]
+    fn tables_that_match_are_joined_without_a_word() {
+        // A value that several rows of the first table have, and places without one, are no fault.
+        let left = sheet("id,family\n1,a\n2,a\n3,b\n");
+        let whole = join(vec![left, sheet("family,x\na,10\nb,20\n")]).unwrap();
+        assert_eq!(rows(&whole.sheet), [["1", "a", "10"], ["2", "a", "10"], ["3", "b", "20"]]);
+        assert_eq!(whole.notes, Vec::<String>::new());
+        let empty = join(vec![sheet("id,k\n1,a\n,b\n"), sheet("id,x\n,7\n,8\n1,9\n")]).unwrap();
+        assert_eq!(rows(&empty.sheet), [["1", "a", "9"], ["", "b", ""]]);
+    }
+
+    #[test]
+    fn joins_that_would_hide_rows_are_refused() {
+        let refused = |left: &str, right: &str| {
+            join(vec![sheet(left), sheet(right)]).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused("id,key\n1,a\n", "id,x\n1,10\n2,20\n1,30\n"),
+            "table.csv, rows 1 and 3: both have `1` in column `id`, by which tables are joined"
+        );
+        assert_eq!(
+            refused("id,key\n1,a\n", "id,x\n01,10\n"),
+            "no `id` in table.csv is in the tables before it"
+        );
+    }
+
+    #[test]
+    fn a_column_has_a_name_of_its_own_and_no_text_is_cut_off() {
+        let parse = |text: &str, most| Sheet::parse(Path::new("t.csv"), text.as_bytes(), most);
+        let repeated = parse("id,x,y,x\n1,2,3,4\n", MAX_BYTES).unwrap_err().to_string();
+        assert_eq!(repeated, "t.csv, columns 2 and 4: both are called `x`");
+        assert!(parse("id,,\n1,,\n", MAX_BYTES).is_ok());
+        assert!(parse("a\n1\n", 4).is_ok());
+        let long = parse("a\n12\n", 4).unwrap_err().to_string();
+        assert_eq!(long, "t.csv has more than 4 bytes, unpacked");
+    }
+
+    #[test]
+    fn packed_files_one_after_another_are_one_table() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv.gz");
+        let pack = |text: &str| {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        std::fs::write(&path, [pack("id,x\n1,2\n"), pack("3,4\n")].concat()).unwrap();
+        assert_eq!(rows(&Sheet::read(&path).unwrap()), [["1", "2"], ["3", "4"]]);
     }
 
     #[test]

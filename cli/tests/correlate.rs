@@ -106,6 +106,17 @@ fn refusals_name_the_column_and_what_there_is() {
 }
 
 #[test]
+fn a_table_with_two_rows_for_one_candidate_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("twice.csv"), format!("{TABLE}h,0.9\n")).unwrap();
+    let arguments = ["--table", "twice.csv", "--match", "genotype=arch", "--target", "loss"];
+    let output = correlate(root.path(), &arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("twice.csv, rows 1 and 8: both have `h` in column `arch`"), "{error}");
+}
+
+#[test]
 fn published_scores_have_their_published_correlation() {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let shared = std::env::var_os("CAMBRIAN_SHARED").map_or_else(beside, PathBuf::from);

@@ -166,6 +166,28 @@ fn tables_that_do_not_fit_are_refused_with_the_way_out() {
 }
 
 #[test]
+fn rows_that_a_join_leaves_out_are_told_and_rows_that_it_would_hide_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let path = root.path().join("latencies.csv");
+    let latencies = fs::read_to_string(&path).unwrap();
+    assert!(!text(&simulate(root.path(), &BOTH).stderr).contains("latencies.csv"));
+    fs::write(&path, latencies.replace("\n7,", "\nseven,")).unwrap();
+    let output = simulate(root.path(), &BOTH);
+    let told = "latencies.csv: 1 of its 243 rows are left out, since no row before has their `id`; \
+                1 row of the tables before it has no `id` in it and no values of it";
+    assert!(output.status.success() && text(&output.stderr).contains(told));
+    fs::write(&path, latencies + "7,1\n").unwrap();
+    let refused = simulate(root.path(), &BOTH);
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("latencies.csv, rows 8 and 244: both have `7` in column `id`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_test_problem_needs_no_table() {
     let root = tempfile::tempdir().unwrap();
     let problem = include_str!("../../configs/campaigns/dtlz2.yaml");

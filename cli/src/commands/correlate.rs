@@ -2,8 +2,6 @@
 //!
 //! Reads tables, asks the core for the correlations, prints and draws them.
 
-use std::collections::HashMap;
-
 use cambrian_core::rank_correlation::{kendall, spearman, spearman_interval};
 use serde::Serialize;
 
@@ -14,7 +12,7 @@ use crate::figure::correlation::{self as figure, Panel};
 use crate::files;
 use crate::foreign::legible;
 use crate::present::table::{self, CorrelationRow};
-use crate::sheet::{self, Sheet};
+use crate::sheet::{self, Joined, Sheet};
 
 /// The fewest rows that a correlation is computed from.
 const FEWEST: usize = 3;
@@ -45,7 +43,7 @@ struct Agreement {
 pub(super) fn run(context: &Context, given: &CorrelateArguments) -> Result<(), CliError> {
     let scores = Sheet::read(&given.file)?;
     let names = score_columns(&scores, given)?;
-    let sheet = joined(scores, given)?;
+    let sheet = joined(context, scores, given)?;
     let target = sheet.column(&given.target, "--target")?;
     let mut correlations = Vec::new();
     let mut panels = Vec::new();
@@ -104,7 +102,7 @@ fn score_columns(sheet: &Sheet, given: &CorrelateArguments) -> Result<Vec<String
 }
 
 /// The scores with the columns of the other tables, which are joined among themselves first.
-fn joined(scores: Sheet, given: &CorrelateArguments) -> Result<Sheet, CliError> {
+fn joined(context: &Context, scores: Sheet, given: &CorrelateArguments) -> Result<Sheet, CliError> {
     let mut others = Vec::new();
     for path in &given.tables {
         others.push(Sheet::read(path)?);
@@ -112,20 +110,20 @@ fn joined(scores: Sheet, given: &CorrelateArguments) -> Result<Sheet, CliError> 
     if others.is_empty() {
         return Ok(scores);
     }
-    let other = sheet::join(others)?;
+    let Joined { sheet: other, notes } = sheet::join(others)?;
+    notes.iter().for_each(|note| context.output.hint(note));
     let (left_name, right_name) = match &given.matched {
         Some((left, right)) => (left.as_str(), right.as_str()),
         None => ("genotype", "genotype"),
     };
     let left = scores.column(left_name, "--match")?;
     let right = other.column(right_name, "--match")?;
-    let rows: HashMap<&str, &csv::StringRecord> =
-        other.rows.iter().map(|row| (row[right].trim(), row)).collect();
+    let rows = other.rows_by(right)?;
     let mut scores = scores;
     for row in &mut scores.rows {
         let found = rows.get(row[left].trim()).copied();
         for at in 0..other.columns.len() {
-            row.push_field(found.map_or("", |found| &found[at]));
+            row.push_field(found.map_or("", |found| &other.rows[found][at]));
         }
     }
     // A column of the scores hides one of the same name.

@@ -29,7 +29,7 @@ pub(crate) use table::Durations;
 pub(crate) fn run(context: &Context, given: &SimulateArguments) -> Result<(), CliError> {
     let campaign = campaign_file::read(&given.file)?;
     refuse_beyond_budget(&given.at, campaign.spec.budget.evaluations)?;
-    let source = Source::read(given, &campaign.spec)?;
+    let source = Source::read(context.output, given, &campaign.spec)?;
     let runs = runs::all(context, given, &campaign.spec, &source)?;
     let report = Report::new(&campaign.spec, given, &source, runs);
     let directory = given

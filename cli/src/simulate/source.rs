@@ -15,6 +15,7 @@ use cambrian_core::spec::CampaignSpec;
 use super::table::{self, Durations};
 use crate::arguments::SimulateArguments;
 use crate::error::CliError;
+use crate::output::Output;
 
 /// Evaluates the candidates of a simulated campaign.
 #[derive(Debug)]
@@ -28,9 +29,13 @@ impl Source {
     ///
     /// # Errors
     /// Tables that are missing, not wanted, or do not fit the campaign.
-    pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<Self, CliError> {
+    pub(super) fn read(
+        output: Output,
+        given: &SimulateArguments,
+        spec: &CampaignSpec,
+    ) -> Result<Self, CliError> {
         if spec.stages.iter().any(|stage| *stage.evaluator != *"problem") {
-            return Ok(Self::Table(table::read(given, spec)?));
+            return Ok(Self::Table(table::read(output, given, spec)?));
         }
         let refuse = |message: &str, help: &str| CliError::Usage {
             message: message.to_owned(),

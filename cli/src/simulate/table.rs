@@ -14,7 +14,11 @@ use cambrian_core::time::Span;
 
 use crate::arguments::SimulateArguments;
 use crate::error::CliError;
-use crate::sheet::{Sheet, join};
+use crate::output::Output;
+use crate::sheet::{Joined, Sheet, join};
+
+/// The longest evaluation, in seconds; virtual time counts microseconds.
+const LONGEST: f64 = 1e7;
 
 /// How long evaluations take, as `--duration` says it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +39,7 @@ impl FromStr for Durations {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let seconds = |text: &str| {
             let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-            let fits = number > 0.0 && number <= 1e7;
+            let fits = number > 0.0 && number <= LONGEST;
             fits.then_some(number)
                 .ok_or(format!("{text} s is not above 0 and at most 10,000,000 s"))
         };
@@ -66,11 +70,16 @@ fn span(seconds: f64) -> Span {
 ///
 /// # Errors
 /// Files that cannot be read or do not fit the campaign, with row and column.
-pub(super) fn read(given: &SimulateArguments, spec: &CampaignSpec) -> Result<LookUp, CliError> {
+pub(super) fn read(
+    output: Output,
+    given: &SimulateArguments,
+    spec: &CampaignSpec,
+) -> Result<LookUp, CliError> {
     let settings = settings(spec)?;
     let named = if given.tables.is_empty() { beside(&given.file, spec)? } else { Vec::new() };
     let sheets = given.tables.iter().chain(&named).map(|path| filled(path));
-    let sheet = join(sheets.collect::<Result<_, _>>()?)?;
+    let Joined { sheet, notes } = join(sheets.collect::<Result<_, _>>()?)?;
+    notes.iter().for_each(|note| output.hint(note));
     let key = sheet.column(&settings.key, "the stage's `key`")?;
     let metrics = settings
         .columns
@@ -206,6 +215,9 @@ fn set_durations(
     };
     let at = sheet.column(column, "--duration")?;
     let values = (0..rows.len()).map(|row| sheet.number(row, at)).collect::<Result<Vec<_>, _>>()?;
+    if factor.is_none() {
+        refuse_too_long(sheet, at, &values)?;
+    }
     let mut known: Vec<f64> =
         values.iter().flatten().copied().filter(|value| *value > 0.0).collect();
     known.sort_unstable_by(f64::total_cmp);
@@ -225,9 +237,48 @@ fn set_durations(
     Ok(())
 }
 
+/// Refuses seconds that no evaluation takes, such as those of a column that counts something smaller.
+fn refuse_too_long(sheet: &Sheet, at: usize, seconds: &[Option<f64>]) -> Result<(), CliError> {
+    let long = |value: &Option<f64>| value.filter(|value| *value > LONGEST);
+    let first = (1..).zip(seconds).find_map(|(row, value): (usize, _)| Some((row, long(value)?)));
+    first.map_or(Ok(()), |(row, value)| {
+        Err(CliError::Usage {
+            message: format!(
+                "{}, row {row}, column `{}`: an evaluation of {value} s is longer than 10,000,000 s",
+                sheet.path.display(),
+                sheet.columns[at]
+            ),
+            help: "`--duration column:NAME` takes seconds; `spread:NAME:FACTOR` takes any unit"
+                .to_owned(),
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sheet::tests::sheet;
+
+    #[test]
+    fn a_column_of_durations_is_bounded() {
+        let sheet = sheet("id,time\n1,10000000\n2,\n3,2e7\n");
+        let row = || TableRow {
+            key: String::new(),
+            values: BTreeMap::new(),
+            repeats: BTreeMap::new(),
+            duration: span(1.0),
+        };
+        let mut rows = [row(), row(), row()];
+        let error = set_durations(&mut rows, &sheet, &Durations::Column("time".to_owned()));
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "table.csv, row 3, column `time`: an evaluation of 20000000 s is longer than 10,000,000 s"
+        );
+        set_durations(&mut rows, &sheet, &Durations::Spread("time".to_owned(), 20.0)).unwrap();
+        let mut rows = [row(), row()];
+        set_durations(&mut rows, &sheet, &Durations::Column("time".to_owned())).unwrap();
+        assert_eq!(rows[0].duration, Span(10_000_000_000_000));
+    }
 
     #[test]
     fn durations_are_read_and_refused() {
