@@ -65,6 +65,22 @@ fn a_test_problem_is_solved_by_real_workers() {
     }
 }
 
+/// Each worker has one evaluation, and is refused where it has several devices.
+#[test]
+fn workers_share_the_devices_that_the_surroundings_name() {
+    if !programs_are_built() {
+        return;
+    }
+    let campaign = Campaign::new(20, 0.01, "");
+    let mut command = campaign.command();
+    let output = command.env("CAMBRIAN_WORKER_DEVICES", "cpu,cpu,cpu").output().unwrap();
+    expect_code(&output, 0);
+    let told = "CAMBRIAN_WORKER_DEVICES names 3 devices, and there are 2 workers: nothing runs on cpu; \
+                --workers 3 uses all";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    expect_sound(&campaign, 20);
+}
+
 #[test]
 fn early_stages_throw_candidates_away_and_say_what_they_cost() {
     if !programs_are_built() {

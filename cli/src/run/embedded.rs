@@ -11,9 +11,11 @@ use cambrian_coordinator::config::{ArtifactSettings, Config, Quarantine};
 use cambrian_coordinator::handle::Handle;
 use cambrian_coordinator::server::{ServeError, Server};
 use cambrian_coordinator::store::StoreError;
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use super::directory::Directory;
+use super::log;
 use crate::error::CliError;
 use crate::files;
 
@@ -27,6 +29,8 @@ pub(super) struct Embedded {
     handle: Handle,
     endpoint: String,
     traces: Traces,
+    /// Keeps the log bounded; ends with this.
+    _log: JoinSet<()>,
 }
 
 impl Embedded {
@@ -37,13 +41,15 @@ impl Embedded {
     pub(super) async fn start(directory: &Directory) -> Result<Self, CliError> {
         let traces = Traces::of(directory);
         start_log(&traces.log)?;
+        let mut log = JoinSet::new();
+        log.spawn(log::keep_bounded(traces.log.clone(), log::MOST));
         let journal = super::directory::journal(directory.root());
         let server = cambrian_coordinator::embedded::start(&journal, &settings())
             .await
             .map_err(|error| traces.failed(&error))?;
         let endpoint = format!("http://{}", server.address());
         files::replace(&directory.state("endpoint"), format!("{endpoint}\n").as_bytes())?;
-        Ok(Self { handle: server.handle().clone(), server, endpoint, traces })
+        Ok(Self { handle: server.handle().clone(), server, endpoint, traces, _log: log })
     }
 
     /// Where it listens.

@@ -1,15 +1,20 @@
-//! The log of a worker of a run: its processes append to it, it is quoted when one dies, and it stays bounded.
+//! The logs of a run: processes append to them, a worker's is quoted when one dies, and they stay bounded.
 //!
-//! Must not know workers.
+//! Must not know workers nor the coordinator.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::error::CliError;
 
 /// How long a log may be, bytes.
 pub(super) const MOST: u64 = 100 << 20;
+/// How often it is looked how long a log has become.
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// How much of its end is kept of a log that is longer.
 const KEPT: u64 = 1 << 20;
 /// How much is quoted.
@@ -45,6 +50,15 @@ pub(super) fn bound(path: &Path, most: u64) -> io::Result<()> {
     file.set_len(0)?;
     let note = format!("the log had grown to {length} bytes; all but its end is thrown away\n");
     file.write_all(&[note.as_bytes(), &end].concat())
+}
+
+/// Keeps a log from growing beyond `most` bytes for long; ends by being dropped.
+pub(super) async fn keep_bounded(path: PathBuf, most: u64) {
+    loop {
+        // A log that cannot be cut must not end the work.
+        let _ = bound(&path, most);
+        sleep(PAUSE).await;
+    }
 }
 
 /// The last lines of a log from `start` on, without the colours of the terminal.
@@ -95,5 +109,17 @@ mod tests {
         assert!(text.ends_with("\nline 98\nline 99\nafterwards\n"), "{text}");
         assert!(text.len() < 200, "{text}");
         assert!(last_lines(&path, before).ends_with("line 99\n    afterwards"));
+    }
+
+    #[tokio::test]
+    async fn a_log_is_cut_while_somebody_keeps_it_bounded() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("coordinator.log");
+        fs::write(&path, "a line\n".repeat(100)).unwrap();
+        let kept = tokio::spawn(keep_bounded(path.clone(), 100));
+        while !fs::read_to_string(&path).unwrap().starts_with("the log had grown to 700 bytes") {
+            tokio::task::yield_now().await;
+        }
+        kept.abort();
     }
 }

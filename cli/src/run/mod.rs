@@ -34,6 +34,9 @@ use embedded::Embedded;
 use report::Results;
 use workers::{Event, Plan, Workers};
 
+/// The devices of workers; those of a run take them in turn.
+const DEVICES: &str = "CAMBRIAN_WORKER_DEVICES";
+
 /// Runs a campaign to its end, from wherever an earlier run has left it.
 ///
 /// # Errors
@@ -192,6 +195,9 @@ impl Run<'_> {
                 self.embedded.endpoint(),
             ));
         }
+        if let Some(idle) = idle(&plan) {
+            self.output().hint(&idle);
+        }
         let mut workers = Workers::start(&plan, |name| self.directory.state(name));
         let hidden = self.given.no_progress || self.output().quiet;
         let mut display = Display::new(self.output(), Place::Stderr, hidden);
@@ -247,6 +253,7 @@ impl Run<'_> {
             evaluator_arguments: in_any_directory(&self.given.evaluator_arg)?,
             threads,
             data: self.given.data.as_deref().map(absolute).transpose()?,
+            devices: devices(std::env::var(DEVICES).ok().as_deref()),
             endpoint: self.embedded.endpoint().to_owned(),
             count: self.given.workers.unwrap_or_else(|| (processors / threads).max(1)),
         })
@@ -269,6 +276,30 @@ impl Run<'_> {
         let all_light = stages.iter().all(light);
         Ok(if all_light { "cambrian-evaluator-synthetic" } else { "cambrian-evaluator" })
     }
+}
+
+/// The devices of a list such as `cuda:0,cuda:1`; whether they are any, the workers say.
+fn devices(list: Option<&str>) -> Vec<String> {
+    let devices = list.filter(|list| !list.is_empty()).map(|list| list.split(','));
+    devices.into_iter().flatten().map(str::to_owned).collect()
+}
+
+/// What to say where there are more devices than workers.
+fn idle(plan: &Plan) -> Option<String> {
+    let idle = plan.idle_devices();
+    (!idle.is_empty()).then(|| {
+        format!(
+            "{DEVICES} names {}, and there {}: nothing runs on {}; --workers {} uses all",
+            crate::error::count(plan.devices.len(), "device"),
+            if plan.count == 1 {
+                "is 1 worker".to_owned()
+            } else {
+                format!("are {} workers", plan.count)
+            },
+            idle.join(", "),
+            plan.devices.len(),
+        )
+    })
 }
 
 /// Where the other programs lie: beside this one.
@@ -386,6 +417,14 @@ mod tests {
         expected[2] = here.join("src/main.rs").into();
         expected[3] = here.join("src").into();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn devices_are_a_list_or_none() {
+        assert_eq!(devices(Some("cuda:0,cuda:1")), ["cuda:0", "cuda:1"]);
+        for none in [None, Some("")] {
+            assert!(devices(none).is_empty());
+        }
     }
 
     #[test]

@@ -33,8 +33,6 @@ const HELD: &str = "another worker is running on";
 const FAULTY_SETTINGS: i32 = 2;
 /// How long a worker may take to go after the second signal.
 const LAST_PATIENCE: Duration = Duration::from_secs(3);
-/// How often it is looked how long its log has become.
-const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -49,6 +47,8 @@ pub(super) struct Plan {
     pub(super) threads: u32,
     /// Where data sets are; without it the evaluator's own default holds.
     pub(super) data: Option<PathBuf>,
+    /// Devices, which workers take in turn; without any the worker's own default holds.
+    pub(super) devices: Vec<String>,
     /// The coordinator.
     pub(super) endpoint: String,
     /// How many.
@@ -90,16 +90,30 @@ fn name(index: u32) -> String {
     format!("worker-{index}")
 }
 
+impl Plan {
+    /// The device of the worker with this index, from 1.
+    fn device(&self, index: u32) -> Option<String> {
+        self.devices.iter().cycle().nth(index as usize - 1).cloned()
+    }
+
+    /// The devices that no worker takes.
+    pub(super) fn idle_devices(&self) -> &[String] {
+        self.devices.get(self.count as usize..).unwrap_or_default()
+    }
+}
+
 impl Workers {
     /// Starts them; `place` gives the path of a file or directory of the run's state.
     pub(super) fn start(plan: &Plan, place: impl Fn(&str) -> PathBuf) -> Self {
         let (wish, wishes) = watch::channel(Wish::Work);
         let (sender, events) = mpsc::unbounded_channel();
         let names: BTreeSet<_> = (1..=plan.count).map(name).collect();
-        let (hoped_for, alive) = watch::channel(names.clone());
+        let (hoped_for, alive) = watch::channel(names);
         let mut tasks = JoinSet::new();
-        for name in names {
+        for index in 1..=plan.count {
+            let name = name(index);
             let worker = Worker {
+                device: plan.device(index),
                 log: place(&format!("{name}.log")),
                 state: place(&name),
                 name,
@@ -150,6 +164,7 @@ fn raise(wish: &mut Wish, to: Wish) -> bool {
 struct Worker {
     name: String,
     plan: Plan,
+    device: Option<String>,
     state: PathBuf,
     log: PathBuf,
     wish: watch::Receiver<Wish>,
@@ -267,6 +282,9 @@ impl Worker {
         if let Some(data) = &self.plan.data {
             command.arg("--data").arg(data);
         }
+        if let Some(device) = &self.device {
+            command.arg("--device").arg(device);
+        }
         command
             // The user's settings for another worker are not meant for these.
             .env_remove("CAMBRIAN_WORKER_CONFIG")
@@ -298,7 +316,7 @@ impl Worker {
             }
             tokio::select! {
                 status = child.wait() => return status,
-                () = sleep(LOG_PAUSE) => {
+                () = sleep(log::PAUSE) => {
                     // A log that cannot be cut must not end the work.
                     let _ = log::bound(&self.log, log::MOST);
                 }
@@ -336,18 +354,44 @@ mod tests {
         path
     }
 
-    fn start(root: &Path, program: PathBuf) -> Workers {
-        let plan = Plan {
+    fn plan(program: PathBuf) -> Plan {
+        Plan {
             program,
             evaluator: "unused".into(),
             evaluator_arguments: Vec::new(),
             threads: 1,
             data: None,
+            devices: Vec::new(),
             endpoint: "http://127.0.0.1:1".into(),
             count: 1,
+        }
+    }
+
+    fn start(root: &Path, program: PathBuf) -> Workers {
+        Workers::start(&plan(program), |name| root.join(name))
+    }
+
+    #[tokio::test]
+    async fn workers_take_devices_in_turn_one_each() {
+        let root = tempfile::tempdir().unwrap();
+        let program = script(root.path(), "echo \"$@\" >&2; exit 2");
+        let devices = |count, devices: &[&str]| Plan {
+            devices: devices.iter().map(|device| (*device).to_owned()).collect(),
+            count,
+            ..plan(program.clone())
         };
-        let root = root.to_owned();
-        Workers::start(&plan, move |name| root.join(name))
+        let mut workers =
+            Workers::start(&devices(3, &["cuda:0", "cuda:4"]), |name| root.path().join(name));
+        workers.ended().await;
+        for (name, device) in [("1", "cuda:0"), ("2", "cuda:4"), ("3", "cuda:0")] {
+            let log = root.path().join(format!("worker-{name}.log"));
+            let given = std::fs::read_to_string(log).unwrap();
+            let (_, after) = given.split_once("--device ").unwrap();
+            assert_eq!((after.trim(), given.matches("--device").count()), (device, 1));
+        }
+        assert_eq!(devices(3, &[]).device(1), None);
+        assert_eq!(devices(1, &["cpu", "cuda:0"]).idle_devices(), ["cuda:0"]);
+        assert!(devices(3, &["cpu", "cuda:0"]).idle_devices().is_empty());
     }
 
     #[tokio::test]
