@@ -5,13 +5,13 @@
 //! be anybody's program, needs none of them. Must not know what is evaluated.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Variables that are passed on by name: where things are, and how people want to read.
 const PASSED: [&str; 15] = [
@@ -72,13 +72,68 @@ fn is_passed(name: &str) -> bool {
 }
 
 /// Makes the folder that a process starts in, empty and for this user alone.
+///
+/// What cannot be removed, such as files of another user, is moved aside: it must not end the slot.
 pub(super) fn empty_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    if let Err(error) = remove(folder) {
+        // Where it cannot be moved either, why it could not be removed says more.
+        let Ok(aside) = move_aside(folder) else { return Err(error) };
+        warn!(
+            %error,
+            "what an evaluator has left cannot be removed; it is now in {}, to be removed by hand",
+            aside.display()
+        );
     }
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Removes a folder with all in it, also where an evaluator has left folders that nobody may write.
+fn remove(folder: &Path) -> io::Result<()> {
+    let removed = match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(folder)?;
+            fs::remove_dir_all(folder)
+        }
+        other => other,
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Lets this user read and write a folder and all folders in it. What links lead to stays as it is.
+fn open_up(folder: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(folder)?.is_dir() {
+        return Ok(());
+    }
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives a folder the first free name beside it.
+fn move_aside(folder: &Path) -> io::Result<PathBuf> {
+    let mut number = 0;
+    loop {
+        let aside = folder.with_added_extension(format!("left-{number}"));
+        match fs::symlink_metadata(&aside) {
+            Ok(_) => number += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::rename(folder, &aside)?;
+                return Ok(aside);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Bounds a process that has just been started. It cannot raise the bounds again.
@@ -103,8 +158,6 @@ pub(super) fn bound(process: u32, bounds: Bounds) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -129,5 +182,54 @@ mod tests {
         empty_folder(&folder).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Permissions bind other users than root, who may run this: hence the walk itself is looked at.
+    #[test]
+    fn folders_that_nobody_may_write_are_opened_up_and_links_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, outside) = (root.path().join("0"), root.path().join("outside"));
+        let deep = folder.join("cache/module/source");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "").unwrap();
+        fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, folder.join("link")).unwrap();
+        set_mode(&outside, 0o555);
+        set_mode(&deep, 0o555);
+        set_mode(&folder.join("cache"), 0o000);
+        set_mode(&folder, 0o500);
+        open_up(&folder).unwrap();
+        for opened in [&folder, &folder.join("cache"), &deep] {
+            assert_eq!(mode(opened), 0o700, "{}", opened.display());
+        }
+        open_up(&folder.join("link")).unwrap();
+        assert_eq!(mode(&outside), 0o555);
+        set_mode(&deep, 0o555);
+        empty_folder(&folder).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        assert!(outside.is_dir());
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_moved_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("0");
+        for left in ["first", "second"] {
+            // No folder, hence not removed as one.
+            let _ = fs::remove_dir(&folder);
+            fs::write(&folder, left).unwrap();
+            empty_folder(&folder).unwrap();
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        }
+        let aside = |name: &str| fs::read_to_string(root.path().join(name)).unwrap();
+        assert_eq!((aside("0.left-0"), aside("0.left-1")), ("first".into(), "second".into()));
     }
 }
