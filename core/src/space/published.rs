@@ -17,7 +17,7 @@ pub(crate) fn table(name: &str) -> Option<Vec<Row>> {
         eprintln!("skipped: {} is not there", path.display());
         return None;
     };
-    let mut reader = csv::Reader::from_reader(flate2::read::GzDecoder::new(file));
+    let mut reader = csv::Reader::from_reader(flate2::read::MultiGzDecoder::new(file));
     let rows = reader.deserialize().map(|row| row.expect("a published table is well-formed"));
     Some(rows.collect())
 }

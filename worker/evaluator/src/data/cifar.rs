@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use thiserror::Error;
 
 /// The largest content that is read from one file, in bytes.
@@ -124,7 +124,8 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = BufReader::new(File::open(path)?);
     match path.extension().is_some_and(|extension| extension == "gz") {
-        true => GzDecoder::new(file).take(MAX_BYTES).read_to_end(&mut bytes)?,
+        // A packed file may be several, one after another.
+        true => MultiGzDecoder::new(file).take(MAX_BYTES).read_to_end(&mut bytes)?,
         false => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
     };
     Ok(bytes)
@@ -150,6 +151,8 @@ mod tests {
         let expected = Records { labels: vec![1, 9], images: vec![10, 11, 12, 20, 21, 22] };
         assert_eq!(attempt("train.bin", &content).unwrap(), expected);
         assert_eq!(attempt("train.bin.gz", &gzip(&content)).unwrap(), expected);
+        let members = [gzip(&content[..5]), gzip(&content[5..])].concat();
+        assert_eq!(attempt("train.bin.gz", &members).unwrap(), expected);
     }
 
     #[test]

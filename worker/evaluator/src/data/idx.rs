@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use thiserror::Error;
 
 /// The largest content that is read from one file, in bytes; protects from a wrong header.
@@ -153,11 +153,12 @@ pub fn read(path: &Path, rank: u8) -> Result<Idx, IdxError> {
     Ok(Idx { dimensions, bytes })
 }
 
-type Reader = GzDecoder<BufReader<File>>;
+/// A packed file may be several, one after another.
+type Reader = MultiGzDecoder<BufReader<File>>;
 
 fn open(path: &Path) -> Result<Reader, IdxError> {
     match File::open(path) {
-        Ok(file) => Ok(GzDecoder::new(BufReader::new(file))),
+        Ok(file) => Ok(MultiGzDecoder::new(BufReader::new(file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(IdxError::Absent(path.into())),
         Err(source) => Err(IdxError::Unreadable { path: path.into(), source }),
     }
@@ -214,6 +215,9 @@ pub(crate) mod tests {
         let idx = read(&path, 2).unwrap();
         assert_eq!(idx, Idx { dimensions: vec![2, 3], bytes: vec![1, 2, 3, 4, 5, 6] });
         assert_eq!(read_header(&path, 2).unwrap(), vec![2, 3]);
+        let whole = encode(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+        std::fs::write(&path, [gzip(&whole[..14]), gzip(&whole[14..])].concat()).unwrap();
+        assert_eq!(read(&path, 2).unwrap(), idx);
     }
 
     #[test]
