@@ -101,7 +101,8 @@ impl Default for Leadership {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The largest message received, MiB, 1 to 1024.
+    /// The largest message of a worker, MiB, 1 to 1024. The text of a campaign has 2 MiB at most, other calls
+    /// 64 KiB.
     pub message_mib: usize,
     /// How many messages wait for the engine at most, 1 to 1,000,000; more make senders wait.
     pub mailbox: usize,
@@ -112,6 +113,8 @@ pub struct Limits {
     /// How long a new connection may take until somebody makes a call on it that is let in, and a
     /// worker's stream until it registers, seconds, 1 to 600.
     pub register_seconds: f64,
+    /// How long a connection stays on which no call or stream is open, seconds, 1 to 86,400.
+    pub idle_seconds: f64,
     /// How long a shutdown waits for open calls, seconds, 0 to 600.
     pub shutdown_seconds: f64,
     /// How many connections are open at most, 1 to 1,000,000; more are refused.
@@ -134,6 +137,8 @@ pub struct Limits {
     pub transfers: u32,
     /// How many streams that tell what changes a token has open at most, 1 to 100,000.
     pub watches: u32,
+    /// How many other calls of a token are open at most, 1 to 100,000; others wait for their turn.
+    pub questions: u32,
 }
 
 /// What is logged, and how.
@@ -180,11 +185,12 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message_mib: 16,
+            message_mib: 4,
             mailbox: 4096,
             batch: 512,
             outbound_queue: 1024,
             register_seconds: 10.0,
+            idle_seconds: 300.0,
             shutdown_seconds: 5.0,
             connections: 4096,
             connections_per_address: None,
@@ -194,18 +200,20 @@ impl Default for Limits {
             workers: 20_000,
             transfers: 64,
             watches: 100,
+            questions: 64,
         }
     }
 }
 
 impl Limits {
-    fn ranges(&self) -> [Range; 14] {
+    fn ranges(&self) -> [Range; 16] {
         [
             ("limits.message_mib", self.message_mib as f64, 1.0, 1024.0),
             ("limits.mailbox", self.mailbox as f64, 1.0, 1e6),
             ("limits.batch", self.batch as f64, 1.0, 1e5),
             ("limits.outbound_queue", self.outbound_queue as f64, 16.0, 1e6),
             ("limits.register_seconds", self.register_seconds, 1.0, 600.0),
+            ("limits.idle_seconds", self.idle_seconds, 1.0, 86_400.0),
             ("limits.shutdown_seconds", self.shutdown_seconds, 0.0, 600.0),
             ("limits.connections", self.connections as f64, 1.0, 1e6),
             (
@@ -220,6 +228,7 @@ impl Limits {
             ("limits.workers", f64::from(self.workers), 1.0, 1e6),
             ("limits.transfers", f64::from(self.transfers), 1.0, 1e4),
             ("limits.watches", f64::from(self.watches), 1.0, 1e5),
+            ("limits.questions", f64::from(self.questions), 1.0, 1e5),
         ]
     }
 }
@@ -343,10 +352,13 @@ impl Config {
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
-        let Limits { calls_per_second, calls_at_once, workers, transfers, watches, .. } =
-            self.limits;
-        let calls = RateLimit { per_second: calls_per_second, at_once: calls_at_once };
-        Bounds { calls, open: OpenLimits { workers, transfers, watches } }
+        let Limits { workers, transfers, watches, questions, .. } = self.limits;
+        let Limits { calls_per_second, calls_at_once, .. } = self.limits;
+        Bounds {
+            calls: RateLimit { per_second: calls_per_second, at_once: calls_at_once },
+            open: OpenLimits { workers, transfers, watches, questions },
+            message: self.message_bytes(),
+        }
     }
 
     /// What connections have to meet.
@@ -357,6 +369,7 @@ impl Config {
             connections,
             of_one_address: connections_per_address,
             first_call: self.register_timeout(),
+            idle: Duration::from_secs_f64(self.limits.idle_seconds),
             logged,
         })
     }

@@ -1,17 +1,16 @@
 //! The connections that the server takes: counted, encrypted where that is set, and given up on if
-//! they do not get ready, or if nobody makes a call on them that is let in. A connection that is refused
-//! is logged with its reason.
+//! they do not get ready, if nobody makes a call on them that is let in, or if nothing is open on them for
+//! long. A connection that is refused is logged with its reason.
 //!
 //! Must not know what is said on them.
 
 mod addresses;
+mod peer;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use cambrian_transport::dial::Wire;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,40 +26,17 @@ use tonic::transport::server::Connected;
 
 use crate::access::LogBound;
 use addresses::{Addresses, Counted};
+use peer::Standing;
+pub(crate) use peer::{Peer, Visit};
 
 /// How long a client may take over the handshake of TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long those who may not speak any more have to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more descriptors, say.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are ready and wait for the server.
 const READY: usize = 64;
-
-/// Where a connection comes from, and whether it is of use; copies speak of the same connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    address: Option<SocketAddr>,
-    admitted: Arc<AtomicBool>,
-}
-
-impl Peer {
-    fn new(address: Option<SocketAddr>) -> Self {
-        Self { address, admitted: Arc::default() }
-    }
-
-    /// `None` if it comes from nowhere.
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.address
-    }
-
-    /// Somebody who may call has called: the connection may stay.
-    pub(crate) fn admit(&self) {
-        self.admitted.store(true, Ordering::Relaxed);
-    }
-
-    fn is_admitted(&self) -> bool {
-        self.admitted.load(Ordering::Relaxed)
-    }
-}
 
 /// A connection that a simulation has made; it comes from nowhere.
 pub(crate) struct Simulated(pub(crate) Box<dyn Wire>);
@@ -74,28 +50,52 @@ enum Stream {
 pub(crate) struct Accepted {
     stream: Stream,
     peer: Peer,
-    /// Until when somebody has to make a call that is let in; absent once that has happened.
-    first_call: Option<Pin<Box<Sleep>>>,
+    /// When its standing is looked at next.
+    look: Pin<Box<Sleep>>,
+    /// How long it may be quiet.
+    idle: Duration,
+    /// Whether those who call may not speak any more.
+    expelled: bool,
+    /// Whether it is over.
+    closed: bool,
     logged: Arc<LogBound>,
     _counted: (OwnedSemaphorePermit, Counted),
 }
 
 impl Accepted {
-    /// Fails when the time for a first call is over.
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let Some(first_call) = &mut self.first_call else { return Ok(()) };
-        if self.peer.is_admitted() {
-            self.first_call = None;
-            return Ok(());
+    /// Looks at the standing when it is time; whether the connection has to end because it is quiet.
+    /// Fails where it is not worth a proper end.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        while !self.closed && self.look.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            match self.peer.standing() {
+                Standing::New => return Err(self.refuse("nobody made a call on it that is let in")),
+                Standing::Expelled if self.expelled => {
+                    return Err(self.refuse("nobody on it may speak any more"));
+                }
+                Standing::Expelled => {
+                    self.expelled = true;
+                    self.look.as_mut().reset(now + LAST_WORDS);
+                }
+                Standing::Busy => {
+                    self.expelled = false;
+                    self.look.as_mut().reset(now + self.idle);
+                }
+                Standing::Quiet(since) if since + self.idle > now => {
+                    self.look.as_mut().reset(since + self.idle);
+                }
+                Standing::Quiet(_) => self.closed = true,
+            }
         }
-        if first_call.as_mut().poll(context).is_pending() {
-            return Ok(());
-        }
+        Ok(self.closed)
+    }
+
+    fn refuse(&self, why: &'static str) -> io::Error {
         if self.logged.allows() {
-            let peer = self.peer.address.map_or("unknown".to_owned(), |peer| peer.to_string());
-            tracing::warn!(%peer, "connection closed: nobody made a call on it that is let in");
+            let peer = self.peer.address().map_or("unknown".to_owned(), |peer| peer.to_string());
+            tracing::warn!(%peer, "connection closed: {why}");
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "no call that is let in"))
+        io::Error::new(io::ErrorKind::TimedOut, why)
     }
 }
 
@@ -107,6 +107,8 @@ pub(crate) struct Gate {
     pub(crate) of_one_address: Option<usize>,
     /// How long a connection may take until somebody makes a call on it that is let in.
     pub(crate) first_call: Duration,
+    /// How long nothing may be open on it.
+    pub(crate) idle: Duration,
     pub(crate) logged: LogBound,
 }
 
@@ -122,7 +124,7 @@ async fn run(listener: TcpListener, gate: Gate, ready: mpsc::Sender<io::Result<A
     let acceptor = gate.tls.map(TlsAcceptor::from);
     let free = Arc::new(Semaphore::new(gate.connections));
     let addresses = Arc::new(Addresses::new(gate.of_one_address));
-    let first_call = gate.first_call;
+    let (first_call, idle) = (gate.first_call, gate.idle);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -155,8 +157,17 @@ async fn run(listener: TcpListener, gate: Gate, ready: mpsc::Sender<io::Result<A
             match prepare(stream, acceptor).await {
                 Ok(stream) => {
                     let peer = Peer::new(Some(peer));
-                    let first_call = Some(Box::pin(sleep(first_call)));
-                    let accepted = Accepted { stream, peer, first_call, logged, _counted: counted };
+                    let look = Box::pin(sleep(first_call));
+                    let accepted = Accepted {
+                        stream,
+                        peer,
+                        look,
+                        idle,
+                        expelled: false,
+                        closed: false,
+                        logged,
+                        _counted: counted,
+                    };
                     // A server that has ended needs no connections.
                     let _ = ready.send(Ok(accepted)).await;
                 }
@@ -229,7 +240,10 @@ impl AsyncRead for Accepted {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check(context)?;
+        if self.check(context)? {
+            // As if the other side had ended it: nothing is open, so nothing is lost.
+            return Poll::Ready(Ok(()));
+        }
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),

@@ -9,6 +9,9 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use cambrian_coordinator::config::{
     Config, ConfigError, ConfigFaults, Log, LogFormat, Tls, Written,
@@ -18,7 +21,13 @@ use cambrian_coordinator::store::place::Place;
 use clap::{Parser, Subcommand};
 use start_error::StartError;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+/// How long the end of the process waits for whoever reads the log.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
+/// Lines of the log that wait for their reader; further ones are lost. Few, as each may be some KiB long.
+const WAITING_LINES: usize = 8_192;
 
 /// Owns the campaigns of an architecture search: breeds candidates, leases their evaluations to
 /// workers, and keeps every result exactly once.
@@ -122,26 +131,50 @@ impl Arguments {
     }
 }
 
-fn start_logging(log: &Log) -> Result<(), StartError> {
-    if !log.filter.is_ascii() {
-        return Err(StartError::FilterText(log.filter.clone()));
-    }
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|source| StartError::Filter { filter: log.filter.clone(), source })?;
-    // A closed standard error must not end the coordinator.
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
+/// The log, which a thread of its own writes: a reader of standard error that stops reading (a terminal after
+/// Ctrl-S, a pipe) must not stop the coordinator.
+struct LogWriter {
+    _thread: WorkerGuard,
 }
 
-async fn run(arguments: &Arguments) -> Result<(), StartError> {
+impl LogWriter {
+    fn start(log: &Log) -> Result<Self, StartError> {
+        if !log.filter.is_ascii() {
+            return Err(StartError::FilterText(log.filter.clone()));
+        }
+        let filter = EnvFilter::try_new(&log.filter)
+            .map_err(|source| StartError::Filter { filter: log.filter.clone(), source })?;
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name("log")
+            .finish(std::io::stderr());
+        // A closed standard error must not end the coordinator.
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(writer)
+            .log_internal_errors(false);
+        match log.format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().flatten_event(true).init(),
+        }
+        Ok(Self { _thread: guard })
+    }
+}
+
+/// Does what writes to standard error, if somebody reads it: else it would never end.
+fn while_read(work: impl FnOnce() + Send + 'static) {
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        work();
+        let _ = ended.send(());
+    });
+    let _ = end.recv_timeout(READER_PATIENCE);
+}
+
+/// Serves, or does what is asked for instead; `log` is there from the first line on.
+async fn run(arguments: &Arguments, log: &mut Option<LogWriter>) -> Result<(), StartError> {
     let written = arguments.written()?;
     let given = written.as_ref().map_or_else(Config::default, |written| written.config().clone());
     let config = arguments.over(given)?;
@@ -153,7 +186,7 @@ async fn run(arguments: &Arguments) -> Result<(), StartError> {
         Some(written) => written.check(&config)?,
         None => config.check()?,
     }
-    start_logging(&config.log)?;
+    *log = Some(LogWriter::start(&config.log)?);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
@@ -172,11 +205,16 @@ async fn run(arguments: &Arguments) -> Result<(), StartError> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
+    let mut log = None;
+    let ended = run(&Arguments::parse(), &mut log).await;
+    // What waits is written before the reason for the end.
+    while_read(move || drop(log));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cambrian-coordinator: {error}");
-            error.exit()
+            let exit = error.exit();
+            while_read(move || eprintln!("cambrian-coordinator: {error}"));
+            exit
         }
     }
 }

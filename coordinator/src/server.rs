@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_proto::DESCRIPTORS;
-use cambrian_proto::convert::artifact::CHUNK_BYTES;
 use cambrian_proto::v1::artifact_service_server::ArtifactServiceServer;
 use cambrian_proto::v1::campaign_service_server::CampaignServiceServer;
 use cambrian_proto::v1::fleet_service_server::FleetServiceServer;
@@ -46,8 +45,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The headers of a call, bytes: a token and what the transport adds.
 const MAX_HEADERS: u32 = 16 << 10;
-/// A request about tokens, bytes: it names one holder.
-const MAX_TOKEN_MESSAGE: usize = 64 << 10;
+/// The largest message of a service, bytes: what is in front of it bounds each method by itself.
+const UNBOUNDED: usize = usize::MAX;
 
 /// Why a coordinator could not start, or has ended.
 #[derive(Debug, Error)]
@@ -296,22 +295,19 @@ async fn router(
     stop: &CancellationToken,
     Access { policy, tokens }: Access,
 ) -> Result<(HealthReporter, Router<Stack<AccessLayer, Identity>>), ServeError> {
-    let limit = config.message_bytes();
     let settings = WorkerSettings {
         register_timeout: config.register_timeout(),
         outbound_queue: config.limits.outbound_queue,
     };
     let workers = WorkerServer::new(handle.clone(), settings, policy.clone());
-    let workers = WorkerServiceServer::new(workers).max_decoding_message_size(limit);
+    let workers = WorkerServiceServer::new(workers).max_decoding_message_size(UNBOUNDED);
     let campaigns = CampaignServer::new(handle.clone(), stop.clone(), policy.clone());
-    let campaigns = CampaignServiceServer::new(campaigns).max_decoding_message_size(limit);
-    // A chunk and what the message adds to it.
+    let campaigns = CampaignServiceServer::new(campaigns).max_decoding_message_size(UNBOUNDED);
     let artifacts = config.artifacts().map_err(ArtifactError::from)?;
     let artifacts = ArtifactServiceServer::new(ArtifactServer::new(artifacts))
-        .max_decoding_message_size(2 * CHUNK_BYTES);
-    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_TOKEN_MESSAGE);
-    let fleet = FleetServer::new(handle.clone());
-    let fleet = FleetServiceServer::new(fleet).max_decoding_message_size(MAX_TOKEN_MESSAGE);
+        .max_decoding_message_size(UNBOUNDED);
+    let tokens = TokenServiceServer::new(tokens);
+    let fleet = FleetServiceServer::new(FleetServer::new(handle.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<WorkerServiceServer<WorkerServer>>().await;
     health.set_serving::<CampaignServiceServer<CampaignServer>>().await;

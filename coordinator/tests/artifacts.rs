@@ -21,9 +21,18 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 async fn serve_artifacts(folder: &Path) -> (Server, ArtifactServiceClient<Channel>) {
+    serve_leaving(0, folder).await
+}
+
+/// Artifacts that leave so much room on the disk, MiB.
+async fn serve_leaving(
+    reserve_mib: u64,
+    folder: &Path,
+) -> (Server, ArtifactServiceClient<Channel>) {
     let artifacts = ArtifactSettings {
         directory: Some(folder.to_owned()),
         max_mib: 4,
+        reserve_mib: Some(reserve_mib),
         ..ArtifactSettings::default()
     };
     let config = Config { artifacts, ..quick() };
@@ -153,5 +162,18 @@ async fn what_is_not_what_it_says_is_refused_and_leaves_nothing() {
     let (_, parts) = whole(b"right");
     put(&mut client, parts).await.unwrap();
     assert_eq!(get(&mut client, &id).await.unwrap(), b"right", "put again, it is mended");
+    stop(server).await;
+}
+
+/// Workers try again on this status.
+#[tokio::test]
+async fn a_full_disk_is_no_place_for_artifacts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, mut client) = serve_leaving(1 << 30, folder.path()).await;
+    let (_, parts) = whole(b"small");
+    let status = put(&mut client, parts).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    logged(&["call refused", "PutArtifact", "artifacts.reserve_mib"]).await;
+    assert_eq!(files(folder.path()), 0);
     stop(server).await;
 }

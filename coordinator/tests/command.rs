@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use cambrian_coordinator::store::sqlite::SqliteStore;
 use cambrian_coordinator::verify::verify;
@@ -63,6 +64,44 @@ fn it_says_where_it_listens_and_ends_on_a_signal() {
     let store = SqliteStore::open_read_only(&directory.path().join("a/b.db")).unwrap();
     let report = verify(&store).unwrap();
     assert!(report.is_sound() && report.records == 1, "{:?}", report.problems);
+}
+
+/// A terminal after Ctrl-S, or a pipe that nobody reads, holds up whoever writes to it.
+#[test]
+fn nobody_reads_the_log_and_it_serves_and_ends_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free.to_string();
+    let (reader, writer) = std::io::pipe().unwrap();
+    fill(&writer);
+    let mut command = command(directory.path());
+    let mut child = command.args(["--listen", &address]).stderr(writer).spawn().unwrap();
+    let id = child.id().to_string();
+    let patiently = |attempt: &mut dyn FnMut() -> bool| {
+        (0..600).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            attempt()
+        })
+    };
+    let listens = patiently(&mut || std::net::TcpStream::connect(&address).is_ok());
+    let told = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    let ended = patiently(&mut || child.try_wait().unwrap().is_some());
+    if !ended {
+        child.kill().unwrap();
+    }
+    assert!(listens && told.success() && ended, "it waits for somebody to read its log");
+    assert!(child.wait().unwrap().success());
+    drop(reader);
+}
+
+/// Writes to a pipe until it takes no more.
+fn fill(pipe: &std::io::PipeWriter) {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let flags = fcntl_getfl(pipe).unwrap();
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(pipe, &[b'x'; 4_096]).is_ok() {}
+    while rustix::io::write(pipe, b"x").is_ok() {}
+    fcntl_setfl(pipe, flags).unwrap();
 }
 
 #[test]

@@ -13,8 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::{Caller, Kind, Policy, Refused, Shown, Slot};
-use crate::listener::Peer;
+use super::{Admitted, Caller, Kind, Policy, Refused, Shown, Slot};
+use crate::listener::{Peer, Visit};
 
 /// Puts the decision in front of services.
 #[derive(Clone)]
@@ -36,11 +36,10 @@ pub(crate) struct Guarded<S> {
     policy: Arc<Policy>,
 }
 
-impl<S, B, R> Service<Request<B>> for Guarded<S>
+impl<S, R> Service<Request<tonic::body::Body>> for Guarded<S>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S: Service<Request<tonic::body::Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
-    B: Send + 'static,
     R: Default,
 {
     type Response = Response<Answer<R>>;
@@ -51,7 +50,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<tonic::body::Body>) -> Self::Future {
         let peer = request.extensions().get::<Peer>().cloned();
         let shown = Shown::of(request.headers().get(AUTHORIZATION));
         let refused = Refused {
@@ -61,18 +60,18 @@ where
         };
         let admitted = self.policy.admit(&refused.method, shown);
         let line = Line { policy: self.policy.clone(), refused };
-        let (caller, kind) = match admitted {
+        let Admitted { caller, kind, sent } = match admitted {
             Ok(admitted) => admitted,
             Err(status) => return Box::pin(async move { Ok(line.refuse(&status)) }),
         };
-        if let Some(peer) = peer
-            && !matches!(caller, Caller::Stranger)
-        {
-            peer.admit();
-        }
+        let visit = peer.filter(|_| !matches!(caller, Caller::Stranger)).map(|peer| {
+            let (policy, caller) = (self.policy.clone(), caller.clone());
+            peer.admit(move || policy.still(&caller).is_ok())
+        });
         request.headers_mut().remove(AUTHORIZATION);
         request.extensions_mut().insert(caller.clone());
         request.extensions_mut().insert(line.refused.clone());
+        let request = request.map(|body| self.policy.incoming(sent, body));
         // What was found ready is what is called.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
@@ -83,8 +82,8 @@ where
             };
             let answered = inner.call(request);
             let response = match kind {
-                // An artifact on its way in is answered when it is there.
-                Kind::Upload => tokio::select! {
+                // They are answered when all is there, which can take long.
+                Kind::Upload | Kind::Question => tokio::select! {
                     biased;
                     status = line.policy.expelled(&caller) => return Ok(line.cut_off(&status)),
                     response = answered => response?,
@@ -92,7 +91,7 @@ where
                 _ => answered.await?,
             };
             line.look_at("call refused", response.headers());
-            Ok(response.map(|body| Answer::new(body, line, (kind, caller), slot)))
+            Ok(response.map(|body| Answer::new(body, line, (kind, caller), (slot, visit))))
         })
     }
 }
@@ -137,21 +136,24 @@ pub(crate) struct Answer<R> {
     line: Option<Line>,
     /// Ready when the caller may not hear it any more.
     expelled: Option<BoxFuture<'static, Status>>,
-    _slot: Option<Slot>,
+    _open: Taken,
 }
 
+/// What an answer takes up until it is over.
+type Taken = (Option<Slot>, Option<Visit>);
+
 impl<R> Answer<R> {
-    fn new(inner: R, line: Line, (kind, caller): (Kind, Caller), slot: Option<Slot>) -> Self {
+    fn new(inner: R, line: Line, (kind, caller): (Kind, Caller), open: Taken) -> Self {
         // A worker's stream goes both ways: its service looks at the caller for both.
-        let watched = matches!(kind, Kind::Download | Kind::Watch);
+        let watched = !matches!(kind, Kind::Work);
         let policy = line.policy.clone();
         let expelled = async move { policy.expelled(&caller).await };
         let expelled = watched.then(|| expelled.boxed());
-        Self { inner: Some(inner), line: Some(line), expelled, _slot: slot }
+        Self { inner: Some(inner), line: Some(line), expelled, _open: open }
     }
 
     fn whole(inner: R) -> Self {
-        Self { inner: Some(inner), line: None, expelled: None, _slot: None }
+        Self { inner: Some(inner), line: None, expelled: None, _open: (None, None) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Must not know what a call does. Ownership of a campaign is looked up by the service that has the
 //! campaign; the rule about it is here.
 
+mod incoming;
 mod layer;
 mod methods;
 mod open;
@@ -12,18 +13,21 @@ pub(crate) mod role;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cambrian_core::time::Timestamp;
 use cambrian_transport::client::BEARER;
 use cambrian_transport::token::{Token, TokenId};
 use http::HeaderValue;
+use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::clock::Clock;
-use crate::store::tokens::{Claim, Register, TokenRecord};
+use crate::store::tokens::{Claim, Register, TokenError, TokenRecord};
+use incoming::Incoming;
 pub(crate) use layer::AccessLayer;
-use methods::{Access, Kind, access};
+use methods::{Access, Kind, Sent, access};
 pub(crate) use open::OpenLimits;
 use open::{Open, Slot};
 use rate::Rates;
@@ -35,8 +39,10 @@ pub(crate) const RECHECK: Duration = Duration::from_secs(2);
 /// How long a token that has registered as many workers as it may at once waits until it may register
 /// as many again, seconds.
 const REGISTRATIONS_RENEWED: f64 = 900.0;
-/// A registration that is larger counts as several, bytes.
-const REGISTRATION_BYTES: f64 = 4096.0;
+/// A registration, or a campaign, that is larger counts as several, bytes.
+const KEPT_UNIT: f64 = 4096.0;
+/// How many of these a token may submit of campaigns at once, and within an hour: 16 MiB.
+const SUBMITTED: u32 = 4096;
 /// How much is logged of what was said to somebody, characters.
 const LONGEST_LINE: usize = 400;
 /// What a caller without a token is told.
@@ -101,6 +107,15 @@ pub(crate) struct Bounds {
     pub(crate) calls: RateLimit,
     /// What a token has open, and how many workers the holder of a token's name has names for.
     pub(crate) open: OpenLimits,
+    /// The largest message of a worker, bytes.
+    pub(crate) message: usize,
+}
+
+/// A call that is let through.
+struct Admitted {
+    caller: Caller,
+    kind: Kind,
+    sent: Sent,
 }
 
 /// Decides about calls.
@@ -111,7 +126,10 @@ pub(crate) struct Policy {
     bounds: Bounds,
     calls: Rates,
     registrations: Rates,
+    submissions: Rates,
     open: Open,
+    /// Whether the tokens could not be read when they were asked for last.
+    unreadable: AtomicBool,
     logged: LogBound,
     /// Strangers must not hide what others do.
     logged_of_strangers: LogBound,
@@ -122,8 +140,20 @@ impl Policy {
         let bound = || LogBound::new(clock.clone());
         let (logged, logged_of_strangers) = (bound(), bound());
         let (calls, registrations) = (Rates::default(), Rates::default());
+        let submissions = Rates::default();
         let open = Open::new(bounds.open);
-        Self { register, clock, bounds, calls, registrations, open, logged, logged_of_strangers }
+        Self {
+            register,
+            clock,
+            bounds,
+            calls,
+            registrations,
+            submissions,
+            open,
+            unreadable: AtomicBool::new(false),
+            logged,
+            logged_of_strangers,
+        }
     }
 
     /// Lets a call through or refuses it.
@@ -132,7 +162,7 @@ impl Policy {
     /// `Unimplemented` for a method without a line in the table, `Unauthenticated` without a good
     /// token, `PermissionDenied` for a role that is not enough, `ResourceExhausted` for too many
     /// calls.
-    fn admit(&self, method: &str, shown: Shown) -> Result<(Caller, Kind), Status> {
+    fn admit(&self, method: &str, shown: Shown) -> Result<Admitted, Status> {
         match shown {
             Shown::Nothing => self.decide(method, None),
             Shown::Token(token) => self.decide(method, Some(&token)),
@@ -153,13 +183,14 @@ impl Policy {
         }
     }
 
-    fn decide(&self, method: &str, token: Option<&Token>) -> Result<(Caller, Kind), Status> {
-        let Some((access, kind)) = access(method) else {
+    fn decide(&self, method: &str, token: Option<&Token>) -> Result<Admitted, Status> {
+        let Some((access, kind, sent)) = access(method) else {
             return Err(Status::unimplemented(format!("there is no method {method}")));
         };
-        let Some(register) = &self.register else { return Ok((Caller::Anyone, kind)) };
+        let admitted = |caller| Admitted { caller, kind, sent };
+        let Some(register) = &self.register else { return Ok(admitted(Caller::Anyone)) };
         let roles = match access {
-            Access::Open => return Ok((Caller::Stranger, kind)),
+            Access::Open => return Ok(admitted(Caller::Stranger)),
             Access::Of(roles) => roles,
         };
         let token = token.ok_or_else(|| Status::unauthenticated(NO_TOKEN))?;
@@ -180,7 +211,12 @@ impl Policy {
             ));
         }
         let TokenRecord { id, role, name, .. } = record;
-        Ok((Caller::Holder(Arc::new(Holder { id, role, name: name.into() })), kind))
+        Ok(admitted(Caller::Holder(Arc::new(Holder { id, role, name: name.into() }))))
+    }
+
+    /// What comes in with a call, within its bounds.
+    fn incoming(&self, sent: Sent, body: Body) -> Body {
+        Body::new(Incoming::new(body, sent.most_bytes(self.bounds.message), sent.is_one()))
     }
 
     /// How often a token may call: each of its workers may put or get an artifact a second.
@@ -195,7 +231,7 @@ impl Policy {
 
     /// The record of a token that is good now.
     fn known(&self, register: &Register, token: &Token) -> Result<TokenRecord, Status> {
-        let found = register.find(token.id()).map_err(|error| unreadable(&error))?;
+        let found = self.read(register.find(token.id()))?;
         match found {
             Some((record, hash)) if hash.is_of(token) => {
                 still_good(&record, self.clock.now())?;
@@ -208,6 +244,22 @@ impl Policy {
         }
     }
 
+    /// What was read of the tokens. That they cannot be read is logged once, until they can be again:
+    /// every call and every stream that is open asks.
+    fn read<T>(&self, read: Result<T, TokenError>) -> Result<T, Status> {
+        let was_unreadable = self.unreadable.swap(read.is_err(), Ordering::Relaxed);
+        if was_unreadable != read.is_err() && self.logged.allows() {
+            match &read {
+                Ok(_) => tracing::info!("the tokens can be read again"),
+                Err(error) => {
+                    tracing::error!(%error, "the tokens cannot be read: calls are refused")
+                }
+            }
+        }
+        let told = "the tokens cannot be read; the coordinator's log says why";
+        read.map_err(|_| Status::unavailable(told))
+    }
+
     /// Whether a caller whose stream is open may still speak.
     ///
     /// # Errors
@@ -216,7 +268,7 @@ impl Policy {
         let (Some(register), Caller::Holder(holder)) = (&self.register, caller) else {
             return Ok(());
         };
-        let found = register.find(holder.id).map_err(|error| unreadable(&error))?;
+        let found = self.read(register.find(holder.id))?;
         let gone = || Status::unauthenticated(format!("there is no token {} any more", holder.id));
         let (record, _) = found.ok_or_else(gone)?;
         still_good(&record, self.clock.now())
@@ -269,7 +321,7 @@ impl Policy {
         // A small site may restart its workers as often as it may call.
         let at_once = most.max(self.bounds.calls.at_once);
         let limit = RateLimit { per_second: f64::from(at_once) / REGISTRATIONS_RENEWED, at_once };
-        let cost = (bytes as f64 / REGISTRATION_BYTES).max(1.0);
+        let cost = (bytes as f64 / KEPT_UNIT).max(1.0);
         if !self.registrations.take(holder.id, limit, cost, self.clock.now()) {
             return Err(Status::resource_exhausted(
                 "the workers of this token register too often; wait a moment (limits.workers)",
@@ -280,7 +332,7 @@ impl Policy {
         let claimed =
             tokio::task::spawn_blocking(move || register.claim_worker(&name, &by, most, now));
         let claimed = claimed.await.map_err(|_| Status::internal("the register panicked"))?;
-        match claimed.map_err(|error| unreadable(&error))? {
+        match self.read(claimed)? {
             Claim::Held => Ok(()),
             Claim::Full => Err(Status::resource_exhausted(format!(
                 "`{}` has names for {most} workers already: let `{worker}` use one of them or a \
@@ -293,6 +345,23 @@ impl Policy {
                 holder.name
             ))),
         }
+    }
+
+    /// Lets a caller submit a campaign of so many bytes, or refuses: its text is kept for ever.
+    ///
+    /// # Errors
+    /// `ResourceExhausted`.
+    pub(crate) fn take_submission(&self, caller: &Caller, bytes: usize) -> Result<(), Status> {
+        let Caller::Holder(holder) = caller else { return Ok(()) };
+        let limit = RateLimit { per_second: f64::from(SUBMITTED) / 3600.0, at_once: SUBMITTED };
+        let cost = (bytes as f64 / KEPT_UNIT).max(1.0);
+        if self.submissions.take(holder.id, limit, cost, self.clock.now()) {
+            return Ok(());
+        }
+        Err(Status::resource_exhausted(
+            "this token has submitted 16 MiB of campaigns within an hour, small ones counted as 4 KiB; wait, or \
+             let those of one kind share a campaign",
+        ))
     }
 }
 
@@ -339,11 +408,6 @@ fn legible(text: &str) -> String {
     line
 }
 
-fn unreadable(error: &dyn std::error::Error) -> Status {
-    tracing::error!(%error, "the tokens cannot be read");
-    Status::new(Code::Unavailable, "the tokens cannot be read; the coordinator's log says why")
-}
-
 fn still_good(record: &TokenRecord, now: Timestamp) -> Result<(), Status> {
     let id = record.id;
     if record.revoked_at.is_some() {
@@ -369,7 +433,65 @@ fn read_bearer(value: &HeaderValue) -> Result<Token, Status> {
 
 #[cfg(test)]
 mod tests {
+    use cambrian_transport::token::TokenHash;
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::store::tokens::Tokens;
+
+    /// Tables that cannot be read.
+    struct Broken;
+
+    impl Broken {
+        fn error<T>() -> Result<T, TokenError> {
+            Err(TokenError::Random("broken".into()))
+        }
+    }
+
+    impl Tokens for Broken {
+        fn insert(&self, _: &TokenRecord, _: &TokenHash) -> Result<bool, TokenError> {
+            Self::error()
+        }
+        fn list(&self) -> Result<Vec<TokenRecord>, TokenError> {
+            Self::error()
+        }
+        fn find(&self, _: TokenId) -> Result<Option<(TokenRecord, TokenHash)>, TokenError> {
+            Self::error()
+        }
+        fn revoke(&self, _: TokenId, _: Timestamp) -> Result<Option<TokenRecord>, TokenError> {
+            Self::error()
+        }
+        fn claim_worker(
+            &self,
+            _: &str,
+            _: &str,
+            _: u32,
+            _: Timestamp,
+        ) -> Result<Claim, TokenError> {
+            Self::error()
+        }
+    }
+
+    #[test]
+    fn tokens_that_cannot_be_read_are_one_line_of_the_log() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let file = Arc::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(file).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let register = Some(Register::on(Broken));
+            let bounds = crate::config::Config::default().bounds();
+            let policy = Policy::new(register, Arc::new(ManualClock::default()), bounds);
+            let method = "/cambrian.v1.CampaignService/ListCampaigns";
+            for _ in 0..1000 {
+                let token = Token::generate().unwrap();
+                let refused = policy.admit(method, Shown::Token(token)).err().unwrap();
+                assert_eq!(refused.code(), Code::Unavailable);
+            }
+        });
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        assert_eq!(text.matches("cannot be read").count(), 1, "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
 
     #[test]
     fn nobody_writes_lines_of_a_log() {

@@ -1,4 +1,4 @@
-//! What a token has open: streams of workers, artifacts on their way, watches. Each kind has its bound,
+//! What a token has open: streams of workers, artifacts on their way, watches, questions. Each kind has its bound,
 //! so that one token that got into wrong hands does not use up what all share.
 
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ use tonic::Status;
 
 use super::methods::Kind;
 
-/// How long an artifact waits for its turn.
+/// How long an artifact or a question waits for its turn.
 const TURN: Duration = Duration::from_secs(30);
-/// So many times as many artifacts wait as are on their way.
+/// So many times as many of them wait as are open.
 const WAITING: usize = 16;
 
 /// How much a token may have open at once.
@@ -26,6 +26,8 @@ pub(crate) struct OpenLimits {
     pub(crate) transfers: u32,
     /// Streams that tell what changes.
     pub(crate) watches: u32,
+    /// Questions that are not answered yet.
+    pub(crate) questions: u32,
 }
 
 /// What every token has open. Only known tokens have an entry.
@@ -43,6 +45,7 @@ struct Slots {
     uploads: Queue,
     downloads: Queue,
     watches: Arc<Semaphore>,
+    questions: Queue,
 }
 
 /// Slots that are waited for, and the bound of those that wait or have one.
@@ -64,13 +67,8 @@ impl Queue {
         Self { slots: semaphore(slots), present: semaphore(present) }
     }
 
-    async fn take(&self, turn: Duration, most: u32) -> Result<Slot, Status> {
-        let refused = || {
-            Status::resource_exhausted(format!(
-                "this token has {most} artifacts on their way already, and others wait; try again \
-                 (limits.transfers)"
-            ))
-        };
+    async fn take(&self, turn: Duration, refusal: impl Fn() -> String) -> Result<Slot, Status> {
+        let refused = || Status::resource_exhausted(refusal());
         let present = self.present.clone().try_acquire_owned().map_err(|_| refused())?;
         let slot = timeout(turn, self.slots.clone().acquire_owned()).await;
         let slot = slot.ok().and_then(Result::ok).ok_or_else(refused)?;
@@ -89,17 +87,29 @@ impl Open {
         self.limits.workers.saturating_sub(u32::try_from(free).unwrap_or(u32::MAX))
     }
 
-    /// Opens something. An artifact waits a while for its turn.
+    /// Opens something. Artifacts and questions wait a while for their turn.
     ///
     /// # Errors
     /// A status with the code `ResourceExhausted`.
     pub(super) async fn take(&self, id: TokenId, kind: Kind) -> Result<Slot, Status> {
         let slots = self.slots(id);
-        let OpenLimits { workers, transfers, watches } = self.limits;
+        let OpenLimits { workers, transfers, watches, questions } = self.limits;
+        let artifacts = || {
+            format!(
+                "this token has {transfers} artifacts on their way already, and others wait; try \
+                 again (limits.transfers)"
+            )
+        };
+        let asked = || {
+            format!(
+                "this token has {questions} calls open already, and others wait; try again \
+                 (limits.questions)"
+            )
+        };
         match kind {
-            Kind::Question => Ok(Slot { _permits: [None, None] }),
-            Kind::Upload => slots.uploads.take(self.turn, transfers).await,
-            Kind::Download => slots.downloads.take(self.turn, transfers).await,
+            Kind::Question => slots.questions.take(self.turn, asked).await,
+            Kind::Upload => slots.uploads.take(self.turn, artifacts).await,
+            Kind::Download => slots.downloads.take(self.turn, artifacts).await,
             Kind::Work => at_once(&slots.workers, || {
                 format!(
                     "this token has {workers} streams of workers open already; use another token \
@@ -116,14 +126,16 @@ impl Open {
     }
 
     fn slots(&self, id: TokenId) -> Arc<Slots> {
-        let OpenLimits { workers, transfers, watches } = self.limits;
-        let [workers, transfers, watches] = [workers, transfers, watches].map(|most| most as usize);
+        let OpenLimits { workers, transfers, watches, questions } = self.limits;
+        let [workers, transfers, watches, questions] =
+            [workers, transfers, watches, questions].map(|most| most as usize);
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Slots {
             workers: semaphore(workers),
             uploads: Queue::new(transfers),
             downloads: Queue::new(transfers),
             watches: semaphore(watches),
+            questions: Queue::new(questions),
         };
         tokens.entry(id).or_insert_with(|| Arc::new(new())).clone()
     }
@@ -145,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: OpenLimits = OpenLimits { workers: 3, transfers: 1, watches: 2 };
+    const LIMITS: OpenLimits = OpenLimits { workers: 3, transfers: 1, watches: 2, questions: 1 };
     const ONE: TokenId = TokenId(1);
 
     fn open(turn: Duration) -> Open {
@@ -176,6 +188,23 @@ mod tests {
         assert_eq!((open.workers(ONE), open.workers(TokenId(2))), (0, 0));
         let _one = open.take(ONE, Kind::Work).await;
         assert_eq!((open.workers(ONE), open.workers(TokenId(2))), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn questions_wait_for_their_turn_and_not_for_ever() {
+        let impatient = open(Duration::from_millis(5));
+        let first = impatient.take(ONE, Kind::Question).await.unwrap();
+        let refused = impatient.take(ONE, Kind::Question).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("limits.questions"), "{refused}");
+        assert_eq!(code(impatient.take(TokenId(2), Kind::Question).await), Code::Ok);
+        let patient = open(Duration::from_secs(600));
+        let held = patient.take(ONE, Kind::Question).await.unwrap();
+        let (second, ()) =
+            tokio::join!(biased; patient.take(ONE, Kind::Question), async { drop(held) });
+        assert_eq!(code(second), Code::Ok);
+        drop(first);
+        assert_eq!(code(impatient.take(ONE, Kind::Question).await), Code::Ok);
     }
 
     #[tokio::test]

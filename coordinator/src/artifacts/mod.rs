@@ -5,11 +5,11 @@
 //! is ever half there. Must not know what an artifact holds, nor who may read or write it.
 
 mod bucket;
+mod room;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use thiserror::Error;
 use bucket::Bucket;
 pub use bucket::BucketError;
 pub(crate) use bucket::parse as parse_bucket;
+pub use room::Reserve;
 pub(crate) use sweep::keep_sweeping;
 
 /// So much is collected before it is written: the parts of object stores are at least 5 MiB.
@@ -62,6 +63,22 @@ pub enum ArtifactError {
         /// The content's own name.
         found: ArtifactId,
     },
+    /// The disk would be too full with it.
+    #[error(
+        "no room for {} MiB of an artifact: {} MiB are free at {}, of which {} MiB stay free \
+         (artifacts.reserve_mib); free some, or try again later",
+        .bytes.div_ceil(1 << 20), .free >> 20, .path.display(), .reserve.div_ceil(1 << 20)
+    )]
+    Full {
+        /// The folder.
+        path: PathBuf,
+        /// How much more was to be written.
+        bytes: u64,
+        /// How much is free.
+        free: u64,
+        /// How much stays free.
+        reserve: u64,
+    },
     /// The folder cannot be made.
     #[error("the folder of artifacts {} cannot be used: {source}", .path.display())]
     Folder {
@@ -88,24 +105,32 @@ impl ArtifactError {
 /// Where artifacts are.
 #[derive(Debug, Clone)]
 enum Place {
-    Folder(Arc<Path>),
+    Folder(Arc<Path>, Reserve),
     Bucket(Bucket),
 }
 
 impl Place {
     fn store(&self) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
         Ok(match self {
-            Self::Folder(path) => {
+            Self::Folder(path, _) => {
                 Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true))
             }
             Self::Bucket(bucket) => Arc::clone(&bucket.store),
         })
     }
 
+    /// Whether `bytes` more have room. A bucket has as much as it has.
+    async fn check_room(&self, bytes: u64) -> Result<(), ArtifactError> {
+        match self {
+            Self::Folder(path, reserve) => reserve.check(path, bytes).await,
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
     /// What an error of the store means.
     fn explain(&self, error: object_store::Error) -> ArtifactError {
         match self {
-            Self::Folder(_) => error.into(),
+            Self::Folder(..) => error.into(),
             Self::Bucket(bucket) => bucket.explain(error).into(),
         }
     }
@@ -119,11 +144,11 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// The artifacts in `folder`, each of at most `limit` bytes. The folder is made when the first
-    /// one comes.
+    /// The artifacts in `folder`, each of at most `limit` bytes; they leave room on the disk. The folder is
+    /// made when the first one comes.
     #[must_use]
-    pub fn new(folder: &Path, limit: u64) -> Self {
-        Self { place: Place::Folder(folder.into()), limit }
+    pub fn new(folder: &Path, limit: u64, reserve: Reserve) -> Self {
+        Self { place: Place::Folder(folder.into(), reserve), limit }
     }
 
     /// The artifacts in a bucket, `s3://BUCKET/PREFIX`, each of at most `limit` bytes. Credentials, and the
@@ -147,7 +172,7 @@ impl Artifacts {
     /// [`ArtifactError`] of the bucket.
     pub async fn check(&self) -> Result<(), ArtifactError> {
         match &self.place {
-            Place::Folder(_) => Ok(()),
+            Place::Folder(..) => Ok(()),
             Place::Bucket(bucket) => Ok(bucket.check().await?),
         }
     }
@@ -160,10 +185,7 @@ impl Artifacts {
         if size > self.limit {
             return Err(ArtifactError::TooLarge { found: size, limit: self.limit });
         }
-        if let Place::Folder(path) = &self.place {
-            let refused = |source| ArtifactError::Folder { path: path.to_path_buf(), source };
-            fs::create_dir_all(path).map_err(refused)?;
-        }
+        self.place.check_room(size).await?;
         Ok(Upload {
             id,
             size,
@@ -198,7 +220,7 @@ impl Artifacts {
 
     /// Whether there is no place for them yet, so that there is none of them.
     fn is_absent(&self) -> bool {
-        matches!(&self.place, Place::Folder(path) if !path.is_dir())
+        matches!(&self.place, Place::Folder(path, _) if !path.is_dir())
     }
 }
 
@@ -270,6 +292,8 @@ impl Upload {
 
     async fn write(&mut self) -> Result<(), ArtifactError> {
         let part = self.part.split().freeze();
+        // Others are on their way at the same time.
+        self.place.check_room(part.len() as u64).await?;
         let parts = match &mut self.parts {
             Some(parts) => parts,
             None => {

@@ -34,7 +34,7 @@ impl Artifacts {
         if self.is_absent() {
             return Ok(0);
         }
-        if let Place::Folder(folder) = &self.place {
+        if let Place::Folder(folder, _) = &self.place {
             remove_unfinished(folder, before);
         }
         let (store, explain) = (self.place.store()?, |error| self.place.explain(error));

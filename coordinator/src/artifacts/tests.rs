@@ -3,11 +3,13 @@
 
 mod s3_server;
 
+use std::fs;
 use std::time::Duration;
 
 use super::*;
 use s3_server::{BUCKET, KEY_ID, S3Server};
 
+const NO_RESERVE: Reserve = Reserve::Bytes(0);
 const PREFIX: &str = "deep/cambrian";
 
 /// Artifacts in one place, with a look behind them.
@@ -24,7 +26,7 @@ enum Behind {
 impl Rig {
     fn folder(limit: u64) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::new(&root.path().join("deep/artifacts"), limit);
+        let artifacts = Artifacts::new(&root.path().join("deep/artifacts"), limit, NO_RESERVE);
         Self { artifacts, place: Behind::Folder(root) }
     }
 
@@ -175,7 +177,7 @@ async fn a_large_upload_that_is_interrupted_or_wrong_leaves_nothing() {
 
 #[tokio::test]
 async fn a_folder_that_does_not_exist_holds_nothing() {
-    let artifacts = Artifacts::new(Path::new("no/such/folder"), 100);
+    let artifacts = Artifacts::new(Path::new("no/such/folder"), 100, NO_RESERVE);
     let id = ArtifactId::of(b"x");
     assert!(matches!(artifacts.read(id).await, Err(ArtifactError::Absent(_))));
     assert_eq!(artifacts.sweep(&[].into(), std::time::SystemTime::now()).await.unwrap(), 0);
@@ -257,4 +259,30 @@ async fn an_overloaded_server_is_asked_again_and_an_absent_one_is_no_fault_of_th
     let error = in_bucket(BUCKET, KEY_ID, &nobody, 100).check().await.unwrap_err();
     assert!(!error.stays(), "{error}");
     assert!(error.to_string().contains("s3://states"), "{error}");
+}
+
+#[tokio::test]
+async fn the_disk_is_left_room_also_while_an_artifact_comes() {
+    let mut rig = Rig::folder(100 << 20);
+    let content = vec![7; 20 << 20];
+    let id = ArtifactId::of(&content);
+    let mut upload = rig.artifacts.begin(id, content.len() as u64).await.unwrap();
+    upload.push(&content[..9 << 20]).await.unwrap();
+    assert_eq!(rig.names().len(), 1);
+    // As if somebody had filled it meanwhile.
+    if let Place::Folder(_, reserve) = &mut upload.place {
+        *reserve = Reserve::Bytes(u64::MAX);
+    }
+    let error = upload.push(&content[9 << 20..]).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Full { .. }), "{error}");
+    drop(upload);
+    rig.until_empty().await;
+    if let Place::Folder(_, reserve) = &mut rig.artifacts.place {
+        *reserve = Reserve::Bytes(1 << 60);
+    }
+    let error = rig.artifacts.begin(id, 3 << 20).await.unwrap_err().to_string();
+    assert!(
+        error.contains("no room for 3 MiB") && error.contains("artifacts.reserve_mib"),
+        "{error}"
+    );
 }

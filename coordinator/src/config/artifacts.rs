@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Config, ConfigError, Range};
-use crate::artifacts::{Artifacts, BucketError, parse_bucket};
+use crate::artifacts::{Artifacts, BucketError, Reserve, parse_bucket};
 use crate::store::place::Place;
 
 /// Where artifacts are kept, and for how long.
@@ -24,6 +24,9 @@ pub struct ArtifactSettings {
     pub region: Option<String>,
     /// The largest artifact, MiB, 1 to 1,048,576.
     pub max_mib: u64,
+    /// How much of the folder's file system they leave free, MiB, 0 to 1,073,741,824; without it a hundredth,
+    /// and 1,024 MiB at least.
+    pub reserve_mib: Option<u64>,
     /// How often those are looked for that nothing needs any more, seconds, 1 to 86,400.
     pub sweep_seconds: f64,
     /// How long each is kept at least, needed or not, seconds, 0 to 31,536,000: an upload comes
@@ -32,9 +35,15 @@ pub struct ArtifactSettings {
 }
 
 impl ArtifactSettings {
-    pub(super) fn ranges(&self) -> [Range; 3] {
+    pub(super) fn ranges(&self) -> [Range; 4] {
         [
             ("artifacts.max_mib", self.max_mib as f64, 1.0, f64::from(1 << 20)),
+            (
+                "artifacts.reserve_mib",
+                self.reserve_mib.unwrap_or(0) as f64,
+                0.0,
+                f64::from(1 << 30),
+            ),
             ("artifacts.sweep_seconds", self.sweep_seconds, 1.0, 86_400.0),
             ("artifacts.keep_seconds", self.keep_seconds, 0.0, 365.0 * 86_400.0),
         ]
@@ -79,6 +88,7 @@ impl Default for ArtifactSettings {
             endpoint: None,
             region: None,
             max_mib: 4096,
+            reserve_mib: None,
             sweep_seconds: 600.0,
             keep_seconds: 3600.0,
         }
@@ -101,7 +111,9 @@ impl Config {
             // Beside the program: a database has no folder.
             Place::Postgres(_) => PathBuf::from("cambrian.artifacts"),
         };
-        Ok(Artifacts::new(&directory.clone().unwrap_or_else(beside), max_mib << 20))
+        let reserve =
+            self.artifacts.reserve_mib.map_or(Reserve::Usual, |mib| Reserve::Bytes(mib << 20));
+        Ok(Artifacts::new(&directory.clone().unwrap_or_else(beside), max_mib << 20, reserve))
     }
 
     /// How often artifacts are swept, and how long each is kept at least.

@@ -150,6 +150,7 @@ fn of_artifact(error: &ArtifactError) -> Status {
     match error {
         ArtifactError::Absent(_) => Status::not_found(text),
         ArtifactError::TooLarge { .. } => Status::out_of_range(text),
+        ArtifactError::Full { .. } => Status::resource_exhausted(text),
         ArtifactError::Size { .. } | ArtifactError::Content { .. } => {
             Status::invalid_argument(text)
         }
@@ -165,6 +166,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::artifacts::Reserve;
 
     fn chunk(content: &[u8]) -> Result<v1::PutArtifactRequest, Status> {
         Ok(v1::PutArtifactRequest { part: Some(Part::Chunk(content.to_vec())) })
@@ -173,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn an_artifact_that_comes_by_drops_comes_to_an_end() {
         let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::new(folder.path(), 1 << 30);
+        let artifacts = Artifacts::new(folder.path(), 1 << 30, Reserve::Bytes(0));
         let mut upload = artifacts.begin(ArtifactId::of(b"x"), 1 << 30).await.unwrap();
         let drop = |()| async {
             tokio::time::sleep(Duration::from_millis(2)).await;

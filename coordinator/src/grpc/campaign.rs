@@ -12,7 +12,7 @@ use cambrian_proto::convert::{ConvertError, view};
 use cambrian_proto::v1;
 use cambrian_proto::v1::campaign_service_server::CampaignService;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -30,6 +30,9 @@ use crate::handle::Handle;
 
 /// How many updates wait for a slow watcher; it gets the latest state when it has caught up.
 const WATCH_QUEUE: usize = 1;
+/// How many campaigns are read at once. Some take seconds, and whoever has gone does not end the reading: others
+/// wait, rather than everything else that needs a thread.
+const READ_AT_ONCE: usize = 4;
 
 /// Serves `CampaignService`.
 pub(crate) struct CampaignServer {
@@ -37,12 +40,14 @@ pub(crate) struct CampaignServer {
     cache: Arc<HypervolumeCache>,
     stop: CancellationToken,
     policy: Arc<Policy>,
+    readings: Arc<Semaphore>,
 }
 
 impl CampaignServer {
     /// A server whose watchers end when `stop` is cancelled.
     pub(crate) fn new(handle: Handle, stop: CancellationToken, policy: Arc<Policy>) -> Self {
-        Self { handle, cache: Arc::default(), stop, policy }
+        let readings = Arc::new(Semaphore::new(READ_AT_ONCE));
+        Self { handle, cache: Arc::default(), stop, policy, readings }
     }
 
     /// Reads from the campaign that a caller's request names.
@@ -86,7 +91,10 @@ impl CampaignServer {
     /// that it names are looked up.
     async fn parse(&self, yaml: String) -> Result<Result<CampaignSpec, Faults>, Status> {
         let earlier = EarlierCampaigns::new(self.handle.clone(), Runtime::current());
+        let turn = self.readings.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| Status::unavailable("the coordinator ends"))?;
         let parsed = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let parsed = CampaignSpec::parse_with(&yaml, &earlier);
             (parsed.map(|(spec, _)| spec), earlier.into_failure())
         });
@@ -149,8 +157,10 @@ impl CampaignService for CampaignServer {
         &self,
         request: Request<v1::SubmitCampaignRequest>,
     ) -> Result<Response<v1::SubmitCampaignResponse>, Status> {
-        let (owner, refused) = (caller(&request)?.name(), refused(&request)?);
+        let (caller, refused) = (caller(&request)?, refused(&request)?);
+        let owner = caller.name();
         let v1::SubmitCampaignRequest { yaml, submission: bytes } = request.into_inner();
+        self.policy.take_submission(&caller, yaml.len())?;
         let submission = submission(&bytes).map_err(|error| bad_message(&error))?;
         let source: Arc<str> = yaml.as_str().into();
         let answer = match self.parse(yaml).await? {

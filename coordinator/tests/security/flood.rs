@@ -1,7 +1,10 @@
 //! What a token that got into wrong hands can use up, and what all workers of a good one need at once.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cambrian_coordinator::access::Role;
 use cambrian_core::time::Span;
 use cambrian_proto::v1;
@@ -10,9 +13,11 @@ use cambrian_proto::v1::worker_message::Message as Up;
 use cambrian_proto::v1::worker_service_client::WorkerServiceClient;
 use cambrian_transport::token::Token;
 use futures::future::join_all;
+use http_body::{Body, Frame};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
+use tower::{Service, ServiceExt};
 
 use crate::place::{Place, guarded};
 use crate::scripted::log::logged;
@@ -177,4 +182,71 @@ async fn a_token_watches_so_many_times_at_once() {
         }
     };
     tokio::time::timeout(PATIENCE, again).await.expect("a watch that has ended still counts");
+}
+
+/// What is submitted is kept for ever, also of campaigns that were refused or cancelled.
+#[tokio::test]
+async fn a_token_submits_so_many_bytes_within_an_hour() {
+    let place = Place::new(&guarded()).await;
+    let (ada, bob) = (place.token(Role::Submit, "ada"), place.token(Role::Submit, "bob"));
+    let submit = async |token: &Token, number: u128| {
+        let yaml = format!("version: 1\n# {}\n", "long".repeat(250_000));
+        let submission = number.to_be_bytes().to_vec();
+        let request = v1::SubmitCampaignRequest { yaml, submission };
+        let answer = place.client(Some(token)).await.submit_campaign(request).await;
+        answer.map(|_| ()).map_err(|status| status.code())
+    };
+    for number in 0..16 {
+        assert_eq!(submit(&ada, number).await, Ok(()));
+    }
+    assert_eq!(submit(&ada, 16).await, Err(Code::ResourceExhausted));
+    assert_eq!(submit(&bob, 17).await, Ok(()));
+    place.clock.advance(Span::from_secs(100));
+    assert_eq!(submit(&ada, 18).await, Ok(()));
+    assert_eq!(submit(&ada, 19).await, Err(Code::ResourceExhausted));
+}
+
+/// A message that is announced and never comes.
+struct Announced(Option<Bytes>);
+
+impl Body for Announced {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(announced) = self.0.take() else { return Poll::Pending };
+        Poll::Ready(Some(Ok(Frame::data(announced))))
+    }
+}
+
+#[tokio::test]
+async fn unfinished_questions_count_and_end_with_their_token() {
+    let mut config = guarded();
+    config.limits.questions = 1;
+    let place = Place::new(&config).await;
+    let (vera, other) = (place.token(Role::View, "vera"), place.token(Role::View, "other"));
+    let (mut channel, _) = place.wire(None).await;
+    let announced = Bytes::from_static(&[0, 0, 1, 0, 0, 1, 2, 3]);
+    let request = http::Request::post("/cambrian.v1.CampaignService/ValidateCampaign")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {}", vera.reveal()))
+        .body(tonic::body::Body::new(Announced(Some(announced))))
+        .unwrap();
+    let unfinished = channel.ready().await.unwrap().call(request);
+    let unfinished = tokio::spawn(unfinished);
+    let list = async |token: &Token| {
+        let mut client = place.client(Some(token)).await;
+        let listed = client.list_campaigns(v1::ListCampaignsRequest {});
+        tokio::time::timeout(Duration::from_millis(500), listed).await
+    };
+    while list(&vera).await.is_ok() {}
+    assert!(list(&other).await.expect("each token has its own turn").is_ok());
+    place.revoke(&vera);
+    let answer = tokio::time::timeout(PATIENCE, unfinished).await.expect("it is still open");
+    let status = Status::from_header_map(answer.unwrap().unwrap().headers()).unwrap();
+    assert_eq!(status.code(), Code::Unauthenticated, "{status}");
 }

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::place::{Place, guarded};
 use crate::scripted::log::logged;
-use crate::scripted::{Worker, campaign, quick, register};
+use crate::scripted::{Worker, campaign, quick, reference, register};
 
 #[tokio::test]
 async fn hostile_campaigns_are_answered_with_faults() {
@@ -60,6 +60,10 @@ async fn messages_beyond_the_limit_are_refused() {
     let status = place.submit(Some(&admin), yaml).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
     logged(&["call refused", "SubmitCampaign", "OutOfRange", &admin.id().to_string()]).await;
+    // What carries no text is short.
+    let request = v1::GetCampaignRequest { campaign: reference(&"x".repeat(100_000)) };
+    let status = place.client(Some(&admin)).await.get_campaign(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status}");
     assert_eq!(place.records(), records);
 }
 
