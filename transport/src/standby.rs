@@ -82,13 +82,15 @@ pub struct Addresses {
     tried: usize,
     standing_by: bool,
     silent: Option<Silent>,
+    /// How often in a row one that was pointed to has refused at once.
+    refused: u32,
 }
 
 impl Addresses {
     /// The addresses as the user lists them; the first is tried first.
     #[must_use]
     pub fn new(listed: Vec<String>) -> Self {
-        Self { listed, at: 0, hint: None, tried: 0, standing_by: false, silent: None }
+        Self { listed, at: 0, hint: None, tried: 0, standing_by: false, silent: None, refused: 0 }
     }
 
     /// Whether there is more than one to try.
@@ -106,7 +108,7 @@ impl Addresses {
 
     /// The present one serves.
     pub fn served(&mut self) {
-        (self.tried, self.standing_by, self.silent) = (0, false, None);
+        (self.tried, self.standing_by, self.silent, self.refused) = (0, false, None, 0);
     }
 
     /// The present one has served and fallen silent: it may stand still, or its machine be gone. Dialling
@@ -123,6 +125,18 @@ impl Addresses {
             self.at = (self.at + 1) % self.listed.len().max(1);
         }
         self.silent = Some(Silent { address: silent, left: DISTRUSTED, named: false });
+    }
+
+    /// The present one could not be reached, which showed at once: a connection that is refused or breaks. As
+    /// [`Self::failed`], but one that was pointed to is asked again after each pause, together with whoever
+    /// points to it, since that costs nothing and the way to it may be free again; so for some seconds.
+    pub fn refused(&mut self) -> Next {
+        if self.hint.is_none() || self.refused >= DISTRUSTED {
+            return self.failed(None);
+        }
+        self.hint = None;
+        self.refused += 1;
+        Next::Pause { soon: true }
     }
 
     /// The present one does not serve: moves on, to where it points or to the next one.
@@ -264,6 +278,30 @@ mod tests {
         list.fell_silent();
         assert_eq!(list.failed(Some(&led_by("http://c:1"))), Next::AtOnce, "that is another one");
         assert_eq!(list.present(), "http://c:1");
+    }
+
+    #[test]
+    fn a_leader_that_refuses_at_once_is_asked_again_after_each_pause() {
+        let mut list = addresses(&["http://a:1", "http://b:1"]);
+        let named = Some(led_by("http://10.0.0.1:1"));
+        for _ in 0..DISTRUSTED {
+            assert_eq!(list.failed(named.as_ref()), Next::AtOnce);
+            assert_eq!(list.present(), "http://10.0.0.1:1");
+            assert_eq!(list.refused(), Next::Pause { soon: true });
+            assert_eq!(list.present(), "http://a:1", "who may lead by now");
+        }
+        // From then on it is one that does not answer.
+        assert_eq!(list.failed(named.as_ref()), Next::AtOnce);
+        assert_eq!(list.refused(), Next::AtOnce);
+        assert_eq!(list.failed(named.as_ref()), Next::Pause { soon: true });
+        assert_eq!(list.present(), "http://a:1");
+        list.served();
+        assert_eq!(list.failed(named.as_ref()), Next::AtOnce);
+        assert_eq!(list.refused(), Next::Pause { soon: true }, "it has a new start");
+        let mut unhinted = addresses(&["http://a:1", "http://b:1"]);
+        assert_eq!(unhinted.refused(), Next::AtOnce);
+        assert_eq!(unhinted.present(), "http://b:1");
+        assert_eq!(unhinted.refused(), Next::Pause { soon: false });
     }
 
     #[test]

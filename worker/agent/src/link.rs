@@ -32,6 +32,8 @@ const PAUSES_PER_LEASE: u32 = 4;
 /// How often the transport asks a silent peer for a sign of life, and how long it waits for one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What fails within this costs nothing to try again.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// The longest pause while a coordinator stands by: one of them leads within seconds.
 const LONGEST_WHILE_STANDING_BY: Duration = Duration::from_millis(500);
 /// Room for one large message in flight; the protocol's default of 64 KiB stalls on each.
@@ -168,7 +170,11 @@ impl Link {
             self.backoff.fail();
             return self.backoff.pause();
         }
-        match self.coordinators.failed(end.refusal.as_ref()) {
+        let next = match &end.refusal {
+            None if lasted < AT_ONCE => self.coordinators.refused(),
+            refusal => self.coordinators.failed(refusal.as_ref()),
+        };
+        match next {
             Next::AtOnce => Duration::ZERO,
             Next::Pause { soon } => {
                 self.backoff.fail();
