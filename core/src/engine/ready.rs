@@ -1,7 +1,8 @@
-//! Workers that take work and have room, and of what kind each is: those that register with the same
-//! capabilities lack the same, so that a campaign which nothing of a kind can serve is decided for all of
-//! them at once. Must not know campaigns.
+//! Workers that take work and have room, and of what kind each is: those that offer the same lack the same,
+//! so that a campaign which nothing of a kind can serve is decided for all of them at once. Must not know
+//! campaigns.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -9,43 +10,72 @@ use std::sync::Arc;
 use super::worker::Capabilities;
 use crate::id::WorkerId;
 
-/// Workers with the same capabilities.
+/// Workers that offer the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind(u32);
+
+/// Capabilities as far as a stage asks for them. Of memory and slots hardly two machines have the same.
+#[derive(Debug, Clone)]
+struct Offered(Arc<Capabilities>);
+
+impl PartialEq for Offered {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Offered {}
+
+impl PartialOrd for Offered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Offered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (one, other) = (&self.0, &other.0);
+        let evaluators = one.evaluators.cmp(&other.evaluators);
+        let datasets = || one.datasets.cmp(&other.datasets);
+        evaluators.then_with(datasets).then_with(|| one.labels.cmp(&other.labels))
+    }
+}
 
 /// The kinds of the registered workers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kinds {
     /// With how many workers there are of each.
-    found: BTreeMap<Arc<Capabilities>, (Kind, u32)>,
+    found: BTreeMap<Offered, (Kind, u32)>,
     named: u32,
 }
 
 impl Kinds {
-    /// One worker more has these capabilities.
+    /// One worker more offers this.
     pub(super) fn join(&mut self, capabilities: &Arc<Capabilities>) -> Kind {
         let named = &mut self.named;
-        let (kind, workers) = self.found.entry(capabilities.clone()).or_insert_with(|| {
-            *named += 1;
-            (Kind(*named), 0)
-        });
+        let (kind, workers) =
+            self.found.entry(Offered(capabilities.clone())).or_insert_with(|| {
+                *named += 1;
+                (Kind(*named), 0)
+            });
         *workers += 1;
         *kind
     }
 
-    /// One worker less has them.
+    /// One worker less offers it.
     pub(super) fn leave(&mut self, capabilities: &Arc<Capabilities>) {
-        if let Some((_, workers)) = self.found.get_mut(capabilities) {
+        let offered = Offered(capabilities.clone());
+        if let Some((_, workers)) = self.found.get_mut(&offered) {
             *workers -= 1;
             if *workers == 0 {
-                self.found.remove(capabilities);
+                self.found.remove(&offered);
             }
         }
     }
 
-    /// The kind of workers with these capabilities, and how many there are.
+    /// The kind of workers that offer this, and how many there are.
     pub(super) fn find(&self, capabilities: &Arc<Capabilities>) -> Option<(Kind, u32)> {
-        self.found.get(capabilities).copied()
+        self.found.get(&Offered(capabilities.clone())).copied()
     }
 }
 
@@ -84,29 +114,30 @@ impl Ready {
 mod tests {
     use super::*;
 
-    fn slots(slots: u32) -> Arc<Capabilities> {
-        Arc::new(Capabilities { slots, ..Capabilities::default() })
+    fn on(dataset: &str, slots: u32) -> Arc<Capabilities> {
+        let datasets = [dataset.into()].into();
+        Arc::new(Capabilities { datasets, slots, ..Capabilities::default() })
     }
 
     #[test]
-    fn workers_of_equal_capabilities_are_of_one_kind_while_there_are_any() {
+    fn workers_that_offer_the_same_are_of_one_kind_while_there_are_any() {
         let mut kinds = Kinds::default();
-        let (one, two) = (kinds.join(&slots(1)), kinds.join(&slots(2)));
+        let (one, two) = (kinds.join(&on("a", 1)), kinds.join(&on("b", 1)));
         assert_ne!(one, two);
-        assert_eq!(kinds.join(&slots(1)), one);
-        assert_eq!(kinds.find(&slots(1)), Some((one, 2)));
-        kinds.leave(&slots(1));
-        kinds.leave(&slots(1));
-        kinds.leave(&slots(3));
-        assert_eq!(kinds.find(&slots(1)), None);
-        let again = kinds.join(&slots(1));
+        assert_eq!(kinds.join(&on("a", 7)), one, "whatever its slots");
+        assert_eq!(kinds.find(&on("a", 1)), Some((one, 2)));
+        kinds.leave(&on("a", 1));
+        kinds.leave(&on("a", 1));
+        kinds.leave(&on("c", 1));
+        assert_eq!(kinds.find(&on("a", 1)), None);
+        let again = kinds.join(&on("a", 1));
         assert!(again != one && again != two, "a kind that is gone may still be remembered");
     }
 
     #[test]
     fn the_next_worker_is_of_a_wanted_kind() {
         let (mut kinds, mut ready) = (Kinds::default(), Ready::default());
-        let (one, two) = (kinds.join(&slots(1)), kinds.join(&slots(2)));
+        let (one, two) = (kinds.join(&on("a", 1)), kinds.join(&on("b", 1)));
         for (worker, kind) in [(1, one), (4, two), (5, one), (9, two)] {
             ready.insert(WorkerId(worker), kind);
         }

@@ -36,7 +36,7 @@ pub struct EvaluatorOffer {
 }
 
 /// What a worker can do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// The class of device, such as `cpu:Xeon-2.5GHz:1t` or `NVIDIA A100-SXM4-40GB`.
     pub device_class: Arc<str>,

@@ -21,7 +21,8 @@ pub const LIST_LIMIT: u32 = if cfg!(fuzzing) { 1_000 } else { 1_000_000 };
 const TRIAL_DRAWS: u32 = if cfg!(fuzzing) { 200 } else { 20_000 };
 const TRIAL_ODDS: u32 = 1_000;
 const TRIAL_SLOTS: u32 = 20_000_000;
-/// The most work ([`super::rule::Rules::work`], and a genotype's slots) of listing, about a second; schemas that take more are drawn.
+/// The most work ([`super::rule::Rules::work`], and a genotype's slots) of listing, a second or a few; schemas
+/// that take more are drawn.
 const LIST_WORK: u64 = if cfg!(fuzzing) { 1_000_000 } else { 100_000_000 };
 /// The same of the draws that see whether constraints leave enough, if more of them than a twentieth take that.
 const TRIAL_WORK: u64 = if cfg!(fuzzing) { 200_000 } else { 50_000_000 };
