@@ -45,8 +45,8 @@ pub fn kendall(pairs: &[(f64, f64)]) -> Option<f64> {
     Some((agreement / scale).clamp(-1.0, 1.0))
 }
 
-/// The half-width of the 95 % confidence interval of a Spearman correlation over `count` pairs
-/// (Bonett & Wright 2000), in the scale of Fisher's transformation and back: the interval's ends.
+/// The ends of the 95 % confidence interval of a Spearman correlation over `count` pairs (Bonett & Wright 2000),
+/// computed in the scale of Fisher's transformation.
 /// `None` for fewer than four pairs.
 #[must_use]
 pub fn spearman_interval(correlation: f64, count: usize) -> Option<(f64, f64)> {

@@ -322,8 +322,8 @@ impl Campaign {
         &self.front
     }
 
-    /// Counts changes of the front, so that readers can tell whether to look again. Volatile
-    /// knowledge: it starts from zero on replay like everything else and ends equal.
+    /// Counts changes of the front, so that readers can tell whether to look again. A replay ends with the same
+    /// number.
     #[must_use]
     pub fn front_version(&self) -> u64 {
         self.front_version

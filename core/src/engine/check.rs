@@ -1,7 +1,9 @@
 //! The whole-state checker: every cross-link and every redundant index, verified.
 //!
-//! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the
-//! primary facts and compares; it must share no code with `apply`.
+//! It runs after each step of the simulations and in `cambrian verify`. It recomputes from the primary facts and
+//! compares, and must call nothing that changes the state. What it shares with `apply` are small readers: of a
+//! worker (`room`, `is_draining`, the search of its kind), of a campaign (`objectives_of`, `unresolved`,
+//! `has_promotable`, `is_cohort_complete`) and of what users may spend and have spent.
 
 mod cache;
 mod curves;

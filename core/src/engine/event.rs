@@ -23,10 +23,10 @@ use crate::objective::{Measurement, MetricName};
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
 
-/// Why a candidate was rejected before anything was leased.
+/// Why a candidate is infeasible: before anything was leased, or by what an evaluation showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InfeasibleReason {
-    /// Analytic metrics break these constraints, in words.
+    /// It breaks these constraints, in words, on computed or measured metrics.
     Constraints(Box<str>),
     /// The genotype has no network.
     NoNetwork(Box<str>),

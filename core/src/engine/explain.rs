@@ -197,7 +197,7 @@ impl State {
         details
     }
 
-    /// For each worker, why it gets nothing of what it could `lack` something for.
+    /// One line a worker: that it is away, in quarantine, draining, lacks what `lack` says, is full, or has room.
     fn fit(&self, lack: impl Fn(&Worker) -> Option<String>) -> Vec<String> {
         if self.workers.is_empty() {
             return vec!["no worker has ever registered".into()];

@@ -65,7 +65,8 @@ impl Decision<'_> {
             Ok(measurements) => {
                 self.complete((task, attempt), worker, (measurements, attached), elapsed);
             }
-            // How its lease ended has decided over the task; what it leaves and took is left to say.
+            // The end of the lease has already requeued or failed the task; only its state and its cost are still to
+            // be booked.
             Err(failure) if !still_leased => {
                 self.take_state((task, attempt), worker, (&failure, &attached), elapsed);
                 self.end_if_stopped(self.state.tasks[&task].candidate.campaign);

@@ -129,9 +129,9 @@ impl State {
         self.now
     }
 
-    /// A hash over everything durable: candidates with the bits of their values, statuses,
-    /// populations, fronts and reference points. Equal states of a live engine and its replay have
-    /// equal digests.
+    /// A hash over what a search is judged by: tasks, genotypes, values, statuses, populations, fronts, reference
+    /// points, results taken and kept, checkpoints and samples. Equal states of a live engine and its replay have
+    /// equal digests. Accounts, workers and policy are [`State::check`]'s.
     #[must_use]
     pub fn digest(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();

@@ -63,7 +63,7 @@ pub struct CampaignView {
     pub started: u32,
     /// Candidates with a score.
     pub scored: u32,
-    /// Candidates rejected by constraints.
+    /// Candidates that are infeasible, for whatever reason.
     pub infeasible: u32,
     /// Candidates that failed for good.
     pub failed: u32,
@@ -216,7 +216,7 @@ pub struct CandidateView {
 }
 
 impl CandidateView {
-    /// Summed normalised constraint violation, 0 unless scored.
+    /// Summed normalised constraint violation of a scored candidate; 0 of any other.
     #[must_use]
     pub fn violation(&self) -> f64 {
         match self.status {

@@ -69,7 +69,8 @@ pub struct Objective {
     /// The direction.
     pub goal: Goal,
     /// The coordinate of the hypervolume's reference point, in the metric's own unit and sign;
-    /// where absent, the engine fixes it from the initial population.
+    /// where absent, the worst of the first twenty feasible results and a tenth of their range (of those among the
+    /// first hundred results, where fewer are feasible; of all these, where none is).
     pub reference: Option<f64>,
     /// The smallest difference that matters, percentage points above 0; only for metrics in %. The search
     /// does not use it: it is held against what the validation images can tell.

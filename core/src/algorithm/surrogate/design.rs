@@ -3,7 +3,7 @@
 //! network to the largest, or through the cells of a single operation: the ends of fronts are near it,
 //! and independent draws hardly ever meet it. Where many workers ask for more before there are results,
 //! half of the draws have a composition of their own: sums over many independent genes, such as costs, are
-//! nearly the same everywhere. It must not know results or models.
+//! nearly the same everywhere. It must not know models or objectives: of results it reads only where they lie.
 
 use rand::RngExt;
 
@@ -17,11 +17,11 @@ use crate::space::{Genotype, Mutation, Schema, SearchSpace};
 const DRAWS: usize = 30;
 /// After so many that were ruled out, and nothing else, only single draws are looked at.
 const HOPELESS: usize = 100;
-/// So many failures for a success are most.
+/// Failures for each success beyond which most candidates count as failing.
 const MOSTLY: usize = 3;
 /// So many of the latest that failed, and that broke a constraint, repel.
 const FAILED: usize = 200;
-/// How fast genotypes repel each other less with the number of genes in which they differ.
+/// Decay of the likeness of two genotypes for each gene in which they differ.
 const DECAY: f64 = 2.0;
 /// Parts into which the choices of a gene are divided for a composition, where it has as many.
 const PARTS: usize = 8;
@@ -105,7 +105,7 @@ fn spread(
                 let Some(proposal) = admitted else { continue };
                 Suggestion::Propose(proposal)
             }
-            // Whoever had to search the space for the first does not search it again for each to compare with.
+            // If the first draw needed a search of the space, the ones to compare with are not worth another.
             _ => novelty.try_sample(rng).map_or(Suggestion::Exhausted, Suggestion::Propose),
         };
         let Suggestion::Propose(proposal) = &drawn else { break };

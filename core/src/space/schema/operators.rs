@@ -201,8 +201,8 @@ pub(super) struct Crossing {
 }
 
 /// The draws of [`binary_crossover`]: a crossing, of which the child may be computed later, or the value of a
-/// variable that is not crossed. Whether one is crossed no processor guesses, but it is soon known; if the
-/// children are computed in a row afterwards, they do not wait for each other.
+/// variable that is not crossed. The branch is unpredictable but cheap; computing the children in a row
+/// afterwards lets the processor overlap them.
 pub(super) fn draw_crossing(first: u32, second: u32, rng: &mut Stream) -> Result<Crossing, u32> {
     let swap = rng.random::<bool>();
     let (one, other) = if swap { (second, first) } else { (first, second) };
