@@ -8,7 +8,7 @@ use cambrian_proto::v1::TokenRole;
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// The stream of a worker, nothing else.
+    /// The stream of a worker and its artifacts, nothing else.
     Worker,
     /// Everything that changes nothing.
     View,

@@ -157,8 +157,8 @@ impl Actor {
     }
 }
 
-/// An actor that is ready to run on whatever runs its future. That is a thread of its own but where a
-/// simulation decides what happens when: there, all is one thread.
+/// An actor as a future. In production it gets a thread of its own; the network simulation polls it on its only
+/// thread, so that the order of everything is determined.
 ///
 /// # Errors
 /// As [`Actor::start`].

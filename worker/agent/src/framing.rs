@@ -9,7 +9,8 @@ use prost::Message;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The longest message in either direction, on the pipes and on the network, in bytes.
+/// The longest message in either direction, on the pipes and on the network, in bytes. Of a worker a coordinator
+/// takes less unless told otherwise (`limits.message_mib`, 4 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// A stream that does not carry well-formed messages.

@@ -51,9 +51,9 @@ impl Disk {
     pub(crate) const REAL: Self = Self::Apart { patience: PATIENCE };
 }
 
-/// Applies changes until their sender is gone. Says which reports may be sent: those that are on
-/// the disk, and those that the disk refused or keeps nobody knows how long, since a report in memory is
-/// better sent than lost.
+/// Applies changes until their sender is gone. Says which reports may be sent: those that are on the disk, and
+/// those that the disk refused, or has not answered about in time, since a report in memory is better sent than
+/// lost.
 pub(crate) async fn run(
     disk: Disk,
     outbox: Outbox,
