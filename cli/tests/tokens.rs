@@ -197,6 +197,36 @@ fn known_results_are_taken_from_campaigns_of_the_same_user(cluster: &Cluster) {
     assert!(explained.contains(expected), "{explained}");
 }
 
+/// A watch whose token is rotated as docs/security.md says goes on with the next one; without a next one
+/// it ends.
+fn a_watch_outlasts_the_rotation_of_its_token(cluster: &Cluster) {
+    let id_of = |name: &str| {
+        let tokens = cluster.json("ada", &["token", "list"])["tokens"].clone();
+        let found = tokens.as_array().unwrap().iter().rfind(|token| token["name"] == name).cloned();
+        found.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    cluster.make("view", "wanda");
+    let old = id_of("wanda");
+    let mut watch = cluster
+        .command("wanda", &["watch", "1", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut updates = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next =
+        || -> Option<Value> { Some(serde_json::from_str(&updates.next()?.unwrap()).unwrap()) };
+    assert!(next().is_some(), "it shows nothing");
+    cluster.make("view", "wanda");
+    let revoke = |id: &str| assert!(cluster.ask("ada", &["token", "revoke", id]).status.success());
+    revoke(&old);
+    // What the next stream begins with.
+    assert!(next().is_some(), "it ended with its first token");
+    revoke(&id_of("wanda"));
+    while next().is_some() {}
+    refused(&watch.wait_with_output().unwrap(), 10, "has been revoked");
+}
+
 fn refused(output: &Output, code: i32, words: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
@@ -230,6 +260,7 @@ fn a_cluster_over_tls_knows_its_people_and_workers_by_their_tokens() {
 
     assert_eq!(cluster.json("sam", &["submit", &file])["campaign"], 1);
     refused(&cluster.ask("eve", &["cancel", "1"]), 10, "belongs to `sam`");
+    a_watch_outlasts_the_rotation_of_its_token(&cluster);
     cluster.start_worker("site");
     let campaign = cluster.finished(1);
     assert_eq!((&campaign["owner"], &campaign["scored"]), (&"sam".into(), &6.into()));
