@@ -250,21 +250,7 @@ impl Report {
                 );
             }
         }
-        let [fast, .., slow] = quartiles(&self.runs);
-        text += &match correlation(&self.runs) {
-            Some(correlation) => format!(
-                "correlation of duration and survival {correlation:+.3}; in the population at the \
-                 end: {:.1} % of the fastest quarter, {:.1} % of the slowest\n",
-                100.0 * fast,
-                100.0 * slow,
-            ),
-            None if fast == 1.0 && slow == 1.0 => {
-                "every result can be a parent, however long it took\n".to_owned()
-            }
-            None if fast == 0.0 && slow == 0.0 => "the algorithm keeps no population\n".to_owned(),
-            None => "all evaluations took as long: nothing to say about slow ones\n".to_owned(),
-        };
-        text
+        text + &survival(&self.runs)
     }
 
     /// # Errors
@@ -388,15 +374,40 @@ fn scored(runs: &[SeedRun]) -> Vec<(f64, bool)> {
     scored.map(|done| (done.duration, done.survives)).collect()
 }
 
-/// The share of survivors among each quarter of durations, the fastest first.
-fn quartiles(runs: &[SeedRun]) -> [f64; 4] {
+/// The share of survivors among each quarter of durations, the fastest first; `None` where all took as long,
+/// and nobody is faster than another.
+fn quartiles(runs: &[SeedRun]) -> Option<[f64; 4]> {
     let mut scored = scored(runs);
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    [0, 1, 2, 3].map(|quarter| {
+    if scored.first()?.0 == scored.last()?.0 {
+        return None;
+    }
+    let share = |quarter: usize| {
         let part = &scored[quarter * scored.len() / 4..(quarter + 1) * scored.len() / 4];
         let alive = part.iter().filter(|(_, survives)| *survives).count();
         alive as f64 / part.len().max(1) as f64
-    })
+    };
+    Some([0, 1, 2, 3].map(share))
+}
+
+/// Whether slow architectures survive as often as fast ones, in a line.
+fn survival(runs: &[SeedRun]) -> String {
+    if let (Some(correlation), Some([fast, .., slow])) = (correlation(runs), quartiles(runs)) {
+        return format!(
+            "correlation of duration and survival {correlation:+.3}; in the population at the end: \
+             {:.1} % of the fastest quarter, {:.1} % of the slowest\n",
+            100.0 * fast,
+            100.0 * slow,
+        );
+    }
+    let scored = scored(runs);
+    let survivors = scored.iter().filter(|(_, survives)| *survives).count();
+    let line = match survivors {
+        0 => "the algorithm keeps no population",
+        all if all == scored.len() => "every result can be a parent, however long it took",
+        _ => "all evaluations took as long: nothing to say about slow ones",
+    };
+    format!("{line}\n")
 }
 
 /// The point-biserial correlation of duration and survival; `None` where one of them is constant.
@@ -438,9 +449,20 @@ pub(super) mod tests {
     fn bias_by_duration_is_seen() {
         let fast = [(1.0, true), (2.0, true), (3.0, false), (4.0, false)];
         assert!(correlation(&[run(&fast)]).unwrap() < -0.8);
-        assert_eq!(quartiles(&[run(&fast)]), [1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(quartiles(&[run(&fast)]), Some([1.0, 1.0, 0.0, 0.0]));
         assert_eq!(correlation(&[run(&[(1.0, true), (2.0, true)])]), None);
         assert_eq!(staleness(&run(&fast)), 2.0);
+    }
+
+    #[test]
+    fn of_evaluations_that_took_as_long_none_is_slow() {
+        let equal = [run(&[(2.0, true), (2.0, false), (2.0, true), (2.0, false)])];
+        assert_eq!((correlation(&equal), quartiles(&equal)), (None, None));
+        assert!(survival(&equal).starts_with("all evaluations took as long"));
+        let kept = [run(&[(2.0, true), (2.0, true)])];
+        assert!(survival(&kept).starts_with("every result can be a parent"));
+        let apart = [run(&[(1.0, true), (2.0, false), (2.0, true), (3.0, false)])];
+        assert!(survival(&apart).contains("100.0 % of the fastest quarter, 0.0 %"));
     }
 
     #[test]
