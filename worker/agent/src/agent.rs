@@ -27,6 +27,7 @@ use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::outbox::{Outbox, OutboxError};
 use crate::queue::{SlotHealth, SlotIndex};
 use crate::simulated::{SimulatedSlot, World};
+use crate::slot::emptying::Emptying;
 use crate::slot::group::Killing;
 use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
 use crate::state_dir::{StateDir, StateError};
@@ -315,6 +316,7 @@ impl Slots {
             let slot = Slot {
                 index: SlotIndex(index),
                 launch,
+                emptying: Emptying::default(),
                 killing: Killing::REAL,
                 timing: SlotTiming {
                     hello: timing.hello,

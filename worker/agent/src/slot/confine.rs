@@ -62,6 +62,9 @@ pub(crate) struct Bounds {
     pub(crate) memory: Option<u64>,
 }
 
+/// How many folders that could not be removed may lie beside one.
+const MOST_ASIDE: u32 = 16;
+
 /// The variables of this process that an evaluator gets.
 pub(super) fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_passed))
@@ -73,11 +76,23 @@ fn is_passed(name: &str) -> bool {
 
 /// Makes the folder that a process starts in, empty and for this user alone.
 ///
-/// What cannot be removed, such as files of another user, is moved aside: it must not end the slot.
+/// What cannot be removed, such as files of another user, is moved aside, a few times: it must not end the slot,
+/// nor fill the disk.
 pub(super) fn empty_folder(folder: &Path) -> io::Result<()> {
     if let Err(error) = remove(folder) {
-        // Where it cannot be moved either, why it could not be removed says more.
-        let Ok(aside) = move_aside(folder) else { return Err(error) };
+        let aside = match move_aside(folder) {
+            Ok(Some(aside)) => aside,
+            Ok(None) => {
+                let what = format!(
+                    "{error}; {MOST_ASIDE} earlier ones, {}.left-0 and so on, could not be removed either: \
+                     remove them by hand",
+                    folder.display()
+                );
+                return Err(io::Error::new(error.kind(), what));
+            }
+            // Why it could not be removed says more.
+            Err(_) => return Err(error),
+        };
         warn!(
             %error,
             "what an evaluator has left cannot be removed; it is now in {}, to be removed by hand",
@@ -120,20 +135,14 @@ fn open_up(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a folder the first free name beside it.
-fn move_aside(folder: &Path) -> io::Result<PathBuf> {
-    let mut number = 0;
-    loop {
-        let aside = folder.with_added_extension(format!("left-{number}"));
-        match fs::symlink_metadata(&aside) {
-            Ok(_) => number += 1,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::rename(folder, &aside)?;
-                return Ok(aside);
-            }
-            Err(error) => return Err(error),
-        }
-    }
+/// Gives a folder the first free name beside it. Those that an earlier one got are removed where that is
+/// possible by now; `None` if none is free.
+fn move_aside(folder: &Path) -> io::Result<Option<PathBuf>> {
+    let names = (0..MOST_ASIDE).map(|number| folder.with_added_extension(format!("left-{number}")));
+    let free: Vec<PathBuf> = names.filter(|aside| remove(aside).is_ok()).collect();
+    let Some(aside) = free.into_iter().next() else { return Ok(None) };
+    fs::rename(folder, &aside)?;
+    Ok(Some(aside))
 }
 
 /// Bounds a process that has just been started. It cannot raise the bounds again.
@@ -218,18 +227,44 @@ mod tests {
         assert!(outside.is_dir());
     }
 
+    /// What is no folder is not removed as one.
+    fn leave_what_cannot_be_removed(folder: &Path, left: &str) {
+        let _ = fs::remove_dir(folder);
+        fs::write(folder, left).unwrap();
+    }
+
     #[test]
     fn what_cannot_be_removed_is_moved_aside() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("0");
         for left in ["first", "second"] {
-            // No folder, hence not removed as one.
-            let _ = fs::remove_dir(&folder);
-            fs::write(&folder, left).unwrap();
+            leave_what_cannot_be_removed(&folder, left);
             empty_folder(&folder).unwrap();
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         }
         let aside = |name: &str| fs::read_to_string(root.path().join(name)).unwrap();
         assert_eq!((aside("0.left-0"), aside("0.left-1")), ("first".into(), "second".into()));
+    }
+
+    #[test]
+    fn what_was_moved_aside_is_removed_once_it_can_be_and_does_not_pile_up() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("0");
+        let aside = |number: u32| root.path().join(format!("0.left-{number}"));
+        for _ in 0..MOST_ASIDE {
+            leave_what_cannot_be_removed(&folder, "");
+            empty_folder(&folder).unwrap();
+        }
+        leave_what_cannot_be_removed(&folder, "one more");
+        let error = empty_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains("0.left-0") && error.contains("by hand"), "{error}");
+        assert_eq!(fs::read_to_string(&folder).unwrap(), "one more");
+        for number in [3, 5] {
+            fs::remove_file(aside(number)).unwrap();
+            fs::create_dir(aside(number)).unwrap();
+        }
+        empty_folder(&folder).unwrap();
+        assert_eq!(fs::read_to_string(aside(3)).unwrap(), "one more");
+        assert!(!aside(5).exists() && !aside(MOST_ASIDE).exists());
     }
 }

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 pub(crate) mod confine;
+pub(crate) mod emptying;
 mod evaluation;
 pub(crate) mod group;
 pub(crate) mod memory;
@@ -32,6 +33,7 @@ use crate::backoff::Backoff;
 use crate::capabilities::difference;
 use crate::queue::{SlotHealth, SlotIndex};
 use checkpoint::Checkpoints;
+use emptying::Emptying;
 use evaluation::{Evaluation, Stopping, deadline, ended, forwarded, message_name, report};
 use group::{Killing, Remains, Stuck};
 use process::{EvaluatorProcess, Launch, Output, StartError};
@@ -90,6 +92,8 @@ pub(crate) enum SlotEvent {
 pub(crate) struct Slot {
     pub(crate) index: SlotIndex,
     pub(crate) launch: Launch,
+    /// Of the folder that its process starts in.
+    pub(crate) emptying: Emptying,
     pub(crate) killing: Killing,
     pub(crate) timing: SlotTiming,
     /// Pauses between failures of its process.
@@ -166,7 +170,9 @@ impl Slot {
                 self.pause(until, waiting).await?;
             }
             let hello = self.timing.hello;
-            let starting = EvaluatorProcess::start(self.index, &self.launch, self.killing, hello);
+            let (launch, emptying) = (&self.launch, &mut self.emptying);
+            let starting =
+                EvaluatorProcess::start(self.index, launch, emptying, self.killing, hello);
             let started = tokio::select! {
                 started = starting => started,
                 () = leave_or_closed(&mut self.commands, waiting, &self.events, self.index) => return None,
@@ -373,7 +379,7 @@ impl Slot {
         };
         let (mut outcome, after) = self.attend(process, &mut evaluation).await;
         match after {
-            After::Keep => self.backoff.reset(),
+            After::Keep => {}
             // The health goes first: the next task must not be sent to a process that is gone.
             After::Replace => match process.stuck() {
                 None => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
@@ -551,12 +557,11 @@ impl Slot {
                 if evaluation.energy_joules != energy_joules {
                     warn!(?energy_joules, "the evaluator states no possible energy: not counted");
                 }
+                // One that answers works, whatever becomes of the candidate: nothing needs a rest.
+                self.backoff.reset();
                 let after = match verdict::is_crash(outcome.as_ref()) {
                     false => After::Keep,
-                    true => {
-                        self.backoff.fail();
-                        After::Replace
-                    }
+                    true => After::Replace,
                 };
                 return Some((evaluation.answered(outcome), after));
             }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use thiserror::Error;
 use tokio::io::BufReader;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::confine::{self, Bounds};
+use super::emptying::{self, Emptying};
 use super::group::{Group, Killing, Remains, Stuck};
 use super::memory;
 use super::stderr::{self, StderrTail};
@@ -41,9 +42,6 @@ pub(super) const BROKEN_PATIENCE: Duration = Duration::from_millis(200);
 const LAST_OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last words of a dead process may take to arrive.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long the disk may take to empty a folder.
-const DISK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to start an evaluator for one slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,11 +131,14 @@ impl EvaluatorProcess {
     pub(super) async fn start(
         slot: SlotIndex,
         launch: &Launch,
+        emptying: &mut Emptying,
         killing: Killing,
         patience: Duration,
     ) -> Result<(Self, Capabilities), StartError> {
         if let Some(folder) = &launch.folder {
-            empty(folder)
+            let path = folder.clone();
+            emptying
+                .done(emptying::PATIENCE, move || confine::empty_folder(&path))
                 .await
                 .map_err(|source| StartError::Folder { folder: folder.clone(), source })?;
         }
@@ -331,16 +332,6 @@ impl EvaluatorProcess {
         {
             warn!("an evaluator is left behind: its {}", remains.stuck);
         }
-    }
-}
-
-/// Empties a folder on a thread that may wait for the disk.
-async fn empty(folder: &Path) -> io::Result<()> {
-    let folder = folder.to_owned();
-    let emptied = spawn_blocking(move || confine::empty_folder(&folder));
-    match timeout(DISK_PATIENCE, emptied).await {
-        Ok(done) => done.map_err(io::Error::other)?,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")),
     }
 }
 

@@ -45,6 +45,17 @@ fn rig_of(
     coordinators: Vec<String>,
     killing: Killing,
 ) -> Rig {
+    let rests = Backoff::new(Duration::from_millis(1), Duration::from_millis(5), 1);
+    rig_that_rests(program, arguments, folder, coordinators, (killing, rests))
+}
+
+fn rig_that_rests(
+    program: &str,
+    arguments: &[&str],
+    folder: Option<&Path>,
+    coordinators: Vec<String>,
+    (killing, backoff): (Killing, Backoff),
+) -> Rig {
     let (commands, receiver) = mpsc::unbounded_channel();
     let (sender, events) = mpsc::unbounded_channel();
     let slot = Slot {
@@ -56,6 +67,7 @@ fn rig_of(
             folder: folder.map(|folder| folder.join("slot")),
             bounds: Bounds { open_files: Some(100), memory: None },
         },
+        emptying: Emptying::default(),
         killing,
         timing: SlotTiming {
             hello: Duration::from_millis(500),
@@ -63,7 +75,7 @@ fn rig_of(
             progress_interval: Duration::from_millis(1),
             saving: None,
         },
-        backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(5), 1),
+        backoff,
         offer: Arc::default(),
         artifacts: Artifacts::new(
             folder.map_or_else(|| std::env::temp_dir().join("no-artifacts"), |at| at.join("cache")),
@@ -226,9 +238,11 @@ async fn an_evaluator_that_ends_during_an_evaluation_costs_one_attempt() {
 }
 
 #[tokio::test]
-async fn an_evaluator_that_answers_with_a_crash_is_replaced() {
-    let mut rig = rig("sh", &["-c", &script(1, "hello; head -c 1 >/dev/null; crashed; sleep 600")]);
-    for _ in 0..2 {
+async fn an_evaluator_that_answers_with_a_crash_is_replaced_at_once_also_in_a_series() {
+    let body = script(1, "hello; head -c 1 >/dev/null; crashed; sleep 600");
+    let rests = Backoff::new(Duration::from_secs(3_600), Duration::from_secs(3_600), 1);
+    let mut rig = rig_that_rests("sh", &["-c", &body], None, Vec::new(), (Killing::REAL, rests));
+    for _ in 0..4 {
         assert_eq!(rig.health().await.0, SlotHealth::Ready);
         rig.evaluate(1);
         assert_eq!(rig.health().await.0, SlotHealth::Restarting);
