@@ -1,5 +1,6 @@
 # Every command of the project; `make help` lists them. Tools and libtorch are fetched into
-# ${XDG_CACHE_HOME:-~/.cache}/cambrian, once per machine and without root.
+# ${XDG_CACHE_HOME:-~/.cache}/cambrian, once per machine and without root; as root, `make setup` also installs
+# PostgreSQL.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,7 +24,7 @@ build: libtorch ## Build all programs in release mode into target/release
 	cargo build --release --workspace --bins
 
 .PHONY: demo
-demo: setup build ## Set up, build and run the demo campaign with two workers (minutes)
+demo: libtorch dataset build ## Fetch libtorch and Fashion-MNIST, build and run the demo campaign with two workers (minutes)
 	$(DEMO)
 
 .PHONY: libtorch
@@ -130,9 +131,10 @@ prove-simulation: ## Simulate the engine under faults for a million seeds
 		cargo test --release --package cambrian-core --test fault_simulation
 
 .PHONY: prove-chaos
-prove-chaos: ## Inject a hundred faults of each kind into real processes and check that nothing is lost
+prove-chaos: libtorch postgresql ## Inject a hundred faults of each kind into real processes and check that nothing is lost
 	cargo build --workspace --bins
 	$(TARGET_DIR)/debug/cambrian-chaos
+	$(TARGET_DIR)/debug/cambrian-chaos --postgres
 
 .PHONY: prove-network
 prove-network: ## Simulate the network between coordinator and workers for ten thousand seeds
