@@ -36,7 +36,7 @@ pub(super) fn find_readable<'m>(
         Some(found) => Ok(found),
         None => Err((
             format!("there is no metric called `{}`", shortened(name)),
-            spelling::advice(name, readable(metrics)),
+            format!("{}; or declare it under `metrics`", spelling::advice(name, readable(metrics))),
         )),
     }
 }
