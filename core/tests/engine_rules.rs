@@ -635,7 +635,10 @@ fn explanations_follow_a_candidate_through_its_life() {
     assert_eq!(headline(&cluster, &first), "candidate 1/1 is scored and dominated");
     let task = Subject::Task(TaskId(1));
     assert_eq!(headline(&cluster, &task), "task 1 is over; candidate 1/1 is scored and dominated");
-    assert_eq!(headline(&cluster, &Subject::Worker(worker)), "worker a is connected and idle");
+    let idle = cluster.engine.state().explain(&Subject::Worker(worker)).expect("it exists");
+    assert_eq!(idle.headline, "worker a is connected and idle");
+    let offer = "offers synthetic, version 1";
+    assert!(idle.details.iter().any(|line| line == offer), "{idle:?}");
     let campaign = cluster.engine.state().explain(&Subject::Campaign(FIRST)).expect("it exists");
     let details = campaign.details.join("\n");
     assert!(details.contains("the algorithm keeps no population"), "{details}");

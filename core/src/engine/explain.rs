@@ -271,6 +271,9 @@ impl State {
             format!("{} slots, room for {} more tasks", capabilities.slots, worker.room()),
             format!("{} attempts completed, {} failed", worker.completed, worker.failed),
         ];
+        for offer in &capabilities.evaluators {
+            details.push(format!("offers {}, version {}", offer.name, offer.version));
+        }
         for (name, reason) in &capabilities.unavailable {
             details.push(format!("lacks {name}: {reason}"));
         }
