@@ -2,38 +2,80 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cambrian_core::time::{Span, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Tells the time, never backwards.
 pub trait Clock: Send + Sync {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// The date, by which tokens and certificates end: it follows a clock that is set, also backwards.
+    fn date(&self) -> Timestamp {
+        self.now()
+    }
 }
 
-/// The machine's clock. It is read once; from there a monotonic clock counts, so that a clock that
-/// is set while the coordinator runs neither expires leases nor prolongs them.
+#[cfg(target_os = "linux")]
+const UNSTOPPED: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const UNSTOPPED: ClockId = ClockId::Monotonic;
+
+/// An instant of a clock that nobody sets, and that goes on while the machine is suspended (on systems
+/// other than Linux as far as their monotonic clock does).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Duration);
+
+impl Moment {
+    /// The present one.
+    pub(crate) fn now() -> Self {
+        Self(clock_gettime(UNSTOPPED).try_into().unwrap_or_default())
+    }
+
+    /// The one after so long.
+    pub(crate) fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+
+    /// How long it is until then; nothing once it has come.
+    pub(crate) fn remaining(self) -> Duration {
+        self.0.saturating_sub(Self::now().0)
+    }
+
+    /// How long ago it was.
+    pub(crate) fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+/// The machine's clock. It is read once; from there another one counts, so that a clock that is set
+/// while the coordinator runs neither expires leases nor prolongs them.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     wall: Timestamp,
-    since: Instant,
+    since: Moment,
+}
+
+/// What the machine's clock shows.
+fn shown() -> Timestamp {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl SystemClock {
     /// A clock that starts at the machine's present time.
     #[must_use]
     pub fn new() -> Self {
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        Self::at(Timestamp(micros))
+        Self::at(shown())
     }
 
     /// A clock that starts at `wall`, which another clock has shown just now: coordinators of one
     /// database share its clock, so that a change of leader is no jump in time.
     #[must_use]
     pub fn at(wall: Timestamp) -> Self {
-        Self { wall, since: Instant::now() }
+        Self { wall, since: Moment::now() }
     }
 }
 
@@ -47,6 +89,10 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.wall + Span(micros)
+    }
+
+    fn date(&self) -> Timestamp {
+        shown()
     }
 }
 
@@ -81,28 +127,57 @@ impl Clock for EngineClock {
     fn now(&self) -> Timestamp {
         self.clock.now() + self.ahead
     }
+
+    fn date(&self) -> Timestamp {
+        self.clock.date()
+    }
 }
 
 /// A clock that stands still until it is moved; copies move together.
 #[derive(Debug, Clone, Default)]
-pub struct ManualClock(Arc<AtomicU64>);
+pub struct ManualClock(Arc<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    now: AtomicU64,
+    /// How far it was set forward.
+    set: AtomicU64,
+}
 
 impl ManualClock {
     /// Moves the time on.
     pub fn advance(&self, span: Span) {
-        self.0.fetch_add(span.0, Ordering::SeqCst);
+        self.0.now.fetch_add(span.0, Ordering::SeqCst);
+    }
+
+    /// Sets the date forward, and nothing else.
+    pub fn set_forward(&self, span: Span) {
+        self.0.set.fetch_add(span.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.0.now.load(Ordering::SeqCst))
+    }
+
+    fn date(&self) -> Timestamp {
+        self.now() + Span(self.0.set.load(Ordering::SeqCst))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_go_on_and_come() {
+        let past = Moment::now();
+        let later = past.after(Duration::from_secs(3600));
+        assert!(later > past && later.remaining() <= Duration::from_secs(3600));
+        assert!(later.remaining() > Duration::ZERO && later.elapsed() == Duration::ZERO);
+        assert_eq!(past.remaining(), Duration::ZERO);
+    }
 
     #[test]
     fn the_engine_goes_on_from_the_journals_end() {

@@ -90,9 +90,7 @@ impl ServeError {
     /// database is away.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Store(error) | Self::Actor(ActorError::Store(error)) => {
-                error.is_loss_of_leadership() || error.is_outage()
-            }
+            Self::Store(error) | Self::Actor(ActorError::Store(error)) => error.may_pass(),
             _ => false,
         }
     }

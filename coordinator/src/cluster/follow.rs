@@ -12,7 +12,7 @@ use crate::actor::Follower;
 use crate::server::ServeError;
 use crate::store::StoreError;
 use crate::store::place::Url;
-use crate::store::postgres::{Bid, Candidate, PostgresStore};
+use crate::store::postgres::{Bid, Candidate, PostgresStore, SCHEMA_VERSION};
 
 /// How often the journal and the lease are looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -40,12 +40,39 @@ pub(super) struct Promoted {
     pub(super) now: Timestamp,
 }
 
+/// What the log says by now, each once until it changes.
+#[derive(Default)]
+struct Told {
+    away: bool,
+    followed: bool,
+    /// The version of a schema that is too new to lead on.
+    outdated: Option<i64>,
+}
+
+impl Told {
+    /// The journal was followed to its end, on a schema of a later release or not.
+    fn follows(&mut self, records: u64, outdated: Option<i64>) {
+        self.away = false;
+        if !std::mem::replace(&mut self.followed, true) {
+            tracing::info!(records, "followed the journal to its end");
+        }
+        if let (None, Some(version)) = (std::mem::replace(&mut self.outdated, outdated), outdated) {
+            tracing::warn!(
+                version,
+                known = SCHEMA_VERSION,
+                "standing by for good: a later release has brought the database's schema up to its \
+                 own version; let that release take this one's place"
+            );
+        }
+    }
+}
+
 impl Following {
     /// Follows until the lease is won, or it is told to stop. An outage of the database is waited
     /// for.
     pub(super) fn until_promoted(mut self) -> Result<Option<Promoted>, ServeError> {
         let mut follower = Follower::new(self.settings);
-        let (mut away, mut told) = (false, false);
+        let mut told = Told::default();
         while !self.stop.is_cancelled() {
             let pause = match self.step(&mut follower) {
                 Ok((store, Bid::Won { epoch, now })) => {
@@ -53,24 +80,20 @@ impl Following {
                 }
                 Ok((store, Bid::Held { endpoint, remaining })) => {
                     self.store = Some(store);
-                    away = false;
-                    if !std::mem::replace(&mut told, true) {
-                        let records = follower.sequence();
-                        tracing::info!(records, "followed the journal to its end");
-                    }
-                    let known = Some(endpoint).filter(|endpoint| !endpoint.is_empty());
-                    self.leader.send_if_modified(|present| {
-                        let changed = *present != known;
-                        *present = known;
-                        changed
-                    });
+                    told.follows(follower.sequence(), None);
+                    self.name(endpoint);
                     POLL.min(remaining)
                 }
-                Err(error) if error.is_outage() || error.is_loss_of_leadership() => {
-                    if !away {
+                Ok((store, Bid::Outdated { endpoint, found })) => {
+                    self.store = Some(store);
+                    told.follows(follower.sequence(), Some(found));
+                    self.name(endpoint);
+                    POLL
+                }
+                Err(error) if error.may_pass() => {
+                    if !std::mem::replace(&mut told.away, true) {
                         tracing::warn!(%error, "the database cannot be used; waiting for it");
                     }
-                    away = true;
                     self.leader.send_replace(None);
                     RETRY
                 }
@@ -79,6 +102,16 @@ impl Following {
             std::thread::sleep(pause);
         }
         Ok(None)
+    }
+
+    /// Says where the leader is.
+    fn name(&self, endpoint: String) {
+        let known = Some(endpoint).filter(|endpoint| !endpoint.is_empty());
+        self.leader.send_if_modified(|present| {
+            let changed = *present != known;
+            *present = known;
+            changed
+        });
     }
 
     fn step(&mut self, follower: &mut Follower) -> Result<(PostgresStore, Bid), StoreError> {

@@ -157,12 +157,24 @@ pub enum StoreError {
         reason: String,
     },
     /// A record does not say what a record may say.
-    #[error("record {sequence} of the journal cannot be understood: {source}")]
+    #[error(
+        "record {sequence} of the journal cannot be understood ({source}); if a later release wrote it, \
+         use that or a later one"
+    )]
     Unreadable {
         /// Its position.
         sequence: u64,
         /// The field and what is wrong with it.
         source: ConvertError,
+    },
+    /// A record says more than this release knows.
+    #[error(
+        "record {sequence} of the journal was written by a later release and says what this one does \
+         not know; use that release or a later one"
+    )]
+    Later {
+        /// Its position.
+        sequence: u64,
     },
     /// The place belongs to another program.
     #[error("{0} is not a Cambrian store; choose another place")]
@@ -182,8 +194,8 @@ pub enum StoreError {
     },
     /// The store was written by an earlier release and may only be read.
     #[error(
-        "{place} has schema version {found}, expected {expected}; start a coordinator on it once, \
-         which brings it up to date"
+        "{place} has schema version {found}, expected {expected}; use the release that wrote it, or start \
+         the coordinator of this release on it once, which brings it up to date (of a backup, on a copy)"
     )]
     Older {
         /// The store.
@@ -270,6 +282,17 @@ impl StoreError {
     #[must_use]
     pub fn is_loss_of_leadership(&self) -> bool {
         matches!(self, Self::Deposed { .. } | Self::Lapsed { .. })
+    }
+
+    /// Whether a coordinator that has been running waits for it to pass: another one leads, the database
+    /// is away, or what it is reached by (a password, a certificate) is just being replaced.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let is_denied = matches!(self, Self::Postgres(error) if error.is_denied());
+        self.is_loss_of_leadership()
+            || self.is_outage()
+            || is_denied
+            || matches!(self, Self::Url { .. })
     }
 
     /// Whether the database is away and may come back by itself.

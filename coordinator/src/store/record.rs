@@ -50,13 +50,19 @@ fn assert_readable(message: &v1::JournalRecord) {
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if the bytes are not those that were written at this position,
-/// [`StoreError::Unreadable`] if they were but make no sense.
+/// [`StoreError::Later`] if they say what this release does not know, [`StoreError::Unreadable`] if they
+/// make no sense.
 pub fn decode(sequence: u64, bytes: &[u8], stored_checksum: i64) -> Result<Stored, StoreError> {
     let damaged = |reason: String| StoreError::Damaged { sequence, reason };
     if checksum(sequence, bytes) != stored_checksum {
         return Err(damaged("its checksum does not match".into()));
     }
     let message = v1::JournalRecord::decode(bytes).map_err(|error| damaged(error.to_string()))?;
+    // What is not known is dropped in reading. To go on without it would be to forget what a later release
+    // has decided, and to write tables and decisions that contradict it.
+    if message.encoded_len() != bytes.len() {
+        return Err(StoreError::Later { sequence });
+    }
     let (at, event) =
         message.try_into().map_err(|source| StoreError::Unreadable { sequence, source })?;
     Ok(Stored { sequence, at, event })
@@ -145,11 +151,28 @@ mod tests {
         let error = decode(1, &[], checksum(1, &[])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "record 1 of the journal cannot be understood: event: is missing"
+            "record 1 of the journal cannot be understood (event: is missing); if a later release wrote \
+             it, use that or a later one"
         );
         let noise = [0xff; 9];
         let error = decode(1, &noise, checksum(1, &noise)).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_only_a_later_release_knows_is_refused_and_not_forgotten() {
+        let known = encode(1, Timestamp(5), &Event::TaskRequeued(TaskId(7))).unwrap().bytes;
+        // A field of the number 1000 with the value 1: of the record, of its event, or as its event.
+        let field = [0xc0, 0x3e, 1];
+        let of_record = [&known[..], &field].concat();
+        let [.., length, _, _] = known[..] else { panic!("{known:?}") };
+        let mut of_event = of_record.clone();
+        of_event[known.len() - 3] = length + 3;
+        for bytes in [of_record, of_event, field.to_vec()] {
+            let error = decode(1, &bytes, checksum(1, &bytes)).unwrap_err();
+            assert!(matches!(error, StoreError::Later { sequence: 1 }), "{error}");
+            assert!(error.to_string().contains("a later release"), "{error}");
+        }
     }
 
     /// The longest message that a release has let in, and what the engine adds to it.

@@ -156,6 +156,7 @@ impl Pass {
                 Err(
                     error @ (StoreError::Gap { .. }
                     | StoreError::Damaged { .. }
+                    | StoreError::Later { .. }
                     | StoreError::Unreadable { .. }),
                 ) => {
                     self.problems.add(format!("{error}; what follows it was not verified"));

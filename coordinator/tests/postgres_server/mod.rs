@@ -194,6 +194,27 @@ impl PostgresServer {
         self.url(name)
     }
 
+    /// Makes a user whose connections need a password, and who owns a new database of this name.
+    pub(crate) fn user_with_password(&self, name: &str, password: &str) {
+        self.ask("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'"));
+        self.ask("postgres", &format!("CREATE DATABASE {name} OWNER {name}"));
+        let rules = self.folder.path().join("data/pg_hba.conf");
+        let others = std::fs::read_to_string(&rules).expect("the server's rules");
+        let rule = format!("host all {name} 127.0.0.1/32 scram-sha-256\n");
+        std::fs::write(&rules, rule + &others).expect("the server's rules");
+        self.ask("postgres", "SELECT pg_reload_conf()");
+        let without = || {
+            let mut command = self.program("psql");
+            command.args(["-X", "-w", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+            command.args(["-U", name, "-d", name, "-c", "SELECT 1"]).output().expect("psql runs")
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while without().status.success() {
+            assert!(Instant::now() < deadline, "the server asks for no password");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The URL of a database over TLS, with the server's certificate, which is for `localhost`.
     pub(crate) fn encrypted(&self, name: &str) -> String {
         let authority = self.folder.path().join("data/server.crt");

@@ -13,9 +13,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
 
-use super::target::{Purpose, Target};
+use super::route::Route;
 use crate::store::StoreError;
 use crate::store::place::Place;
 
@@ -23,30 +22,6 @@ use crate::store::place::Place;
 const DEPOSED: &str = "CB001";
 /// The journal ends elsewhere; see `schema.sql`.
 const CONFLICT: &str = "CB002";
-
-/// What every connection is set to. A transaction that its client has forgotten, being stopped or
-/// gone, must not hold up a take-over, and an append has to see what was committed while it waited for
-/// the leader's row.
-///
-/// Every statement finds its rows by their keys, and its plan stays for the connection's life. A plan
-/// that was made while the tables were empty would read them whole at each append until they are
-/// analysed, so only look-ups are allowed. What has no key, such as the one row of the leader, counts as
-/// expensive then, and must not be compiled for that.
-const SESSION: &str = "\
-    SET search_path = cambrian; \
-    SET client_min_messages = warning; \
-    SET default_transaction_isolation = 'read committed'; \
-    SET idle_in_transaction_session_timeout = '1500ms'; \
-    SET plan_cache_mode = force_generic_plan; \
-    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-    SET jit = off; \
-    SELECT set_config('synchronous_commit', 'on', false) \
-    WHERE current_setting('synchronous_commit') = 'off'";
-const READER: &str = "\
-    SET search_path = cambrian; \
-    SET client_min_messages = warning; \
-    SET default_transaction_isolation = 'read committed'; \
-    SET default_transaction_read_only = on";
 
 /// A failure of the database, or of the way to it.
 #[derive(Debug)]
@@ -64,10 +39,38 @@ impl PostgresError {
         Self { text: text.into(), is_outage: true, code: None, detail: None }
     }
 
+    /// That none of the hosts could be used: what each one said. Where servers have answered, their
+    /// answers decide whether it is an outage.
+    pub(super) fn of_all(mut failures: Vec<(String, Self)>) -> Self {
+        match failures.len() {
+            0 => return Self::outage("it has no address"),
+            1 => return failures.remove(0).1,
+            _ => {}
+        }
+        let answers =
+            || failures.iter().map(|(_, error)| error).filter(|error| error.code.is_some());
+        let decisive: Vec<&Self> = match answers().next() {
+            Some(_) => answers().collect(),
+            None => failures.iter().map(|(_, error)| error).collect(),
+        };
+        let is_outage = decisive.iter().any(|error| error.is_outage);
+        let code = decisive.iter().find_map(|error| error.code.clone());
+        let mut said: Vec<String> =
+            failures.iter().map(|(host, error)| format!("{host}: {error}")).collect();
+        said.dedup();
+        Self { text: said.join("; "), is_outage, code, detail: None }
+    }
+
     /// Whether it may work again by itself.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         self.is_outage
+    }
+
+    /// Whether the database does not let the user in, as while its password is being changed.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| code.code().starts_with("28"))
     }
 }
 
@@ -144,7 +147,7 @@ impl From<tokio_postgres::Error> for StoreError {
 pub(crate) struct Database(Arc<Inner>);
 
 struct Inner {
-    target: Arc<Target>,
+    route: Arc<Route>,
     runtime: Option<Runtime>,
 }
 
@@ -158,7 +161,7 @@ impl Drop for Inner {
 }
 
 impl Database {
-    pub(super) fn new(target: Target) -> Result<Self, StoreError> {
+    pub(super) fn new(route: Route) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("database")
@@ -166,15 +169,15 @@ impl Database {
             .build()
             .map_err(|error| PostgresError::outage(format!("no thread: {error}")))
             .map_err(StoreError::Postgres)?;
-        Ok(Self(Arc::new(Inner { target: Arc::new(target), runtime: Some(runtime) })))
+        Ok(Self(Arc::new(Inner { route: Arc::new(route), runtime: Some(runtime) })))
     }
 
-    pub(super) fn target(&self) -> Arc<Target> {
-        self.0.target.clone()
+    pub(super) fn route(&self) -> Arc<Route> {
+        self.0.route.clone()
     }
 
     pub(super) fn place(&self) -> Place {
-        Place::Postgres(self.0.target.url.clone())
+        Place::Postgres(self.0.route.url.clone())
     }
 
     /// Lets `work` go on by itself. It should not own the database, whose thread it runs on.
@@ -204,39 +207,20 @@ impl Database {
         patience: Duration,
         work: impl Future<Output = Result<R, StoreError>> + Send + 'static,
     ) -> Result<R, StoreError> {
-        self.wait(async move { timeout(patience, work).await.map_err(|_| silence(patience))? })
+        self.wait(async move { within(patience, work).await })
     }
+}
+
+/// What comes of `work`, or that nothing was heard for so long.
+pub(super) async fn within<R>(
+    patience: Duration,
+    work: impl Future<Output = Result<R, StoreError>>,
+) -> Result<R, StoreError> {
+    timeout(patience, work).await.map_err(|_| StoreError::Postgres(silence(patience)))?
 }
 
 /// An outage: nothing was heard for so long.
-pub(super) fn silence(patience: Duration) -> StoreError {
-    let text = format!("no answer within {} s", patience.as_secs());
-    StoreError::Postgres(PostgresError::outage(text))
-}
-
-impl Target {
-    /// A new connection, which ends when the client is dropped. A server that is stopped still takes
-    /// connections, and the driver bounds nothing that comes after that.
-    pub(super) async fn connect(&self) -> Result<Client, StoreError> {
-        let patience = self.patience();
-        timeout(patience, self.connect_and_set()).await.map_err(|_| silence(patience))?
-    }
-
-    async fn connect_and_set(&self) -> Result<Client, StoreError> {
-        let client = match &self.encryption {
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                tokio::spawn(connection);
-                client
-            }
-            Some(encryption) => {
-                let (client, connection) = self.config.connect(encryption.clone()).await?;
-                tokio::spawn(connection);
-                client
-            }
-        };
-        let settings = if self.purpose == Purpose::Write { SESSION } else { READER };
-        client.batch_execute(settings).await?;
-        Ok(client)
-    }
+pub(super) fn silence(patience: Duration) -> PostgresError {
+    let seconds = (patience.as_secs_f64() * 10.0).round() / 10.0;
+    PostgresError::outage(format!("no answer within {seconds} s"))
 }

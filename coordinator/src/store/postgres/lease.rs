@@ -8,26 +8,31 @@
 //! What keeps a stale leader from writing is the epoch, which every append checks within its
 //! transaction, with the holder; the lease only decides how soon another may take over. The holder itself stops
 //! earlier than the database would let another in: it counts from before it asked for a renewal, by
-//! a clock that does not stand still while the process does.
+//! a clock that does not stand still while the process or the machine does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cambrian_core::time::Timestamp;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_util::sync::CancellationToken;
 
-use super::database::Database;
-use super::session::Session;
+use super::database::{Database, within};
+use super::route::Route;
+use super::schema::SCHEMA_VERSION;
+use super::session::{Connected, Session};
+use crate::clock::Moment;
 use crate::store::StoreError;
 
 const BID: &str = "\
     UPDATE leader SET epoch = epoch + 1, holder = $1, endpoint = $2, \
     acquired_at = clock_timestamp(), \
     expires_at = clock_timestamp() + $3::BIGINT * INTERVAL '1 microsecond' \
-    WHERE holder = $1 OR expires_at <= clock_timestamp() RETURNING epoch";
+    WHERE (holder = $1 OR expires_at <= clock_timestamp()) \
+    AND (SELECT max(version) FROM migrations) <= $4::BIGINT RETURNING epoch";
+const VERSION: &str = "SELECT max(version) FROM migrations";
 const PRESENT: &str = "\
     SELECT endpoint, epoch, \
     greatest(0, extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::BIGINT, \
@@ -41,7 +46,7 @@ const RELEASE: &str = "\
     UPDATE leader SET expires_at = '-infinity' WHERE epoch = $1 AND holder = $2";
 
 /// Every statement that is prepared for bids.
-pub(super) const STATEMENTS: [&str; 3] = [BID, PRESENT, NOW];
+pub(super) const STATEMENTS: [&str; 4] = [BID, VERSION, PRESENT, NOW];
 
 /// How long a release may take; a lease that is not released lapses.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -78,6 +83,13 @@ pub enum Bid {
         /// How long its lease lasts unless it is renewed.
         remaining: Duration,
     },
+    /// A later release has changed the schema: only such a one leads from now on.
+    Outdated {
+        /// Where the leader is reached, if there is one.
+        endpoint: String,
+        /// The schema's version.
+        found: i64,
+    },
 }
 
 #[derive(Debug)]
@@ -89,13 +101,13 @@ struct Standing {
 
 #[derive(Debug)]
 struct Term {
-    valid_until: Instant,
+    valid_until: Moment,
     /// Whether somebody was told that it is over, which must not become untrue.
     lapsed: bool,
 }
 
 impl Standing {
-    fn new(epoch: i64, valid_until: Instant) -> Self {
+    fn new(epoch: i64, valid_until: Moment) -> Self {
         let term = Mutex::new(Term { valid_until, lapsed: false });
         Self { epoch, deposed: AtomicBool::new(false), term }
     }
@@ -104,8 +116,8 @@ impl Standing {
         self.term.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn valid_until(&self) -> Instant {
-        self.term().valid_until
+    fn remaining(&self) -> Duration {
+        self.term().valid_until.remaining()
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -113,7 +125,7 @@ impl Standing {
             return Err(StoreError::Deposed { epoch: self.epoch });
         }
         let mut term = self.term();
-        term.lapsed |= Instant::now() >= term.valid_until;
+        term.lapsed |= Moment::now() >= term.valid_until;
         match term.lapsed {
             false => Ok(()),
             true => Err(StoreError::Lapsed { epoch: self.epoch }),
@@ -122,7 +134,7 @@ impl Standing {
 
     /// The database has renewed the lease until then: nobody else has led meanwhile, so that it goes on
     /// even if the answer is late.
-    fn renewed(&self, until: Instant) -> Result<(), StoreError> {
+    fn renewed(&self, until: Moment) -> Result<(), StoreError> {
         let mut term = self.term();
         if term.lapsed {
             return Err(StoreError::Lapsed { epoch: self.epoch });
@@ -147,34 +159,27 @@ impl Lease {
         session: &Session,
         candidate: &Candidate,
     ) -> Result<(Bid, Option<Self>), StoreError> {
-        let asked = Instant::now();
         let given = candidate.clone();
-        let bid = session.call(true, std::future::pending(), move |connected| {
+        let (bid, asked) = session.call(true, std::future::pending(), move |connected| {
             Box::pin(async move {
                 let micros = micros(given.length);
                 let statement = connected.statement(BID)?;
-                let parameters: [&(dyn ToSql + Sync); 3] =
-                    [&given.holder, &given.endpoint, &micros];
+                let parameters: [&(dyn ToSql + Sync); 4] =
+                    [&given.holder, &given.endpoint, &micros, &SCHEMA_VERSION];
+                // A connection that was made for it has taken its time before.
+                let asked = Moment::now();
                 let won = connected.client.query_opt(statement, &parameters).await?;
-                if let Some(row) = won {
-                    let now = connected.client.query_one(connected.statement(NOW)?, &[]).await?;
-                    let now = Timestamp(now.try_get::<_, i64>(0)?.unsigned_abs());
-                    return Ok(Bid::Won { epoch: row.try_get(0)?, now });
-                }
-                let statement = connected.statement(PRESENT)?;
-                // Released just now: the next bid decides.
-                let Some(row) = connected.client.query_opt(statement, &[]).await? else {
-                    return Ok(Bid::Held { endpoint: String::new(), remaining: Duration::ZERO });
-                };
-                let remaining = Duration::from_micros(row.try_get::<_, i64>(2)?.unsigned_abs());
-                Ok(Bid::Held { endpoint: row.try_get(0)?, remaining })
+                let Some(row) = won else { return Ok((refused(connected).await?, asked)) };
+                let now = connected.client.query_one(connected.statement(NOW)?, &[]).await?;
+                let now = Timestamp(now.try_get::<_, i64>(0)?.unsigned_abs());
+                Ok((Bid::Won { epoch: row.try_get(0)?, now }, asked))
             })
         })?;
         let Bid::Won { epoch, .. } = bid else { return Ok((bid, None)) };
-        let standing = Arc::new(Standing::new(epoch, asked + candidate.length));
+        let standing = Arc::new(Standing::new(epoch, asked.after(candidate.length)));
         let ended = CancellationToken::new();
         let keeper = Keeper {
-            target: database.target(),
+            route: database.route(),
             standing: standing.clone(),
             candidate: candidate.clone(),
         };
@@ -210,10 +215,7 @@ impl Lease {
                 if let Err(error) = standing.check() {
                     return error;
                 }
-                tokio::select! {
-                    () = sleep_until(standing.valid_until()) => {}
-                    () = sleep(RETRY) => {}
-                }
+                sleep(standing.remaining().min(RETRY)).await;
             }
         }
     }
@@ -225,11 +227,11 @@ impl Drop for Lease {
         if self.check().is_err() {
             return;
         }
-        let (target, epoch, holder) =
-            (self.database.target(), self.standing.epoch, self.holder.clone());
+        let (route, epoch, holder) =
+            (self.database.route(), self.standing.epoch, self.holder.clone());
         let released = self.database.wait(async move {
             let work = async {
-                let client = target.connect().await?;
+                let client = route.connect(RELEASE_PATIENCE).await?;
                 client.execute(RELEASE, &[&epoch, &holder]).await?;
                 Ok::<_, StoreError>(())
             };
@@ -240,13 +242,28 @@ impl Drop for Lease {
     }
 }
 
+/// Why a bid was not won.
+async fn refused(connected: &Connected) -> Result<Bid, StoreError> {
+    let present = connected.client.query_opt(connected.statement(PRESENT)?, &[]).await?;
+    let (endpoint, remaining) = match present {
+        Some(row) => (row.try_get(0)?, row.try_get::<_, i64>(2)?.unsigned_abs()),
+        // Released just now: the next bid decides.
+        None => (String::new(), 0),
+    };
+    let version = connected.client.query_one(connected.statement(VERSION)?, &[]).await?;
+    Ok(match version.try_get(0)? {
+        found if found > SCHEMA_VERSION => Bid::Outdated { endpoint, found },
+        _ => Bid::Held { endpoint, remaining: Duration::from_micros(remaining) },
+    })
+}
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Renews a lease on a connection of its own, so that no append holds it up.
 struct Keeper {
-    target: Arc<super::target::Target>,
+    route: Arc<Route>,
     standing: Arc<Standing>,
     candidate: Candidate,
 }
@@ -273,20 +290,20 @@ impl Keeper {
 
     async fn renew(&self, client: &mut Option<tokio_postgres::Client>) -> Result<(), StoreError> {
         let Candidate { holder, length, renewal, .. } = &self.candidate;
-        let asked = Instant::now();
+        let connected = match client {
+            Some(connected) => connected,
+            // As long as the lease lasts; until then nobody else can lead.
+            None => client.insert(self.route.connect(self.standing.remaining()).await?),
+        };
+        let asked = Moment::now();
         let work = async {
-            if client.is_none() {
-                *client = Some(self.target.connect().await?);
-            }
-            let Some(client) = client else { return Ok(0) };
             let parameters: [&(dyn ToSql + Sync); 3] =
                 [&self.standing.epoch, holder, &micros(*length)];
-            Ok::<_, StoreError>(client.execute(RENEW, &parameters).await?)
+            Ok::<_, StoreError>(connected.execute(RENEW, &parameters).await?)
         };
-        let slow = || StoreError::Postgres(super::database::PostgresError::outage("no answer"));
-        match timeout((*renewal).max(RETRY), work).await.map_err(|_| slow())?? {
+        match within((*renewal).max(RETRY), work).await? {
             0 => self.standing.deposed.store(true, Ordering::SeqCst),
-            _ => self.standing.renewed(asked + *length)?,
+            _ => self.standing.renewed(asked.after(*length))?,
         }
         Ok(())
     }
@@ -298,12 +315,12 @@ mod tests {
 
     #[test]
     fn a_lease_that_was_seen_to_be_over_is_never_renewed() {
-        let now = Instant::now();
-        let later = now + Duration::from_secs(600);
-        for until in [now, now + Duration::from_secs(60)] {
+        let now = Moment::now();
+        let later = now.after(Duration::from_secs(600));
+        for until in [now, now.after(Duration::from_secs(60))] {
             let unseen = Standing::new(7, until);
             unseen.renewed(later).unwrap();
-            assert_eq!(unseen.valid_until(), later);
+            assert_eq!(unseen.term().valid_until, later);
             assert!(unseen.check().is_ok());
         }
         let seen = Standing::new(7, now);

@@ -7,6 +7,7 @@
 mod changes;
 mod database;
 mod lease;
+mod route;
 mod rows;
 mod schema;
 mod session;
@@ -38,6 +39,7 @@ pub use database::PostgresError;
 use database::{Database, of_append};
 use lease::Lease;
 pub use lease::{Bid, Candidate};
+use route::Route;
 pub use schema::SCHEMA_VERSION;
 use session::{Connected, PATIENCE, Session};
 use target::{Purpose, Target};
@@ -94,10 +96,10 @@ impl PostgresStore {
     /// [`StoreError`] if the URL is faulty, the database cannot be reached or says nothing for a minute,
     /// or its schema is not ours or newer.
     pub fn open(url: &Url) -> Result<Self, StoreError> {
-        let database = Database::new(Target::parse(url, Purpose::Write)?)?;
-        let (target, place) = (database.target(), database.place());
+        let database = Database::new(Route::new(url, Purpose::Write)?)?;
+        let (route, place) = (database.route(), database.place());
         database.wait_within(PATIENCE, async move {
-            let client = target.connect().await?;
+            let client = route.connect(PATIENCE).await?;
             schema::migrate(&client, &place).await?;
             warn_of_settings(&client).await
         })?;
@@ -117,10 +119,10 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError`] if it cannot be reached or is not a store of this version.
     pub fn open_read_only(url: &Url) -> Result<Self, StoreError> {
-        let database = Database::new(Target::parse(url, Purpose::Read)?)?;
-        let (target, place) = (database.target(), database.place());
+        let database = Database::new(Route::new(url, Purpose::Read)?)?;
+        let (route, place) = (database.route(), database.place());
         database.wait_within(PATIENCE, async move {
-            let client = target.connect().await?;
+            let client = route.connect(PATIENCE).await?;
             let found = schema::version(&client, &place).await?;
             match found == SCHEMA_VERSION {
                 true => Ok(()),
@@ -131,8 +133,8 @@ impl PostgresStore {
     }
 
     fn on(database: Database) -> Result<Self, StoreError> {
-        let session = Session::new(&database, STATEMENTS);
-        let bids = Session::new(&database, &lease::STATEMENTS);
+        let session = Session::new(&database, STATEMENTS, PATIENCE);
+        let bids = Session::new(&database, &lease::STATEMENTS, PATIENCE);
         let mut store = Self {
             database,
             session,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Client, Statement};
 
 use super::database::{Database, PostgresError, silence};
-use super::target::Target;
+use super::route::Route;
 use crate::store::StoreError;
 
 /// How long a request may take when nothing else bounds it.
@@ -22,8 +23,12 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    async fn open(target: &Target, statements: &[&'static str]) -> Result<Self, StoreError> {
-        let client = target.connect().await?;
+    async fn open(
+        route: &Route,
+        statements: &[&'static str],
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
+        let client = route.connect(patience).await?;
         let mut prepared = BTreeMap::new();
         for sql in statements {
             prepared.insert(*sql, client.prepare(sql).await?);
@@ -43,12 +48,18 @@ impl Connected {
 pub(super) struct Session {
     database: Database,
     statements: &'static [&'static str],
+    /// How long a request may take, with its wait for those before it and a new connection.
+    patience: Duration,
     slot: Arc<Mutex<Option<Connected>>>,
 }
 
 impl Session {
-    pub(super) fn new(database: &Database, statements: &'static [&'static str]) -> Self {
-        Self { database: database.clone(), statements, slot: Arc::default() }
+    pub(super) fn new(
+        database: &Database,
+        statements: &'static [&'static str],
+        patience: Duration,
+    ) -> Self {
+        Self { database: database.clone(), statements, patience, slot: Arc::default() }
     }
 
     /// Does `work` on the connection and waits, but not beyond `end`, whose error is returned then.
@@ -61,16 +72,20 @@ impl Session {
         + Send
         + 'static,
     ) -> Result<R, StoreError> {
-        let (slot, target, statements) =
-            (self.slot.clone(), self.database.target(), self.statements);
+        let Self { statements, patience, .. } = *self;
+        let (slot, route) = (self.slot.clone(), self.database.route());
         self.database.wait(async move {
-            let mut slot = slot.lock_owned().await;
-            // A request that is given up takes the connection with it: nobody knows its state.
-            let present = slot.take().filter(|present| !present.client.is_closed());
+            let over = Instant::now() + patience;
             let done = async {
+                let mut slot = slot.lock_owned().await;
+                // A request that is given up takes the connection with it: nobody knows its state.
+                let present = slot.take().filter(|present| !present.client.is_closed());
                 let connected = match present {
                     Some(connected) => connected,
-                    None if fresh => Connected::open(&target, statements).await?,
+                    None if fresh => {
+                        let left = over.saturating_duration_since(Instant::now());
+                        Connected::open(&route, statements, left).await?
+                    }
                     None => {
                         return Err(StoreError::Postgres(PostgresError::outage(
                             "the connection broke in the middle",
@@ -78,19 +93,32 @@ impl Session {
                     }
                 };
                 let result = work(&connected).await;
-                Ok((connected, result))
+                *slot = Some(connected);
+                result
             };
             tokio::select! {
-                done = done => {
-                    let (connected, result) = done?;
-                    *slot = Some(connected);
-                    result
-                }
+                done = done => done,
                 error = end => Err(error),
-                () = tokio::time::sleep(PATIENCE) => {
-                    Err(silence(PATIENCE))
-                }
+                () = sleep_until(over) => Err(StoreError::Postgres(silence(patience))),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::place::Place;
+    use crate::store::postgres::target::Purpose;
+
+    #[test]
+    fn whoever_waits_for_another_request_is_heard_in_time() {
+        let Ok(Place::Postgres(url)) = "postgresql://u@127.0.0.1:1/x".parse() else { panic!() };
+        let database = Database::new(Route::new(&url, Purpose::Write).unwrap()).unwrap();
+        let session = Session::new(&database, &[], PATIENCE);
+        let _other = session.slot.blocking_lock();
+        let end = std::future::ready(StoreError::Lapsed { epoch: 7 });
+        let error = session.call(true, end, |_| Box::pin(async { Ok(()) })).unwrap_err();
+        assert!(matches!(error, StoreError::Lapsed { epoch: 7 }), "{error}");
     }
 }

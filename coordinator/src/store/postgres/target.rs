@@ -33,10 +33,8 @@ pub(super) enum Purpose {
 
 /// Where and how to connect.
 pub(super) struct Target {
-    pub(super) config: Config,
+    config: Config,
     pub(super) encryption: Option<Encryption>,
-    pub(super) url: Url,
-    pub(super) purpose: Purpose,
 }
 
 #[derive(Default)]
@@ -61,6 +59,18 @@ impl Target {
         if config.get_hosts().is_empty() {
             return Err(fault("it names no host; write postgresql://USER@HOST/DATABASE".into()));
         }
+        let (hosts, ports) = (config.get_hosts().len(), config.get_ports().len());
+        if ports > 1 && ports != hosts {
+            return Err(fault(format!(
+                "it names {hosts} hosts and {ports} ports; write one for each"
+            )));
+        }
+        let addresses = config.get_hostaddrs().len();
+        if addresses > 0 && addresses != hosts {
+            return Err(fault(format!(
+                "it names {hosts} hosts and {addresses} addresses (hostaddr); write one for each"
+            )));
+        }
         if let Some(path) = &own.password_file {
             config.password(read_password(path).map_err(fault)?);
         } else if config.get_password().is_none()
@@ -79,15 +89,63 @@ impl Target {
             // Of several hosts, the primary.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        Ok(Self { config, encryption, url: url.clone(), purpose })
+        Ok(Self { config, encryption })
     }
 
     /// How long a connection may take until it can be used: for each host what its socket may take, and
     /// as long again for all that is said then.
     pub(super) fn patience(&self) -> Duration {
-        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
-        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
-        each.saturating_mul(2).saturating_mul(hosts)
+        let hosts = u32::try_from(self.hosts().len()).unwrap_or(u32::MAX);
+        self.timeout().saturating_mul(2).saturating_mul(hosts)
+    }
+
+    fn timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// The hosts, of which each may be the database.
+    pub(super) fn hosts(&self) -> &[Host] {
+        self.config.get_hosts()
+    }
+
+    /// The address that the URL gives for a host.
+    pub(super) fn address(&self, host: usize) -> Option<IpAddr> {
+        self.config.get_hostaddrs().get(host).copied()
+    }
+
+    /// The settings for one host alone, at this address if it has one, whose socket may take so long.
+    pub(super) fn of_one(
+        &self,
+        host: usize,
+        address: Option<IpAddr>,
+        patience: Duration,
+    ) -> Config {
+        let all = &self.config;
+        let mut one = Config::new();
+        match &self.hosts()[host] {
+            Host::Tcp(name) => one.host(name),
+            Host::Unix(path) => one.host_path(path),
+        };
+        address.map(|address| one.hostaddr(address));
+        let ports = all.get_ports();
+        ports.get(host).or(ports.first()).map(|port| one.port(*port));
+        all.get_user().map(|user| one.user(user));
+        all.get_password().map(|password| one.password(password));
+        all.get_dbname().map(|name| one.dbname(name));
+        all.get_options().map(|options| one.options(options));
+        all.get_application_name().map(|name| one.application_name(name));
+        all.get_tcp_user_timeout().map(|timeout| one.tcp_user_timeout(*timeout));
+        all.get_keepalives_interval().map(|interval| one.keepalives_interval(interval));
+        all.get_keepalives_retries().map(|retries| one.keepalives_retries(retries));
+        one.ssl_mode(all.get_ssl_mode())
+            .ssl_negotiation(all.get_ssl_negotiation())
+            .connect_timeout(self.timeout().min(patience))
+            .keepalives(all.get_keepalives())
+            .keepalives_idle(all.get_keepalives_idle())
+            .target_session_attrs(all.get_target_session_attrs())
+            .channel_binding(all.get_channel_binding())
+            .load_balance_hosts(all.get_load_balance_hosts());
+        one
     }
 }
 
@@ -248,6 +306,27 @@ mod tests {
             let error = target(url).err().unwrap();
             assert!(error.contains(expected), "{url}: {error}");
             assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_host_gets_every_setting() {
+        let settings = "connect_timeout=3&keepalives_interval=2&keepalives_retries=4&keepalives_idle=9\
+                        &tcp_user_timeout=7&options=-c%20a%3Db&application_name=x&channel_binding=disable\
+                        &load_balance_hosts=random&sslnegotiation=direct&keepalives=0";
+        let url = |hosts| format!("postgresql://u:p@{hosts}/x?{settings}&sslmode=disable");
+        let patience = Duration::from_secs(60);
+        let both = target(&url("a:1,b:2")).unwrap();
+        for (host, alone) in ["a:1", "b:2"].into_iter().enumerate() {
+            let alone = target(&url(alone)).unwrap().config;
+            assert_eq!(both.of_one(host, None, patience), alone);
+        }
+        let short = both.of_one(0, None, Duration::from_secs(1));
+        assert_eq!(short.get_connect_timeout(), Some(&Duration::from_secs(1)));
+        for (hosts, what) in [("a:1,b:2,c/x?hostaddr=::1", "addresses"), ("a/x?port=1,2", "ports")]
+        {
+            let refused = target(&format!("postgresql://u@{hosts}")).err().unwrap();
+            assert!(refused.contains(what), "{refused}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! What only PostgreSQL has: epochs, leases, migrations. The contract that it shares with the other
 //! stores is in `store/contract.rs`.
 
+mod hosts;
+mod upgrade;
+
 use std::time::{Duration, Instant};
 
 use cambrian_core::engine::EngineSettings;
@@ -232,9 +235,9 @@ fn a_stale_leader_cannot_write() {
 /// A leader that is stopped between the check of its epoch and the commit holds the row's lock: the
 /// database ends its transaction, and nothing of it remains.
 fn stopped_within_a_transaction(server: &PostgresServer, place: &Url, leader: PostgresStore) {
-    let target = leader.database.target();
+    let route = leader.database.route();
     let stopped = leader.database.wait(async move {
-        let client = target.connect().await?;
+        let client = route.connect(PATIENCE).await?;
         client.batch_execute("BEGIN; SELECT begin_append(3, 'c', 2)").await?;
         let insert = "INSERT INTO journal VALUES (3, 3, 'started', '', 0)";
         client.batch_execute(insert).await?;

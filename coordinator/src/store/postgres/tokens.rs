@@ -4,17 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cambrian_core::time::Timestamp;
 use cambrian_transport::token::{TokenHash, TokenId};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-use super::database::{Database, PostgresError, silence};
+use super::database::{Database, PostgresError, within};
+use super::route::Route;
 use super::session::{Connected, Session};
-use super::target::Target;
+use crate::clock::Moment;
 use crate::store::StoreError;
 use crate::store::tokens::{Claim, TokenError, TokenRecord, Tokens};
 
@@ -52,25 +53,24 @@ type Known = BTreeMap<TokenId, (TokenRecord, TokenHash)>;
 
 pub(super) struct PostgresTokens {
     session: Session,
-    known: Arc<Mutex<(Known, Instant)>>,
+    known: Arc<Mutex<(Known, Moment)>>,
 }
 
 impl PostgresTokens {
     /// Reads the tokens, and goes on reading them while the register lives.
     pub(super) fn open(database: &Database) -> Result<Self, StoreError> {
-        let session = Session::new(database, &STATEMENTS);
-        let known = Arc::new(Mutex::new((Known::new(), Instant::now())));
+        let session = Session::new(database, &STATEMENTS, CHANGE_PATIENCE);
+        let known = Arc::new(Mutex::new((Known::new(), Moment::now())));
         let tokens = Self { session, known };
         tokens.refresh()?;
-        let (target, watched) = (database.target(), Arc::downgrade(&tokens.known));
+        let (route, watched) = (database.route(), Arc::downgrade(&tokens.known));
         database.spawn(async move {
             let mut client = None;
             loop {
                 sleep(REFRESH).await;
                 let Some(known) = watched.upgrade() else { return };
-                let read = timeout(REFRESH_PATIENCE, read_anew(&target, &mut client, &known));
-                let read = read.await.unwrap_or_else(|_| Err(silence(REFRESH_PATIENCE)));
-                if let Err(error) = read {
+                let read = read_anew(&route, &mut client, &known);
+                if let Err(error) = within(REFRESH_PATIENCE, read).await {
                     tracing::warn!(%error, "the tokens could not be read anew");
                     client = None;
                 }
@@ -87,18 +87,14 @@ impl PostgresTokens {
         + Send
         + 'static,
     ) -> Result<R, StoreError> {
-        let end = async {
-            sleep(CHANGE_PATIENCE).await;
-            silence(CHANGE_PATIENCE)
-        };
-        self.session.call(true, end, work)
+        self.session.call(true, std::future::pending(), work)
     }
 
     fn refresh(&self) -> Result<(), StoreError> {
         let known = self.known.clone();
         self.call(move |connected| {
             Box::pin(async move {
-                let asked = Instant::now();
+                let asked = Moment::now();
                 let rows = connected.client.query(connected.statement(LIST)?, &[]).await?;
                 keep(&known, &rows, asked)
             })
@@ -117,15 +113,15 @@ impl PostgresTokens {
 
 /// Reads the tokens on `client`, which is connected first if it is not.
 async fn read_anew(
-    target: &Target,
+    route: &Route,
     client: &mut Option<Client>,
-    known: &Mutex<(Known, Instant)>,
+    known: &Mutex<(Known, Moment)>,
 ) -> Result<(), StoreError> {
     let connected = match client {
         Some(connected) => connected,
-        None => client.insert(target.connect().await?),
+        None => client.insert(route.connect(REFRESH_PATIENCE).await?),
     };
-    let asked = Instant::now();
+    let asked = Moment::now();
     let rows = connected.query(LIST, &[]).await?;
     keep(known, &rows, asked)
 }
@@ -136,7 +132,7 @@ async fn holder_of(connected: &Connected, worker: &str) -> Result<Option<String>
 }
 
 /// Replaces what is known by what was read, unless something newer is known already.
-fn keep(known: &Mutex<(Known, Instant)>, rows: &[Row], asked: Instant) -> Result<(), StoreError> {
+fn keep(known: &Mutex<(Known, Moment)>, rows: &[Row], asked: Moment) -> Result<(), StoreError> {
     let read = rows.iter().map(read).collect::<Result<Known, StoreError>>()?;
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     if known.1 <= asked {
