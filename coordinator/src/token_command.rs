@@ -66,7 +66,7 @@ fn token_words(error: &TokenError, place: &Place) -> String {
 
 pub(crate) fn run(database: &Place, command: &TokenCommand) -> Result<(), TokenCommandError> {
     let failed = |source| TokenCommandError::Token { place: database.clone(), source };
-    let now = SystemClock::new().now();
+    let now = SystemClock::new().date();
     match command {
         TokenCommand::Create { role, name, expires } => {
             let is_new = !exists(database)?;

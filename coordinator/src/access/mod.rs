@@ -10,6 +10,8 @@ mod methods;
 mod open;
 mod rate;
 pub(crate) mod role;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -128,8 +130,10 @@ pub(crate) struct Policy {
     registrations: Rates,
     submissions: Rates,
     open: Open,
-    /// Whether the tokens could not be read when they were asked for last.
+    /// Whether the log says that the tokens cannot be read.
     unreadable: AtomicBool,
+    /// Whether it says that names cannot be claimed.
+    unclaimable: AtomicBool,
     logged: LogBound,
     /// Strangers must not hide what others do.
     logged_of_strangers: LogBound,
@@ -151,6 +155,7 @@ impl Policy {
             submissions,
             open,
             unreadable: AtomicBool::new(false),
+            unclaimable: AtomicBool::new(false),
             logged,
             logged_of_strangers,
         }
@@ -234,7 +239,7 @@ impl Policy {
         let found = self.read(register.find(token.id()))?;
         match found {
             Some((record, hash)) if hash.is_of(token) => {
-                still_good(&record, self.clock.now())?;
+                still_good(&record, self.clock.date())?;
                 Ok(record)
             }
             _ => Err(Status::unauthenticated(format!(
@@ -247,8 +252,7 @@ impl Policy {
     /// What was read of the tokens. That they cannot be read is logged once, until they can be again:
     /// every call and every stream that is open asks.
     fn read<T>(&self, read: Result<T, TokenError>) -> Result<T, Status> {
-        let was_unreadable = self.unreadable.swap(read.is_err(), Ordering::Relaxed);
-        if was_unreadable != read.is_err() && self.logged.allows() {
+        if self.is_news(&self.unreadable, read.is_err()) {
             match &read {
                 Ok(_) => tracing::info!("the tokens can be read again"),
                 Err(error) => {
@@ -258,6 +262,29 @@ impl Policy {
         }
         let told = "the tokens cannot be read; the coordinator's log says why";
         read.map_err(|_| Status::unavailable(told))
+    }
+
+    /// What has become of a claim on a worker's name. That none succeeds is logged once as well.
+    fn claimed(&self, claimed: Result<Claim, TokenError>) -> Result<Claim, Status> {
+        if self.is_news(&self.unclaimable, claimed.is_err()) {
+            match &claimed {
+                Ok(_) => tracing::info!("the names of workers can be claimed again"),
+                Err(error) => tracing::error!(
+                    %error,
+                    "the names of workers cannot be claimed: workers that register are refused"
+                ),
+            }
+        }
+        let told = "the worker's name cannot be claimed; the coordinator's log says why";
+        claimed.map_err(|_| Status::unavailable(told))
+    }
+
+    /// Whether a state differs from what the log says of it, and the log takes a line now, which the
+    /// caller writes.
+    fn is_news(&self, logged: &AtomicBool, state: bool) -> bool {
+        logged.load(Ordering::Relaxed) != state
+            && self.logged.allows()
+            && logged.swap(state, Ordering::Relaxed) != state
     }
 
     /// Whether a caller whose stream is open may still speak.
@@ -271,7 +298,7 @@ impl Policy {
         let found = self.read(register.find(holder.id))?;
         let gone = || Status::unauthenticated(format!("there is no token {} any more", holder.id));
         let (record, _) = found.ok_or_else(gone)?;
-        still_good(&record, self.clock.now())
+        still_good(&record, self.clock.date())
     }
 
     /// Waits until a caller whose stream is open may not speak any more.
@@ -327,12 +354,12 @@ impl Policy {
                 "the workers of this token register too often; wait a moment (limits.workers)",
             ));
         }
-        let (register, name, now) = (register.clone(), worker.to_owned(), self.clock.now());
+        let (register, name, now) = (register.clone(), worker.to_owned(), self.clock.date());
         let by = holder.name.to_string();
         let claimed =
             tokio::task::spawn_blocking(move || register.claim_worker(&name, &by, most, now));
         let claimed = claimed.await.map_err(|_| Status::internal("the register panicked"))?;
-        match self.read(claimed)? {
+        match self.claimed(claimed)? {
             Claim::Held => Ok(()),
             Claim::Full => Err(Status::resource_exhausted(format!(
                 "`{}` has names for {most} workers already: let `{worker}` use one of them or a \
@@ -367,6 +394,7 @@ impl Policy {
 
 /// Of whom something was refused.
 #[derive(Debug, Clone)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Refused {
     method: Arc<str>,
     peer: Option<SocketAddr>,
@@ -429,74 +457,4 @@ fn read_bearer(value: &HeaderValue) -> Result<Token, Status> {
         Status::unauthenticated("the header `authorization` is not `Bearer TOKEN`")
     })?;
     text.parse().map_err(|error| Status::unauthenticated(format!("{error}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use cambrian_transport::token::TokenHash;
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::store::tokens::Tokens;
-
-    /// Tables that cannot be read.
-    struct Broken;
-
-    impl Broken {
-        fn error<T>() -> Result<T, TokenError> {
-            Err(TokenError::Random("broken".into()))
-        }
-    }
-
-    impl Tokens for Broken {
-        fn insert(&self, _: &TokenRecord, _: &TokenHash) -> Result<bool, TokenError> {
-            Self::error()
-        }
-        fn list(&self) -> Result<Vec<TokenRecord>, TokenError> {
-            Self::error()
-        }
-        fn find(&self, _: TokenId) -> Result<Option<(TokenRecord, TokenHash)>, TokenError> {
-            Self::error()
-        }
-        fn revoke(&self, _: TokenId, _: Timestamp) -> Result<Option<TokenRecord>, TokenError> {
-            Self::error()
-        }
-        fn claim_worker(
-            &self,
-            _: &str,
-            _: &str,
-            _: u32,
-            _: Timestamp,
-        ) -> Result<Claim, TokenError> {
-            Self::error()
-        }
-    }
-
-    #[test]
-    fn tokens_that_cannot_be_read_are_one_line_of_the_log() {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let file = Arc::new(log.reopen().unwrap());
-        let subscriber = tracing_subscriber::fmt().with_writer(file).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let register = Some(Register::on(Broken));
-            let bounds = crate::config::Config::default().bounds();
-            let policy = Policy::new(register, Arc::new(ManualClock::default()), bounds);
-            let method = "/cambrian.v1.CampaignService/ListCampaigns";
-            for _ in 0..1000 {
-                let token = Token::generate().unwrap();
-                let refused = policy.admit(method, Shown::Token(token)).err().unwrap();
-                assert_eq!(refused.code(), Code::Unavailable);
-            }
-        });
-        let text = std::fs::read_to_string(log.path()).unwrap();
-        assert_eq!(text.matches("cannot be read").count(), 1, "{text}");
-        assert_eq!(text.lines().count(), 1, "{text}");
-    }
-
-    #[test]
-    fn nobody_writes_lines_of_a_log() {
-        assert_eq!(legible("a\nb\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
-        assert_eq!(legible(&"x".repeat(LONGEST_LINE)), "x".repeat(LONGEST_LINE));
-        assert_eq!(legible(&"x".repeat(900)).chars().count(), LONGEST_LINE + 1);
-    }
 }

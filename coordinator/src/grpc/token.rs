@@ -64,7 +64,7 @@ impl TokenService for TokenServer {
         let role = Role::of(request.role()).ok_or_else(|| {
             bad_message(&ConvertError::new("role", "is missing or not known to this version"))
         })?;
-        let now = self.clock.now();
+        let now = self.clock.date();
         if request.valid_micros > MAX_NUMBER - now.0.min(MAX_NUMBER) {
             let reason = format!("is {}, which is beyond all time", request.valid_micros);
             return Err(bad_message(&ConvertError::new("valid_micros", reason)));
@@ -84,7 +84,7 @@ impl TokenService for TokenServer {
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let records = self.work(Register::list).await?;
         let tokens = records.iter().map(message).collect();
-        let now_micros = self.clock.now().0;
+        let now_micros = self.clock.date().0;
         Ok(Response::new(v1::ListTokensResponse { tokens, now_micros }))
     }
 
@@ -95,7 +95,7 @@ impl TokenService for TokenServer {
         let id = request.into_inner().id.parse().map_err(|_| {
             bad_message(&ConvertError::new("id", "is not eight hexadecimal digits"))
         })?;
-        let now = self.clock.now();
+        let now = self.clock.date();
         let record = self.work(move |register| register.revoke(id, now)).await?;
         tracing::info!(token = %record.id, name = record.name, "token revoked");
         Ok(Response::new(v1::RevokeTokenResponse { record: Some(message(&record)) }))
