@@ -188,6 +188,10 @@ impl Session {
                         self.pass_on(commands).await?;
                         return Err(Status::invalid_argument(status.message()));
                     }
+                    Err(status) if status.code() == Code::DeadlineExceeded => {
+                        self.pass_on(commands).await?;
+                        return Err(Status::deadline_exceeded(status.message()));
+                    }
                     // A connection that broke ends like one that was closed.
                     Ok(None) | Err(_) => {
                         self.pass_on(commands).await?;
@@ -294,5 +298,88 @@ fn to_message(message: Outbound) -> v1::CoordinatorMessage {
             v1::CoordinatorMessage { message: Some(message) }
         }
         Outbound::Effect(effect) => (&effect).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use cambrian_proto::v1::worker_service_server::WorkerServiceServer;
+    use futures::stream::{self, StreamExt};
+    use http_body::Frame;
+    use tonic::body::Body;
+    use tower::Service;
+
+    use super::*;
+    use crate::actor::{Actor, ActorSettings};
+    use crate::clock::ManualClock;
+    use crate::config::Config;
+    use crate::store::memory::MemoryStore;
+
+    /// A request that ends in the middle with a status, as the bounds on what comes in end one.
+    struct Cut(Vec<Result<Bytes, Status>>);
+
+    impl http_body::Body for Cut {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.pop().map(|next| next.map(Frame::data)))
+        }
+    }
+
+    fn register() -> Bytes {
+        let register = v1::Register {
+            name: "gpu".into(),
+            session: 1,
+            capabilities: Some(v1::Capabilities { slots: 1, ..v1::Capabilities::default() }),
+            ..v1::Register::default()
+        };
+        let message = Some(v1::worker_message::Message::Register(register));
+        let content = v1::WorkerMessage { message }.encode_to_vec();
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&[0][..], &length, &content].concat().into()
+    }
+
+    /// The code and the words that the stream of a worker ends with whose second message breaks off.
+    async fn told(end: Status) -> Result<(String, String), Infallible> {
+        let clock = Arc::new(ManualClock::default());
+        let store = Box::new(MemoryStore::default());
+        let (actor, handle) = Actor::start(store, clock.clone(), ActorSettings::default()).unwrap();
+        let policy = Arc::new(Policy::new(None, clock, Config::default().bounds()));
+        let register_timeout = Duration::from_secs(60);
+        let settings = WorkerSettings { register_timeout, outbound_queue: 8 };
+        let server = WorkerServer::new(handle.clone(), settings, policy);
+        let mut request = http::Request::post("/cambrian.v1.WorkerService/Work")
+            .body(Body::new(Cut(vec![Err(end), Ok(register())])))
+            .unwrap();
+        request.extensions_mut().insert(Caller::Anyone);
+        request.extensions_mut().insert(Refused::default());
+        let answer = WorkerServiceServer::new(server).call(request).await?;
+        let mut body = Box::pin(answer.into_body());
+        let frames = stream::poll_fn(|context| http_body::Body::poll_frame(body.as_mut(), context));
+        let frames: Vec<_> = frames.map(Result::unwrap).collect().await;
+        let trailers = frames.into_iter().find_map(|frame| frame.into_trailers().ok()).unwrap();
+        handle.shutdown().await;
+        tokio::task::spawn_blocking(move || actor.join()).await.unwrap().unwrap();
+        let text = |name| String::from_utf8_lossy(trailers[name].as_bytes()).into_owned();
+        Ok((text("grpc-status"), text("grpc-message")))
+    }
+
+    #[tokio::test]
+    async fn whose_message_is_cut_off_is_told_why() {
+        for (end, code) in [
+            (Status::deadline_exceeded("late"), Code::DeadlineExceeded),
+            (Status::out_of_range("large"), Code::InvalidArgument),
+        ] {
+            let words = end.message().to_owned();
+            let expected = ((code as i32).to_string(), words);
+            assert_eq!(told(end).await.unwrap(), expected);
+        }
     }
 }
