@@ -21,16 +21,17 @@ use tracing::{error, info, warn};
 use crate::artifacts::{Artifacts, Transfer};
 use crate::backoff::{Backoff, jitter_seed};
 use crate::capabilities;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, EvaluatorCommand};
 use crate::left_behind;
 use crate::link::{Link, LinkEvent, LinkTiming};
-use crate::outbox::{Outbox, OutboxError};
+use crate::opening::{self, Opened};
+use crate::outbox::OutboxError;
 use crate::queue::{SlotHealth, SlotIndex};
 use crate::simulated::{SimulatedSlot, World};
 use crate::slot::emptying::Emptying;
 use crate::slot::group::Killing;
 use crate::slot::{Slot, SlotCommand, SlotEvent, SlotTiming, memory};
-use crate::state_dir::{StateDir, StateError};
+use crate::state_dir::StateError;
 use crate::storage::{self, Disk};
 use crate::supervisor::{self, Supervisor, SupervisorTiming};
 
@@ -141,18 +142,17 @@ impl Agent {
         if config.slots == 0 {
             return Err(AgentError::NoSlots);
         }
-        let state = StateDir::open(&config.state_dir)?;
-        let name = state.name(config.name.as_deref())?;
-        let (outbox, reports) = Outbox::open(&state.outbox())?;
-        info!(worker = name, slots = config.slots, unsent_reports = reports.len(), "worker starts");
-
+        let disk = if world.is_some() { Disk::Here } else { Disk::REAL };
         let (mut drain, mut leave) = (pin!(drain), pin!(leave));
+        let opened = tokio::select! {
+            biased;
+            opened = begin(&config, disk) => opened?,
+            () = &mut drain => return Ok(()),
+            () = &mut leave => return Ok(()),
+        };
+        let Opened { state, name, mark, outbox, reports } = opened;
         let mut slots = match &world {
-            None => {
-                let mark = state.mark()?;
-                left_behind::end(&mark).await;
-                Slots::start(&config, &name, mark)
-            }
+            None => Slots::start(&config, &name, mark),
             Some(world) => Slots::simulated(&config, world),
         };
         let first = tokio::select! {
@@ -174,9 +174,9 @@ impl Agent {
             config.memory(if world.is_none() { memory::available_bytes() } else { None }),
         );
 
-        let (disk, wall, dialler) = match world {
-            None => (Disk::REAL, supervisor::wall as fn() -> u64, Dialler::System),
-            Some(world) => (Disk::Here, world.wall, world.dialler),
+        let (wall, dialler) = match world {
+            None => (supervisor::wall as fn() -> u64, Dialler::System),
+            Some(world) => (world.wall, world.dialler),
         };
         let (storage, changes) = mpsc::unbounded_channel();
         let (sendable, mut stored) = mpsc::unbounded_channel();
@@ -244,6 +244,19 @@ impl Agent {
         info!("worker ends");
         fault.map_or(Ok(()), |fault| Err(AgentError::SlotEnded(fault)))
     }
+}
+
+/// All that comes before the first slot.
+async fn begin(config: &AgentConfig, disk: Disk) -> Result<Opened, AgentError> {
+    let opened = opening::open(config, disk).await?;
+    let (slots, unsent_reports) = (config.slots, opened.reports.len());
+    info!(worker = opened.name, slots, unsent_reports, "worker starts");
+    if disk != Disk::Here {
+        let EvaluatorCommand { program, arguments } = &config.evaluator;
+        info!(program = %program.display(), ?arguments, "the command of its evaluators");
+        left_behind::end(&opened.mark).await;
+    }
+    Ok(opened)
 }
 
 async fn at(instant: Option<Instant>) {

@@ -22,6 +22,7 @@ mod durable;
 pub mod framing;
 mod left_behind;
 mod link;
+mod opening;
 pub mod outbox;
 pub mod queue;
 pub mod simulated;

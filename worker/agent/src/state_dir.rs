@@ -18,6 +18,8 @@ use crate::durable;
 
 /// How long the disk may take over the number of a session, for which everything else waits.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The file with the number of the last session.
+const SESSION: &str = "session";
 /// The longest name of a worker, characters.
 pub const MAX_NAME: usize = 128;
 
@@ -52,8 +54,8 @@ impl StateError {
 #[derive(Debug)]
 pub struct StateDir {
     root: PathBuf,
-    /// The number of the last session of this process, if it has had one.
-    session: Option<u64>,
+    /// The number of the last session, of this process or an earlier one; 0 if there was none.
+    session: u64,
     /// Whether that number is nowhere but here.
     unstored: bool,
     /// The disk's answer to an earlier number, if there is none yet.
@@ -62,7 +64,7 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Creates the directory where it is missing, and locks it.
+    /// Creates the directory where it is missing, locks it, and reads the number of the last session.
     ///
     /// # Errors
     /// When another process holds it or it cannot be written.
@@ -78,7 +80,7 @@ impl StateDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 root: root.to_owned(),
-                session: None,
+                session: stored_session(&root.join(SESSION)),
                 unstored: false,
                 storing: None,
                 lock,
@@ -134,11 +136,9 @@ impl StateDir {
     /// the clock, which has gone on meanwhile. What remains is a clock that is set back by more than that
     /// before the restart: coordinators refuse the new process until it has caught up.
     pub fn next_session(&mut self, now_micros: u64) -> u64 {
-        let path = self.root.join("session");
-        let last = self.session.unwrap_or_else(|| stored_session(&path));
-        let session = now_micros.max(last.saturating_add(1));
-        self.session = Some(session);
-        match self.store_in_time(path, session) {
+        let session = now_micros.max(self.session.saturating_add(1));
+        self.session = session;
+        match self.store_in_time(self.root.join(SESSION), session) {
             Ok(()) => self.unstored = false,
             Err(error) if !self.unstored => {
                 warn!(
@@ -324,9 +324,9 @@ mod tests {
     #[test]
     fn broken_files_are_replaced() {
         let root = tempfile::tempdir().unwrap();
-        let mut state = StateDir::open(root.path()).unwrap();
         fs::write(root.path().join("session"), "\0\0\0").unwrap();
         fs::write(root.path().join("name"), "no name/at all").unwrap();
+        let mut state = StateDir::open(root.path()).unwrap();
         assert_eq!(state.next_session(7), 7);
         let name = state.name(None).unwrap();
         assert!(is_name(&name));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command as AsyncCommand};
 
 use super::{PATIENCE, SYNTHETIC, assignment, endless, measured, wait_for_goodbye};
@@ -128,6 +129,32 @@ async fn a_disk_that_does_not_answer_holds_up_neither_results_nor_the_end() {
     let expected = root.path().join("outbox");
     let expected = ["the disk does not answer", expected.to_str().unwrap()];
     assert!(expected.iter().all(|word| words(&output).contains(word)), "{}", words(&output));
+}
+
+/// A pipe that nobody writes to takes the place of a file on such a disk.
+#[tokio::test]
+async fn a_start_that_waits_for_the_disk_says_so_and_ends_when_it_is_told_to() {
+    let coordinator = FakeCoordinator::start().await;
+    let starts = ["name", "session"].map(|file| {
+        let root = tempfile::tempdir().unwrap();
+        mkfifoat(CWD, root.path().join(file), Mode::RUSR | Mode::WUSR).unwrap();
+        (start(&coordinator, &root, &[]), root)
+    });
+    for (mut child, root) in starts {
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let silence = async {
+            while let Some(line) = log.next_line().await.unwrap() {
+                if line.contains("does not answer") && line.contains(root.path().to_str().unwrap())
+                {
+                    return;
+                }
+            }
+            panic!("it ends without a word");
+        };
+        tokio::time::timeout(PATIENCE, silence).await.expect("it says nothing");
+        signal(&child, "-TERM");
+        assert!(end(child).await.status.success());
+    }
 }
 
 #[tokio::test]
