@@ -6,9 +6,10 @@
 
 use std::fs;
 use std::io::{self, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 use thiserror::Error;
 
 use super::format::RawSplit;
@@ -201,7 +202,7 @@ impl<'p> Decoder<'p> {
         limits.max_image_height = Some(MAX_SIDE as u32);
         limits.max_alloc = Some(MAX_DECODED);
         reader.limits(limits);
-        let decoder = reader.into_decoder().map_err(|error| damaged(path, &error))?;
+        let decoder = decoded(path, || reader.into_decoder())?;
         Ok(Self { path, decoder: Box::new(decoder) })
     }
 
@@ -230,7 +231,7 @@ impl<'p> Decoder<'p> {
     /// Adds its pixels, channel by channel.
     fn append(self, images: &mut Vec<u8>) -> Result<(), FoldersError> {
         let path = self.path;
-        match DynamicImage::from_decoder(self.decoder).map_err(|error| damaged(path, &error))? {
+        match decoded(path, || DynamicImage::from_decoder(self.decoder))? {
             DynamicImage::ImageLuma8(grey) => images.extend_from_slice(&grey),
             DynamicImage::ImageRgb8(coloured) => {
                 for channel in 0..3 {
@@ -243,8 +244,14 @@ impl<'p> Decoder<'p> {
     }
 }
 
-fn damaged(path: &Path, error: &image::ImageError) -> FoldersError {
-    fault(path, format!("it cannot be decoded ({error})"))
+/// What a decoder makes of an image. Decoders panic at some damaged ones (`zune-jpeg` 0.5.15 where a scan runs past
+/// the end of its row), which must not cost the evaluations in the same process.
+fn decoded<T>(path: &Path, decode: impl FnOnce() -> ImageResult<T>) -> Result<T, FoldersError> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(fault(path, format!("it cannot be decoded ({error})"))),
+        Err(_) => Err(fault(path, "it is damaged: the decoder failed at it")),
+    }
 }
 
 #[cfg(test)]

@@ -153,3 +153,23 @@ proptest! {
         }
     }
 }
+
+/// `zune-jpeg` 0.5.15 panics at it.
+const PAST_ITS_ROW: &[u8] = include_bytes!("past-its-row.jpg");
+
+#[test]
+fn a_decoder_that_fails_at_a_damaged_image_is_a_fault_of_the_image() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["train/a", "train/b", "test/a"] {
+        let class = folder.path().join(class);
+        fs::create_dir_all(&class).unwrap();
+        fs::write(class.join("i.jpg"), PAST_ITS_ROW).unwrap();
+    }
+    let form = form(folder.path()).unwrap();
+    assert_eq!(form.input, [3, 7, 518]);
+    let error = read(folder.path(), form).unwrap_err().to_string();
+    assert!(error.contains("train/a/i.jpg: it is damaged"), "{error}");
+
+    let failing = decoded(Path::new("i.jpg"), || -> ImageResult<()> { panic!("beyond the row") });
+    assert_eq!(failing.unwrap_err().to_string(), "i.jpg: it is damaged: the decoder failed at it");
+}
