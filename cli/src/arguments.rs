@@ -139,7 +139,8 @@ pub(crate) enum Command {
     Cancel(CampaignArgument),
     /// Prove that a journal counts every finished evaluation exactly once. Needs no coordinator.
     Verify(JournalArguments),
-    /// Derive populations and fronts again from a journal and compare. Needs no coordinator.
+    /// Derive every proposal, population and front again from a journal and compare. Needs no
+    /// coordinator.
     Replay(JournalArguments),
     /// Say how well scores order candidates as a metric does, from files of results. Needs no
     /// coordinator.
@@ -164,7 +165,8 @@ pub(crate) enum Command {
 /// A campaign.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CampaignArgument {
-    /// The campaign's number, or its name: the latest of that name.
+    /// The campaign's number, or its name: the latest of that name, of those that are yours if you have
+    /// a token.
     pub(crate) campaign: String,
 }
 
@@ -371,7 +373,7 @@ pub(crate) enum StatusFilter {
     Scored,
     /// Found not worth its later stages.
     Screened,
-    /// Rejected by a constraint before any work.
+    /// Breaks a constraint, has no network, or failed in a way that counts so.
     Infeasible,
     /// Failed for good.
     Failed,
@@ -537,7 +539,7 @@ pub(crate) enum TokenCommand {
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TokenRole {
-    /// The stream of a worker, nothing else.
+    /// The stream of a worker and its artifacts, nothing else.
     Worker,
     /// Everything that changes nothing.
     View,

@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     InvalidCampaign = 3,
     /// There is no such campaign, candidate, task, worker or file.
     NotFound = 4,
-    /// The coordinator does not answer.
+    /// The coordinator does not answer, or says that it cannot at present.
     Unreachable = 5,
     /// The campaign ended without any scored candidate.
     NoResult = 6,

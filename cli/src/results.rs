@@ -251,7 +251,7 @@ pub(crate) struct Candidate {
     pub(crate) canonical_hash: Foreign,
     pub(crate) origin: Foreign,
     pub(crate) metrics: BTreeMap<Foreign, Value>,
-    /// Summed normalised constraint violation; 0 where all constraints hold.
+    /// Summed normalised constraint violation of a scored candidate; 0 of any other.
     pub(crate) violation: f64,
     /// Why it failed, is infeasible or was screened; empty otherwise.
     pub(crate) reason: Foreign,

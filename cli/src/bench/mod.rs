@@ -191,7 +191,7 @@ async fn limits(
     rate: f64,
 ) -> Result<Limits, CliError> {
     let (pipelined, stream) = match example {
-        // The few first: whose files are not all closed when the others are measured.
+        // Few streams before many: the many leave sockets open for a while, which would count against the few.
         Some(example) => (
             limits::stream(example.clone(), limits::PIPELINED).await?,
             limits::stream(example, shape).await?,

@@ -293,7 +293,7 @@ mod tests {
         assert!(error.to_string().contains("nothing of Cambrian in postgresql://ada@db/shop"));
         assert!(error.help().contains("another program's database"), "{}", error.help());
         let error = unopened(&place, older(1)).to_string();
-        assert!(error.contains("start a coordinator on it once"), "{error}");
+        assert!(error.contains("which brings it up to date"), "{error}");
     }
 
     #[test]

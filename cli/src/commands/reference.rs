@@ -84,7 +84,7 @@ fn evaluators(context: &Context) -> Result<(), CliError> {
         return context.output.object(&json!({ "evaluators": entries }));
     }
     let metrics = EVALUATORS.iter().map(|entry| {
-        let any = entry.delivers_any.then_some("any that a campaign declares");
+        let any = entry.delivers_any.then_some("any, built in or declared");
         entry.metrics.iter().copied().chain(any).collect::<Vec<_>>().join(", ")
     });
     let names = EVALUATORS.iter().map(|entry| (entry.name, entry.summary));
