@@ -147,6 +147,8 @@ pub(crate) enum Command {
     Correlate(CorrelateArguments),
     /// List the workers of a coordinator.
     Workers,
+    /// Say whether something needs a hand: workers and campaigns in numbers, and an exit code of its own.
+    Health,
     /// Measure how fast a cluster is.
     #[command(subcommand)]
     Bench(BenchCommand),

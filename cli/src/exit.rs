@@ -28,13 +28,15 @@ pub(crate) enum Exit {
     NoWorker = 9,
     /// The coordinator wants a token, or another one.
     Denied = 10,
+    /// Something of the cluster needs a hand.
+    Unhealthy = 11,
     /// Ended by Ctrl-C or SIGTERM; what was done so far is kept.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code with its line of documentation.
-    pub(crate) const ALL: [(Exit, &'static str); 12] = [
+    pub(crate) const ALL: [(Exit, &'static str); 13] = [
         (Exit::Success, "done"),
         (Exit::Failure, "a file, the disk or the coordinator failed"),
         (Exit::Usage, "the command line cannot be understood"),
@@ -46,6 +48,7 @@ impl Exit {
         (Exit::Refused, "the request makes no sense in the present state"),
         (Exit::NoWorker, "no worker can serve the campaign, or none stays alive"),
         (Exit::Denied, "the coordinator wants a token, or another one"),
+        (Exit::Unhealthy, "`cambrian health` found something that needs a hand"),
         (Exit::Interrupted, "interrupted; what was done so far is kept"),
     ];
 
@@ -68,6 +71,7 @@ impl Exit {
             Exit::Refused => "refused",
             Exit::NoWorker => "no_worker",
             Exit::Denied => "denied",
+            Exit::Unhealthy => "unhealthy",
             Exit::Interrupted => "interrupted",
         }
     }

@@ -93,6 +93,11 @@ fn a_campaign_is_simulated_over_seeds_and_leaves_tables_and_pictures() {
     let output = simulate(root.path(), &[&BOTH[..], &more[..]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row =
+        include_str!("../../docs/cli.md").lines().find(|line| line.starts_with("| `simulate` |"));
+    for name in report.as_object().unwrap().keys() {
+        assert!(row.unwrap().contains(&format!("`{name}`")), "docs/cli.md lacks {name}");
+    }
     assert_eq!(report["front_of"], "table");
     assert_eq!(report["known_points"], 243);
     assert_eq!(report["seeds"], serde_json::json!([1, 2, 3, 4]));

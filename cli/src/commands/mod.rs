@@ -6,6 +6,7 @@ mod candidates;
 mod correlate;
 mod explain;
 mod front;
+mod health;
 pub(crate) mod journal;
 mod list;
 mod reference;
@@ -63,6 +64,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
         Command::Validate(given) => validate::run(&context, &given),
         Command::Submit(given) => submit::run(&context, &given).await,
         Command::List => list::campaigns(&context).await,
+        Command::Health => health::run(&context).await,
         Command::Watch(given) => watch::run(&context, &given.campaign).await,
         Command::Front(given) => front::run(&context, &given).await,
         Command::Candidates(given) => candidates::run(&context, &given).await,

@@ -5,6 +5,7 @@
 pub(crate) mod confidence;
 pub(crate) mod csv;
 pub(crate) mod heading;
+pub(crate) mod health;
 pub(crate) mod lists;
 pub(crate) mod number;
 pub(crate) mod summary;
