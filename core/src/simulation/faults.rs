@@ -1,5 +1,8 @@
 //! What goes wrong in a simulated cluster, and how often.
 
+use rand::RngExt;
+
+use crate::rng::{self, Purpose};
 use crate::time::Span;
 
 /// Probabilities of faults, each in 0..=1.
@@ -51,4 +54,34 @@ impl FaultRates {
         crash_before_append: 0.01,
         crash_after_append: 0.01,
     };
+
+    /// A mixture of its own for each seed: every fault of these is absent, rare, as often, or twice as often,
+    /// and delays are up to twice as long; but messages are repeated no more often, since what answers each
+    /// copy would multiply. Where everything fails all the time, long undisturbed stretches
+    /// never happen, and faults hide each other (Groce et al. 2012, swarm testing).
+    #[must_use]
+    pub fn mixed(self, seed: u64) -> FaultRates {
+        let mut rng = rng::stream(seed, Purpose::Simulation, MIXTURE);
+        let mut drawn = |rate: f64| {
+            let factor = [0.0, 0.2, 1.0, 2.0][rng.random_range(0..4)];
+            (rate * factor).min(1.0)
+        };
+        let mut mixture = FaultRates {
+            lose: drawn(self.lose),
+            repeat: drawn(self.repeat).min(self.repeat),
+            delay: self.delay,
+            worker_crash: drawn(self.worker_crash),
+            disconnect: drawn(self.disconnect),
+            operator: drawn(self.operator),
+            cancel: drawn(self.cancel),
+            crash_before_append: drawn(self.crash_before_append),
+            crash_after_append: drawn(self.crash_after_append),
+        };
+        let exponent = rng.random_range(0..=4);
+        mixture.delay = Span((self.delay.0 << exponent) >> 3);
+        mixture
+    }
 }
+
+/// The ordinal of the stream that mixtures are drawn from; no attempt has it.
+const MIXTURE: u64 = u64::MAX;
