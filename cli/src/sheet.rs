@@ -4,12 +4,15 @@
 //! Must not know what is in them.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
 use crate::error::{CliError, count};
+use packed::Packed;
+
+// By its file, since the package that it belongs to needs libtorch, which it does not.
+#[path = "../../worker/evaluator/src/data/packed.rs"]
+mod packed;
 
 /// The largest table that is read, unpacked, in bytes.
 const MAX_BYTES: u64 = 4 << 30;
@@ -29,9 +32,8 @@ impl Sheet {
     /// With the path, and the row where there is one.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
         let file = std::fs::File::open(path).map_err(CliError::io("read", path))?;
-        // A packed file may be several, one after another, as `cat`, `bgzip` and appending make them.
         let unpacked: Box<dyn Read> = match path.extension().is_some_and(|end| end == "gz") {
-            true => Box::new(MultiGzDecoder::new(file)),
+            true => Box::new(Packed::new(BufReader::new(file))),
             false => Box::new(file),
         };
         Self::parse(path, unpacked, MAX_BYTES)
@@ -119,6 +121,12 @@ impl Sheet {
             ),
             help: format!("its columns are: {}", self.columns.join(", ")),
         })
+    }
+
+    /// What to say of this many rows that are left out, since `nobody_has` what they have in `column`.
+    pub(crate) fn left_out(&self, rows: usize, nobody_has: &str, column: &str) -> String {
+        let total = count(self.rows.len(), "row");
+        format!("{rows} of its {total} are left out, since {nobody_has} their `{column}`")
     }
 
     /// The number at a place; `None` where it is empty.
@@ -215,10 +223,7 @@ fn add(joined: &mut Sheet, other: Sheet) -> Result<Option<String>, CliError> {
 /// What to say of `left_out` rows of a sheet, and of `without` rows before it that have none in it.
 fn unmatched(other: &Sheet, shared: &str, left_out: usize, without: usize) -> Option<String> {
     let path = other.path.display();
-    let out = || {
-        let total = count(other.rows.len(), "row");
-        format!("{left_out} of its {total} are left out, since no row before has their `{shared}`")
-    };
+    let out = || other.left_out(left_out, "no row before has", shared);
     let lacking = || {
         let (rows, have) = (count(without, "row"), if without == 1 { "has" } else { "have" });
         format!("{rows} of the tables before it {have} no `{shared}` in it and no values of it")
@@ -306,6 +311,8 @@ pub(crate) mod tests {
         };
         std::fs::write(&path, [pack("id,x\n1,2\n"), pack("3,4\n")].concat()).unwrap();
         assert_eq!(rows(&Sheet::read(&path).unwrap()), [["1", "2"], ["3", "4"]]);
+        std::fs::write(&path, [pack("id,x\n1,2\n"), vec![0; 300]].concat()).unwrap();
+        assert_eq!(rows(&Sheet::read(&path).unwrap()), [["1", "2"]]);
     }
 
     #[test]

@@ -84,6 +84,22 @@ fn the_target_may_come_from_a_table_and_pictures_are_written() {
 }
 
 #[test]
+fn scores_that_no_table_has_are_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let matched = ["--table", "table.csv", "--match", "genotype=arch", "--target", "loss"];
+    let note = "candidates.csv: 4 of its 10 rows are left out, since no row of the tables has their \
+                `genotype`";
+    let output = correlate(root.path(), &matched);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains(note), "{said}");
+    let all: String =
+        "abcdefghij".chars().map(|arch| format!("{arch},{}\n", arch as u32)).collect();
+    fs::write(root.path().join("all.csv"), format!("arch,loss\n{all}other,7\n")).unwrap();
+    let output = correlate(root.path(), &[&["--table", "all.csv"], &matched[2..]].concat());
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn refusals_name_the_column_and_what_there_is() {
     let root = tempfile::tempdir().unwrap();
     let cases: [(&[&str], &str); 6] = [

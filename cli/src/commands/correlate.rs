@@ -120,11 +120,18 @@ fn joined(context: &Context, scores: Sheet, given: &CorrelateArguments) -> Resul
     let right = other.column(right_name, "--match")?;
     let rows = other.rows_by(right)?;
     let mut scores = scores;
+    let mut without = 0;
     for row in &mut scores.rows {
         let found = rows.get(row[left].trim()).copied();
+        without += usize::from(found.is_none());
         for at in 0..other.columns.len() {
             row.push_field(found.map_or("", |found| &other.rows[found][at]));
         }
+    }
+    // Rows of the tables without a score are nothing to speak of: there are tables of whole spaces.
+    if without > 0 {
+        let what = scores.left_out(without, "no row of the tables has", left_name);
+        context.output.hint(&format!("{}: {what}", scores.path.display()));
     }
     // A column of the scores hides one of the same name.
     scores.columns.extend(other.columns);

@@ -33,6 +33,8 @@ mod npz;
 #[expect(dead_code, reason = "the evaluator also finds out which form a folder has")]
 #[path = "../../../../worker/evaluator/src/data/own.rs"]
 mod own;
+#[path = "../../../../worker/evaluator/src/data/packed.rs"]
+mod packed;
 
 /// Readers of files.
 pub const TARGETS: [Target; 9] = [
@@ -65,7 +67,9 @@ fn idx(bytes: &[u8]) {
 }
 
 fn idx_files() -> Vec<Vec<u8>> {
-    idx_contents().iter().map(|content| gzip(content)).collect()
+    let parts = |content: &Vec<u8>| [gzip(&content[..5]), gzip(&content[5..]), vec![0; 8]].concat();
+    let contents = idx_contents();
+    contents.iter().map(|content| gzip(content)).chain(contents.iter().map(parts)).collect()
 }
 
 /// The compressed file itself.

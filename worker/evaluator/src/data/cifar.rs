@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use thiserror::Error;
+
+use super::packed::Packed;
 
 /// The largest content that is read from one file, in bytes.
 const MAX_BYTES: u64 = 1 << 31;
@@ -124,8 +125,7 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = BufReader::new(File::open(path)?);
     match path.extension().is_some_and(|extension| extension == "gz") {
-        // A packed file may be several, one after another.
-        true => MultiGzDecoder::new(file).take(MAX_BYTES).read_to_end(&mut bytes)?,
+        true => Packed::new(file).take(MAX_BYTES).read_to_end(&mut bytes)?,
         false => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
     };
     Ok(bytes)
@@ -153,6 +153,8 @@ mod tests {
         assert_eq!(attempt("train.bin.gz", &gzip(&content)).unwrap(), expected);
         let members = [gzip(&content[..5]), gzip(&content[5..])].concat();
         assert_eq!(attempt("train.bin.gz", &members).unwrap(), expected);
+        let padded = [gzip(&content), vec![0; 300]].concat();
+        assert_eq!(attempt("train.bin.gz", &padded).unwrap(), expected);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use thiserror::Error;
+
+use super::packed::Packed;
 
 /// The largest content that is read from one file, in bytes; protects from a wrong header.
 pub const MAX_BYTES: u64 = 1 << 31;
@@ -153,12 +154,11 @@ pub fn read(path: &Path, rank: u8) -> Result<Idx, IdxError> {
     Ok(Idx { dimensions, bytes })
 }
 
-/// A packed file may be several, one after another.
-type Reader = MultiGzDecoder<BufReader<File>>;
+type Reader = Packed<BufReader<File>>;
 
 fn open(path: &Path) -> Result<Reader, IdxError> {
     match File::open(path) {
-        Ok(file) => Ok(MultiGzDecoder::new(BufReader::new(file))),
+        Ok(file) => Ok(Packed::new(BufReader::new(file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(IdxError::Absent(path.into())),
         Err(source) => Err(IdxError::Unreadable { path: path.into(), source }),
     }
@@ -217,6 +217,8 @@ pub(crate) mod tests {
         assert_eq!(read_header(&path, 2).unwrap(), vec![2, 3]);
         let whole = encode(&[2, 3], &[1, 2, 3, 4, 5, 6]);
         std::fs::write(&path, [gzip(&whole[..14]), gzip(&whole[14..])].concat()).unwrap();
+        assert_eq!(read(&path, 2).unwrap(), idx);
+        std::fs::write(&path, [gzip(&whole), vec![0; 300]].concat()).unwrap();
         assert_eq!(read(&path, 2).unwrap(), idx);
     }
 

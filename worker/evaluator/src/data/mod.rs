@@ -15,6 +15,7 @@ pub mod idx;
 mod library;
 mod npz;
 mod own;
+mod packed;
 pub mod samples;
 
 pub use fingerprints::Fingerprints;
