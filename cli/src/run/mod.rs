@@ -336,15 +336,15 @@ fn program(path: PathBuf) -> Result<PathBuf, CliError> {
     absolute(&existing(path, "--evaluator names another evaluator")?)
 }
 
-/// The arguments of the user's program, which runs in a folder of its own: what names a file or folder of the
-/// present directory becomes an absolute path.
+/// The arguments of the user's program, which runs in a folder of its own: what names a file of the present
+/// directory, or a folder by a path such as `./data`, becomes an absolute path. A plain name of a folder is left
+/// alone: it may be a data set's, or a module's.
 fn in_any_directory(arguments: &[String]) -> Result<Vec<OsString>, CliError> {
-    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
-    let resolved = before.zip(arguments).map(|(before, argument)| {
+    let resolved = arguments.iter().map(|argument| {
         let path = Path::new(argument);
-        // Python's `-m` wants a name, and the package of that name may lie here as a folder.
-        let is_module = before == "-m" && path.is_dir();
-        match path.exists() && !argument.starts_with('-') && !is_module {
+        let is_path = argument.contains('/') || matches!(&**argument, "." | "..");
+        let named = if is_path { path.exists() } else { path.is_file() };
+        match named && !argument.starts_with('-') {
             true => Ok(absolute(path)?.into_os_string()),
             false => Ok(argument.into()),
         }
@@ -410,12 +410,14 @@ mod tests {
     #[test]
     fn arguments_that_name_files_hold_in_any_directory() {
         let given =
-            ["-m", "src", "src/main.rs", "src", "--size", "3", "src/no.rs", "", "/dev/null"];
+            ["-m", "src", "src/main.rs", "./src", "Cargo.toml", "src/no.rs", "", "/dev/null", "."];
         let found = in_any_directory(&given.map(str::to_owned)).unwrap();
         let here = std::env::current_dir().unwrap();
         let mut expected: Vec<OsString> = given.map(OsString::from).to_vec();
         expected[2] = here.join("src/main.rs").into();
         expected[3] = here.join("src").into();
+        expected[4] = here.join("Cargo.toml").into();
+        expected[8] = here.into();
         assert_eq!(found, expected);
     }
 

@@ -96,6 +96,12 @@ impl Plan {
         self.devices.iter().cycle().nth(index as usize - 1).cloned()
     }
 
+    /// How many workers have the device of this one: each offers its share of the memory.
+    fn on_device(&self, index: u32) -> usize {
+        let device = self.device(index);
+        (1..=self.count).filter(|other| self.device(*other) == device).count()
+    }
+
     /// The devices that no worker takes.
     pub(super) fn idle_devices(&self) -> &[String] {
         self.devices.get(self.count as usize..).unwrap_or_default()
@@ -114,6 +120,7 @@ impl Workers {
             let name = name(index);
             let worker = Worker {
                 device: plan.device(index),
+                on_device: plan.on_device(index),
                 log: place(&format!("{name}.log")),
                 state: place(&name),
                 name,
@@ -165,6 +172,7 @@ struct Worker {
     name: String,
     plan: Plan,
     device: Option<String>,
+    on_device: usize,
     state: PathBuf,
     log: PathBuf,
     wish: watch::Receiver<Wish>,
@@ -272,6 +280,7 @@ impl Worker {
             .arg(&self.plan.endpoint)
             .args(["--name", &self.name, "--slots", "1", "--until-stdin-ends"])
             .args(["--threads", &self.plan.threads.to_string()])
+            .args(["--workers-on-device", &self.on_device.to_string()])
             .arg("--state-dir")
             .arg(&self.state)
             .arg("--evaluator")
@@ -383,13 +392,16 @@ mod tests {
         let mut workers =
             Workers::start(&devices(3, &["cuda:0", "cuda:4"]), |name| root.path().join(name));
         workers.ended().await;
-        for (name, device) in [("1", "cuda:0"), ("2", "cuda:4"), ("3", "cuda:0")] {
+        for (name, device, sharing) in
+            [("1", "cuda:0", "2"), ("2", "cuda:4", "1"), ("3", "cuda:0", "2")]
+        {
             let log = root.path().join(format!("worker-{name}.log"));
             let given = std::fs::read_to_string(log).unwrap();
             let (_, after) = given.split_once("--device ").unwrap();
             assert_eq!((after.trim(), given.matches("--device").count()), (device, 1));
+            assert!(given.contains(&format!("--workers-on-device {sharing} ")), "{given}");
         }
-        assert_eq!(devices(3, &[]).device(1), None);
+        assert_eq!((devices(3, &[]).device(1), devices(3, &[]).on_device(1)), (None, 3));
         assert_eq!(devices(1, &["cpu", "cuda:0"]).idle_devices(), ["cuda:0"]);
         assert!(devices(3, &["cpu", "cuda:0"]).idle_devices().is_empty());
     }

@@ -135,6 +135,8 @@ pub struct AgentConfig {
     pub threads: u32,
     /// Slot `i` works on device `i` modulo their number; at least one.
     pub devices: Vec<Device>,
+    /// How many workers of this machine, this one included, have these devices: they share the memory.
+    pub workers_on_device: u32,
     /// The GPUs that are left to this worker, if that is told.
     pub visible_gpus: Option<VisibleGpus>,
     /// Free labels for placement.
@@ -164,6 +166,7 @@ impl AgentConfig {
             slots: 1,
             threads: 1,
             devices: vec![Device::Cpu],
+            workers_on_device: 1,
             visible_gpus: None,
             labels: BTreeMap::new(),
             data: None,
@@ -188,7 +191,7 @@ impl AgentConfig {
         SlotMemory {
             available,
             most: self.confinement.memory_bytes,
-            sharing: sharing as u64,
+            sharing: sharing as u64 * u64::from(self.workers_on_device),
             on_gpu: devices.iter().any(|device| matches!(device, Device::Cuda(_))),
         }
     }
@@ -393,6 +396,7 @@ pub fn resolve(raw: RawConfig, surroundings: &Surroundings) -> Result<WorkerConf
         slots,
         threads: check.count("threads", raw.threads, share, MOST_THREADS),
         devices,
+        workers_on_device: 1,
         visible_gpus: surroundings.visible_gpus.clone(),
         labels: labels(&mut check, raw.labels.unwrap_or_default()),
         data: raw.data,

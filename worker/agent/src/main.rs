@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::Context;
 use cambrian_worker::Agent;
 use cambrian_worker::config::{
-    ConfigFaults, LogFormat, MAX_CONFIG_BYTES, RawConfig, RawEvaluator, RawLog, RawTls,
-    Surroundings, WorkerConfig, resolve,
+    LogFormat, MAX_CONFIG_BYTES, RawConfig, RawEvaluator, RawLog, RawTls, Surroundings,
+    WorkerConfig, resolve,
 };
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -79,6 +79,9 @@ struct Flags {
     /// Device of a slot, `cpu` or `cuda:N`; may be repeated, slots take them in turn.
     #[arg(long, value_name = "DEVICE", env = "CAMBRIAN_WORKER_DEVICES", value_delimiter = ',')]
     device: Vec<String>,
+    /// How many workers of this machine, this one included, have its device; each offers its share of the memory.
+    #[arg(long, value_name = "N", hide = true, default_value_t = 1)]
+    workers_on_device: u32,
     /// Label for placement, KEY=VALUE; may be repeated.
     #[arg(
         long,
@@ -97,8 +100,8 @@ struct Flags {
     /// The evaluator's program.
     #[arg(long, value_name = "PROGRAM", env = "CAMBRIAN_EVALUATOR")]
     evaluator: Option<String>,
-    /// Argument of the evaluator's program; may be repeated. One that names a file or folder becomes a path from
-    /// the root, since the program starts in a folder of its own.
+    /// Argument of the evaluator's program; may be repeated. One that names a file, or a folder by a path such as
+    /// `./data`, becomes a path from the root, since the program starts in a folder of its own.
     #[arg(long, value_name = "ARGUMENT", requires = "evaluator", allow_hyphen_values = true)]
     evaluator_arg: Vec<String>,
     /// How much the state of trainings that a later stage continues may take up, MiB [default: 4096].
@@ -208,8 +211,11 @@ fn configuration(flags: Flags) -> anyhow::Result<WorkerConfig> {
         }
         None => RawConfig::default(),
     };
+    let workers_on_device = flags.workers_on_device;
     let raw = file.overridden_by(flags.into_raw().seen_from(Path::new("")));
-    resolve(raw, &Surroundings::of_process()).map_err(|faults: ConfigFaults| faults.into())
+    let mut config = resolve(raw, &Surroundings::of_process())?;
+    config.agent.workers_on_device = workers_on_device;
+    Ok(config)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

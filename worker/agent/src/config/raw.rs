@@ -110,24 +110,21 @@ impl RawConfig {
         }
     }
 
-    /// This configuration as it is written in `folder`: of the evaluator's command, what names a file or folder
-    /// there becomes a path from the root, since the process starts in a folder of its own.
+    /// This configuration as it is written in `folder`: of the evaluator's command, what names a file there, or a
+    /// folder by a path such as `./data`, becomes a path from the root, since the process starts in a folder of its
+    /// own. A plain name of a folder is left alone: it may be a data set's, or a module's.
     #[must_use]
     pub fn seen_from(mut self, folder: &Path) -> Self {
         let command = self.evaluator.as_mut().and_then(|evaluator| evaluator.command.as_mut());
-        let mut before = String::new();
         for (index, word) in command.into_iter().flatten().enumerate() {
             let path = folder.join(&*word);
             let named = match index {
                 // A program's name alone is looked up in `PATH`.
                 0 => Path::new(word).components().count() > 1 && path.exists(),
-                _ => {
-                    // Python's `-m` wants a name, and the package of that name may lie here as a folder.
-                    let is_module = before == "-m" && path.is_dir();
-                    !word.is_empty() && !word.starts_with('-') && !is_module && path.exists()
-                }
+                _ if word.starts_with('-') || word.is_empty() => false,
+                _ if is_path(word) => path.exists(),
+                _ => path.is_file(),
             };
-            before.clone_from(word);
             let whole = std::path::absolute(path).ok().filter(|_| named);
             if let Some(whole) = whole.and_then(|path| path.into_os_string().into_string().ok()) {
                 *word = whole;
@@ -182,6 +179,11 @@ impl RawConfig {
             }),
         }
     }
+}
+
+/// Whether a word can be nothing but a path.
+fn is_path(word: &str) -> bool {
+    word.contains('/') || matches!(word, "." | "..")
 }
 
 /// The one fault of a file as a whole.

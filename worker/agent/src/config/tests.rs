@@ -280,6 +280,9 @@ fn slots_of_one_device_share_its_memory() {
         let memory = resolved(text).unwrap().agent.memory(Some(1));
         (memory.sharing, memory.on_gpu)
     };
+    let mut of_several = resolved("slots: 3").unwrap().agent;
+    of_several.workers_on_device = 2;
+    assert_eq!(of_several.memory(Some(1)).sharing, 6);
     assert_eq!(fullest(""), (1, false));
     assert_eq!(fullest("slots: 3"), (3, false));
     assert_eq!(fullest("devices: ['cuda:0', 'cuda:1']"), (1, true));
@@ -291,7 +294,8 @@ fn arguments_that_name_files_are_seen_from_where_they_are_written() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("package")).unwrap();
     std::fs::write(root.path().join("train.py"), "").unwrap();
-    let command = ["python3", "train.py", "./package", "-m", "package", "-x", "absent.py", ""];
+    let command =
+        ["python3", "train.py", "./package", ".", "--dataset", "package", "-x", "absent.py", ""];
     let given = RawConfig {
         evaluator: Some(RawEvaluator {
             command: Some(command.map(str::to_owned).into()),
@@ -302,7 +306,10 @@ fn arguments_that_name_files_are_seen_from_where_they_are_written() {
     let seen = given.seen_from(root.path()).evaluator.unwrap().command.unwrap();
     let at = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
     let (script, package) = (at("train.py"), at("package"));
-    assert_eq!(seen, ["python3", &script, &package, "-m", "package", "-x", "absent.py", ""]);
+    let here = root.path().to_str().unwrap();
+    assert_eq!(seen[..4], ["python3", &script, &package, here]);
+    // A folder's plain name may be a data set's, or that of a module for Python.
+    assert_eq!(seen[4..], command[4..]);
     let program = "evaluator: {command: [./train.py]}";
     let seen = RawConfig::parse(program).unwrap().seen_from(root.path());
     assert_eq!(seen.evaluator.unwrap().command.unwrap(), [script]);

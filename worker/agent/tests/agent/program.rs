@@ -131,6 +131,20 @@ async fn a_disk_that_does_not_answer_holds_up_neither_results_nor_the_end() {
     assert!(expected.iter().all(|word| words(&output).contains(word)), "{}", words(&output));
 }
 
+#[tokio::test]
+async fn workers_that_are_told_to_share_a_device_share_its_memory() {
+    let mut coordinator = FakeCoordinator::start().await;
+    let mut announced = Vec::new();
+    for more in [&[][..], &["--workers-on-device", "3"]] {
+        let root = tempfile::tempdir().unwrap();
+        let _child = start(&coordinator, &root, more);
+        let stream = coordinator.accept().await;
+        announced.push(stream.register.capabilities.clone().unwrap().memory_bytes);
+    }
+    assert!(announced[0] > 0);
+    assert_eq!(announced[1], announced[0] / 3);
+}
+
 /// A pipe that nobody writes to takes the place of a file on such a disk.
 #[tokio::test]
 async fn a_start_that_waits_for_the_disk_says_so_and_ends_when_it_is_told_to() {
