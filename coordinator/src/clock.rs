@@ -58,9 +58,9 @@ pub struct SystemClock {
     since: Moment,
 }
 
-/// What the machine's clock shows.
-fn shown() -> Timestamp {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// An instant of the machine's clock; none before 1970.
+pub(crate) fn stamp(at: SystemTime) -> Timestamp {
+    let elapsed = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
 
@@ -68,7 +68,7 @@ impl SystemClock {
     /// A clock that starts at the machine's present time.
     #[must_use]
     pub fn new() -> Self {
-        Self::at(shown())
+        Self::at(stamp(SystemTime::now()))
     }
 
     /// A clock that starts at `wall`, which another clock has shown just now: coordinators of one
@@ -92,7 +92,7 @@ impl Clock for SystemClock {
     }
 
     fn date(&self) -> Timestamp {
-        shown()
+        stamp(SystemTime::now())
     }
 }
 

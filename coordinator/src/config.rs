@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::engine::FleetPolicy;
-use cambrian_core::time::Span;
+use cambrian_core::time::{Span, Timestamp};
 use cambrian_transport::client::Credentials;
 use serde::Deserialize;
 
 use crate::access::{Bounds, LogBound, OpenLimits, RateLimit};
 use crate::actor::ActorSettings;
+use crate::clock::stamp;
 use crate::listener::Gate;
 use crate::store::place::Place;
 use crate::store::postgres::Candidate;
@@ -303,6 +304,16 @@ impl Config {
         let Some(Tls { certificate, key, client_ca }) = &self.tls else { return Ok(None) };
         let settings = cambrian_transport::server::settings(certificate, key, client_ca.as_deref());
         Ok(Some(settings?))
+    }
+
+    /// The coordinator's own certificate and when it ends; `None` without TLS.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`].
+    pub(crate) fn certificate_end(&self) -> Result<Option<(&Path, Timestamp)>, ConfigError> {
+        let Some(Tls { certificate, .. }) = &self.tls else { return Ok(None) };
+        let end = cambrian_transport::server::end(certificate)?;
+        Ok(Some((certificate, stamp(end))))
     }
 
     /// This process as a candidate for leading, if it listens on `address`.

@@ -12,6 +12,7 @@ mod cluster;
 pub mod config;
 pub mod connection;
 pub mod embedded;
+mod expiry;
 mod fitting;
 mod grpc;
 pub mod handle;

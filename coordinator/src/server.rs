@@ -31,6 +31,7 @@ use crate::artifacts::{ArtifactError, keep_sweeping};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster;
 use crate::config::{Config, ConfigError, ConfigFaults};
+use crate::expiry::keep_warning;
 use crate::grpc::{
     ArtifactServer, CampaignServer, FleetServer, TokenServer, WorkerServer, WorkerSettings,
 };
@@ -393,6 +394,24 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// # Errors
 /// [`ServeError`] if it cannot start, or ends by failure.
 pub async fn serve(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let certificate = config.certificate_end()?;
+    let warnings = async {
+        match certificate {
+            Some((path, end)) => keep_warning(path, end).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = serve_place(config, listener, shutdown) => ended,
+        never = warnings => match never {},
+    }
+}
+
+async fn serve_place(
     config: &Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,

@@ -1,7 +1,5 @@
 //! `cambrian-coordinator token`: tokens in the store itself, for whoever may write it.
 
-use std::path::Path;
-
 use cambrian_coordinator::access::Role;
 use cambrian_coordinator::clock::{Clock, SystemClock};
 use cambrian_coordinator::store::StoreError;
@@ -69,11 +67,14 @@ pub(crate) fn run(database: &Place, command: &TokenCommand) -> Result<(), TokenC
     let now = SystemClock::new().date();
     match command {
         TokenCommand::Create { role, name, expires } => {
-            let is_new = !exists(database)?;
-            let register = open(database)?;
-            if is_new {
-                eprintln!("cambrian-coordinator: made a new store at {}", whole(database));
-            }
+            let register = match existing(database)? {
+                Some(register) => register,
+                None => {
+                    let register = new(database)?;
+                    eprintln!("cambrian-coordinator: made a new store at {}", whole(database));
+                    register
+                }
+            };
             let made = register.create(*role, name, expires.micros.map(Span), now);
             let (token, _) = made.map_err(failed)?;
             println!("{}", token.reveal());
@@ -94,45 +95,39 @@ pub(crate) fn run(database: &Place, command: &TokenCommand) -> Result<(), TokenC
 
 /// The tokens of a store that exists.
 fn present(database: &Place) -> Result<Register, TokenCommandError> {
-    match exists(database)? {
-        true => open(database),
-        false => Err(TokenCommandError::NoStore(database.clone())),
-    }
+    existing(database)?.ok_or_else(|| TokenCommandError::NoStore(database.clone()))
 }
 
-/// Whether there is a store, of whatever version.
-fn exists(database: &Place) -> Result<bool, TokenCommandError> {
-    let failed = |source| TokenCommandError::Store { place: database.clone(), source };
-    match database {
-        // One that is empty is taken for a new store.
-        Place::File(path) => match std::fs::metadata(path) {
-            Ok(found) => Ok(found.len() > 0),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(failed(StoreError::File { path: path.clone(), source })),
-        },
-        Place::Postgres(url) => match PostgresStore::open_read_only(url) {
-            Err(StoreError::Older { found: 0, .. }) => Ok(false),
-            Ok(_) | Err(StoreError::Older { .. }) => Ok(true),
-            Err(source) => Err(failed(source)),
-        },
-    }
-}
-
-/// The tokens of a store, which is created or brought up to date unless a coordinator has it, which
-/// has done so.
-fn open(database: &Place) -> Result<Register, TokenCommandError> {
+/// The tokens of a store, if there is one. One of another release is an error and stays as it is: it may
+/// have its coordinator.
+fn existing(database: &Place) -> Result<Option<Register>, TokenCommandError> {
     let opened = match database {
-        Place::File(path) => open_file(path),
+        Place::File(path) => match std::fs::metadata(path) {
+            // One that is empty is taken for a new store.
+            Ok(found) if found.len() == 0 => return Ok(None),
+            Ok(_) => Register::open(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => Err(StoreError::File { path: path.clone(), source }),
+        },
+        Place::Postgres(url) => PostgresStore::tokens_of(url),
+    };
+    match opened {
+        Ok(register) => Ok(Some(register)),
+        Err(StoreError::Older { found: 0, .. }) => Ok(None),
+        Err(source) => Err(TokenCommandError::Store { place: database.clone(), source }),
+    }
+}
+
+/// The tokens of a store that is made for them, unless a coordinator is making it.
+fn new(database: &Place) -> Result<Register, TokenCommandError> {
+    let opened = match database {
+        Place::File(path) => match SqliteStore::open(path) {
+            Ok(_) | Err(StoreError::Locked(_)) => Register::open(path),
+            Err(error) => Err(error),
+        },
         Place::Postgres(url) => PostgresStore::open(url).and_then(|store| store.register()),
     };
     opened.map_err(|source| TokenCommandError::Store { place: database.clone(), source })
-}
-
-fn open_file(path: &Path) -> Result<Register, StoreError> {
-    match SqliteStore::open(path) {
-        Ok(_) | Err(StoreError::Locked(_)) => Register::open(path),
-        Err(error) => Err(error),
-    }
 }
 
 /// A place that holds in other directories too.

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cambrian_coordinator::store::sqlite::SqliteStore;
+use cambrian_coordinator::store::sqlite::schema::SCHEMA_VERSION;
 use cambrian_coordinator::verify::verify;
 
 fn command(directory: &Path) -> Command {
@@ -147,6 +148,29 @@ fn all_faults_of_the_settings_come_at_once() {
 }
 
 #[test]
+fn a_certificate_that_ends_soon_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let left = Duration::from_secs(60 * 3600);
+    params.not_after = (std::time::SystemTime::now() + left).into();
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(directory.path().join("c.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.path().join("k.pem"), key.serialize_pem()).unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--tls-certificate", "c.pem", "--tls-key", "k.pem"];
+    let mut child = command(directory.path()).args(arguments).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.take_while(|line| !line.contains("listening")).last();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = told.expect("it says something before it listens");
+    assert!(
+        told.contains("certificate ends in 2 days; renew it") && told.contains("c.pem"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_damaged_store_is_named() {
     let directory = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(&directory.path().join("c.db")).unwrap());
@@ -190,4 +214,26 @@ fn tokens_are_read_only_where_there_is_a_store() {
     let list = ["token", "list", "--database", "new/c.db"];
     let listed = command(directory.path()).args(list).output().unwrap();
     assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn tokens_leave_a_store_of_an_earlier_release_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.db");
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen/schema-3.db.gz");
+    let frozen = flate2::read::GzDecoder::new(std::fs::File::open(frozen).unwrap());
+    let bytes = frozen.bytes().collect::<Result<Vec<u8>, _>>().unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    for arguments in [
+        &["token", "list"][..],
+        &["token", "revoke", "00000000"],
+        &["token", "create", "--role", "admin", "--name", "ada"],
+    ] {
+        let refusal =
+            refused_with(1, directory.path(), &[arguments, &["--database", "old.db"]].concat());
+        let expected =
+            format!("old.db has schema version 3, expected {SCHEMA_VERSION}; use the release");
+        assert!(refusal.contains(&expected), "{refusal}");
+        assert!(std::fs::read(&path).unwrap() == bytes, "{arguments:?}: it was changed");
+    }
 }

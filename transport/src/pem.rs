@@ -1,7 +1,7 @@
 //! Certificates and keys in PEM files, checked before anything is built from them.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::RootCertStore;
 use rustls::crypto::ring::sign::any_supported_type;
@@ -168,6 +168,13 @@ fn check_time(
         return Err(TlsError::NotYetValid { path, start: validity.not_before.to_string() });
     }
     Ok(())
+}
+
+/// When the first certificate of a file ends.
+pub(crate) fn end(path: &Path) -> Result<SystemTime, TlsError> {
+    let certificates = parse_certificates(path, &read(path)?)?;
+    let end = x509(path, &certificates[0])?.validity().not_after.timestamp();
+    Ok(UNIX_EPOCH + Duration::from_secs(u64::try_from(end).unwrap_or_default()))
 }
 
 /// The certificates of authorities in a file, at least one of which is valid now. A bundle may hold

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -39,4 +40,12 @@ pub fn settings(
     let mut settings = builder.with_single_cert(identity.chain, identity.key).map_err(unusable)?;
     settings.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(settings))
+}
+
+/// When a server's certificate ends.
+///
+/// # Errors
+/// [`TlsError`] if the file holds none.
+pub fn end(certificate: &Path) -> Result<SystemTime, TlsError> {
+    pem::end(certificate)
 }

@@ -79,6 +79,14 @@ impl Caller {
         }
     }
 
+    /// Who it is, for a line of the log.
+    pub(crate) fn who(&self) -> &str {
+        match self {
+            Self::Holder(holder) => &holder.name,
+            Self::Anyone | Self::Stranger => "anyone",
+        }
+    }
+
     /// Refuses to steer a campaign of somebody else.
     ///
     /// # Errors

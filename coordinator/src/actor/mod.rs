@@ -15,6 +15,7 @@
 
 mod batch;
 mod replay;
+mod trail;
 mod writer;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::handle::{Handle, Message};
 use crate::store::{Store, StoreError};
 use batch::{Batch, dropped_reports};
 pub use replay::{Follower, rebuild};
+use trail::Trail;
 pub(crate) use writer::Writer;
 use writer::{Written, append};
 
@@ -178,6 +180,7 @@ pub(crate) fn prepare(
     let logged = LogBound::new(clock.clone());
     let mut owner = Owner {
         logged,
+        trail: Trail::default(),
         engine,
         store: Some(store),
         writer,
@@ -202,6 +205,7 @@ pub(crate) fn prepare(
 struct Owner {
     /// Bounds what is logged of workers that report what others hold.
     logged: LogBound,
+    trail: Trail,
     engine: Engine,
     /// Absent while a batch is being appended.
     store: Option<Box<dyn Store>>,
@@ -328,6 +332,8 @@ impl Owner {
         self.asked = false;
         let Err(error) = result else {
             let changed = batch.is_visible();
+            Trail::tell(self.engine.state(), batch.events());
+            self.trail.look(self.engine.state(), self.clock.now());
             batch.release(
                 self.engine.state(),
                 &mut self.connections,
@@ -427,6 +433,7 @@ impl Owner {
             store.know(campaign.id(), campaign.spec());
         }
         append(store, &batch)?;
+        Trail::tell(self.engine.state(), batch.events());
         let (state, lease_length) = (self.engine.state(), self.settings.lease_length);
         batch.release(state, &mut self.connections, &self.fitter, lease_length);
         Ok(())

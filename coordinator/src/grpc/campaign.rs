@@ -167,7 +167,7 @@ impl CampaignService for CampaignServer {
             Ok(spec) => {
                 let submitted = self.handle.submit(submission, Arc::new(spec), source, owner).await;
                 let campaign = submitted.map_err(|error| of_call(&error))?;
-                tracing::info!(%campaign, "campaign submitted");
+                tracing::info!(%campaign, by = caller.who(), "campaign submitted");
                 v1::SubmitCampaignResponse { campaign: campaign.0, faults: Vec::new() }
             }
             Err(faults) => {
@@ -228,6 +228,7 @@ impl CampaignService for CampaignServer {
         let caller = caller(&request)?;
         let id = self.steered(&caller, request.into_inner().campaign).await?;
         self.handle.pause(id).await.map_err(|error| of_call(&error))?;
+        tracing::info!(campaign = %id, by = caller.who(), "campaign paused");
         Ok(Response::new(v1::PauseCampaignResponse {}))
     }
 
@@ -238,6 +239,7 @@ impl CampaignService for CampaignServer {
         let caller = caller(&request)?;
         let id = self.steered(&caller, request.into_inner().campaign).await?;
         self.handle.resume(id).await.map_err(|error| of_call(&error))?;
+        tracing::info!(campaign = %id, by = caller.who(), "campaign resumed");
         Ok(Response::new(v1::ResumeCampaignResponse {}))
     }
 
@@ -248,6 +250,7 @@ impl CampaignService for CampaignServer {
         let caller = caller(&request)?;
         let id = self.steered(&caller, request.into_inner().campaign).await?;
         self.handle.cancel(id).await.map_err(|error| of_call(&error))?;
+        tracing::info!(campaign = %id, by = caller.who(), "campaign cancelled");
         Ok(Response::new(v1::CancelCampaignResponse {}))
     }
 

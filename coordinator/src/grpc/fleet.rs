@@ -5,6 +5,7 @@ use cambrian_proto::v1;
 use cambrian_proto::v1::fleet_service_server::FleetService;
 use tonic::{Request, Response, Status};
 
+use super::caller;
 use super::status::of_call;
 use crate::handle::Handle;
 
@@ -44,10 +45,11 @@ impl FleetService for FleetServer {
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        let caller = caller(&request)?;
         let v1::DrainWorkerRequest { worker, at_once } = request.into_inner();
         let id = self.named(worker).await?;
         self.handle.drain_worker(id, at_once).await.map_err(|error| of_call(&error))?;
-        tracing::info!(worker = %id, at_once, "worker drains");
+        tracing::info!(worker = %id, at_once, by = caller.who(), "worker drains");
         Ok(Response::new(v1::DrainWorkerResponse { worker: self.view(id).await? }))
     }
 
@@ -55,9 +57,10 @@ impl FleetService for FleetServer {
         &self,
         request: Request<v1::ReleaseWorkerRequest>,
     ) -> Result<Response<v1::ReleaseWorkerResponse>, Status> {
+        let caller = caller(&request)?;
         let id = self.named(request.into_inner().worker).await?;
         self.handle.release_worker(id).await.map_err(|error| of_call(&error))?;
-        tracing::info!(worker = %id, "worker released");
+        tracing::info!(worker = %id, by = caller.who(), "worker released");
         Ok(Response::new(v1::ReleaseWorkerResponse { worker: self.view(id).await? }))
     }
 }

@@ -60,6 +60,7 @@ impl TokenService for TokenServer {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let caller = super::caller(&request)?;
         let request = request.into_inner();
         let role = Role::of(request.role()).ok_or_else(|| {
             bad_message(&ConvertError::new("role", "is missing or not known to this version"))
@@ -73,7 +74,8 @@ impl TokenService for TokenServer {
         let name = request.name;
         let (token, record) =
             self.work(move |register| register.create(role, &name, valid, now)).await?;
-        tracing::info!(token = %record.id, %role, name = record.name, "token created");
+        let by = caller.who();
+        tracing::info!(token = %record.id, %role, name = record.name, by, "token created");
         let record = Some(message(&record));
         Ok(Response::new(v1::CreateTokenResponse { record, token: token.reveal() }))
     }
@@ -92,12 +94,13 @@ impl TokenService for TokenServer {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let caller = super::caller(&request)?;
         let id = request.into_inner().id.parse().map_err(|_| {
             bad_message(&ConvertError::new("id", "is not eight hexadecimal digits"))
         })?;
         let now = self.clock.date();
         let record = self.work(move |register| register.revoke(id, now)).await?;
-        tracing::info!(token = %record.id, name = record.name, "token revoked");
+        tracing::info!(token = %record.id, name = record.name, by = caller.who(), "token revoked");
         Ok(Response::new(v1::RevokeTokenResponse { record: Some(message(&record)) }))
     }
 }

@@ -342,3 +342,24 @@ fn damage_is_found_at_its_record() {
     let error = damage("DELETE FROM journal WHERE sequence = 2");
     assert!(matches!(error, StoreError::Gap { expected: 2, found: 3 }), "{error}");
 }
+
+#[test]
+fn a_journal_that_cannot_be_read_is_not_brought_up_to_date() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    store.append(0, &[started(1), started(2)]).unwrap();
+    drop(store);
+    let change = |sql: &str| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(sql).unwrap();
+        connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let older = schema::SCHEMA_VERSION - 1;
+    change(&format!("DROP INDEX worker_holders_of; PRAGMA user_version = {older}"));
+    change("UPDATE journal SET at_micros = 5 WHERE sequence = 2");
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { sequence: 2, .. }), "{error}");
+    assert_eq!(change("UPDATE journal SET at_micros = 2 WHERE sequence = 2"), older);
+    SqliteStore::open(&path).unwrap();
+    assert_eq!(change(""), schema::SCHEMA_VERSION);
+}

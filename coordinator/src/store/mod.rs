@@ -227,6 +227,23 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file, or one that belongs to it, is another user's.
+    #[error(
+        "{}: {problem}; {} belongs to {owner}, and this process runs as {user}: give it to that user \
+         (`chown`), or use the owner's account", .path.display(), .found.display()
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// What could not be done.
+        problem: String,
+        /// What is another user's.
+        found: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who asks.
+        user: String,
+    },
     /// The database refused.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),

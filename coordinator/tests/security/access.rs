@@ -204,6 +204,11 @@ async fn a_campaign_is_steered_by_its_owner_and_administrators() {
     client.resume_campaign(v1::ResumeCampaignRequest { campaign: campaign() }).await.unwrap();
     let mut client = place.client(Some(&admin)).await;
     client.cancel_campaign(v1::CancelCampaignRequest { campaign: campaign() }).await.unwrap();
+    let of = format!("campaign={number} ");
+    for (what, who) in [("paused", "sam"), ("resumed", "sam"), ("cancelled", "ada")] {
+        logged(&[&format!("campaign {what}"), &of, &format!("by=\"{who}\"")]).await;
+    }
+    logged(&["campaign finished", &of, "reason=cancelled"]).await;
 }
 
 #[tokio::test]

@@ -28,15 +28,16 @@ use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::Timestamp;
 use futures::future::{BoxFuture, try_join_all};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use super::place::{Place, Url};
 use super::record::{decode, encode, kind};
 use super::specs::Specs;
 use super::tokens::Register;
-use super::{Store, StoreError, Stored};
+use super::{READ_BATCH, Store, StoreError, Stored};
 use changes::{Changes, Fold};
 pub use database::PostgresError;
-use database::{Database, of_append};
+use database::{Database, of_append, within};
 use lease::Lease;
 pub use lease::{Bid, Candidate};
 use route::Route;
@@ -90,7 +91,7 @@ fn kept(text: String) -> String {
 
 impl PostgresStore {
     /// Opens the store for following and leading, creating the schema if there is none and bringing
-    /// an older one up to date. It does not lead until [`Self::bid`] is won.
+    /// an older one up to date if its journal can be read. It does not lead until [`Self::bid`] is won.
     ///
     /// # Errors
     /// [`StoreError`] if the URL is faulty, the database cannot be reached or says nothing for a minute,
@@ -98,10 +99,22 @@ impl PostgresStore {
     pub fn open(url: &Url) -> Result<Self, StoreError> {
         let database = Database::new(Route::new(url, Purpose::Write)?)?;
         let (route, place) = (database.route(), database.place());
-        database.wait_within(PATIENCE, async move {
-            let client = route.connect(PATIENCE).await?;
-            schema::migrate(&client, &place).await?;
-            warn_of_settings(&client).await
+        database.wait(async move {
+            let found = async {
+                let client = route.connect(PATIENCE).await?;
+                let version = schema::version(&client, &place).await?;
+                Ok((client, version))
+            };
+            let (client, version) = within(PATIENCE, found).await?;
+            // What cannot be led must stay as the release left it that can.
+            if (1..SCHEMA_VERSION).contains(&version) {
+                read_whole(&client).await?;
+            }
+            let prepared = async {
+                schema::migrate(&client, &place).await?;
+                warn_of_settings(&client).await
+            };
+            within(PATIENCE, prepared).await
         })?;
         Self::on(database)
     }
@@ -119,7 +132,20 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError`] if it cannot be reached or is not a store of this version.
     pub fn open_read_only(url: &Url) -> Result<Self, StoreError> {
-        let database = Database::new(Route::new(url, Purpose::Read)?)?;
+        Self::on(Self::present(url, Purpose::Read)?)
+    }
+
+    /// The tokens of a database that has this release's schema; nothing is prepared in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be reached or is not a store of this version.
+    pub fn tokens_of(url: &Url) -> Result<Register, StoreError> {
+        Ok(Register::on(tokens::PostgresTokens::open(&Self::present(url, Purpose::Write)?)?))
+    }
+
+    /// A database that has this release's schema.
+    fn present(url: &Url, purpose: Purpose) -> Result<Database, StoreError> {
+        let database = Database::new(Route::new(url, purpose)?)?;
         let (route, place) = (database.route(), database.place());
         database.wait_within(PATIENCE, async move {
             let client = route.connect(PATIENCE).await?;
@@ -129,7 +155,7 @@ impl PostgresStore {
                 false => Err(StoreError::Older { place, found, expected: SCHEMA_VERSION }),
             }
         })?;
-        Self::on(database)
+        Ok(database)
     }
 
     fn on(database: Database) -> Result<Self, StoreError> {
@@ -259,7 +285,7 @@ impl PostgresStore {
 }
 
 /// Says what makes results less safe than they could be.
-async fn warn_of_settings(client: &tokio_postgres::Client) -> Result<(), StoreError> {
+async fn warn_of_settings(client: &Client) -> Result<(), StoreError> {
     let row = client.query_one("SELECT current_setting('fsync')", &[]).await?;
     if row.try_get::<_, &str>(0)? != "on" {
         tracing::warn!("the database runs with fsync off: a crash of its machine loses results");
@@ -336,20 +362,39 @@ impl Store for PostgresStore {
                 Ok(connected.client.query(statement, &[&start, &limit]).await?)
             })
         })?;
-        let mut records = Vec::with_capacity(rows.len());
-        for (row, expected) in rows.iter().zip(after + 1..) {
-            let found = row.try_get::<_, i64>(0)?.unsigned_abs();
-            if found != expected {
-                return Err(StoreError::Gap { expected, found });
-            }
-            let stored = decode(found, row.try_get(1)?, row.try_get(2)?)?;
-            let (at, named): (i64, &str) = (row.try_get(3)?, row.try_get(4)?);
-            if at.unsigned_abs() != stored.at.0 || named != kind(&stored.event) {
-                let reason = "its columns contradict it".to_owned();
-                return Err(StoreError::Damaged { sequence: found, reason });
-            }
-            records.push(stored);
+        stored(&rows, after)
+    }
+}
+
+/// Records that follow position `after` without a gap.
+fn stored(rows: &[Row], after: u64) -> Result<Vec<Stored>, StoreError> {
+    let mut records = Vec::with_capacity(rows.len());
+    for (row, expected) in rows.iter().zip(after + 1..) {
+        let found = row.try_get::<_, i64>(0)?.unsigned_abs();
+        if found != expected {
+            return Err(StoreError::Gap { expected, found });
         }
-        Ok(records)
+        let stored = decode(found, row.try_get(1)?, row.try_get(2)?)?;
+        let (at, named): (i64, &str) = (row.try_get(3)?, row.try_get(4)?);
+        if at.unsigned_abs() != stored.at.0 || named != kind(&stored.event) {
+            let reason = "its columns contradict it".to_owned();
+            return Err(StoreError::Damaged { sequence: found, reason });
+        }
+        records.push(stored);
+    }
+    Ok(records)
+}
+
+/// Whether every record of the journal can be read.
+async fn read_whole(client: &Client) -> Result<(), StoreError> {
+    let mut after = 0;
+    loop {
+        let position = i64::try_from(after).unwrap_or(i64::MAX);
+        let limit = READ_BATCH as i64;
+        let page = async { Ok(client.query(READ, &[&position, &limit]).await?) };
+        match stored(&within(PATIENCE, page).await?, after)?.last() {
+            Some(last) => after = last.sequence,
+            None => return Ok(()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! WAL with synchronous=FULL: what an append returned for survives a power failure. Readers of the
 //! file, in this process or another, never block the writer.
 
+pub(super) mod owner;
 mod place;
 mod projection;
 pub mod schema;
@@ -22,7 +23,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 use super::record::{decode, encode};
 use super::rows::{Columns, Row};
 use super::tokens::Register;
-use super::{Store, StoreError, Stored, Tables};
+use super::{READ_BATCH, Store, StoreError, Stored, Tables};
 use projection::Projector;
 use tables::OpenTables;
 use turns::Turns;
@@ -53,12 +54,16 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store at `path` for writing, creating it and its directory if there is none and
-    /// bringing an older one up to date.
+    /// bringing an older one up to date if its journal can be read.
     ///
     /// # Errors
     /// [`StoreError`] if the file is not ours, newer, in use by another coordinator or on a
     /// network file system.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_to_write(path).map_err(|error| owner::named(path, error))
+    }
+
+    fn open_to_write(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::File { path: path.to_owned(), source };
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -74,6 +79,10 @@ impl SqliteStore {
         )?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let version = schema::version(&connection, path)?;
+        // What cannot be led must stay as the release left it that can.
+        if (1..schema::SCHEMA_VERSION).contains(&version) {
+            read_whole(&connection)?;
+        }
         let _mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         set_for_writing(&connection)?;
@@ -86,11 +95,24 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] if there is no such file or it is not a store of this version.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let opened = match Self::open_to_read(path, path, OpenFlags::empty()) {
+            // Beside a file whose log is not there SQLite makes one, also to read. Whoever may not do
+            // that reads the file as it is: nobody writes one that has no log.
+            Err(error) if owner::is_refusal(&error) && !place::has_log(path) => {
+                let name = place::as_it_is(path);
+                Self::open_to_read(path, &name, OpenFlags::SQLITE_OPEN_URI).map_err(|_| error)
+            }
+            opened => opened,
+        };
+        opened.map_err(|error| owner::named(path, error))
+    }
+
+    fn open_to_read(path: &Path, name: &Path, more: OpenFlags) -> Result<Self, StoreError> {
         // The database's own message for a missing file names no file.
         std::fs::metadata(path)
             .map_err(|source| StoreError::File { path: path.to_owned(), source })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = Connection::open_with_flags(name, flags | more)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let found = schema::version(&connection, path)?;
         let expected = schema::SCHEMA_VERSION;
@@ -225,27 +247,40 @@ impl Store for SqliteStore {
     }
 
     fn read_from(&self, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT sequence, record, checksum, at_micros, kind FROM journal WHERE sequence > ?1 \
-             ORDER BY sequence LIMIT ?2",
-        )?;
-        let mut rows = statement.query(params![after, limit as u64])?;
-        let mut records = Vec::new();
-        let mut expected = after;
-        while let Some(row) = rows.next()? {
-            expected += 1;
-            let found: u64 = row.get(0)?;
-            if found != expected {
-                return Err(StoreError::Gap { expected, found });
-            }
-            let stored = decode(found, row.get_ref(1)?.as_blob().unwrap_or_default(), row.get(2)?)?;
-            let (at, kind): (u64, String) = (row.get(3)?, row.get(4)?);
-            if at != stored.at.0 || kind != super::record::kind(&stored.event) {
-                let reason = "its columns contradict it".to_owned();
-                return Err(StoreError::Damaged { sequence: found, reason });
-            }
-            records.push(stored);
-        }
-        Ok(records)
+        read_from(&self.connection, after, limit)
     }
+}
+
+/// Whether every record of the journal can be read.
+fn read_whole(connection: &Connection) -> Result<(), StoreError> {
+    let mut after = 0;
+    while let Some(last) = read_from(connection, after, READ_BATCH)?.last() {
+        after = last.sequence;
+    }
+    Ok(())
+}
+
+fn read_from(connection: &Connection, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, record, checksum, at_micros, kind FROM journal WHERE sequence > ?1 \
+         ORDER BY sequence LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![after, limit as u64])?;
+    let mut records = Vec::new();
+    let mut expected = after;
+    while let Some(row) = rows.next()? {
+        expected += 1;
+        let found: u64 = row.get(0)?;
+        if found != expected {
+            return Err(StoreError::Gap { expected, found });
+        }
+        let stored = decode(found, row.get_ref(1)?.as_blob().unwrap_or_default(), row.get(2)?)?;
+        let (at, kind): (u64, String) = (row.get(3)?, row.get(4)?);
+        if at != stored.at.0 || kind != super::record::kind(&stored.event) {
+            let reason = "its columns contradict it".to_owned();
+            return Err(StoreError::Damaged { sequence: found, reason });
+        }
+        records.push(stored);
+    }
+    Ok(records)
 }

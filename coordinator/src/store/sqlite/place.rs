@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
@@ -71,6 +72,27 @@ pub(super) fn lock(database: &Path) -> Result<Lock, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(database.to_owned())),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Whether there is a log beside a database, which holds what is not in the file itself.
+pub(super) fn has_log(database: &Path) -> bool {
+    let mut log = without_links(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
+    log.push("-wal");
+    std::fs::symlink_metadata(log).is_ok()
+}
+
+/// SQLite's name of a file that nobody changes and nothing belongs to.
+pub(super) fn as_it_is(database: &Path) -> PathBuf {
+    let database = without_links(database).unwrap_or_else(|_| database.to_owned());
+    let mut name = "file:".to_owned();
+    for byte in database.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => name.push(char::from(*byte)),
+            _ => name.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    (name + "?immutable=1").into()
 }
 
 /// Refuses a path on a network file system. Where the mounts cannot be read, the path passes.

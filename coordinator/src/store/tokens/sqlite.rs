@@ -13,7 +13,7 @@ use super::claims::{Claims, Waiting, Wanted};
 use super::{Claim, TokenError, TokenRecord, Tokens};
 use crate::store::StoreError;
 use crate::store::sqlite::turns::{Turn, Turns};
-use crate::store::sqlite::{schema, set_for_writing};
+use crate::store::sqlite::{owner, schema, set_for_writing};
 
 /// How long a statement waits for a writer in another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -159,6 +159,10 @@ fn decide(transaction: &Transaction<'_>, wanted: &Wanted) -> Result<Claim, Store
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
+    open(path).map_err(|error| owner::named(path, error))
+}
+
+fn open(path: &Path) -> Result<Connection, StoreError> {
     use rusqlite::OpenFlags;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
