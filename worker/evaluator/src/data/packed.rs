@@ -12,14 +12,14 @@ const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The content of a gzipped file.
 #[derive(Debug)]
-pub struct Packed<R> {
+pub(super) struct Packed<R> {
     /// The file that is unpacked; `None` after the last one.
     present: Option<GzDecoder<Chain<&'static [u8], R>>>,
 }
 
 impl<R: BufRead> Packed<R> {
     /// What `file` holds.
-    pub fn new(file: R) -> Self {
+    pub(super) fn new(file: R) -> Self {
         Self { present: Some(GzDecoder::new((&[][..]).chain(file))) }
     }
 }
