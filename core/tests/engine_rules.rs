@@ -20,6 +20,8 @@ mod fleet;
 mod kinds;
 #[path = "engine_rules/limits.rs"]
 mod limits;
+#[path = "engine_rules/pins.rs"]
+mod pins;
 #[path = "engine_rules/repeats.rs"]
 mod repeats;
 #[path = "engine_rules/rungs.rs"]

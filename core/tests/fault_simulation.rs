@@ -206,7 +206,7 @@ fn seeds() -> Range<u64> {
 
 /// Everything at once, or a mixture of its own, in turns of as many seeds as there are clusters.
 fn faults(seed: u64) -> FaultRates {
-    if seed / 60 % 2 == 0 { FaultRates::HARSH } else { FaultRates::HARSH.mixed(seed) }
+    if (seed / 60).is_multiple_of(2) { FaultRates::HARSH } else { FaultRates::HARSH.mixed(seed) }
 }
 
 /// What happens to workers and slots beyond faults.

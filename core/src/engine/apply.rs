@@ -381,7 +381,9 @@ impl State {
         }
         let Some(holder) = self.workers.get_mut(&worker) else { return };
         holder.leases.insert(id);
-        campaign.pin_provenance(holder, task.stage);
+        if let Some(stage) = campaign.stages.get(usize::from(task.stage)) {
+            campaign.pins.lease(stage, &holder.capabilities);
+        }
         holder.credit = holder.credit.saturating_sub(u32::from(is_new));
         let campaign = campaign.id;
         self.file_worker(worker);
@@ -552,18 +554,6 @@ impl Campaign {
             // A million candidates have no room to spare.
             candidate.measurements.reserve_exact(stored.len());
             candidate.measurements.extend(stored);
-        }
-    }
-
-    /// The first worker that gets a stage decides where the campaign's values come from.
-    fn pin_provenance(&mut self, worker: &Worker, stage: u8) {
-        let Some(stage) = self.stages.get(usize::from(stage)) else { return };
-        let offers = &worker.capabilities.evaluators;
-        let Some(offer) = offers.iter().find(|offer| offer.name == stage.evaluator) else { return };
-        for metric in &stage.measures {
-            if let Some(provenance) = offer.metrics.get(stage.asked(metric)) {
-                self.provenance.entry(metric.clone()).or_insert_with(|| provenance.clone());
-            }
         }
     }
 

@@ -15,11 +15,11 @@ use super::decide::Decision;
 use super::event::Event;
 use super::state::State;
 use super::task::Task;
-use super::worker::{EvaluatorOffer, Worker};
+use super::worker::Worker;
 use crate::graph::CanonicalHash;
 use crate::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::objective::Measurement;
-use crate::spec::{CampaignSpec, EvaluatorEntry, Needs, Stage};
+use crate::spec::{CampaignSpec, EvaluatorEntry, Needs};
 
 /// So many tasks are answered from known results in one step at most; the next tick goes on. A campaign
 /// of which everything is known would otherwise be one step, and everybody else would wait for it.
@@ -119,7 +119,7 @@ impl Campaign {
         let recipe = self.recipes.get(usize::from(stage))?;
         let proposal = self.candidate(id.ordinal)?.proposal();
         let stage = self.stages.get(usize::from(stage))?;
-        let offer = offer_of(worker, stage)?;
+        let offer = worker.capabilities.offer(&stage.evaluator)?;
         let data = match &stage.dataset {
             Some(name) => worker.capabilities.fingerprints.get(name)?.as_bytes(),
             None => &[],
@@ -163,10 +163,6 @@ impl Campaign {
     }
 }
 
-fn offer_of<'w>(worker: &'w Worker, stage: &Stage) -> Option<&'w EvaluatorOffer> {
-    worker.capabilities.evaluators.iter().find(|offer| offer.name == stage.evaluator)
-}
-
 impl State {
     /// How many results are kept for campaigns that take known ones.
     #[must_use]
@@ -203,7 +199,11 @@ impl State {
         if !continued.all(|later| self.known_for(campaign, id, later, worker).is_some()) {
             return None;
         }
-        let version = offer_of(worker, campaign.stages.get(usize::from(stage))?)?.version.clone();
+        let version = worker
+            .capabilities
+            .offer(&campaign.stages.get(usize::from(stage))?.evaluator)?
+            .version
+            .clone();
         let Known { ordinal, stage, attempt, worker } = *known;
         let candidate = CandidateId::new(*of, ordinal);
         Some(ResultOrigin { candidate, stage, attempt, worker, version })
@@ -222,7 +222,7 @@ impl State {
         let measured = from.stages.get(usize::from(origin.stage))?;
         let campaign = self.campaigns.get(&task.candidate.campaign)?;
         let stage = campaign.stages.get(usize::from(task.stage))?;
-        let offer = offer_of(worker, stage)?;
+        let offer = worker.capabilities.offer(&stage.evaluator)?;
         let value = |metric| {
             let asked = stage.asked(metric);
             let there = measured.measures.iter().find(|there| measured.asked(there) == asked)?;

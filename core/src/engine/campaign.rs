@@ -15,6 +15,7 @@ use super::cache::{ResultOrigin, recipes};
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
 use super::curve::CompletedCurve;
+use super::pin::Pins;
 use super::queue::Queue;
 use super::rung::{Rung, StageTally};
 use super::stop::Progress;
@@ -23,9 +24,7 @@ use crate::artifact::ArtifactId;
 use crate::energy::Energy;
 use crate::graph::CanonicalHash;
 use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
-use crate::objective::{
-    Constraint, Measurement, MetricKind, MetricName, Provenance, total_violation,
-};
+use crate::objective::{Constraint, Measurement, MetricKind, MetricName, total_violation};
 use crate::pareto::front::NonDominatedFront;
 use crate::rng::{Purpose, Streams};
 use crate::spec::{CampaignSpec, Stage};
@@ -190,7 +189,7 @@ pub struct Campaign {
     /// By stage: the curves of the latest that have completed it, where evaluations are stopped early.
     pub(super) curves: BTreeMap<u8, VecDeque<CompletedCurve>>,
     pub(super) progress: Progress,
-    pub(super) provenance: BTreeMap<MetricName, Provenance>,
+    pub(super) pins: Pins,
 }
 
 impl Campaign {
@@ -252,7 +251,7 @@ impl Campaign {
             samples: BTreeMap::new(),
             curves: BTreeMap::new(),
             progress: Progress::default(),
-            provenance: BTreeMap::new(),
+            pins: Pins::default(),
         }
     }
 

@@ -64,8 +64,7 @@ impl State {
     pub(super) fn awaits_state(&self, task: &Task, worker: WorkerId) -> Option<Timestamp> {
         let stage =
             self.campaigns.get(&task.candidate.campaign)?.stages.get(usize::from(task.stage))?;
-        let offers = &self.workers.get(&worker)?.capabilities.evaluators;
-        let offer = offers.iter().find(|offer| offer.name == stage.evaluator)?;
+        let offer = self.workers.get(&worker)?.capabilities.offer(&stage.evaluator)?;
         offer.yields.then(|| self.now + self.lease_length)
     }
 

@@ -220,8 +220,9 @@ pub enum Rejected {
     },
     /// A session whose number no later one would exceed for long.
     #[error(
-        "the session of worker {name} is of a clock that is more than 30 days ahead of the coordinator's; set the \
-         clock, and remove the file `session` of the worker's state directory"
+        "the session of worker {name} is of a clock that is more than 30 days ahead of the coordinator's: set \
+         whichever is wrong, restart the coordinator if it is its own, or remove the file `session` of the \
+         worker's state directory if it is the worker's"
     )]
     SessionAhead {
         /// The worker's name.

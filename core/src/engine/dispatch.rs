@@ -43,20 +43,7 @@ impl Campaign {
 
     /// Why no worker with these capabilities can serve a stage of this campaign, `None` if they can.
     fn lacks(&self, capabilities: &Capabilities, stage: &Stage) -> Option<String> {
-        if let Some(lack) = capabilities.lacks(stage) {
-            return Some(lack);
-        }
-        let offer = capabilities.evaluators.iter().find(|offer| offer.name == stage.evaluator)?;
-        stage.measures.iter().find_map(|metric| {
-            let pinned = self.provenance.get(metric)?;
-            let offered = offer.metrics.get(stage.asked(metric))?;
-            (pinned != offered).then(|| {
-                format!(
-                    "its {metric} comes from {} on {}, the campaign's from {} on {}",
-                    offered.source, offered.device_class, pinned.source, pinned.device_class
-                )
-            })
-        })
+        capabilities.lacks(stage).or_else(|| self.pins.differs(stage, capabilities))
     }
 }
 

@@ -24,6 +24,7 @@ mod explain;
 mod failure;
 mod fit;
 mod fleet;
+mod pin;
 mod policy;
 mod preempt;
 mod queue;

@@ -37,7 +37,9 @@ impl Ord for Offered {
         let (one, other) = (&self.0, &other.0);
         let evaluators = one.evaluators.cmp(&other.evaluators);
         let datasets = || one.datasets.cmp(&other.datasets);
-        evaluators.then_with(datasets).then_with(|| one.labels.cmp(&other.labels))
+        let contents = || one.fingerprints.cmp(&other.fingerprints);
+        let labels = || one.labels.cmp(&other.labels);
+        evaluators.then_with(datasets).then_with(contents).then_with(labels)
     }
 }
 

@@ -144,7 +144,7 @@ impl Decision<'_> {
                 let message = format!("the evaluator {} did not deliver {asked}", stage.evaluator);
                 return Err(Failure { kind: FailureKind::Crash, message: message.into() });
             };
-            match campaign.provenance.get(metric) {
+            match campaign.pins.provenance(metric) {
                 Some(pinned) if *pinned != found.provenance => Err(Failure {
                     kind: FailureKind::Incomparable,
                     message: format!(

@@ -351,7 +351,7 @@ impl Campaign {
                     |objective| objective.goal,
                 ),
                 objective: objective.is_some(),
-                provenance: self.provenance.get(name).cloned(),
+                provenance: self.pins.provenance(name).cloned(),
                 repeats: self.repeats_of_metric(name),
             }
         };
@@ -461,8 +461,8 @@ impl Campaign {
         let full = |stored: &super::candidate::StoredMeasurement| {
             let name = self.columns.get(usize::from(stored.column))?;
             let provenance = self
-                .provenance
-                .get(name)
+                .pins
+                .provenance(name)
                 .cloned()
                 .unwrap_or(Provenance { source: "analytic".into(), device_class: "".into() });
             Measurement::new(name.clone(), stored.value, stored.spread, provenance).ok()

@@ -61,7 +61,7 @@ impl Capabilities {
     /// Why `stage` cannot run here, `None` if it can.
     #[must_use]
     pub fn lacks(&self, stage: &Stage) -> Option<String> {
-        let Some(offer) = self.evaluators.iter().find(|offer| offer.name == stage.evaluator) else {
+        let Some(offer) = self.offer(&stage.evaluator) else {
             return Some(self.missing("evaluator", &stage.evaluator));
         };
         for metric in stage.measures.iter().map(|metric| stage.asked(metric)) {
@@ -82,6 +82,12 @@ impl Capabilities {
             }
         }
         None
+    }
+
+    /// What it offers of an evaluator.
+    #[must_use]
+    pub fn offer(&self, evaluator: &str) -> Option<&EvaluatorOffer> {
+        self.evaluators.iter().find(|offer| *offer.name == *evaluator)
     }
 
     fn missing(&self, what: &str, name: &str) -> String {

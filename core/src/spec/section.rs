@@ -20,6 +20,14 @@ use super::spelling;
 /// The message at a key that nobody reads.
 const UNKNOWN_KEY: &str = "unknown key";
 
+/// What all sections of a text share.
+#[derive(Debug)]
+struct Reading {
+    /// What is wrong, so far.
+    faults: RefCell<Vec<Fault>>,
+    is_kept: bool,
+}
+
 /// A mapping of a campaign file with its place, and the faults found in it so far.
 ///
 /// A reader of parameters does three things: [`Self::read`] into a struct with
@@ -31,7 +39,7 @@ pub struct Section<'d> {
     path: String,
     /// A key that someone else has read.
     hidden: Option<&'static str>,
-    faults: Rc<RefCell<Vec<Fault>>>,
+    reading: Rc<Reading>,
 }
 
 impl Section<'static> {
@@ -55,16 +63,16 @@ impl Section<'static> {
         }
         let Document { root, faults } = Document::parse(text, Limits::RESOLVED)?;
         let root = if root.is_null() { Node::empty_mapping(root.place) } else { root };
-        Self::of_root(root, faults)
+        Self::of_root(root, faults, false)
     }
 
     /// The mapping at the top of a text that is within `limits`.
     pub(super) fn within(text: &str, limits: Limits) -> Result<Self, Faults> {
         let Document { root, faults } = Document::parse(text, limits)?;
-        Self::of_root(root, faults)
+        Self::of_root(root, faults, limits == Limits::RESOLVED)
     }
 
-    fn of_root(root: Node, faults: Vec<Fault>) -> Result<Self, Faults> {
+    fn of_root(root: Node, faults: Vec<Fault>, is_kept: bool) -> Result<Self, Faults> {
         if !matches!(root.content, Content::Mapping(_)) {
             return Err(Faults::single(root.place.fault(
                 "",
@@ -76,7 +84,7 @@ impl Section<'static> {
             node: Cow::Owned(root),
             path: String::new(),
             hidden: None,
-            faults: Rc::new(RefCell::new(faults)),
+            reading: Rc::new(Reading { faults: RefCell::new(faults), is_kept }),
         })
     }
 }
@@ -91,7 +99,7 @@ impl<'d> Section<'d> {
         if let (Value::Mapping(mapping), Some(hidden)) = (&mut value, self.hidden) {
             mapping.remove(hidden);
         }
-        while self.faults.borrow().len() < MAX_FAULTS {
+        while self.reading.faults.borrow().len() < MAX_FAULTS {
             match serde_path_to_error::deserialize(&value) {
                 Ok(read) => return read,
                 Err(error) => {
@@ -138,16 +146,23 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// Whether this is a campaign that a journal keeps: it was accepted once, and has to be read whatever is
+    /// demanded of new ones since.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.reading.is_kept
+    }
+
     /// Whether no fault lies in this section or below it.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        !self.faults.borrow().iter().any(|fault| lies_within(&fault.path, &self.path))
+        !self.reading.faults.borrow().iter().any(|fault| lies_within(&fault.path, &self.path))
     }
 
     /// Whether no fault lies at `key` or below it.
     pub(super) fn is_clean_at(&self, key: &str) -> bool {
         let path = join(&self.path, key);
-        !self.faults.borrow().iter().any(|fault| lies_within(&fault.path, &path))
+        !self.reading.faults.borrow().iter().any(|fault| lies_within(&fault.path, &path))
     }
 
     /// Whether the key is written and has a value, right or wrong.
@@ -177,7 +192,7 @@ impl<'d> Section<'d> {
                 node: Cow::Owned(Node::empty_mapping(self.node.place)),
                 path: join(&self.path, key),
                 hidden: None,
-                faults: Rc::clone(&self.faults),
+                reading: Rc::clone(&self.reading),
             }),
         }
     }
@@ -210,7 +225,7 @@ impl<'d> Section<'d> {
     /// # Errors
     /// The faults.
     pub fn finish(&self) -> Result<(), Faults> {
-        Faults::collect(self.faults.borrow().clone()).map_or(Ok(()), Err)
+        Faults::collect(self.reading.faults.borrow().clone()).map_or(Ok(()), Err)
     }
 
     /// The value at `key`, if there is one.
@@ -219,7 +234,7 @@ impl<'d> Section<'d> {
         Some(Item {
             node: &entry.value,
             path: join(&self.path, key),
-            faults: Rc::clone(&self.faults),
+            reading: Rc::clone(&self.reading),
         })
     }
 
@@ -246,7 +261,7 @@ impl<'d> Section<'d> {
             }
             found = found && step.enter(&mut node, &mut place, at_key);
         }
-        push(&self.faults, place.fault(&path, message, help));
+        push(&self.reading.faults, place.fault(&path, message, help));
     }
 }
 
@@ -255,10 +270,15 @@ impl<'d> Section<'d> {
 pub(crate) struct Item<'d> {
     node: &'d Node,
     path: String,
-    faults: Rc<RefCell<Vec<Fault>>>,
+    reading: Rc<Reading>,
 }
 
 impl<'d> Item<'d> {
+    /// As [`Section::is_kept`].
+    pub(crate) fn is_kept(&self) -> bool {
+        self.reading.is_kept
+    }
+
     /// The text of a value that is no list or mapping.
     pub(crate) fn text(&self) -> Option<&'d str> {
         match &self.node.content {
@@ -292,7 +312,7 @@ impl<'d> Item<'d> {
     /// Records a fault at this value.
     pub(crate) fn fault(&self, message: impl Into<String>, help: impl Into<String>) {
         let fault = self.node.place.fault(&self.path, message.into(), Some(help.into()));
-        push(&self.faults, fault);
+        push(&self.reading.faults, fault);
     }
 
     /// What could be said of this value without its being a fault: a warning.
@@ -312,7 +332,7 @@ impl<'d> Item<'d> {
         if let Content::Scalar { inside: Some(inside), .. } = self.node.content {
             place.column += inside + at;
         }
-        push(&self.faults, place.fault(&self.path, message.into(), Some(help.into())));
+        push(&self.reading.faults, place.fault(&self.path, message.into(), Some(help.into())));
     }
 
     /// Records a fault at `key` inside this value, or at the value if there is no such key.
@@ -323,8 +343,8 @@ impl<'d> Item<'d> {
     /// The value at `key` inside this value, if this is a mapping that has one.
     pub(crate) fn inner(&self, key: &str) -> Option<Item<'d>> {
         let entry = self.node.entry(key).filter(|entry| !entry.value.is_null())?;
-        let faults = Rc::clone(&self.faults);
-        Some(Item { node: &entry.value, path: join(&self.path, key), faults })
+        let reading = Rc::clone(&self.reading);
+        Some(Item { node: &entry.value, path: join(&self.path, key), reading })
     }
 
     /// Whether this is a list without elements.
@@ -368,7 +388,7 @@ impl<'d> Item<'d> {
         let element = |(index, node)| Item {
             node,
             path: format!("{}[{index}]", self.path),
-            faults: Rc::clone(&self.faults),
+            reading: Rc::clone(&self.reading),
         };
         Some(nodes.iter().enumerate().map(element).collect())
     }
@@ -394,7 +414,7 @@ impl<'d> Item<'d> {
     }
 
     fn as_section(&self, node: Cow<'d, Node>) -> Section<'d> {
-        Section { node, path: self.path.clone(), hidden: None, faults: Rc::clone(&self.faults) }
+        Section { node, path: self.path.clone(), hidden: None, reading: Rc::clone(&self.reading) }
     }
 }
 

@@ -34,9 +34,8 @@ impl State {
             if let Some(tally) = campaign.tallies.get_mut(usize::from(stage)) {
                 tally.taken += 1;
             }
-            for found in measurements {
-                let pinned = campaign.provenance.entry(found.metric.clone());
-                pinned.or_insert_with(|| found.provenance.clone());
+            if let Some(stage) = campaign.stages.get(usize::from(stage)) {
+                campaign.pins.take(stage, &origin.version, measurements);
             }
         }
         self.remove_task(id);

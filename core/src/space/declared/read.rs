@@ -6,7 +6,9 @@ use serde::de::IgnoredAny;
 
 use super::{Declared, Same};
 use crate::space::Schema;
-use crate::space::schema::{Gene, GeneKind, Notation, RuleError, RulePlace, SchemaError};
+use crate::space::schema::{
+    Admission, Gene, GeneKind, Notation, RuleError, RulePlace, SchemaError,
+};
 use crate::spec::{Item, Section};
 
 /// The keys of which each gene has exactly one; it says the gene's kind.
@@ -33,6 +35,10 @@ struct Raw {
     network: Option<serde_json::Value>,
 }
 
+fn admission(section: &Section<'_>) -> Admission {
+    if section.is_kept() { Admission::Kept } else { Admission::New }
+}
+
 /// Reads the genes; faults go into the section, `None` if there were any.
 pub(super) fn space(section: &Section<'_>) -> Option<Declared> {
     let raw: Raw = section.read();
@@ -42,8 +48,8 @@ pub(super) fn space(section: &Section<'_>) -> Option<Declared> {
         return None;
     }
     let notation = notation(section, raw.notation.as_deref())?;
-    let schema = Schema::new(genes)
-        .and_then(|schema| schema.with_notation(notation))
+    let schema = Schema::admitted(genes, admission(section))
+        .and_then(|schema| schema.with_admitted_notation(notation, admission(section)))
         .map_err(|error| refuse(section, "genes", error))
         .ok()?;
     let same = match raw.same.as_deref() {
@@ -93,7 +99,7 @@ fn with_rules(section: &Section<'_>, schema: Schema) -> Option<Schema> {
         RulePlace::Constraint(nth) => constraints[nth].0.fault_at_character(at, reason, help),
         RulePlace::Constraints => section.fault("where", reason, help),
     };
-    schema.with_rules(&named, &texts).map_err(refuse).ok()
+    schema.with_admitted_rules(&named, &texts, admission(section)).map_err(refuse).ok()
 }
 
 /// The derived values: a mapping of names to expressions, or a list of them with `name` and `value`,
@@ -184,7 +190,7 @@ fn group(section: &Section<'_>, key: &str) -> Option<Vec<Gene>> {
             _ => Vec::new(),
         };
         tried.push(gene.clone());
-        match Schema::new(tried) {
+        match Schema::admitted(tried, admission(section)) {
             Ok(_) => genes.push(gene),
             Err(error) => {
                 refuse(section, key, error);

@@ -9,7 +9,6 @@ use super::gene::{
 };
 use super::node::Node;
 use super::ratios::Ratios;
-use super::text::EMPTY;
 
 /// The most nodes of a parent vector of which the canonical ones are enumerated.
 const MAX_CANONICAL_NODES: u32 = 8;
@@ -106,21 +105,11 @@ fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
                 let reason = format!("is logarithmic, but begins at {low}");
                 return Err(fault(path, reason, "begin above 0, or leave `log` out"));
             }
-            // All places on the grid of a real gene are different numbers from there on.
-            if (*high - *low) < low.abs().max(high.abs()) / f64::from(1 << 20) {
-                let reason = format!("has too narrow a range from {low} to {high}");
-                return Err(fault(
-                    path,
-                    reason,
-                    "declare the distance from the lowest, and add that where it is used",
-                ));
-            }
             Node::Real
         }
         GeneKind::Boolean => Node::Choice { values: 2, ordered: false },
         GeneKind::Subset { of, at_least, at_most } => {
             check_names(of, path, "items")?;
-            check_listed(of, path)?;
             if of.len() > MAX_ITEMS {
                 let reason = format!("is taken from {} items", of.len());
                 return Err(fault(path, reason, format!("keep it to {MAX_ITEMS}")));
@@ -160,7 +149,6 @@ fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
         GeneKind::Parents { nodes, canonical } => parents(*nodes, *canonical, path)?,
         GeneKind::Edges { nodes, labels } => {
             check_names(labels, path, "operations")?;
-            check_listed(labels, path)?;
             if !(2..=MAX_GRAPH_NODES).contains(nodes) {
                 let help = format!("write a number from 2 to {MAX_GRAPH_NODES}");
                 return Err(fault(path, format!("has {nodes} nodes"), help));
@@ -171,7 +159,6 @@ fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
         }
         GeneKind::Dag { least_nodes, most_nodes, max_edges, labels } => {
             check_names(labels, path, "operations")?;
-            check_listed(labels, path)?;
             if !(2..=*most_nodes).contains(least_nodes) || *most_nodes > MAX_DAG_NODES {
                 let reason = format!("has {least_nodes} to {most_nodes} nodes");
                 let help = format!("write `[least, most]` between 2 and {MAX_DAG_NODES}");
@@ -255,19 +242,10 @@ fn check_names(names: &[Box<str>], path: &str, what: &str) -> Result<(), SchemaE
     Ok(())
 }
 
-/// Checks names that are written in a list.
-fn check_listed(names: &[Box<str>], path: &str) -> Result<(), SchemaError> {
-    if names.iter().any(|name| **name == *EMPTY) {
-        let reason = format!("has the name `{EMPTY}`, which is how a list without any is written");
-        return Err(fault(path, reason, "give it another name"));
-    }
-    Ok(())
-}
-
 pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-fn fault(path: &str, reason: impl Into<String>, help: impl Into<String>) -> SchemaError {
+pub(super) fn fault(path: &str, reason: impl Into<String>, help: impl Into<String>) -> SchemaError {
     SchemaError { path: path.to_owned(), reason: reason.into(), help: help.into() }
 }

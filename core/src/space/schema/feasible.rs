@@ -7,6 +7,7 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 use rand::RngExt;
 
+use super::admission::Admission;
 use super::rule::{RuleError, RulePlace};
 use super::{Mutation, Schema, node};
 use crate::rng::{Purpose, Stream, stream};
@@ -84,7 +85,7 @@ impl Feasible {
     /// # Errors
     /// [`RuleError`] if there are fewer than two, or fewer than one in a thousand of a schema too
     /// large to list.
-    pub(super) fn of(schema: &Schema) -> Result<Self, RuleError> {
+    pub(super) fn of(schema: &Schema, admission: Admission) -> Result<Self, RuleError> {
         if !schema.rules.has_constraints() {
             return Ok(Self::All);
         }
@@ -97,21 +98,29 @@ impl Feasible {
         let total = schema.root.count();
         let work = schema.rules.work(schema.slots()) + schema.slots() as u64;
         let listed = u64::from(LIST_LIMIT).min(LIST_WORK / work);
-        if total <= BigUint::from(listed) {
-            let total = u32::try_from(total).unwrap_or(LIST_LIMIT);
-            let mut slots = vec![0; schema.slots()];
-            let mut meets = |rank: &u32| {
-                slots.fill(0);
-                schema.root.unrank((*rank).into(), &mut slots);
-                schema.rules.broken(&slots).is_none()
-            };
-            let ranks: Arc<[u32]> = (0..total).filter(|rank| meets(rank)).collect();
-            if ranks.len() < 2 {
-                let found = ranks.len();
-                return Err(refuse(format!("only {found} of {total} architectures meet them")));
+        if total > BigUint::from(listed) {
+            match Self::drawn(schema, work) {
+                // Listed by the release that accepted it, however long that took.
+                Err(_) if admission == Admission::Kept && total <= BigUint::from(LIST_LIMIT) => {}
+                drawn => return drawn.map_err(refuse),
             }
-            return Ok(Self::Listed(ranks));
         }
+        let total = u32::try_from(total).unwrap_or(LIST_LIMIT);
+        let mut slots = vec![0; schema.slots()];
+        let mut meets = |rank: &u32| {
+            slots.fill(0);
+            schema.root.unrank((*rank).into(), &mut slots);
+            schema.rules.broken(&slots).is_none()
+        };
+        let ranks: Arc<[u32]> = (0..total).filter(|rank| meets(rank)).collect();
+        if ranks.len() < 2 {
+            return Err(refuse(format!("only {} of {total} architectures meet them", ranks.len())));
+        }
+        Ok(Self::Listed(ranks))
+    }
+
+    /// Sees whether draws find enough, of which each is so much `work`; else why not.
+    fn drawn(schema: &Schema, work: u64) -> Result<Self, String> {
         let mut rng = stream(0, Purpose::Proposal, 0);
         let affordable =
             (TRIAL_WORK / work).min((TRIAL_SLOTS / schema.slots().max(1) as u32).into());
@@ -128,9 +137,9 @@ impl Feasible {
         let met = witness.iter().count() + found.count();
         match witness {
             Some(witness) if met >= least as usize => Ok(Self::Drawn { witness }),
-            _ => Err(refuse(format!(
+            _ => Err(format!(
                 "only {met} of {draws} architectures drawn meet them; {least} are needed"
-            ))),
+            )),
         }
     }
 }

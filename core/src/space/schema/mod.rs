@@ -6,6 +6,7 @@
 //! their meaning is, and a hash of the slots depends on active genes only. It must not know
 //! networks, nor which genotypes compute the same function: spaces say that.
 
+mod admission;
 mod compile;
 mod dag;
 mod encode;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use num_bigint::BigUint;
 
+pub use admission::Admission;
 pub use encode::Feature;
 pub use feasible::{Count, LIST_LIMIT, NoneFeasible};
 pub use gene::{
@@ -76,8 +78,21 @@ impl Schema {
     /// [`SchemaError`] at the first gene that makes no sense: without values, with values or
     /// names out of range, or with repeated names.
     pub fn new(genes: Vec<Gene>) -> Result<Self, SchemaError> {
-        tables::check(&genes)?;
+        Self::admitted(genes, Admission::New)
+    }
+
+    /// As [`Self::new`]; of genes that are kept only what they cannot do without is asked.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn admitted(genes: Vec<Gene>, admission: Admission) -> Result<Self, SchemaError> {
+        if admission == Admission::New {
+            tables::check(&genes)?;
+        }
         let root = compile::group(&genes, "")?;
+        if admission == Admission::New {
+            admission::check(&genes, "")?;
+        }
         let mut features = Vec::new();
         root.features(&mut features);
         let (rules, feasible) = (Arc::default(), Feasible::All);
@@ -93,13 +108,30 @@ impl Schema {
     /// fewer than two genotypes, or fewer than about one in a thousand of a schema too large to
     /// list.
     pub fn with_rules(
-        mut self,
+        self,
         derived: &[(Box<str>, Box<str>)],
         constraints: &[Box<str>],
     ) -> Result<Self, RuleError> {
-        self.rules = Arc::new(Rules::new(&self.genes, &self.root, derived, constraints)?);
+        self.with_admitted_rules(derived, constraints, Admission::New)
+    }
+
+    /// As [`Self::with_rules`]; of expressions that are kept it is not asked how much work they are.
+    ///
+    /// # Errors
+    /// As [`Self::with_rules`].
+    pub fn with_admitted_rules(
+        mut self,
+        derived: &[(Box<str>, Box<str>)],
+        constraints: &[Box<str>],
+        admission: Admission,
+    ) -> Result<Self, RuleError> {
+        let rules = Rules::new(&self.genes, &self.root, derived, constraints)?;
+        if admission == Admission::New {
+            rules.check_work(self.slots())?;
+        }
+        self.rules = Arc::new(rules);
         self.feasible = Feasible::All;
-        self.feasible = Feasible::of(&self)?;
+        self.feasible = Feasible::of(&self, admission)?;
         Ok(self)
     }
 
@@ -140,8 +172,20 @@ impl Schema {
     ///
     /// # Errors
     /// [`SchemaError`] if the genes cannot be written so.
-    pub fn with_notation(mut self, notation: Notation) -> Result<Self, SchemaError> {
-        text::check(&self.genes, notation)?;
+    pub fn with_notation(self, notation: Notation) -> Result<Self, SchemaError> {
+        self.with_admitted_notation(notation, Admission::New)
+    }
+
+    /// As [`Self::with_notation`]; of genes that are kept it is not asked whether every text can be read again.
+    ///
+    /// # Errors
+    /// As [`Self::with_notation`].
+    pub fn with_admitted_notation(
+        mut self,
+        notation: Notation,
+        admission: Admission,
+    ) -> Result<Self, SchemaError> {
+        text::check(&self.genes, notation, admission)?;
         self.notation = notation;
         Ok(self)
     }

@@ -66,13 +66,16 @@ fn size(kind: &GeneKind) -> Size {
             let sums = (arms.len() as u64).saturating_mul(all.count.saturating_add(NUMBER));
             Size { count: all.count.saturating_add(SLOT), tables: all.tables.saturating_add(sums) }
         }
-        GeneKind::Repeat { at_most, shared, body, .. } => {
+        GeneKind::Repeat { at_least, at_most, shared, body } => {
             let body = group(body);
-            let (copies, bodies) =
-                (u64::from(*at_most), if *shared { 1 } else { u64::from(*at_most) });
+            let (least, most) =
+                (u64::from(*at_least).min(u64::from(*at_most)), u64::from(*at_most));
+            let bodies = if *shared { 1 } else { most };
             let count = body.count.saturating_mul(bodies).saturating_add(SLOT);
-            // The sums grow with the copies: on average they have half the bits of the last.
-            let sums = copies.saturating_mul((count / 2).saturating_add(NUMBER));
+            // One sum for each length; they grow with the copies, so that their bits are in the middle on average.
+            let middle =
+                if *shared { count } else { body.count.saturating_mul((least + most).div_ceil(2)) };
+            let sums = (most - least + 1).saturating_mul(middle.saturating_add(NUMBER));
             Size { count, tables: body.tables.saturating_add(sums) }
         }
         GeneKind::Dag { most_nodes, max_edges, .. } => {
@@ -131,6 +134,13 @@ mod tests {
         assert!(!refused(&[repeat(100_000, true)]));
         assert!(refused(&[repeat(4_000_000_000, true)]));
         assert!(refused(&vec![repeat(100_000, true); 1_000]));
+        let one_length = |copies| GeneKind::Repeat {
+            at_least: copies,
+            at_most: copies,
+            shared: false,
+            body: vec![Gene::new("x", GeneKind::Boolean)],
+        };
+        assert!(!refused(&[one_length(12_000)]));
     }
 
     #[test]

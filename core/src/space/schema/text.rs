@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::admission::Admission;
 use super::compile::{canonical_parents, join};
 use super::gene::{Gene, GeneKind, SchemaError};
 use super::node::Node;
@@ -32,8 +33,13 @@ pub enum Notation {
 /// A list without names.
 pub(super) const EMPTY: &str = "-";
 
-/// Whether genes can be written in a notation.
-pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaError> {
+/// Whether genes can be written in a notation; of new ones also, so that every text can be read again.
+pub(super) fn check(
+    genes: &[Gene],
+    notation: Notation,
+    admission: Admission,
+) -> Result<(), SchemaError> {
+    let is_kept = admission == Admission::Kept;
     for gene in genes {
         let fits = match (notation, &gene.kind) {
             (Notation::Named, _) => true,
@@ -46,9 +52,11 @@ pub(super) fn check(genes: &[Gene], notation: Notation) -> Result<(), SchemaErro
                 Notation::List(separator),
                 GeneKind::Categorical { choices: names, .. }
                 | GeneKind::Edges { labels: names, .. },
-            ) => !names.iter().any(|name| name.contains(separator)),
+            ) => is_kept || !names.iter().any(|name| name.contains(separator)),
             // Of what numbers are written with, `+` cannot stand between them either, nor the point of reals.
-            (Notation::List(separator), GeneKind::Real { .. }) => !".+-".contains(separator),
+            (Notation::List(separator), GeneKind::Real { .. }) => {
+                is_kept || !".+-".contains(separator)
+            }
             (Notation::List(_), GeneKind::Integer { .. } | GeneKind::Parents { .. }) => true,
             _ => false,
         };

@@ -58,6 +58,7 @@ pub(in crate::space::declared) fn read(
     };
     for name in ["input", "classes"] {
         let derived = schema.derived().any(|(derived, _)| derived == name);
+        let derived = derived && !section.is_kept();
         if derived || schema.genes().iter().any(|gene| *gene.name == *name) {
             let what = if derived { "derived value" } else { "gene" };
             item.fault(
@@ -377,6 +378,14 @@ impl<'d, 'a> Reader<'d, 'a> {
         let [Some(by), Some(of)] = parts.as_slice() else { return None };
         let expression = self.expression(by, locals)?;
         let choices = expression.choices();
+        let twice = choices.as_deref().and_then(|choices| {
+            choices.iter().enumerate().find(|(nth, choice)| choices[..*nth].contains(choice))
+        });
+        if let Some((_, choice)) = twice.filter(|_| !item.is_kept()) {
+            let reason = format!("two choices of the gene are the number {choice}");
+            by.fault(reason, "take one of them out; they cannot build different layers");
+            return None;
+        }
         let arms = self.arms(of, choices.as_deref(), locals)?;
         Some(Kind::Choose { by: expression, arms })
     }
@@ -394,13 +403,14 @@ impl<'d, 'a> Reader<'d, 'a> {
         let rank = |name: &str| names.and_then(|names| names.iter().position(|n| **n == *name));
         entries.sort_by(|(a, _), (b, _)| (rank(a), a).cmp(&(rank(b), b)));
         for (name, layers) in entries {
-            // Choices that are numbers may be written as the gene does, or as their value.
-            let number = |text: &str| text.parse::<f64>().ok();
-            let same = |known: &str| {
-                known == name || (number(known).is_some() && number(known) == number(&name))
-            };
-            let known = names.and_then(|names| names.iter().find(|known| same(known)));
-            let name = known.map_or(name.clone(), ToString::to_string);
+            let name = names.and_then(|names| named(names, &name)).map_or(name, str::to_owned);
+            if arms.iter().any(|(arm, _)| **arm == *name) {
+                layers.fault(
+                    format!("there are two entries for `{name}`"),
+                    "choices that are numbers are one choice however they are written; leave one",
+                );
+                continue;
+            }
             if let Some(names) = names
                 && !names.iter().any(|known| **known == *name)
             {
@@ -496,4 +506,14 @@ impl<'d, 'a> Reader<'d, 'a> {
             }
         }
     }
+}
+
+/// The one of `names` that `written` means: that very name, or the same number in another spelling.
+fn named<'n>(names: &'n [Box<str>], written: &str) -> Option<&'n str> {
+    let number = |text: &str| text.parse::<f64>().ok();
+    let wanted = number(written);
+    let exact = names.iter().find(|name| ***name == *written);
+    let known =
+        exact.or_else(|| names.iter().find(|name| wanted.is_some() && number(name) == wanted));
+    known.map(|name| &**name)
 }

@@ -276,6 +276,20 @@ fn choices_that_are_numbers_are_named_as_they_are_written_or_by_their_value() {
     assert!(of("3")[0] < of("3")[1]);
 }
 
+#[test]
+fn no_layers_of_a_choice_are_dropped_because_it_has_two_spellings() {
+    let of = |choices: &str, arms: &str| {
+        faults(&format!(
+            "genes: {{i: {{cat: [{choices}]}}}}\nnetwork:\n  layers: [{{choose: {{by: i, of: {{{arms}}}}}}}, \
+             global_pool, linear]\n"
+        ))
+    };
+    let twice = of("3, 5", "'3': [relu], '3.0': [{conv: {channels: 64}}], '5': []");
+    assert!(twice.contains("there are two entries for `3`"), "{twice}");
+    let equal = of("'10', '1e1'", "'10': [relu], '1e1': [sigmoid]");
+    assert!(equal.contains("two choices of the gene are the number 10"), "{equal}");
+}
+
 /// Genes that no layer reads leave few different networks, each of which takes its time to build.
 #[test]
 fn a_space_of_large_networks_is_searched_for_less() {

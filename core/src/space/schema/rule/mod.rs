@@ -112,16 +112,20 @@ impl Rules {
             let fault = Fault::new(0, reason, "join constraints by `and`");
             return Err(at(RulePlace::Constraints)(fault));
         }
-        let work = rules.work(root.slots());
-        if work > MAX_WORK {
-            let reason = format!(
-                "the expressions have {work} terms, lists counted by the slots of an architecture; {MAX_WORK} \
-                 at most"
-            );
-            let help = "say the same in fewer, or read fewer lists";
-            return Err(at(RulePlace::Constraints)(Fault::new(0, reason, help)));
-        }
         Ok(rules)
+    }
+
+    /// Refuses expressions that are too much work for a genotype of so many slots.
+    pub(super) fn check_work(&self, slots: usize) -> Result<(), RuleError> {
+        let work = self.work(slots);
+        if work <= MAX_WORK {
+            return Ok(());
+        }
+        let reason = format!(
+            "the expressions have {work} terms, lists counted by the slots of an architecture; {MAX_WORK} at most"
+        );
+        let help = "say the same in fewer, or read fewer lists".to_owned();
+        Err(RuleError { rule: RulePlace::Constraints, at: 0, reason, help })
     }
 
     pub(super) fn has_constraints(&self) -> bool {
