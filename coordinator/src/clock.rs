@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cambrian_core::time::{Span, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
@@ -11,6 +11,11 @@ use rustix::time::{ClockId, clock_gettime};
 pub trait Clock: Send + Sync {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// How much of that the machine was suspended: nobody was heard meanwhile.
+    fn suspended(&self) -> Span {
+        Span(0)
+    }
 
     /// The date, by which tokens and certificates end: it follows a clock that is set, also backwards.
     fn date(&self) -> Timestamp {
@@ -56,6 +61,12 @@ impl Moment {
 pub struct SystemClock {
     wall: Timestamp,
     since: Moment,
+    /// The same by a clock that stands still while the machine is suspended.
+    awake_since: Instant,
+}
+
+fn span(duration: Duration) -> Span {
+    Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// An instant of the machine's clock; none before 1970.
@@ -75,7 +86,7 @@ impl SystemClock {
     /// database share its clock, so that a change of leader is no jump in time.
     #[must_use]
     pub fn at(wall: Timestamp) -> Self {
-        Self { wall, since: Moment::now() }
+        Self { wall, since: Moment::now(), awake_since: Instant::now() }
     }
 }
 
@@ -87,8 +98,11 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.wall + Span(micros)
+        self.wall + span(self.since.elapsed())
+    }
+
+    fn suspended(&self) -> Span {
+        span(self.since.elapsed().saturating_sub(self.awake_since.elapsed()))
     }
 
     fn date(&self) -> Timestamp {
@@ -128,6 +142,10 @@ impl Clock for EngineClock {
         self.clock.now() + self.ahead
     }
 
+    fn suspended(&self) -> Span {
+        self.clock.suspended()
+    }
+
     fn date(&self) -> Timestamp {
         self.clock.date()
     }
@@ -140,6 +158,7 @@ pub struct ManualClock(Arc<Shown>);
 #[derive(Debug, Default)]
 struct Shown {
     now: AtomicU64,
+    suspended: AtomicU64,
     /// How far it was set forward.
     set: AtomicU64,
 }
@@ -148,6 +167,12 @@ impl ManualClock {
     /// Moves the time on.
     pub fn advance(&self, span: Span) {
         self.0.now.fetch_add(span.0, Ordering::SeqCst);
+    }
+
+    /// The machine is suspended for so long.
+    pub fn suspend(&self, span: Span) {
+        self.0.suspended.fetch_add(span.0, Ordering::SeqCst);
+        self.advance(span);
     }
 
     /// Sets the date forward, and nothing else.
@@ -159,6 +184,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.now.load(Ordering::SeqCst))
+    }
+
+    fn suspended(&self) -> Span {
+        Span(self.0.suspended.load(Ordering::SeqCst))
     }
 
     fn date(&self) -> Timestamp {

@@ -221,8 +221,9 @@ fn tokens_leave_a_store_of_an_earlier_release_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("old.db");
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen/schema-3.db.gz");
-    let frozen = flate2::read::GzDecoder::new(std::fs::File::open(frozen).unwrap());
-    let bytes = frozen.bytes().collect::<Result<Vec<u8>, _>>().unwrap();
+    let mut frozen = flate2::read::GzDecoder::new(std::fs::File::open(frozen).unwrap());
+    let mut bytes = Vec::new();
+    frozen.read_to_end(&mut bytes).unwrap();
     std::fs::write(&path, &bytes).unwrap();
     for arguments in [
         &["token", "list"][..],

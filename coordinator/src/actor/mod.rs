@@ -191,6 +191,7 @@ pub(crate) fn prepare(
         connections,
         fitter,
         publish,
+        suspended: Span(0),
     };
     owner.begin()?;
     let guard = ended.clone().drop_guard();
@@ -219,6 +220,8 @@ struct Owner {
     connections: Connections,
     fitter: Fitter,
     publish: watch::Sender<u64>,
+    /// How long the machine had been suspended at the last tick.
+    suspended: Span,
 }
 
 impl Owner {
@@ -281,15 +284,19 @@ impl Owner {
 
     /// Steps messages, and the timer where it is due.
     fn decide(&mut self, waiting: &mut Vec<Message>, next_tick: &mut Instant) {
-        let Self { engine, open, logged, .. } = self;
+        let Self { engine, open, logged, suspended, .. } = self;
         // In this order: standing still between the two looks like standing still before, and
         // what follows is judged by a time that is not after the look.
         let mut now = self.clock.now();
+        let slept = self.clock.suspended();
         let looked = Instant::now();
         let due = looked >= *next_tick;
         // How late a tick may be: a lease that its worker renews in time has more than this left.
         let tolerated = Duration::from_micros(self.settings.lease_length.0 / 4);
-        if looked >= *next_tick + tolerated {
+        // The clock of ticks stands still while the machine is suspended.
+        let missed = Duration::from_micros(slept.0.saturating_sub(suspended.0));
+        if looked + missed >= *next_tick + tolerated {
+            *suspended = slept;
             // A machine that was suspended or starved, a store that hung: what workers have
             // sent meanwhile is not in the mailbox yet, and must not come too late.
             tracing::warn!("the coordinator stood still; leases get a full period of grace");
@@ -307,6 +314,7 @@ impl Owner {
         // Last, so that what has arrived in time counts however long it has waited.
         if due {
             *next_tick = looked + self.settings.tick;
+            *suspended = slept;
             open.step(engine, now, Command::Tick);
         }
     }

@@ -13,7 +13,7 @@ use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 
 use super::{Actor, ActorError, ActorSettings, Follower, Writer, prepare};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::connection::{Closed, Outbound};
 use crate::handle::{CallError, Handle};
 use crate::store::Store;
@@ -450,5 +450,36 @@ async fn a_full_outbound_queue_cuts_the_worker_off() {
     connected.ready(5).await;
     assert_eq!((&mut connected.line.closed).await, Ok(Closed::TooSlow));
     assert!(matches!(connected.line.outbound.try_recv(), Ok(Outbound::Effect(_))));
+    stop(actor, &handle).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_that_was_suspended_costs_no_lease() {
+    let store = MemoryStore::default();
+    let (actor, handle, clock) = start(store.clone());
+    submit(&handle, 1).await.unwrap();
+    let mut worker = Connected::open(&handle, "gpu", 1, &[]).await.unwrap();
+    worker.ready(1).await;
+    let held = worker.assignment().await;
+    let passed = async |span: Span| {
+        let now = clock.now();
+        let reached = async || handle.query(|state| state.now()).await.unwrap() >= now;
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while !reached().await {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{span} do not pass"));
+        count(&store, |event| matches!(event, Event::LeaseEnded { .. }))
+    };
+    clock.suspend(LEASE + LEASE);
+    assert_eq!(passed(LEASE + LEASE).await, 0);
+    assert!(
+        handle.query(move |state| state.task(held.task).unwrap().lease().is_some()).await.unwrap()
+    );
+    // It is no excuse for what comes later.
+    clock.advance(LEASE + LEASE);
+    assert_eq!(passed(LEASE + LEASE).await, 1);
     stop(actor, &handle).await.unwrap();
 }

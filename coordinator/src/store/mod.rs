@@ -126,6 +126,25 @@ pub fn for_each(store: &dyn Store, mut visit: impl FnMut(Stored)) -> Result<(), 
     }
 }
 
+/// A file of a store that may not be used as it was to be, with whose it is.
+#[derive(Debug, Error)]
+#[error(
+    "{}: {problem}; {} belongs to {owner}, and this process runs as {user}: give it to that user \
+     (`chown`), or use the owner's account", .path.display(), .found.display()
+)]
+pub struct AnothersFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What could not be done.
+    pub problem: String,
+    /// What is another user's: the file, one that belongs to it, or its folder.
+    pub found: PathBuf,
+    /// Whose it is.
+    pub owner: String,
+    /// Who asks.
+    pub user: String,
+}
+
 /// Why a store could not do what it was asked for.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -228,22 +247,8 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The file, or one that belongs to it, is another user's.
-    #[error(
-        "{}: {problem}; {} belongs to {owner}, and this process runs as {user}: give it to that user \
-         (`chown`), or use the owner's account", .path.display(), .found.display()
-    )]
-    Owner {
-        /// The file.
-        path: PathBuf,
-        /// What could not be done.
-        problem: String,
-        /// What is another user's.
-        found: PathBuf,
-        /// Whose it is.
-        owner: String,
-        /// Who asks.
-        user: String,
-    },
+    #[error(transparent)]
+    Owner(Box<AnothersFile>),
     /// The database refused.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::store::StoreError;
+use crate::store::{AnothersFile, StoreError};
 
 /// What lies beside a database and belongs to it.
 const PARTS: [&str; 4] = ["", ".lock", "-wal", "-shm"];
@@ -35,7 +35,8 @@ pub(in crate::store) fn named(database: &Path, error: StoreError) -> StoreError 
         StoreError::File { path, source } => (path, source.to_string()),
         other => (database.to_owned(), other.to_string()),
     };
-    StoreError::Owner { path, problem, found, owner: name(owner), user: name(user) }
+    let (owner, user) = (name(owner), name(user));
+    StoreError::Owner(Box::new(AnothersFile { path, problem, found, owner, user }))
 }
 
 /// What of a database, or its folder, is not this user's, and whose it is.
@@ -133,7 +134,7 @@ mod tests {
             ];
             for error in refusals {
                 let text = error.to_string();
-                assert!(matches!(error, StoreError::Owner { .. }), "{text}");
+                assert!(matches!(error, StoreError::Owner(_)), "{text}");
                 assert!(text.contains("belongs to `root` (user 0), and this process"), "{text}");
                 assert!(text.contains("(user 65534)"), "{text}");
             }
