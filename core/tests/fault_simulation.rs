@@ -172,7 +172,8 @@ fn simulate_within(seed: u64, faults: FaultRates, slot_time: Option<&str>) -> Si
     let settings = SimulationSettings {
         fit_duration: Span(0),
         joins_over: Span(0),
-        stragglers: (0.0, 1.0),
+        straggler_share: 0.0,
+        straggler_factor: 1.0,
         seed,
         workers: 1 + (seed % 5) as u32,
         slots: 1 + (seed / 3 % 2) as u32,

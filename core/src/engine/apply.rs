@@ -5,12 +5,11 @@
 //! (which a sound journal never holds) changes nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::candidate::{Candidate, CandidateStatus, StoredMeasurement};
 use super::checkpoint::Attached;
-use super::curve::CurvePoint;
+use super::curve::{CurvePoint, Standing};
 use super::event::Event;
 use super::state::State;
 use super::task::{Lease, Task, TaskStatus};
@@ -22,6 +21,7 @@ use crate::pareto::front::Insertion;
 use crate::time::{Span, Timestamp};
 
 mod cache;
+mod campaigns;
 mod fleet;
 
 impl State {
@@ -44,66 +44,26 @@ impl State {
                 let mut created =
                     Campaign::new(*campaign, *submission, spec.clone(), source.clone(), at);
                 created.owner.clone_from(owner);
-                if spec.objectives.iter().all(|objective| objective.reference.is_some()) {
-                    created.reference = created.given_reference();
-                }
-                self.submissions.insert(*submission, *campaign);
-                self.active.insert(*campaign);
-                self.enrol(&created);
-                self.campaigns.insert(*campaign, created);
+                self.open_campaign(created);
             }
             Event::CampaignPaused(id) => self.set_status(*id, CampaignStatus::Paused),
             Event::CampaignResumed(id) => self.set_status(*id, CampaignStatus::Running),
             Event::CampaignDraining { campaign, reason } => {
-                self.set_status(*campaign, CampaignStatus::Draining(*reason));
-                if let Some(found) = self.campaigns.get_mut(campaign) {
-                    found.renew_rankings();
-                }
+                self.drain_campaign(*campaign, *reason);
             }
             Event::CampaignFinished { campaign, reason } => {
-                self.set_status(*campaign, CampaignStatus::Finished(*reason));
-                self.active.remove(campaign);
-                if let Some(found) = self.campaigns.get_mut(campaign) {
-                    found.finished_at = Some(at);
-                    found.checkpoints.clear();
-                    found.fix_reference();
-                }
+                self.close_campaign(*campaign, *reason, at);
             }
-            Event::FitStarted { campaign, results } => {
-                if let Some(found) = self.campaigns.get_mut(campaign) {
-                    found.fitting = Some(*results);
-                }
-            }
-            Event::ModelAdopted { campaign, results } => {
-                if let Some(found) = self.campaigns.get_mut(campaign) {
-                    found.fitting = None;
-                    found.unfitted = false;
-                    found.algorithm.adopt(*results);
-                }
-            }
+            Event::FitStarted { campaign, results } => self.start_fit(*campaign, *results),
+            Event::ModelAdopted { campaign, results } => self.adopt_model(*campaign, *results),
             Event::CandidateProposed { candidate, proposal, analytic } => {
-                if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
-                    let mut created = Candidate::new(proposal.clone(), at);
-                    created.measurements.reserve_exact(analytic.len());
-                    created.measurements.extend(campaign.stored(analytic));
-                    campaign.candidates.push(created);
-                    campaign.known.0.insert(proposal.key);
-                    // A damaged journal must stay verifiable: nothing is bred from what is no
-                    // genotype of the space.
-                    if campaign.spec.space.schema().check(&proposal.genotype).is_ok() {
-                        campaign.algorithm.proposed(candidate.ordinal, proposal);
-                    }
-                }
+                self.propose(*candidate, proposal, analytic, at);
             }
             Event::CandidateInfeasible { candidate, reason } => {
                 let status = CandidateStatus::Infeasible(reason.clone());
                 self.resolve(*candidate, status, at);
             }
-            Event::StopDecided { task, standing, .. } => {
-                if let Some(task) = self.tasks.get_mut(task) {
-                    task.hopeless = Some(*standing);
-                }
-            }
+            Event::StopDecided { task, standing, .. } => self.call_hopeless(*task, *standing),
             Event::CurveRecorded { task, points, .. } => self.record_curve(*task, points),
             Event::TaskQueued { task, candidate, stage, repeat } => {
                 self.queue(*task, *candidate, (*stage, *repeat));
@@ -128,10 +88,7 @@ impl State {
                 self.complete(*task, *worker, (measurements, attached), (*elapsed, *repeated));
             }
             Event::RepeatsAveraged { candidate, measurements, .. } => {
-                if let Some(campaign) = self.campaigns.get_mut(&candidate.campaign) {
-                    campaign.samples.remove(&candidate.ordinal);
-                    campaign.store_for(*candidate, measurements);
-                }
+                self.average(*candidate, measurements);
             }
             Event::ResultTaken { task, origin, measurements } => {
                 self.take_result(*task, origin, measurements);
@@ -160,37 +117,10 @@ impl State {
             }
             Event::WorkerRegistered { worker, name, session, capabilities } => {
                 let kind = self.kinds.join(capabilities);
-                self.register(Worker {
-                    id: *worker,
-                    name: name.clone(),
-                    session: *session,
-                    capabilities: capabilities.clone(),
-                    kind,
-                    connected: true,
-                    last_seen: at,
-                    credit: 0,
-                    leases: BTreeSet::new(),
-                    barred: BTreeMap::new(),
-                    completed: 0,
-                    failed: 0,
-                    draining: false,
-                    leaving: false,
-                    quarantine: None,
-                    record: VecDeque::new(),
-                    vacated: Vec::new(),
-                });
+                let (name, offered) = (name.clone(), capabilities.clone());
+                self.register(Worker::new(*worker, (name, *session), (offered, kind), at));
             }
-            Event::WorkerLeft { worker, goodbye } => {
-                self.forget_claims(*worker);
-                if let Some(found) = self.workers.get_mut(worker) {
-                    found.connected = false;
-                    found.credit = 0;
-                    // It has done what it was told to; its next process may work.
-                    found.draining &= !*goodbye;
-                    found.leaving &= !*goodbye;
-                }
-                self.ready.remove(*worker);
-            }
+            Event::WorkerLeft { worker, goodbye } => self.part(*worker, *goodbye),
             Event::WorkerDraining(worker) => self.drain(*worker),
             Event::WorkerLeaving(worker) => self.leave(*worker),
             Event::WorkerQuarantined { worker, reason, until } => {
@@ -201,17 +131,8 @@ impl State {
             Event::PolicySet(policy) => self.govern(policy.clone()),
             // The instant is noted for every event.
             Event::TimePassed => {}
-            Event::WorkerSeen(worker) => {
-                if let Some(found) = self.workers.get_mut(worker) {
-                    found.last_seen = at;
-                }
-            }
-            Event::CreditSet { worker, credit } => {
-                if let Some(found) = self.workers.get_mut(worker) {
-                    found.credit = *credit;
-                }
-                self.file_worker(*worker);
-            }
+            Event::WorkerSeen(worker) => self.see(*worker, at),
+            Event::CreditSet { worker, credit } => self.set_credit(*worker, *credit),
             Event::ProgressMade { task, step, steps, metrics } => {
                 self.note_progress(*task, (*step, *steps), metrics);
             }
@@ -292,6 +213,13 @@ impl State {
     fn set_status(&mut self, id: CampaignId, status: CampaignStatus) {
         if let Some(campaign) = self.campaigns.get_mut(&id) {
             campaign.status = status;
+        }
+    }
+
+    /// Its attempt will be stopped, since it stood so.
+    fn call_hopeless(&mut self, id: TaskId, standing: Standing) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.hopeless = Some(standing);
         }
     }
 

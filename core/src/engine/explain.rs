@@ -191,14 +191,14 @@ impl State {
             }
             None => {
                 details.extend(self.held_back(campaign));
-                details.extend(self.fit(|worker| self.unfit(task, worker)));
+                details.extend(self.worker_lines(|worker| self.unfit(task, worker)));
             }
         }
         details
     }
 
     /// One line a worker: that it is away, in quarantine, draining, lacks what `lack` says, is full, or has room.
-    fn fit(&self, lack: impl Fn(&Worker) -> Option<String>) -> Vec<String> {
+    fn worker_lines(&self, lack: impl Fn(&Worker) -> Option<String>) -> Vec<String> {
         if self.workers.is_empty() {
             return vec!["no worker has ever registered".into()];
         }
@@ -238,7 +238,7 @@ impl State {
         details.extend(campaign.infeasible_lines());
         let idle = view.running == 0 && view.finished_at.is_none();
         if idle {
-            details.extend(self.fit(|worker| campaign.unsuited(worker, 0)));
+            details.extend(self.worker_lines(|worker| campaign.unsuited(worker, 0)));
         }
         details.push(self.share_of(campaign));
         details.push(campaign.cache_line());

@@ -145,6 +145,34 @@ pub struct Quarantine {
 }
 
 impl Worker {
+    /// One that has just connected, under its name and session, with what it offers.
+    pub(super) fn new(
+        id: WorkerId,
+        (name, session): (Arc<str>, SessionId),
+        (capabilities, kind): (Arc<Capabilities>, Kind),
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            session,
+            capabilities,
+            kind,
+            connected: true,
+            last_seen: at,
+            credit: 0,
+            leases: BTreeSet::new(),
+            barred: BTreeMap::new(),
+            completed: 0,
+            failed: 0,
+            draining: false,
+            leaving: false,
+            quarantine: None,
+            record: VecDeque::new(),
+            vacated: Vec::new(),
+        }
+    }
+
     /// Whether it gets work when it has room.
     pub(super) fn takes_work(&self) -> bool {
         self.connected && !self.is_draining() && self.quarantine.is_none()

@@ -5,7 +5,7 @@ use rand::RngExt;
 use crate::rng::{self, Purpose};
 use crate::time::Span;
 
-/// Probabilities of faults, each in 0..=1.
+/// How often each fault happens, 0 to 1, and how late messages are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FaultRates {
     /// A message never arrives.

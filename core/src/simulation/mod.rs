@@ -49,8 +49,10 @@ pub struct SimulationSettings {
     pub lease_length: Span,
     /// The time over which workers join, evenly; 0 for all at once.
     pub joins_over: Span,
-    /// The share of workers that are slower, 0 to 1, and by which factor, at least 1.
-    pub stragglers: (f64, f64),
+    /// The share of workers that are slower, 0 to 1.
+    pub straggler_share: f64,
+    /// By which factor these are slower, at least 1.
+    pub straggler_factor: f64,
     /// What goes wrong, and how often.
     pub faults: FaultRates,
     /// After how many commands the whole state is verified; 0 for never.
@@ -70,7 +72,8 @@ impl Default for SimulationSettings {
             prefetch: 0,
             lease_length: Span::from_secs(30),
             joins_over: Span(0),
-            stragglers: (0.0, 1.0),
+            straggler_share: 0.0,
+            straggler_factor: 1.0,
             faults: FaultRates::NONE,
             check_every: 0,
             fit_duration: Span(0),
@@ -377,7 +380,7 @@ impl<'e> Simulation<'e> {
 
     /// How long an evaluation takes on this worker; stragglers are spread evenly among all.
     fn slowed(&self, worker: usize, duration: Span) -> Span {
-        let (share, factor) = self.settings.stragglers;
+        let (share, factor) = (self.settings.straggler_share, self.settings.straggler_factor);
         let before = (worker as f64 * share).floor();
         let is_straggler = ((worker + 1) as f64 * share).floor() > before;
         if is_straggler { Span((duration.0 as f64 * factor) as u64) } else { duration }

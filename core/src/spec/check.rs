@@ -60,8 +60,8 @@ pub(super) fn parse(
         .map_or_else(Vec::new, |stop| objectives::constraints(stop, "target", &metrics));
     let stages = stages::stages(&root, &metrics);
     let networks = space.as_ref().is_none_or(|space| space.has_networks());
-    let limits = [constraints.as_slice(), targets.as_slice()];
-    objectives::check_measured(&root, &metrics, networks, &objectives, limits, &stages);
+    let bounds = [constraints.as_slice(), targets.as_slice()];
+    objectives::check_measured(&root, &metrics, networks, &objectives, bounds, &stages);
     if let Some(space) = &space {
         stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
     }

@@ -117,7 +117,7 @@ fn stragglers_take_longer_and_late_workers_start_later() {
     assert_eq!((durations, alone), (vec![10], 250));
     // One worker of four is five times slower: three do 9 evaluations each in the time of
     // one's 10 and theirs, and the campaign takes longer.
-    let slow = SimulationSettings { stragglers: (0.25, 5.0), ..base.clone() };
+    let slow = SimulationSettings { straggler_share: 0.25, straggler_factor: 5.0, ..base.clone() };
     let (durations, with_straggler) = seconds(slow);
     assert_eq!(durations, [10, 50]);
     assert!((300..=360).contains(&with_straggler), "{with_straggler} s");

@@ -12,13 +12,38 @@ use crate::engine::state::State;
 use crate::engine::task::TaskStatus;
 use crate::engine::worker::Quarantine;
 use crate::id::{CampaignId, TaskId, WorkerId};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// So many workers that complete a stage are remembered: enough to know of each whether there is
 /// another.
 const SERVED: usize = 2;
 
 impl State {
+    /// A worker is gone; with a goodbye it has done what it was told to, and its next process may work.
+    pub(super) fn part(&mut self, id: WorkerId, goodbye: bool) {
+        self.forget_claims(id);
+        if let Some(found) = self.workers.get_mut(&id) {
+            found.connected = false;
+            found.credit = 0;
+            found.draining &= !goodbye;
+            found.leaving &= !goodbye;
+        }
+        self.ready.remove(id);
+    }
+
+    pub(super) fn see(&mut self, id: WorkerId, at: Timestamp) {
+        if let Some(found) = self.workers.get_mut(&id) {
+            found.last_seen = at;
+        }
+    }
+
+    pub(super) fn set_credit(&mut self, id: WorkerId, credit: u32) {
+        if let Some(found) = self.workers.get_mut(&id) {
+            found.credit = credit;
+        }
+        self.file_worker(id);
+    }
+
     /// Gives a new campaign its place among the shares.
     pub(super) fn enrol(&mut self, campaign: &Campaign) {
         let owner = Self::owner(campaign);
