@@ -180,6 +180,34 @@ pub enum Command {
     Tick,
 }
 
+impl Command {
+    /// The connection of a worker that it came on.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::RegisterWorker { session, .. }
+            | Self::WorkerDisconnected { session, .. }
+            | Self::WorkerGoodbye { session, .. }
+            | Self::Heartbeat { session, .. }
+            | Self::Ready { session, .. }
+            | Self::Progress { session, .. }
+            | Self::SaveState { session, .. }
+            | Self::Report { session, .. }
+            | Self::WorkerDrains { session, .. } => Some(*session),
+            Self::Start
+            | Self::SubmitCampaign { .. }
+            | Self::PauseCampaign(_)
+            | Self::ResumeCampaign(_)
+            | Self::CancelCampaign(_)
+            | Self::ModelFitted { .. }
+            | Self::DrainWorker { .. }
+            | Self::ReleaseWorker(_)
+            | Self::Govern(_)
+            | Self::Stalled
+            | Self::Tick => None,
+        }
+    }
+}
+
 /// A command that changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejected {

@@ -432,6 +432,7 @@ impl<'e> Simulation<'e> {
             Command::RegisterWorker { name, session, .. } => Some((name.clone(), *session)),
             _ => None,
         };
+        let session = command.session();
         match self.step(command)? {
             Ok(()) => {
                 if let Some((name, session)) = registers
@@ -444,7 +445,8 @@ impl<'e> Simulation<'e> {
                     self.send_to_worker(worker, &message);
                 }
             }
-            Err(_) => self.send_to_worker(worker, &ToWorker::Closed),
+            // Only the connection that the message came on.
+            Err(_) => self.send_to_worker(worker, &ToWorker::Closed { session }),
         }
         Ok(())
     }
@@ -495,7 +497,7 @@ impl<'e> Simulation<'e> {
         self.engine = ledger::replay(self.settings.lease_length, &self.journal)?;
         for worker in 0..self.workers.len() {
             let epoch = self.workers[worker].epoch;
-            let message = ToWorker::Closed;
+            let message = ToWorker::Closed { session: None };
             self.at(Span(1), Happening::ToWorker { worker, epoch, message });
         }
         let step = self

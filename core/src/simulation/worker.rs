@@ -63,12 +63,30 @@ pub fn state_saved(candidate: CandidateId, stage: &str, attempt: Attempt, step: 
 /// A message from the coordinator.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
-    Registered { worker: WorkerId, session: SessionId },
-    Assign { session: SessionId, assignment: Box<Assignment> },
-    Stop { session: SessionId, key: Key, reason: StopReason },
-    Acknowledged { session: SessionId, key: Key },
-    Drain { session: SessionId },
-    Closed,
+    Registered {
+        worker: WorkerId,
+        session: SessionId,
+    },
+    Assign {
+        session: SessionId,
+        assignment: Box<Assignment>,
+    },
+    Stop {
+        session: SessionId,
+        key: Key,
+        reason: StopReason,
+    },
+    Acknowledged {
+        session: SessionId,
+        key: Key,
+    },
+    Drain {
+        session: SessionId,
+    },
+    /// The connection of this session, or any.
+    Closed {
+        session: Option<SessionId>,
+    },
 }
 
 struct Running {
@@ -247,7 +265,7 @@ impl SimulatedWorker {
                 self.draining = true;
                 self.hand_back_if_draining()
             }
-            ToWorker::Closed => {
+            ToWorker::Closed { session } if session.is_none_or(|it| it == self.session) => {
                 self.disconnect();
                 vec![self.register()]
             }
