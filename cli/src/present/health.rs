@@ -77,7 +77,7 @@ impl Health {
     pub(crate) fn text(&self, style: Style) -> String {
         let Self { workers, campaigns, .. } = self;
         let mut text = format!(
-            "workers: {} connected with {} slots, {} away, {} draining, {} in quarantine\n\
+            "workers: {} connected (slots: {}), {} away, {} draining, {} in quarantine\n\
              campaigns: {} running, {} held, {} paused\n\
              tasks in flight: {}\n",
             workers.connected,

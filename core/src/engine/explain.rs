@@ -268,7 +268,7 @@ impl State {
         let capabilities = &worker.capabilities;
         let mut details = vec![
             format!("device class: {}", capabilities.device_class),
-            format!("{} slots, room for {} more tasks", capabilities.slots, worker.room()),
+            format!("slots: {}, room for more tasks: {}", capabilities.slots, worker.room()),
             format!("{} attempts completed, {} failed", worker.completed, worker.failed),
         ];
         for offer in &capabilities.evaluators {
