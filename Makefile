@@ -128,7 +128,7 @@ check-without-libtorch: ## Prove that everything but the evaluator builds and ru
 .PHONY: prove-simulation
 prove-simulation: ## Simulate the engine under faults for a million seeds
 	CAMBRIAN_SIMULATION_SEEDS=$${CAMBRIAN_SIMULATION_SEEDS:-1000000} \
-		cargo test --release --package cambrian-core --test fault_simulation
+		cargo test --release --package cambrian-core --test fault_simulation -- --nocapture
 
 .PHONY: prove-chaos
 prove-chaos: libtorch postgresql ## Inject a hundred faults of each kind into real processes and check that nothing is lost

@@ -9,6 +9,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cambrian_core::engine::{
     Assignment, CampaignStatus, Capabilities, Event, Failure, FailureKind, FinishReason,
@@ -180,7 +181,9 @@ fn simulate_within(seed: u64, faults: FaultRates, slot_time: Option<&str>) -> Si
         prefetch: (seed / 2 % 3) as u32,
         lease_length: Span::from_secs(20),
         faults,
-        check_every: 1,
+        // A look takes as long as all else. What is wrong mostly stays so: the first seeds, which every run of
+        // the tests has, are looked at after each command.
+        check_every: if seed < 10_000 { 1 } else { 1 + seed % 16 },
         horizon: Span::from_secs(30 * 24 * 3_600),
     };
     let evaluator = Flaky { failure_rate: if faults == FaultRates::NONE { 0.0 } else { 0.15 } };
@@ -225,13 +228,21 @@ fn fleet_event(event: &Event) -> Option<&'static str> {
     })
 }
 
-#[test]
-fn every_evaluation_counts_exactly_once_under_harsh_faults() {
-    let mut injected: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut fleet: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut known = BTreeSet::new();
-    let (mut averaged, mut decided, mut stopped) = (0, 0, 0);
-    for seed in seeds() {
+/// What has happened in simulations, so that none of it is proved of nothing.
+#[derive(Default)]
+struct Seen {
+    injected: BTreeMap<&'static str, u64>,
+    fleet: BTreeMap<&'static str, u64>,
+    /// Of how many metrics the results were that were known.
+    known: BTreeSet<usize>,
+    averaged: usize,
+    decided: usize,
+    stopped: usize,
+}
+
+impl Seen {
+    /// Simulates a seed, and checks what a simulation does not find itself.
+    fn simulate(&mut self, seed: u64) {
         let outcome = simulate(seed, faults(seed));
         for campaign in outcome.engine.state().campaigns() {
             let finished = CampaignStatus::Finished(FinishReason::BudgetSpent);
@@ -243,32 +254,73 @@ fn every_evaluation_counts_exactly_once_under_harsh_faults() {
         }
         for (_, event) in &outcome.journal {
             if let Some(kind) = fleet_event(event) {
-                *fleet.entry(kind).or_default() += 1;
+                *self.fleet.entry(kind).or_default() += 1;
             }
             if let Event::ResultTaken { measurements, origin, .. } = event {
-                known.insert(measurements.len());
+                self.known.insert(measurements.len());
                 assert_eq!(origin.candidate.campaign, CampaignId(1), "seed {seed}");
             }
-        }
-        for (_, event) in &outcome.journal {
-            averaged += usize::from(matches!(event, Event::RepeatsAveraged { .. }));
-            decided += usize::from(matches!(event, Event::StopDecided { .. }));
-            stopped += usize::from(matches!(event, Event::CandidateScreened { screening, .. }
+            self.averaged += usize::from(matches!(event, Event::RepeatsAveraged { .. }));
+            self.decided += usize::from(matches!(event, Event::StopDecided { .. }));
+            self.stopped += usize::from(matches!(event, Event::CandidateScreened { screening, .. }
                 if matches!(screening.reason, ScreenReason::Curve(_))));
         }
         assert_eq!(outcome.engine.state().checkpoints().count(), 0, "seed {seed}");
         for (fault, times) in outcome.injected {
-            *injected.entry(fault).or_default() += times;
+            *self.injected.entry(fault).or_default() += times;
         }
     }
+
+    fn and(mut self, other: Self) -> Self {
+        for (sums, more) in [(&mut self.injected, other.injected), (&mut self.fleet, other.fleet)] {
+            more.into_iter().for_each(|(kind, times)| *sums.entry(kind).or_default() += times);
+        }
+        self.known.extend(other.known);
+        self.averaged += other.averaged;
+        self.decided += other.decided;
+        self.stopped += other.stopped;
+        self
+    }
+}
+
+/// Simulates all seeds on all processors, and says how far it is.
+fn simulate_all(seeds: Range<u64>) -> Seen {
+    let next = AtomicU64::new(seeds.start);
+    let some = || {
+        let mut seen = Seen::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return seen;
+            }
+            seen.simulate(seed);
+            let done = seed + 1 - seeds.start;
+            if done.is_multiple_of(10_000) {
+                eprintln!("{done} of {} seeds", seeds.end - seeds.start);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
+        let found =
+            running.into_iter().map(|thread| thread.join().expect("a seed fails, see above"));
+        found.fold(Seen::default(), Seen::and)
+    })
+}
+
+#[test]
+fn every_evaluation_counts_exactly_once_under_harsh_faults() {
+    let seen = simulate_all(seeds());
+    let Seen { injected, fleet, known, averaged, decided, stopped } = &seen;
     eprintln!("injected over seeds {:?}: {injected:?}", seeds());
     assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
-    assert!(averaged > 0, "nothing was measured repeatedly");
+    assert!(*averaged > 0, "nothing was measured repeatedly");
     eprintln!("{decided} evaluations were told to stop, {stopped} ended without a result");
-    assert!(decided > stopped && stopped > 0, "{decided} and {stopped}");
+    assert!(decided > stopped && *stopped > 0, "{decided} and {stopped}");
     eprintln!("in the fleet: {fleet:?}");
     assert_eq!(fleet.len(), 8, "something never happened in the fleet: {fleet:?}");
-    assert_eq!(known, BTreeSet::from([1, 2]), "stages of one metric and of two were known");
+    assert_eq!(*known, BTreeSet::from([1, 2]), "stages of one metric and of two were known");
 }
 
 /// The simulation books every attempt's time by itself and finds no lease on a spent budget: what was
