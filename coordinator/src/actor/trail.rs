@@ -51,7 +51,7 @@ impl Trail {
         let mut held = BTreeSet::new();
         for campaign in state.campaigns().filter(open) {
             let id = campaign.id();
-            match state.campaign_view(campaign).held {
+            match state.held_back(campaign) {
                 Some(why) => {
                     if !self.held.contains(&id) {
                         tracing::warn!(campaign = %id, "campaign held: {why}");

@@ -70,7 +70,8 @@ impl State {
     }
 
     /// Why a campaign gets no more work although it runs, in words.
-    pub(super) fn held_back(&self, campaign: &Campaign) -> Option<String> {
+    #[must_use]
+    pub fn held_back(&self, campaign: &Campaign) -> Option<String> {
         if matches!(campaign.status, CampaignStatus::Finished(_)) {
             return None;
         }
