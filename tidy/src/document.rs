@@ -1,5 +1,6 @@
 //! Rules about the documents: relative links in Markdown lead to a file that is there, and to a
-//! heading that is in it. Links to other hosts are not followed.
+//! heading that is in it. Links to other hosts are not followed. Must not know the file system: its callers
+//! say what exists.
 
 use crate::Violation;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};

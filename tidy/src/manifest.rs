@@ -1,5 +1,5 @@
 //! Rules about the packages' manifests and the lock file: which package may depend on which, and
-//! on what from outside. Reads TOML text; never runs cargo.
+//! on what from outside. Reads TOML text; must not read files or run cargo.
 
 use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
