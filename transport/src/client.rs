@@ -1,5 +1,5 @@
 //! The client's side: addresses, TLS settings, the token, and the rule that a token does not travel
-//! in clear.
+//! in clear. Must not know how a connection is made, nor which service is called.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! TLS towards a database: version 1.3, with as much trust as its URL asks for.
+//! TLS towards a database: version 1.3, with as much trust as is asked for. Must not know URLs, SQL or a
+//! database's driver.
 
 use std::path::Path;
 use std::sync::Arc;

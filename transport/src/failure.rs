@@ -1,4 +1,6 @@
 //! A failed connection in words: what the other side's certificate lacks, and what to do.
+//!
+//! Must not know gRPC, nor how a connection is made.
 
 use std::error::Error;
 use std::fmt::{Display, Formatter};

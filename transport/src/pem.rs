@@ -1,4 +1,6 @@
 //! Certificates and keys in PEM files, checked before anything is built from them.
+//!
+//! Must not know who shows a certificate or who demands one.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

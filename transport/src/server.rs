@@ -1,5 +1,5 @@
 //! The server's side of TLS: version 1.3 only, HTTP/2 only, one certificate, optionally a demand for
-//! the clients' own.
+//! the clients' own. Must not know sockets, nor what is served.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //!
 //! Written `cmb_IDENTIFY_SECRET`: eight hexadecimal digits that may be shown and logged, then
 //! sixty-four that may not. The prefix lets scanners of repositories find leaked ones.
+//! Must not know what a token allows, nor where it is kept.
 
 use std::fmt;
 use std::str::FromStr;
