@@ -1,8 +1,8 @@
 //! The connection to the coordinator: dials, keeps one stream open, and dials again when it ends.
 //!
-//! Besides `artifacts::transfer` the only module that knows tonic. It does not decide what is said: it hands each new stream's
-//! sending half to the agent and passes on what arrives. Reading happens here and writing in the
-//! transport's own task, so that neither waits for the other.
+//! Besides `artifacts::transfer` the only module that knows tonic. Must not know tasks or reports, nor
+//! decide what is said: it hands each new stream's sending half to the agent and passes on what arrives.
+//! Reading happens here and writing in the transport's own task, so that neither waits for the other.
 
 use std::pin::pin;
 use std::time::Duration;

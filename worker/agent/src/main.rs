@@ -1,4 +1,5 @@
-//! The program `cambrian-worker`: flags, log, signals; everything else is in the library.
+//! The program `cambrian-worker`: flags, log, signals. Must not know messages, nor how an
+//! evaluation runs: everything else is in the library.
 //!
 //! Exit codes: 0 after a drain, 1 if the worker cannot work, 2 if its configuration is faulty.
 

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! What is wrong with a configuration. Must not know which keys there are, nor how they are read.
 
 use std::fmt;
 

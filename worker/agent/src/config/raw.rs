@@ -1,4 +1,5 @@
-//! The configuration exactly as written; every key is optional.
+//! The configuration exactly as written; every key is optional. Must not know defaults, nor which
+//! values make sense.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

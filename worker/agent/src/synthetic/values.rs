@@ -1,7 +1,7 @@
 //! Made-up values of a network: plausible trade-offs with noise that depends on the network alone.
 //!
 //! Only additions, products, quotients and square roots, whose results IEEE 754 fixes, so that
-//! every machine finds the same bits.
+//! every machine finds the same bits. Must not know stages, seeds or messages.
 
 use cambrian_core::graph::Graph;
 
