@@ -1,7 +1,8 @@
 //! Records in the binary where libtorch lives, so that it runs without `LD_LIBRARY_PATH`.
 //!
 //! A library's rpath does not reach the binaries that depend on it; torch-sys passes its directory
-//! on as `DEP_TCH_LIBTORCH_LIB`. The shipped layout, `libtorch/lib` beside the binary, comes first.
+//! on as `DEP_TCH_LIBTORCH_LIB`. The shipped layout, `libtorch/lib` beside the binary, comes first. Must not
+//! know how libtorch is found or fetched.
 
 use std::env;
 

@@ -4,6 +4,8 @@
 //! usage: proxy-times BATCH THREADS SCORES CELL...    (SCORES by commas, each with a batch of its own if
 //! need be, `zen:16`; a CELL six digits: 0 none, 1 skip, 2 conv1x1, 3 conv3x3, 4 avg_pool; edges 0-1, 0-2,
 //! 1-2, 0-3, 1-3, 2-3)
+//!
+//! Must not know data sets, nor how a score is defined.
 
 use std::time::Instant;
 

@@ -10,7 +10,8 @@
 //!
 //! The paper scores a network that predicts a single class as minus infinity. Non-finite values are
 //! never sorted as numbers here, so that is [`Undefined`]: a failure of kind `non_finite` with its
-//! reason. A network without any such layer scores 0, as in the paper.
+//! reason. A network without any such layer scores 0, as in the paper. It must not know labels or how the network
+//! was trained.
 
 use cambrian_core::graph::Op;
 use tch::{Kind, TchError, Tensor};

@@ -1,6 +1,6 @@
 //! `cambrian-evaluator`: started by a worker, one process a slot; speaks on its standard streams.
 //!
-//! Only reads the command line and puts the parts together.
+//! Only reads the command line and puts the parts together. Must not know messages or networks.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};

@@ -3,7 +3,7 @@
 //! of the square of the sum over positions of `a dL/da`. zero-cost-nas spreads the value over the
 //! channel's weights, so that each channel counts as often as it has weights.
 //!
-//! Applies to every network.
+//! Applies to every network. Must not know gradients of weights: only outputs have any here.
 
 use cambrian_core::graph::Op;
 use tch::{Kind, Tensor};

@@ -1,5 +1,5 @@
 //! `grad_norm`: the sum over layers of the norm of the loss gradient (zero-cost-nas, Abdelfattah et
-//! al., ICLR 2021). Applies to every network.
+//! al., ICLR 2021). Applies to every network. Must not know the weights, only their gradients.
 
 use super::Probe;
 use crate::failure::EvaluationError;

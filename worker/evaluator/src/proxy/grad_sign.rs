@@ -2,7 +2,8 @@
 //! over weights of the magnitude of the sum over samples of the sign of the gradient.
 //!
 //! Each sample is a batch of its own, as in the released code, so batch normalisation sees one image.
-//! Applies to every network whose normalised maps have more than one value.
+//! Applies to every network whose normalised maps have more than one value. Must not know the gradients
+//! that a probe keeps, which are those of the whole batch.
 
 use tch::{Kind, Tensor};
 

@@ -3,7 +3,8 @@
 //! better. Applies to every network.
 //!
 //! The Hessian is symmetric, so it is taken times the weights: that is the gradient of the loss's growth along the
-//! weights, less the gradient, and needs no second derivative of a convolution.
+//! weights, less the gradient, and needs no second derivative of a convolution. Must not know how an operation's
+//! growth is found.
 
 use tch::{Kind, Tensor};
 

@@ -3,7 +3,8 @@
 //! each image, `v` the eigenvalues of the correlation matrix of its rows; the score is
 //! `-sum(log(v + k) + 1 / (v + k))` with `k = 1e-5`.
 //!
-//! Applies to every network; it is not a number where an image has no gradient.
+//! Applies to every network; it is not a number where an image has no gradient. Must not know labels
+//! or a loss.
 
 use tch::{Kind, Tensor};
 

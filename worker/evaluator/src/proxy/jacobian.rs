@@ -5,6 +5,7 @@
 //! The mean of the squares, and the largest over the smallest that is not 0 by rounding. Apply to
 //! every network. Where the logits do not depend on an image at all, its Jacobian has no singular value
 //! but 0 and no condition; leaving such images out would favour networks that are dead for most of them.
+//! Must not know labels or a loss.
 
 use tch::{Kind, Tensor};
 

@@ -5,7 +5,7 @@
 //! first 11 parameters of at least 50 values; for each of their first 50 values it adds the scalar
 //! product of the centred gradients of the first half of the samples with those of the second half,
 //! over the square of the number of samples; each sample is a batch of its own. Both apply to every
-//! network.
+//! network. Must not know the graph: the network says in which order parameters come.
 
 use tch::{Kind, Tensor};
 

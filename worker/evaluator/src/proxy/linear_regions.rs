@@ -4,7 +4,7 @@
 //! Images are of 3x3 pixels, or of the smallest larger square that the network takes, because nearly
 //! every image of a full size has a pattern of its own. TE-NAS counts them in a copy of the network
 //! with one channel and one cell a stage; here it is the network itself. Networks with ReLUs that
-//! take such a map alone.
+//! take such a map alone. Must not know the data's images, nor how a pattern is found.
 
 use std::collections::HashSet;
 

@@ -2,7 +2,8 @@
 //! ICML 2021). `K_ij` is the number of ReLU units minus the Hamming distance of the patterns of
 //! images `i` and `j`.
 //!
-//! Networks with ReLUs alone. Minus infinity where two images have the same pattern.
+//! Networks with ReLUs alone. Minus infinity where two images have the same pattern. Must not
+//! know which ReLUs there are, nor labels.
 
 use tch::{Kind, Tensor};
 

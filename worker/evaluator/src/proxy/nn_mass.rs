@@ -1,5 +1,5 @@
 //! `nn_mass`: the density of links that skip layers, times width and depth, summed over cells (Bhardwaj et
-//! al., CVPR 2021). The core has the definition; it reads neither weights nor images.
+//! al., CVPR 2021). The core has the definition; must not know weights or images.
 //!
 //! Networks with three convolutions behind each other at some resolution alone.
 

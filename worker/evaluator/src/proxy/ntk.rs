@@ -6,7 +6,7 @@
 //! over the smallest eigenvalue of `G G^T`. One backward pass through the whole batch for each image:
 //! by far the most expensive proxy. Applies to every network; 1e5 where the kernel is not a number, as
 //! in TE-NAS. A kernel that is singular by all that double precision can tell has no condition: its
-//! smallest eigenvalue is the rounding of a 0, of either sign.
+//! smallest eigenvalue is the rounding of a 0, of either sign. Must not know labels or a loss.
 
 use tch::{Kind, Tensor};
 

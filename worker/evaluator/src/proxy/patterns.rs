@@ -2,6 +2,7 @@
 //!
 //! Only ReLUs that reach the output are executed and counted. ReLUs that read the same value have
 //! the same pattern; it is handed out once, with their number.
+//! Must not know what a score makes of them.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! `plain`: the sum over weights of weight times gradient, with its sign (zero-cost-nas, Abdelfattah
-//! et al., ICLR 2021). Applies to every network.
+//! et al., ICLR 2021). Applies to every network. Must not know layers: every weight counts alike.
 
 use super::Probe;
 use crate::failure::EvaluationError;

@@ -1,5 +1,6 @@
 //! `snip`: the sum over weights of |weight times gradient| (Lee et al., ICLR 2019; as in
-//! zero-cost-nas, element by element). Applies to every network.
+//! zero-cost-nas, element by element). Applies to every network. Must not know layers: every weight
+//! counts alike.
 
 use super::Probe;
 use crate::failure::EvaluationError;

@@ -10,7 +10,7 @@
 //! share of its multiply-accumulates as its input has spikes; any other, such as the first, multiplies.
 //! Attention multiplies. An addition takes 0.9 pJ and a multiply-accumulate 4.6 pJ (Horowitz 2014: 45 nm).
 //!
-//! Networks with ReLUs and without other activations alone.
+//! Networks with ReLUs and without other activations alone. Must not know how a neuron's potential goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 

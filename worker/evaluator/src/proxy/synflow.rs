@@ -2,7 +2,7 @@
 //! parameter replaced by its magnitude, batch normalisation left out and one image of ones,
 //! `R` is the sum of the outputs and the score is the sum over weights of `w dR/dw`.
 //!
-//! Reads no data. In double precision: values grow by the product of all layers. For a chain of `L`
+//! Must not know data or a loss. In double precision: values grow by the product of all layers. For a chain of `L`
 //! layers without biases it is `L R`. Applies to every network.
 
 use cambrian_core::graph::Op;

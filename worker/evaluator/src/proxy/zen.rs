@@ -3,8 +3,8 @@
 //! batch normalisation taken out again.
 //!
 //! `log(mean over samples of sum |f(x) - f(x + 0.01 e)|) + sum over batch normalisations of 0.5
-//! log(mean running variance)`, the variances after both passes. Reads no data. Networks that pool
-//! or flatten a map alone.
+//! log(mean running variance)`, the variances after both passes. Must not know data or gradients.
+//! Networks that pool or flatten a map alone.
 
 use std::collections::BTreeMap;
 

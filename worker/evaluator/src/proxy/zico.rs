@@ -3,7 +3,7 @@
 //!
 //! Mean and standard deviation are over the batches; weights whose gradient does not vary are left
 //! out, as is a layer of such weights alone. The standard deviation is that of the signed gradient,
-//! as in the released code. Applies to every network.
+//! as in the released code. Applies to every network. Must not know the weights, only their gradients.
 
 use tch::{Kind, Tensor};
 
