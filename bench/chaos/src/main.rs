@@ -1,7 +1,8 @@
 //! Injects faults into clusters of real processes and proves that no finished evaluation is lost and
 //! none counted twice; `docs/chaos.md` says what is injected and what is checked.
 //!
-//! One cluster for each kind of fault, so that a cost has one cause, then one with all kinds mixed.
+//! One cluster for each kind of fault, so that a cost has one cause, then one with all kinds mixed. Must
+//! not know how a fault is injected, nor how a journal is read.
 
 mod access;
 mod audit;

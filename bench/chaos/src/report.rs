@@ -1,4 +1,6 @@
 //! What one kind of fault did, as a line for people and as JSON.
+//!
+//! Must not know clusters, nor how anything was checked.
 
 use serde::Serialize;
 

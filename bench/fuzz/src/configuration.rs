@@ -1,4 +1,6 @@
 //! Text that people write: campaigns, settings, tokens, places of databases, names of artifacts.
+//!
+//! Must not know how inputs are mutated, nor protobuf.
 
 use std::hint::black_box;
 

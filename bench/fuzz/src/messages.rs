@@ -1,4 +1,6 @@
 //! Messages from workers, coordinators, evaluators and the journal.
+//!
+//! Must not know how inputs are mutated, nor sockets.
 
 use std::hint::black_box;
 

@@ -1,4 +1,6 @@
 //! Records of a journal as a simulated cluster with faults writes it, one of each kind.
+//!
+//! Must not know which reader is fed with them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

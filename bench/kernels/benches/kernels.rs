@@ -1,5 +1,6 @@
 //! Criterion benches of the Pareto kernels, of a growing front and of asynchronous breeding.
-//! `cargo bench --package cambrian-bench`; `run` beside this crate compares with other libraries.
+//! `cargo bench --package cambrian-bench`; `run` beside this crate compares with other libraries,
+//! which must not be known here.
 
 use std::collections::BTreeSet;
 use std::hint::black_box;

@@ -1,5 +1,5 @@
 //! How long something takes on a machine that does other things as well. `peers/src/main.rs` includes
-//! this file, so that both programs are under the same clock.
+//! this file, so that both programs are under the same clock. Must not know what is timed.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,12 @@
 //! Times one kernel, or an evolutionary search, and prints one JSON line, as the scripts for other
 //! libraries do:
 //!
-//! - `kernel-times sort|hypervolume|hypervolume-2|contributions FILE N M`, `hypervolume-2` on two threads, where the file holds N x M
-//!   little-endian doubles, row-major;
+//! - `kernel-times sort|hypervolume|hypervolume-2|contributions FILE N M`, `hypervolume-2` on two
+//!   threads, where the file holds N x M little-endian doubles, row-major;
 //! - `kernel-times evolve PROBLEM POPULATION GENERATIONS MODE`, where the problem is one of
 //!   [`search::PROBLEMS`] and the mode `generational` or `asynchronous`.
+//!
+//! Must not know other libraries, nor how results are compared; `run` does.
 
 mod clock;
 mod search;

@@ -1,4 +1,5 @@
-//! The cost of NSGA-II itself: a search of a trivial problem in process, without an engine around it.
+//! The cost of NSGA-II itself: a search of a trivial problem in process. Must not know the engine
+//! or workers.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Times kernels of genoxide as `kernel-times` does ours: one JSON line a call.
 //!
-//! `kernel-peers sort|hypervolume FILE N M`, `kernel-peers evolve PROBLEM POPULATION GENERATIONS`.
+//! `kernel-peers sort|hypervolume FILE N M`, `kernel-peers evolve PROBLEM POPULATION GENERATIONS`. Must not know
+//! Cambrian: nothing but the clock is shared.
 
 #[path = "../../src/clock.rs"]
 mod clock;
