@@ -1,7 +1,7 @@
 //! The connection to a coordinator: one method for each question, answers as plain values, errors
 //! in words for the user.
 //!
-//! The only module that knows the transport. Must not print.
+//! Besides `bench`, the only module that knows gRPC. Must not print.
 
 mod failure;
 

@@ -1,7 +1,8 @@
 //! The `cambrian` command: run, submit, watch and inspect search campaigns.
 //!
 //! Here: parse, dispatch, print what went wrong, exit with its code. Commands are in `commands`,
-//! the embedded cluster of `run` in `run`; everything that is read comes through `client`.
+//! the embedded cluster of `run` in `run`; what a coordinator says comes through `client`. Must not
+//! know what a command does.
 
 mod arguments;
 mod bench;

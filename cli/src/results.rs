@@ -1,7 +1,8 @@
 //! What a coordinator says about campaigns, candidates and workers, as plain values.
 //!
-//! The only place where the wire's messages become values of this program; the JSON that commands
-//! print and write is these values, so a field here is a promise to scripts (`docs/cli.md`).
+//! The only place where these messages become values of this program; the JSON that commands print
+//! and write is these values, so a field here is a promise to scripts (`docs/cli.md`). Must not
+//! know how they are asked for, nor how they are shown.
 
 pub(crate) mod accuracy;
 pub(crate) mod cached;

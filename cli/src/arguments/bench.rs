@@ -1,4 +1,6 @@
 //! The arguments of `cambrian bench`.
+//!
+//! Must not know how anything is measured.
 
 use std::time::Duration;
 

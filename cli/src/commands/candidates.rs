@@ -1,4 +1,6 @@
-//! `cambrian candidates`: the candidates of a campaign, filtered, page by page.
+//! `cambrian candidates`: the candidates of a campaign, filtered, as a table, JSON or CSV.
+//!
+//! Must not know pages, which `client` turns, nor how a candidate is written.
 
 use cambrian_proto::v1;
 use serde_json::json;

@@ -1,6 +1,8 @@
 //! `cambrian correlate`: how well scores order candidates as a metric does, from files of results.
 //!
 //! Reads tables, asks the core for the correlations, prints and draws them.
+//!
+//! Must not know coordinators, nor the formulas.
 
 use cambrian_core::rank_correlation::{kendall, spearman, spearman_interval};
 use serde::Serialize;

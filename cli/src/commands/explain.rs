@@ -1,4 +1,6 @@
 //! `cambrian explain`: why something is, or is not, running.
+//!
+//! Must not know reasons: the words are the coordinator's.
 
 use cambrian_core::id::{CandidateId, TaskId};
 

@@ -1,4 +1,6 @@
 //! `cambrian front`: the front of a campaign as table, JSON, CSV or picture.
+//!
+//! Must not know how a front is found, nor how it is drawn.
 
 use serde_json::json;
 

@@ -1,4 +1,6 @@
 //! `cambrian health`: whether something needs a hand, for people and for what watches a cluster.
+//!
+//! Must not know what needs a hand: `present::health` does.
 
 use super::Context;
 use crate::error::CliError;

@@ -1,4 +1,6 @@
 //! `cambrian verify` and `cambrian replay`: proofs about a journal, without a coordinator.
+//!
+//! Must not know what makes a journal sound: the coordinator's library proves it.
 
 use cambrian_coordinator::replay::{Replayed, replay as replay_journal};
 use cambrian_coordinator::store::place::Place;

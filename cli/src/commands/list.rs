@@ -1,4 +1,6 @@
 //! `cambrian list` and `cambrian workers`.
+//!
+//! Must not know columns: `present::lists` does.
 
 use serde_json::json;
 

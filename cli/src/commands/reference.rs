@@ -1,4 +1,6 @@
 //! `cambrian reference`: the tables of what a campaign file can name.
+//!
+//! Must not know coordinators, nor have entries of its own: all of them are the core's.
 
 use cambrian_core::algorithm::ALGORITHMS;
 use cambrian_core::objective::{Goal, METRICS, MetricDescriptor, MetricKind};

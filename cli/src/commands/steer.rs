@@ -1,4 +1,6 @@
 //! `cambrian pause`, `resume` and `cancel`.
+//!
+//! Must not know which campaign can be steered: the coordinator refuses.
 
 use serde_json::json;
 

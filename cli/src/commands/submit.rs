@@ -1,4 +1,6 @@
 //! `cambrian submit`: a campaign file to a coordinator.
+//!
+//! Must not look for faults: `campaign_file` and the coordinator do.
 
 use serde_json::json;
 

@@ -1,4 +1,6 @@
 //! `cambrian token`: create, list, revoke.
+//!
+//! Must not know how tokens are made, kept or checked.
 
 use cambrian_proto::v1;
 use serde_json::json;

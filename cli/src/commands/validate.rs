@@ -1,4 +1,6 @@
 //! `cambrian validate`: every fault of a campaign file at once, without a coordinator.
+//!
+//! Must not know what a fault is: `campaign_file` finds them.
 
 use serde_json::json;
 

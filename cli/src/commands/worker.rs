@@ -1,4 +1,6 @@
 //! `cambrian worker`: drain and release workers, by name or by label.
+//!
+//! Must not know what becomes of a worker's tasks: the coordinator decides.
 
 use serde_json::json;
 

@@ -3,6 +3,8 @@
 //! Scored candidates are faint discs, the front is highlighted, broken constraints are crosses.
 //! Two objectives get the staircase of what the front dominates; a single one is drawn over the
 //! order of evaluation instead.
+//!
+//! Must not compute dominance: each candidate says whether it is on the front.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,8 @@
 //! One objective over the order of evaluation, with the best value so far as a staircase.
 //!
 //! Serves campaigns with a single objective, whose front would be a point.
+//!
+//! Must not know how frames, marks and labels are drawn: `front` does.
 
 use super::axis::Axis;
 use super::color;

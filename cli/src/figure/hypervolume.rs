@@ -2,6 +2,8 @@
 //!
 //! Recomputed from the candidates in the order of their resolution, so that the picture needs no
 //! history beyond the candidates themselves.
+//!
+//! Must not know how a front or a volume is computed: the core does.
 
 use cambrian_core::pareto::Points;
 use cambrian_core::pareto::front::{Insertion, NonDominatedFront};

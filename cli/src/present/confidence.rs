@@ -4,6 +4,8 @@
 //! The spread of `accuracy` is its standard error, sqrt(p (1 - p) / n) for a share p of n images. The
 //! largest of A equally good ones, each with a normal error of deviation s, lies about s sqrt(2 ln A)
 //! above what they are.
+//!
+//! Must not know where the text goes.
 
 use cambrian_core::confidence::optimism;
 use serde::Serialize;

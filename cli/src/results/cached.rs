@@ -1,4 +1,6 @@
 //! Results that candidates took from others instead of being evaluated.
+//!
+//! Must not know when a result may be taken: the coordinator decides.
 
 use cambrian_proto::v1;
 use serde::Serialize;

@@ -1,4 +1,6 @@
 //! What a coordinator says about tokens.
+//!
+//! Must not know the token itself, which is told apart from its record, and once.
 
 use cambrian_proto::v1;
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! The coordinator of a run, inside this process, at a free port of the loopback interface.
 //!
-//! Its log goes to a file of the run. Nothing else here knows the coordinator's library.
+//! Its log goes to a file of the run. Nothing else of a run knows the coordinator's library. Must
+//! not know the campaign or workers.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};

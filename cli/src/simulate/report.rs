@@ -4,6 +4,8 @@
 //!
 //! Gaps are those to the table's true front, or to the front of all that the runs found where there is no
 //! table.
+//!
+//! Must not know files, nor how a campaign is simulated.
 
 use std::collections::BTreeSet;
 

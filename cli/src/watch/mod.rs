@@ -1,6 +1,8 @@
 //! Following a campaign: updates from the coordinator, shown as they come.
 //!
 //! `follow` reads and reconnects, `board` turns what was read into lines, `display` shows them.
+//!
+//! Must not steer what it follows: Ctrl-C ends the watch alone.
 
 mod board;
 pub(crate) mod display;
