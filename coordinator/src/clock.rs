@@ -1,4 +1,6 @@
-//! The only place where the coordinator learns what time it is.
+//! The only place where the coordinator learns the time that leases, tokens and certificates go by.
+//!
+//! How long somebody is waited for is measured where it is waited. Must not know what is timed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

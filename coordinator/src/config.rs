@@ -1,5 +1,8 @@
 //! The coordinator's settings: defaults, then a YAML file, then the environment and the command
 //! line, each over the one before.
+//!
+//! The environment and the command line are read by `main`, which lays them over the rest. Each
+//! part of the coordinator gets its own settings from here; must not know what it does with them.
 
 mod artifacts;
 mod fault;

@@ -1,4 +1,6 @@
 //! A coordinator inside another process: `cambrian run` starts one for its campaign.
+//!
+//! Must not know what it is started for, nor where its log goes.
 
 use std::net::SocketAddr;
 use std::path::Path;

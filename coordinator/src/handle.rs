@@ -1,4 +1,6 @@
 //! Asynchronous access to the actor, for as many callers as there are.
+//!
+//! Must not know gRPC, nor how the actor does what is asked.
 
 use std::sync::Arc;
 

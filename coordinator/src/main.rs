@@ -1,6 +1,8 @@
 //! The `cambrian-coordinator` command: settings, logs, signals.
 //!
 //! Exit codes: 0 after a signal, 1 if it cannot serve, 2 if its settings are faulty.
+//!
+//! Must not know how a coordinator serves: the library does.
 
 mod start_error;
 mod token_command;

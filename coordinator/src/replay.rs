@@ -1,5 +1,7 @@
 //! Replay as a proof: the journal leads to the same population and front again, and the search
 //! itself proposes the same candidates again, bit for bit, without evaluating anything.
+//!
+//! Must not know the tables, nor the rules of delivery: `verify` checks both.
 
 use std::collections::BTreeSet;
 

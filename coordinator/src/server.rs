@@ -1,4 +1,6 @@
 //! The process around the actor: services on a listener, start and graceful end.
+//!
+//! Must not know what a service answers, nor how a leader is chosen.
 
 use std::future::Future;
 use std::net::SocketAddr;

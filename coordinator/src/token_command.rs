@@ -1,4 +1,6 @@
 //! `cambrian-coordinator token`: tokens in the store itself, for whoever may write it.
+//!
+//! Must not know how tokens are made or kept: the library does.
 
 use cambrian_coordinator::access::Role;
 use cambrian_coordinator::clock::{Clock, SystemClock};

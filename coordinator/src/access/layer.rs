@@ -1,5 +1,7 @@
 //! The decision in front of every service, as a layer of the server: who may call, how much they have
 //! open, whether they still may speak, and a line in the log for everything that is refused.
+//!
+//! Must not know by which rules `Policy` decides, nor what a message says.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! What each method takes. A method without a line is refused.
+//!
+//! Must not know how a call is counted, refused or served.
 
 use cambrian_core::spec::MAX_SPEC_BYTES;
 use cambrian_proto::convert::artifact::CHUNK_BYTES;

@@ -1,5 +1,7 @@
 //! What a token has open: streams of workers, artifacts on their way, watches, questions. Each kind has its bound,
 //! so that one token that got into wrong hands does not use up what all share.
+//!
+//! Must not know roles: who may call at all is decided before.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,6 @@
 //! How often a token may call: a bucket for each, refilled steadily.
+//!
+//! Must not know what is called, nor why something costs as much as several calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

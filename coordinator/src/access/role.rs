@@ -1,4 +1,6 @@
-//! The roles of tokens.
+//! The roles of tokens, with their words and messages.
+//!
+//! Must not decide what a role may do: `methods` and the policy do.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,6 @@
 //! The commands that share a transaction, and all that waits for it: replies, effects, queries.
+//!
+//! Must not know how events are stored, nor when.
 
 use cambrian_core::engine::{Command, Effect, Engine, Event, Fit, State, Step};
 use cambrian_core::id::{SessionId, WorkerId};

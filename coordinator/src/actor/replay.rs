@@ -1,4 +1,6 @@
 //! From a journal to the engine that has lived through it.
+//!
+//! Must not know where the journal is kept, nor who writes it.
 
 use std::sync::mpsc;
 use std::thread;

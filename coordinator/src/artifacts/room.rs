@@ -1,4 +1,6 @@
 //! The room that artifacts leave on the disk: the journal often lies there as well, and a full disk ends it.
+//!
+//! Must not know which artifacts there are.
 
 use std::fs;
 use std::io;

@@ -3,6 +3,8 @@
 //! What is referred to is the engine's word. An artifact is uploaded before the report that names it
 //! is stored, so a young one stays whatever the engine says. Whoever looks for one that was removed
 //! all the same learns that it is gone and does without.
+//!
+//! Must not know what an artifact is needed for.
 
 use std::collections::BTreeSet;
 use std::path::Path;

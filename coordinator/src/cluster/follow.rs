@@ -1,5 +1,7 @@
 //! Follows the journal that another coordinator writes, with an engine that is ready to go on from
 //! its end, and bids for the lease.
+//!
+//! Must not know what calls are answered meanwhile, nor what a leader does.
 
 use std::time::Duration;
 

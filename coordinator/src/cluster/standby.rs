@@ -1,5 +1,7 @@
 //! What a coordinator that stands by serves: refusals that say who leads, and health checks that say
 //! that it does not.
+//!
+//! Must not know the journal, nor how it is decided who leads.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

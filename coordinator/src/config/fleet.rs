@@ -1,5 +1,7 @@
 //! The operator's rules for the fleet, as the configuration has them: what users may claim, and when
 //! a worker is no longer trusted.
+//!
+//! Must not know how slots are shared or failures counted: the engine does both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Artifacts in and out, in chunks that fit any message.
+//!
+//! Must not know what an artifact holds, nor which are needed.
 
 use std::future::ready;
 use std::time::Duration;

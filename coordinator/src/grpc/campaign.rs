@@ -1,4 +1,6 @@
 //! What users call: submit, steer and read campaigns.
+//!
+//! Must not know by which rules callers are let in, nor how a search goes on.
 
 use std::sync::Arc;
 

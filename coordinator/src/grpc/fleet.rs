@@ -1,4 +1,6 @@
 //! What operators call: drain workers and release them.
+//!
+//! Must not know what becomes of a drained worker's tasks: the engine decides.
 
 use cambrian_core::id::WorkerId;
 use cambrian_proto::v1;

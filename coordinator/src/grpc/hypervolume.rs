@@ -1,5 +1,7 @@
 //! Hypervolumes of present fronts, each computed once and never on the actor's thread: with many
 //! objectives it takes longer than everything else together.
+//!
+//! Must not know the algorithm, which is the core's, nor messages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,8 @@
 //! The gRPC services: messages in, commands and queries to the actor, answers out.
 //!
-//! tonic's types stay in here and in `server`. Nothing here decides: what a command means is the
-//! engine's business, what a message says is that of the conversions.
+//! tonic's types stay in here and in what stands in front of the services: `access`, `listener`,
+//! `cluster` and `server`. Nothing here decides: what a command means is the engine's business,
+//! what a message says is that of the conversions.
 
 mod artifact;
 mod campaign;

@@ -1,4 +1,6 @@
 //! What a request about a campaign reads from the state, in one query.
+//!
+//! Must not know who asks, nor streams.
 
 use std::sync::Arc;
 

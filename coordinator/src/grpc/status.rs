@@ -1,4 +1,6 @@
 //! Errors as gRPC statuses, in one place.
+//!
+//! Must not know which call an error has ended, nor log it.
 
 use cambrian_core::engine::Rejected;
 use cambrian_proto::convert::ConvertError;

@@ -1,4 +1,6 @@
 //! What administrators call: create, list and revoke tokens.
+//!
+//! Must not know how tokens are made, hashed or stored: the register does.
 
 use cambrian_core::time::{Span, Timestamp};
 use cambrian_proto::convert::{ConvertError, MAX_NUMBER};

@@ -1,4 +1,6 @@
 //! The stream of one watcher: the present state at once, then coalesced updates.
+//!
+//! Must not know who watches, nor by which name the campaign was asked for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The stream of one worker: Register first, then commands in, read by a task, and effects out, taken
 //! from the connection by whoever writes the response; neither side waits for the other.
+//!
+//! Must not know what a command leads to, nor why an effect goes out.
 
 use std::pin::Pin;
 use std::sync::Arc;

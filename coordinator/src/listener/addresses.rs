@@ -1,4 +1,6 @@
 //! How many connections each address has.
+//!
+//! Must not know connections beyond where they come from.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

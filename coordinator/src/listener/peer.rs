@@ -1,4 +1,6 @@
 //! The other side of a connection, and what it has open there.
+//!
+//! Must not know who calls, nor why somebody may not speak any more.
 
 use std::collections::BTreeMap;
 use std::fmt;

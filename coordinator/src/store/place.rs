@@ -1,4 +1,6 @@
 //! Where a store is: a file of SQLite, or a database of PostgreSQL.
+//!
+//! Must not know how a store is opened, nor check what a URL says.
 
 use std::borrow::Cow;
 use std::convert::Infallible;

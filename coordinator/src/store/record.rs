@@ -1,4 +1,6 @@
 //! A record as bytes, with the checksum that shows damage.
+//!
+//! Must not know where records are kept.
 
 use cambrian_core::engine::Event;
 use cambrian_core::time::Timestamp;

@@ -1,5 +1,7 @@
 //! The projections read back, row by row in the order of their keys, for comparison. What a row
 //! consists of is the same in every database; how a column is read is not.
+//!
+//! Must not know any database, nor what a row should hold: `verify` does.
 
 use std::fmt::Debug;
 

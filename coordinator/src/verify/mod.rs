@@ -1,7 +1,8 @@
 //! The proof that nothing was lost and nothing counted twice.
 //!
-//! Three accounts of the same journal are compared: the engine's replay, a ledger kept by the
-//! rules of delivery alone, and the tables written while the coordinator ran. They share no code.
+//! Three accounts of the same journal are compared: the engine's replay, a ledger kept by the rules
+//! of delivery alone, and the tables written while the coordinator ran. They share no code. Must
+//! not repair anything, nor know which store it reads.
 
 mod ledger;
 mod projections;

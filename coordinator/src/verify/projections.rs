@@ -1,5 +1,7 @@
 //! Every row of the projections against what the replay says it should be. What differs is named by table, key
 //! and column.
+//!
+//! Must not know how the tables are written, nor in which database they are.
 
 use std::collections::BTreeSet;
 

@@ -2,6 +2,8 @@
 //! statements: one for each kind of change, however many events there are.
 //!
 //! It works from events alone and shares no code with the engine; `verify` compares both.
+//!
+//! Must not know connections or transactions.
 
 use std::collections::BTreeMap;
 

@@ -3,6 +3,8 @@
 //! The driver is asynchronous, the store is not: requests run on a runtime of their own, and whoever
 //! asks waits on a plain channel. That works from any thread, also from one that drives another
 //! runtime, as the engine's does.
+//!
+//! Must not know any statement.
 
 use std::error::Error;
 use std::fmt::{Display, Formatter};

@@ -9,6 +9,8 @@
 //! transaction, with the holder; the lease only decides how soon another may take over. The holder itself stops
 //! earlier than the database would let another in: it counts from before it asked for a renewal, by
 //! a clock that does not stand still while the process or the machine does.
+//!
+//! Must not know what is appended, nor what a leader does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,6 @@
 //! The projections read back, in portions, so that a large table needs no memory.
+//!
+//! Must not know which tables there are, nor what should be in them.
 
 use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::Type;

@@ -1,6 +1,8 @@
 //! The database's version, and the steps that bring an older one up to date.
 //!
 //! Steps are only ever added; a step that was released is never changed, which its checksum shows.
+//!
+//! Must not know what the tables are for.
 
 use tokio_postgres::Client;
 

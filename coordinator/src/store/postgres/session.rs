@@ -1,4 +1,6 @@
 //! One connection with its prepared statements, made anew when it has broken.
+//!
+//! Must not know what is asked on it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 //!
 //! `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (as libpq has them) and `password_file` are read
 //! here; the rest is the driver's. No error repeats the URL's password.
+//!
+//! Must not connect, nor resolve names: `route` does.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

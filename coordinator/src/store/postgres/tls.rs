@@ -1,4 +1,6 @@
 //! Encryption of connections to the database, for the driver.
+//!
+//! Must not know whom to trust: the settings that it is given say it.
 
 use std::future::Future;
 use std::io;

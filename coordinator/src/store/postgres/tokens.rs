@@ -1,6 +1,8 @@
 //! The tokens in PostgreSQL. Every call of every client looks one up, so they are kept in memory
 //! and read anew each second: a token that another process creates or revokes counts within about
 //! that time, one that this process changes at once.
+//!
+//! Must not know a token itself, of which only the hash comes here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,6 +2,8 @@
 //!
 //! WAL with synchronous=FULL: what an append returned for survives a power failure. Readers of the
 //! file, in this process or another, never block the writer.
+//!
+//! Must not know what an event means: `projection` does.
 
 pub(super) mod owner;
 mod place;

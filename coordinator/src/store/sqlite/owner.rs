@@ -1,5 +1,7 @@
 //! Whose a database is, in the words of an error: a copy that was put back by root is root's, which
 //! neither the system nor SQLite says.
+//!
+//! Must not open a database, nor know what is in it.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

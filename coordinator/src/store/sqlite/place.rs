@@ -4,6 +4,8 @@
 //! SQL while a coordinator runs. The operating system releases it when the process ends, however
 //! it ends. Both go by the path that symbolic links lead to, as SQLite does; a hard link is another
 //! name, which is not noticed.
+//!
+//! Must not open a database, nor know what is in it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;

@@ -3,6 +3,8 @@
 //! Written in the transaction of the journal, so a table never shows what the journal does not
 //! hold. Rows that come to be and change in the same append are written once, at its end. It works
 //! from events alone, shares no code with the engine, and `verify` compares both.
+//!
+//! Must not know connections, nor when a transaction ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

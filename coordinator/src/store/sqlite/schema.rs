@@ -1,6 +1,8 @@
 //! The database's identity, its version, and the steps that bring an older one up to date.
 //!
 //! Steps are only ever added; a step that was released is never changed.
+//!
+//! Must not know what the tables are for.
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The tokens in SQLite. A connection for reading never waits for the one that writes, which takes
 //! turns with the journal's.
+//!
+//! Must not know a token itself, of which only the hash comes here.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
