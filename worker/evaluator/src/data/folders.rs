@@ -2,25 +2,22 @@
 //!
 //! The classes are the folders of `train` in the order of their names. All images have one size and the
 //! same channels, grey or red, green and blue; nothing is scaled, cropped or converted. Every fault names
-//! the image. It must not know libtorch.
+//! the image. It must not know how an image is decoded, or libtorch.
 
 use std::fs;
 use std::io::{self, BufReader};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 use thiserror::Error;
 
 use super::format::RawSplit;
-use super::own::{Form, MAX_BYTES, MAX_CLASSES, MAX_SIDE};
+use super::image_file::{ImageFile, ImageFileError};
+use super::own::{Form, MAX_BYTES, MAX_CLASSES};
 
 /// The folders of training and test.
 pub(super) const PARTS: [&str; 2] = ["train", "test"];
 /// The most images of training or test.
 const MAX_IMAGES: usize = 1 << 24;
-/// The most memory that a decoder takes, bytes.
-const MAX_DECODED: u64 = 1 << 28;
 
 /// A folder that holds no images by classes.
 #[derive(Debug, Error)]
@@ -53,7 +50,8 @@ pub(super) fn form(directory: &Path) -> Result<Form, FoldersError> {
     let classes = classes(&train)?;
     let images = images(&train, &classes)?;
     self::images(&directory.join(PARTS[1]), &classes)?;
-    let input = Decoder::open(&images[0].0)?.input()?;
+    let first = &images[0].0;
+    let input = open(first)?.input().map_err(|error| of_image(first, error))?;
     Ok(Form { input, classes: classes.len() as u32 })
 }
 
@@ -75,13 +73,13 @@ pub(super) fn read(directory: &Path, form: Form) -> Result<[RawSplit; 2], Folder
         }
         let mut split = RawSplit { images: Vec::new(), labels: Vec::new() };
         for (path, class) in listed {
-            let decoder = Decoder::open(&path)?;
-            let found = decoder.input()?;
+            let image = open(&path)?;
+            let found = image.input().map_err(|error| of_image(&path, error))?;
             if found != form.input {
                 let like: &Path = first.as_deref().unwrap_or(directory);
                 return Err(differs(&path, found, like, form.input));
             }
-            decoder.append(&mut split.images)?;
+            image.append(&mut split.images).map_err(|error| of_image(&path, error))?;
             split.labels.push(class);
             first.get_or_insert(path);
         }
@@ -182,75 +180,16 @@ fn images(part: &Path, classes: &[String]) -> Result<Vec<(PathBuf, u8)>, Folders
     Ok(images)
 }
 
-/// An image whose header has been read.
-struct Decoder<'p> {
-    path: &'p Path,
-    decoder: Box<dyn ImageDecoder>,
+fn open(path: &Path) -> Result<ImageFile<'static>, FoldersError> {
+    let file = fs::File::open(path).map_err(|error| of_image(path, error.into()))?;
+    ImageFile::open(BufReader::new(file)).map_err(|error| of_image(path, error))
 }
 
-impl<'p> Decoder<'p> {
-    fn open(path: &'p Path) -> Result<Self, FoldersError> {
-        let unreadable = |source| FoldersError::Unreadable { path: path.to_owned(), source };
-        let file = fs::File::open(path).map_err(unreadable)?;
-        let reader = ImageReader::new(BufReader::new(file)).with_guessed_format();
-        let mut reader = reader.map_err(unreadable)?;
-        if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
-            return Err(fault(path, "its content is no PNG or JPEG"));
-        }
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(MAX_SIDE as u32);
-        limits.max_image_height = Some(MAX_SIDE as u32);
-        limits.max_alloc = Some(MAX_DECODED);
-        reader.limits(limits);
-        let decoder = decoded(path, || reader.into_decoder())?;
-        Ok(Self { path, decoder: Box::new(decoder) })
-    }
-
-    /// Channels, height and width.
-    fn input(&self) -> Result<[u32; 3], FoldersError> {
-        let (width, height) = self.decoder.dimensions();
-        let most = MAX_SIDE as u32;
-        if !(1..=most).contains(&width) || !(1..=most).contains(&height) {
-            let reason =
-                format!("it has {height} x {width} pixels, at most {most} a side are read");
-            return Err(fault(self.path, reason));
-        }
-        let channels = match self.decoder.color_type() {
-            ColorType::L8 => 1,
-            ColorType::Rgb8 => 3,
-            ColorType::La8 | ColorType::Rgba8 | ColorType::La16 | ColorType::Rgba16 => {
-                return Err(fault(self.path, "it has an alpha channel; write it without"));
-            }
-            _ => {
-                return Err(fault(self.path, "it has more than 8 bits a channel; write it with 8"));
-            }
-        };
-        Ok([channels, height, width])
-    }
-
-    /// Adds its pixels, channel by channel.
-    fn append(self, images: &mut Vec<u8>) -> Result<(), FoldersError> {
-        let path = self.path;
-        match decoded(path, || DynamicImage::from_decoder(self.decoder))? {
-            DynamicImage::ImageLuma8(grey) => images.extend_from_slice(&grey),
-            DynamicImage::ImageRgb8(coloured) => {
-                for channel in 0..3 {
-                    images.extend(coloured.iter().skip(channel).step_by(3));
-                }
-            }
-            _ => return Err(fault(path, "its pixels are not what its header says")),
-        }
-        Ok(())
-    }
-}
-
-/// What a decoder makes of an image. Decoders panic at some damaged ones (`zune-jpeg` 0.5.15 where a scan runs past
-/// the end of its row), which must not cost the evaluations in the same process.
-fn decoded<T>(path: &Path, decode: impl FnOnce() -> ImageResult<T>) -> Result<T, FoldersError> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(fault(path, format!("it cannot be decoded ({error})"))),
-        Err(_) => Err(fault(path, "it is damaged: the decoder failed at it")),
+fn of_image(path: &Path, error: ImageFileError) -> FoldersError {
+    let path = path.to_owned();
+    match error {
+        ImageFileError::Unreadable(source) => FoldersError::Unreadable { path, source },
+        error => FoldersError::Content { path, reason: error.to_string() },
     }
 }
 

@@ -12,6 +12,7 @@ mod fingerprints;
 mod folders;
 mod format;
 pub mod idx;
+mod image_file;
 mod library;
 mod npz;
 mod own;
