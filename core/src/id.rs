@@ -1,7 +1,8 @@
 //! Identifiers as types of their own, so that a task can never be passed where a candidate is
 //! meant.
 //!
-//! Ids are small, ordered and assigned in sequence by the engine; ties everywhere break by them.
+//! Ids are small, ordered and assigned in sequence by the engine; ties everywhere break by them. It must not
+//! know what is kept of whatever has one.
 
 use std::fmt;
 use std::str::FromStr;

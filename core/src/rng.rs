@@ -3,6 +3,8 @@
 //! A stream does not depend on how many numbers others have drawn, so a restarted coordinator
 //! continues exactly as an uninterrupted one would. ChaCha8 is portable and its output is fixed by
 //! definition, unlike the library's default generators, which may change between releases.
+//!
+//! It must not know what is drawn from a stream.
 
 use std::fmt;
 

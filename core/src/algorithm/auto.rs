@@ -6,6 +6,8 @@
 //! model was ahead everywhere; later the two together were ahead of either, most of all on
 //! NAS-Bench-Graph, where the model alone misses parts of the front. A proposal costs the model
 //! milliseconds where evolution needs microseconds.
+//!
+//! It must not know what a model predicts, nor how evolution breeds: it asks the one or the other.
 
 use std::collections::BTreeSet;
 

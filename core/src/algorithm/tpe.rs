@@ -8,6 +8,8 @@
 //! Genotypes are drawn by recombining several good ones, which works for genes of every kind and
 //! for independent ones is nearly a draw from the product of their densities. Values of good genotypes
 //! alone are too few of a number that has many: those are drawn from the density around them.
+//!
+//! It must not know how a density is estimated, nor how genes are crossed and mutated.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,8 @@
 //!
 //! `apply` is total: it accepts any event. An event that refers to something that does not exist
 //! (which a sound journal never holds) changes nothing.
+//!
+//! Must not know commands or effects, nor decide anything: why an event came about is not asked here.
 
 use std::cmp::Reverse;
 

@@ -1,6 +1,8 @@
 //! What users have used and whether they may use more; a campaign's own budget is in `stop`.
 //!
 //! A spent budget holds a user's campaigns back rather than ending them, since it can be raised.
+//!
+//! Must not know when something counts as used: `apply` does.
 
 use super::campaign::{Campaign, CampaignStatus};
 use super::policy::UserBudget;

@@ -6,6 +6,8 @@
 //!     |             +-------------+--> Screened(why)     (what `pass` asks for)
 //!     +--> Infeasible(why)  <--- after any stage         (the campaign's constraints)
 //! ```
+//!
+//! Must not know by which rules it goes on, nor what a stage measures.
 
 use std::sync::Arc;
 

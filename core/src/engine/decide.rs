@@ -3,6 +3,8 @@
 //! A [`Decision`] applies each event as soon as it is emitted, since the second candidate of a
 //! batch must be bred knowing the first. A command is rejected before it emits anything, so a
 //! rejected command changes nothing. Reports are handled in `report`, assignments in `dispatch`.
+//!
+//! Must not change the state but by events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

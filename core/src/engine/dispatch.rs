@@ -2,7 +2,8 @@
 //!
 //! Candidates are proposed only when a worker has room for one, so that each is bred from all
 //! results there are; before that, those that are among the best of a stage are called up to the
-//! next, from the highest stage down. Which campaign goes first is in `share`.
+//! next, from the highest stage down. Which campaign goes first is in `share`. Must not know what becomes of a
+//! task that was given away: `report` does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

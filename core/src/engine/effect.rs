@@ -1,7 +1,8 @@
 //! What has to happen outside after the events of a step are stored: messages to workers, models
 //! to fit.
 //!
-//! Effects are data. Performing one may fail or be lost; the engine recovers through leases.
+//! Effects are data. Performing one may fail or be lost; the engine recovers through leases. Must not know how
+//! one is performed.
 
 use std::sync::Arc;
 

@@ -3,6 +3,8 @@
 //! What was random or slow is stored here as its result, so replay needs neither randomness nor a
 //! worker. Events marked volatile are applied but not stored: they carry liveness, which a restart
 //! makes obsolete.
+//!
+//! Must not know what an event does to the state, nor how it is stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Why something is, or is not, running: the state put into sentences.
 //!
-//! Reads the state and never changes it.
+//! Reads the state and never changes it. Must not know who asks, nor where the sentences are shown.
 
 use std::sync::Arc;
 

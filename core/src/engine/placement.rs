@@ -1,6 +1,6 @@
 //! Which worker a task may go to, beyond what its stage asks for: memory, and where it has failed.
 //!
-//! Reads the state and never changes it.
+//! Reads the state and never changes it. Must not know whose turn it is, nor which task goes first.
 
 use super::campaign::Campaign;
 use super::state::State;

@@ -5,6 +5,8 @@
 //! yet: so it reaches what it can use in a few rounds, and takes little that it cannot. A worker is sent more
 //! than it has slots for, so what such a campaign was given may wait there: it does not wait behind lower
 //! priorities.
+//!
+//! Must not know weights: of shares only the priority counts here.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;

@@ -3,6 +3,8 @@
 //! Exactly-once rests here: a report counts only if its attempt is the task's latest and the task
 //! is still live. Every other report is acknowledged and dropped, so delivery may repeat safely,
 //! and a result that arrives after its lease expired still counts unless someone else has the task.
+//!
+//! Must not know which worker gets a task that is queued again.
 
 use super::campaign::Campaign;
 use super::checkpoint::Attached;

@@ -1,7 +1,8 @@
 //! The whole state of a cluster, and the digest by which replays are compared.
 //!
 //! Written by `apply` alone. Indices (`deadlines`, `ready`, a campaign's `queue` and `leased`) are
-//! redundant on purpose, so that no command scans everything; `check` verifies them.
+//! redundant on purpose, so that no command scans everything; `check` verifies them. Must not know what an
+//! event means.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,6 +8,8 @@
 //! ```
 //! Only live tasks are kept; whatever is said about a task that is not live any more is
 //! acknowledged and dropped, so delivery may repeat safely.
+//!
+//! Must not know who may get it, nor by which rule a failed one is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

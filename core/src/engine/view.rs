@@ -2,7 +2,7 @@
 //!
 //! Every front end (terminal, files, services) shows these. Building one reads the state and never
 //! changes it; whatever costs more than a look (hypervolume) is a method of the value, so that it
-//! can run outside the actor.
+//! can run outside the actor. Must not know who looks, nor how a value is shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 //!
 //! [`CanonicalHash`] is the key of every cache and of duplicate detection. It is stable across
 //! platforms and releases: a changed encoding must take a new domain string.
+//!
+//! It must not know genotypes, nor which different networks a space takes for the same.
 
 use std::fmt;
 use std::str::FromStr;

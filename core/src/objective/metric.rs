@@ -1,7 +1,8 @@
 //! The table of metrics: names, units and meaning, and the formula of those that follow from the
 //! graph alone.
 //!
-//! A new metric is one line here; if it is measured, a worker's evaluator delivers it by name.
+//! A new metric is one line here; if it is measured, a worker's evaluator delivers it by name. It must not know
+//! which evaluators deliver it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! What attempts took, booked from the outside: each attempt's time and energy count once, and whoever has
 //! spent a budget gets no further lease, so that it is exceeded by what was in work and by nothing else.
+//!
+//! It must not know how the engine counts: only the sums are compared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

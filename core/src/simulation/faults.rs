@@ -1,4 +1,5 @@
-//! What goes wrong in a simulated cluster, and how often.
+//! What goes wrong in a simulated cluster, and how often. It must not know what a fault does to whomever it
+//! meets.
 
 use rand::RngExt;
 

@@ -2,6 +2,8 @@
 //!
 //! It behaves as the real agent does: finished reports stay in its outbox until acknowledged and
 //! are sent again; what it holds goes with each heartbeat; a closed connection is opened anew.
+//!
+//! It must not know the engine's state: like an agent it hears assignments, stops and acknowledgements.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

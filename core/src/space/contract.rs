@@ -1,5 +1,5 @@
 //! What every search space promises, checked on any of them; written once, run for every line of
-//! [`SPACES`](super::SPACES).
+//! [`SPACES`](super::SPACES). It must not know any space by its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! NAS-Bench-Graph (Qin et al. 2022): graph neural networks of four operations in a tree, written
 //! as a vector of parents and the operations: 9 x 9^4 = 59,049 spellings of 26,206 networks, and
 //! of one without any operation, which the benchmark leaves out. They are looked up in a table;
-//! they have no network here, since graphs of operations know images only.
+//! they have no network here, since graphs of operations know images only. It must not know its table.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The campaign file as written: which keys exist, before anything is known about their values.
 //!
 //! Parts whose form is open (a name or a mapping, parameters of an entry of a table) are only
-//! listed here and read by `check`.
+//! listed here and read by `check`. It must not know which values go together, nor what stands for a missing
+//! one.
 
 use std::fmt;
 

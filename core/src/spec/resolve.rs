@@ -1,7 +1,7 @@
 //! A checked campaign as YAML with every value written out.
 //!
 //! The text does not depend on the defaults of the release that reads it, so it is what a journal
-//! keeps.
+//! keeps. It must not know how the campaign was written.
 
 use serde_yaml::{Mapping, Value};
 

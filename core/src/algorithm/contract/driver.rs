@@ -1,5 +1,5 @@
 //! A campaign without an engine: asks, evaluates in a shuffled order, tells, and checks every
-//! step.
+//! step. It must not know the problem: how a candidate ends is handed to it.
 
 use std::collections::BTreeMap;
 

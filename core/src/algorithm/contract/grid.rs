@@ -1,5 +1,5 @@
 //! The smallest space there is: some genes of equally many values, which are choices or numbers. It
-//! counts how often it is asked for a hash.
+//! counts how often it is asked for a hash. It must not know objectives, which are the tests'.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,7 +2,7 @@
 //! (costs of networks are nearly sums over their parts), and a product part, in which all features
 //! have to be alike (what a combination of operations does to accuracy). In the product part some choices
 //! are farther from all others than the rest: no connection at all, say, than one convolution from
-//! another.
+//! another. It must not know what is predicted, nor how strengths and decays are found.
 
 use crate::space::schema::Feature;
 

@@ -1,4 +1,4 @@
-//! The normal distribution: quantiles, draws and tail probabilities.
+//! The normal distribution: quantiles, draws and tail probabilities. It must not know what is distributed so.
 
 use rand::RngExt;
 

@@ -1,5 +1,6 @@
 //! Monotone maps of an output before it is modelled. Errors and costs are often spread over orders
-//! of magnitude; what matters is the resolution near the best.
+//! of magnitude; what matters is the resolution near the best. It must not know the model that follows, nor
+//! which objective the output is.
 
 /// The maps that are tried.
 pub(in crate::algorithm) const SHAPES: [Shape; 3] =

@@ -1,4 +1,5 @@
-//! What events mean for the results that are known, and for the candidates that take them.
+//! What events mean for the results that are known, and for the candidates that take them. Must not know when a
+//! known result may be taken: `cache` does.
 
 use crate::engine::cache::{Known, ResultKey, ResultOrigin};
 use crate::engine::state::State;

@@ -1,4 +1,5 @@
-//! What events mean for whole campaigns, their models and what they propose.
+//! What events mean for whole campaigns, their models and what they propose. Must not know why a campaign ends,
+//! nor how a model is fitted.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! What events mean for workers' standing, shares, claims and what users have used.
+//! What events mean for workers' standing, shares, claims and what users have used. Must not know when a worker
+//! is put into quarantine, nor who is served next.
 
 use std::cmp::Reverse;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Known results and those that were taken, against the candidates that they belong to.
+//! Known results and those that were taken, against the candidates that they belong to. Must not know which
+//! results may be taken, nor how they are kept.
 
 use super::Findings;
 use crate::engine::candidate::{Candidate, CandidateStatus};

@@ -1,4 +1,5 @@
-//! Curves recomputed: whose they are, how many, and in which order their steps are.
+//! Curves recomputed: whose they are, how many, and in which order their steps are. Must not know when a curve
+//! is hopeless.
 
 use super::Findings;
 use crate::engine::campaign::Campaign;

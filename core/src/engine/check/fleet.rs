@@ -1,4 +1,5 @@
-//! Leases by priority, claims on slots, ends of quarantines and what users have used, recomputed.
+//! Leases by priority, claims on slots, ends of quarantines and what users have used, recomputed. Must not know
+//! when a worker is put into quarantine, nor whose slots are taken.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
-//! Repeats recomputed from tasks: whose measurements are kept, and how many of each.
+//! Repeats recomputed from tasks: whose measurements are kept, and how many of each. Must not know how repeats
+//! are averaged.
 
 use std::collections::BTreeMap;
 

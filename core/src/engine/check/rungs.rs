@@ -1,5 +1,5 @@
 //! Stages and rungs recomputed from the candidates: counts of each stage, who waits where, and, for
-//! rungs of moderate size, the ranking by definition.
+//! rungs of moderate size, the ranking by definition. Must not call what `rung` ranks by.
 
 use std::collections::{BTreeMap, BTreeSet};
 

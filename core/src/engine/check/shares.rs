@@ -1,5 +1,5 @@
 //! Shares recomputed from campaigns and leases: who has used what, who is in the order of service,
-//! and that the order visits each of them once, by priority.
+//! and that the order visits each of them once, by priority. Must not know weights, nor whose turn it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 

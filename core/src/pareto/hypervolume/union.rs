@@ -1,9 +1,9 @@
 //! Unions of boxes that grow box by box, in three to seven objectives. Summed over points in the
 //! order of one more objective, the growth makes the hypervolume: each point adds what it covers
 //! beyond those at least as high, over its whole height. In three objectives `linked` finds the
-//! growth for few boxes or cut ones, `zones` for many, in four for few boxes `few`; else the boxes so far are cut to
-//! the new one, and what they cover of it is a hypervolume in turn (WFG: While, Bradstreet and Barone 2012). Points are positive gains; nothing
-//! here knows a reference.
+//! growth for few boxes or cut ones, `zones` for many, in four for few boxes `few`; else the boxes so far
+//! are cut to the new one, and what they cover of it is a hypervolume in turn (WFG: While, Bradstreet and
+//! Barone 2012). Points are positive gains; nothing here knows a reference.
 
 use super::few::{self, FewBoxes};
 use super::linked::LinkedUnion;

@@ -1,5 +1,6 @@
 //! The network of the publication's CIFAR-10 experiments, without its auxiliary head: a stem, cells of
-//! which two are reduction cells, and a linear classifier. Each cell reads the two before it.
+//! which two are reduction cells, and a linear classifier. Each cell reads the two before it. It must not know
+//! genotypes, nor which cells are the same.
 
 use super::Parameters;
 use super::cell::{Architecture, Cell, INPUTS, OPERATIONS};

@@ -2,7 +2,8 @@
 //! stages, blocks and cells, without a line of Rust. Architectures of a declaration without a network
 //! are looked up in a table or evaluated by a program that knows what the genes mean.
 //!
-//! `read` takes the genes from a campaign, `write` gives them back with every default.
+//! `read` takes the genes from a campaign, `write` gives them back with every default, and `network` builds
+//! the graphs. This file must not know how any of it is written.
 
 mod network;
 mod read;

@@ -1,5 +1,6 @@
 //! Declared genes as the JSON that `read` takes. Genes are a list here, since the order of a
-//! mapping's keys does not survive every format, and slots follow the order of the genes.
+//! mapping's keys does not survive every format, and slots follow the order of the genes. It must not know what
+//! a network is built of: it is given back as it was read.
 
 use serde_json::{Value, json};
 

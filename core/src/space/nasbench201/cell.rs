@@ -1,4 +1,5 @@
-//! A cell: its operations, its notation and which cells NATS-Bench holds to be the same.
+//! A cell: its operations, its notation and which cells NATS-Bench holds to be the same. It must not know the
+//! network around it.
 
 use std::fmt;
 

@@ -3,7 +3,8 @@
 //!
 //! A cell has four nodes and six edges, and each edge carries one operation: that is the genotype,
 //! in the order 0→1, 0→2, 1→2, 0→3, 1→3, 2→3. The same cell is repeated throughout a fixed
-//! skeleton. `cell` knows the notation and which cells are the same, `network` the skeleton.
+//! skeleton. `cell` knows the notation and which cells are the same, `network` the skeleton. It must not know
+//! the benchmark's table.
 
 mod cell;
 pub(super) mod network;

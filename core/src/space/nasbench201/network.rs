@@ -1,6 +1,6 @@
 //! The skeleton around the cells, as published: stem, three stages of cells with a strided
 //! residual block between each two, and a linear classifier. Its parts are those of the size space of
-//! NATS-Bench as well.
+//! NATS-Bench as well. It must not know genotypes, nor which cells are the same.
 
 use super::cell::{Cell, NODES, Operation};
 use super::parameters::Parameters;

@@ -1,4 +1,5 @@
-//! The sizes of the skeleton and the operations on offer: read, checked and bounded.
+//! The sizes of the skeleton and the operations on offer: read, checked and bounded. It must not know how they
+//! become a network or genes.
 
 use serde::{Deserialize, Serialize};
 

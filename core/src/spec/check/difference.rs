@@ -1,4 +1,5 @@
-//! `min_difference`: whether the validation images of a stage can tell so small a difference at all.
+//! `min_difference`: whether the validation images of a stage can tell so small a difference at all. It must
+//! not know how accuracies are compared: `confidence` does.
 
 use super::Placed;
 use crate::confidence::{resolved, samples_to_resolve, samples_to_resolve_near};

@@ -1,4 +1,5 @@
-//! `stop_early`: which curve an evaluation of a stage is judged by, and from when on.
+//! `stop_early`: which curve an evaluation of a stage is judged by, and from when on. It must not know when a
+//! curve is hopeless.
 
 use super::passes::Known;
 use crate::objective::MetricName;

@@ -1,4 +1,5 @@
-//! Metrics of the campaign's own: names of good form that no built-in metric has.
+//! Metrics of the campaign's own: names of good form that no built-in metric has. It must not know who measures
+//! them.
 
 use crate::objective::{DeclaredMetric, Goal, Metrics, metric};
 use crate::spec::Section;

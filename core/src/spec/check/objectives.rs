@@ -1,4 +1,5 @@
-//! Objectives and constraints: known metrics, possible bounds, and that someone measures them.
+//! Objectives and constraints: known metrics, possible bounds, and that someone measures them. It must not know
+//! how candidates are compared by them.
 
 use std::collections::BTreeMap;
 

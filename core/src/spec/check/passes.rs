@@ -1,4 +1,5 @@
-//! What it takes to go on after a stage: gates and shares over metrics that are known by then.
+//! What it takes to go on after a stage: gates and shares over metrics that are known by then. It must not know
+//! how candidates are ranked.
 
 use super::Placed;
 use super::objectives::{constraints, find_readable, measuring_help};

@@ -1,4 +1,5 @@
-//! `repeats`: how often a stage measures each candidate.
+//! `repeats`: how often a stage measures each candidate. It must not know which evaluations always measure the
+//! same: each evaluator's entry does.
 
 use crate::spec::Section;
 use crate::spec::evaluator::{CheckedSettings, EvaluatorEntry};

@@ -1,4 +1,5 @@
-//! `resume`: a stage that continues the training of an earlier one.
+//! `resume`: a stage that continues the training of an earlier one. It must not know which trainings can be
+//! continued: each evaluator's entry does.
 
 use super::Placed;
 use crate::spec::document::shortened;

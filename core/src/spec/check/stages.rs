@@ -1,4 +1,5 @@
-//! The stages of an evaluation: known evaluators, metrics that they deliver, each measured once.
+//! The stages of an evaluation: known evaluators, metrics that they deliver, each measured once. It must not
+//! know what an evaluator's settings mean.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What is known beforehand about well-known image data sets, so that a campaign that cannot work
 //! is refused before anything runs.
 //!
-//! Other names are fine: a worker either has that data set or not.
+//! Other names are fine: a worker either has that data set or not. It must not know where images come from.
 
 /// The sizes of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Settings of `tabular`: results looked up in a table of known evaluations (a benchmark, or an
-//! earlier campaign).
+//! earlier campaign). It must not know how a table is read.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 //!
 //! Defaults follow the training recipe of XNAS (AutoML 2023): SGD with Nesterov momentum, linear
 //! warm-up, then cosine decay to zero. What is refused and why is in `check`, what lets one training
-//! continue another in `recipe`.
+//! continue another in `recipe`. It must not know how any of it is done.
 
 mod augment;
 mod check;

@@ -1,4 +1,5 @@
-//! How a network with ReLUs is read as a spiking one: the neurons in their place, and for how long they run.
+//! How a network with ReLUs is read as a spiking one: the neurons in their place, and for how long they run. It
+//! must not know how a neuron is computed.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Random changes of training images: a named policy, or each change by itself.
+//! Random changes of training images: a named policy, or each change by itself. It must not know how an image
+//! is changed.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! What is wrong with the settings of `train`: data, length, measuring. Optimizer, schedule and
-//! augmentation have files of their own.
+//! augmentation have files of their own. It must not know the space, nor whether its networks suit the images.
 
 use super::super::dataset::{facts, is_name};
 use super::super::{CheckedSettings, to_json};

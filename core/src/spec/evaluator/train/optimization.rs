@@ -1,4 +1,5 @@
-//! Optimizer, learning rate and what is done to gradients, labels and weights on the way.
+//! Optimizer, learning rate and what is done to gradients, labels and weights on the way. It must not know how
+//! an optimizer steps.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What has to be the same for one training to continue another.
+//! What has to be the same for one training to continue another. It must not know what a checkpoint holds.
 
 use super::super::{Objection, to_json};
 use super::TrainSettings;
