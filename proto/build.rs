@@ -1,5 +1,5 @@
 //! Compiles the `.proto` files without a foreign compiler and keeps their descriptors for server
-//! reflection.
+//! reflection. Decides nothing about messages: the `.proto` files do.
 
 use std::error::Error;
 use std::path::PathBuf;

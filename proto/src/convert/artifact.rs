@@ -1,4 +1,4 @@
-//! Names of artifacts on the wire.
+//! Names of artifacts on the wire. Must not know what an artifact holds, nor where it is kept.
 
 use cambrian_core::artifact::ArtifactId;
 

@@ -1,4 +1,4 @@
-//! What users ask for: references to campaigns, submissions, filters.
+//! What users ask for: references to campaigns, submissions, filters. Must not know which campaigns there are.
 
 use cambrian_core::engine::SubmissionId;
 use cambrian_core::spec::{Fault, Faults};

@@ -2,6 +2,8 @@
 //!
 //! An evaluator's own description leaves slots and labels to its worker, so neither is demanded
 //! here.
+//!
+//! Must not know which stages ask for what is offered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

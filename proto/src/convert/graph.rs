@@ -1,5 +1,5 @@
 //! Networks. Shapes of inner nodes never travel: the reader infers and checks them anew, so a
-//! graph from the wire is as valid as one from a search space.
+//! graph from the wire is as valid as one from a search space. Must not know spaces or genotypes.
 
 use cambrian_core::graph::{
     Graph, GraphBuilder, GraphError, MAX_EDGES, MAX_NODES, NodeId, Op, Shape, Window,

@@ -1,7 +1,8 @@
 //! Journal records: durable events with their instants.
 //!
 //! A record that cannot be read is an error that names its field; what a release wrote, every
-//! later release reads. Volatile events have no record.
+//! later release reads. Volatile events have no record. Must not know where records are kept, nor in which
+//! order they make sense.
 
 mod curve;
 mod yielded;

@@ -2,6 +2,8 @@
 //!
 //! A reported value that is not finite is a failure of its own kind, not a broken message: the
 //! worker spoke clearly, and what it said is that there is no value.
+//!
+//! Must not know which values were asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The operator's rules as the journal keeps them.
+//! The operator's rules as the journal keeps them. Must not know how an operator writes them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

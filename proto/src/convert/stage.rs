@@ -1,4 +1,4 @@
-//! Stages and assignments: what a worker is asked to do.
+//! Stages and assignments: what a worker is asked to do. Must not know what an evaluator's settings mean.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The read model as messages. What is computed outside the actor (hypervolume) is an argument.
+//! The read model as messages. What is computed outside the actor (hypervolume) is an argument. Must not know
+//! who looks, nor how a value is shown.
 
 use cambrian_core::engine::{
     CampaignStatus, CampaignView, CandidateStatus, CandidateView, EvaluationProgress, Explanation,

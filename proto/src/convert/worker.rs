@@ -1,4 +1,5 @@
-//! The worker's stream: what workers say becomes commands, effects become what they are told.
+//! The worker's stream: what workers say becomes commands, effects become what they are told. Must not know
+//! connections, nor what a command leads to.
 
 use std::sync::Arc;
 

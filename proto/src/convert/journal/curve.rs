@@ -1,4 +1,5 @@
-//! Curves of evaluations, and stops that follow from them, as the journal has them.
+//! Curves of evaluations, and stops that follow from them, as the journal has them. Must not know when a curve
+//! is hopeless.
 
 use cambrian_core::engine::{Event, Standing};
 
