@@ -64,7 +64,10 @@ fn a_test_problem_is_solved_by_real_workers() {
         value("f1").hypot(value("f2"))
     };
     let radii: Vec<f64> = members.iter().map(radius).collect();
-    assert!(radii.iter().all(|radius| *radius >= 1.0), "nothing is within the true front: {radii:?}");
+    assert!(
+        radii.iter().all(|radius| *radius >= 1.0),
+        "nothing is within the true front: {radii:?}"
+    );
     // An end of the front may be far from it whenever two workers report in a rare order.
     let mean = radii.iter().sum::<f64>() / radii.len() as f64;
     assert!(mean < 1.1, "{mean}: {radii:?}");
