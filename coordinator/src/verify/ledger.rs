@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambrian_core::engine::{Event, FinishReason, ResultKey, ScreenReason, Screening, State};
-use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
+use cambrian_core::engine::{Event, FinishReason, ResultKey, SubmissionId};
+use cambrian_core::id::{Attempt, CampaignId, CandidateId, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
-use cambrian_core::spec::Stage;
+use cambrian_core::spec::{CampaignSpec, Stage};
 use cambrian_core::time::Span;
 use taken::Delivered;
 
-use super::{CampaignLedger, Problems};
+use super::Problems;
 
+mod candidates;
+mod close;
 mod taken;
 mod unfinished;
 
@@ -56,6 +58,30 @@ pub(super) struct TaskAccount {
     energy_of: BTreeSet<Attempt>,
 }
 
+impl TaskAccount {
+    /// That of a task which nobody has had yet.
+    fn queued(candidate: CandidateId, stage: u8, repeat: u32) -> Self {
+        Self {
+            candidate,
+            stage,
+            repeat,
+            stopped: false,
+            curve: false,
+            attempt: Attempt(0),
+            worker: None,
+            leased: false,
+            end: None,
+            elapsed: Span(0),
+            key: None,
+            taken_from: None,
+            reported: Attempt(0),
+            yielded: Attempt(0),
+            owing: BTreeSet::new(),
+            energy_of: BTreeSet::new(),
+        }
+    }
+}
+
 /// What became of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -65,12 +91,15 @@ enum Fate {
     Failed,
 }
 
+/// What one of a stage's repeats has measured.
+type Sample = BTreeMap<String, f64>;
+
 #[derive(Debug, Clone, Default)]
 struct CandidateAccount {
     /// Completions of each stage.
     completions: Vec<u32>,
     /// What each repeat of the present stage has measured.
-    samples: Vec<BTreeMap<String, f64>>,
+    samples: Vec<Sample>,
     /// Whether the present stage's repeats have been averaged.
     averaged: bool,
     /// The stage in which its evaluation was stopped and ended without a result.
@@ -113,22 +142,16 @@ impl Ledger {
     /// Books one event.
     pub(super) fn record(&mut self, record: u64, event: &Event, problems: &mut Problems) {
         let mut problem = |what: String| problems.add(format!("record {record}: {what}"));
-        let booked = match event {
-            Event::CampaignSubmitted { campaign, submission, spec, .. } => {
-                if !self.submissions.insert(submission.0) {
-                    problem(format!("campaign {campaign} repeats an earlier submission"));
-                }
-                let account = CampaignAccount {
-                    repeats: spec.stages.iter().map(|stage| stage.repeats).collect(),
-                    stages: spec.stages.clone(),
-                    budget: spec.budget.evaluations,
-                    started: 0,
-                    finished: None,
-                    candidates: Vec::new(),
-                };
-                let known = self.campaigns.insert(*campaign, account).is_some();
-                if known { Err(format!("campaign {campaign} is submitted twice")) } else { Ok(()) }
-            }
+        if let Event::CampaignSubmitted { campaign, submission, .. } = event {
+            self.submit_once(*campaign, *submission).unwrap_or_else(&mut problem);
+        }
+        self.book(event).unwrap_or_else(problem);
+    }
+
+    /// What an event of a campaign, a candidate or a worker says.
+    fn book(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::CampaignSubmitted { campaign, spec, .. } => self.open(*campaign, spec),
             Event::CampaignFinished { campaign, reason } => self.finish(*campaign, *reason),
             Event::CandidateProposed { candidate, .. } => self.propose(*candidate),
             Event::CandidateInfeasible { candidate, .. } => {
@@ -138,6 +161,20 @@ impl Ledger {
             Event::CandidateScreened { candidate, screening } => self.screen(*candidate, screening),
             Event::CandidateWaiting { candidate, stage } => self.wait(*candidate, *stage),
             Event::CandidateFailed { candidate, .. } => self.resolve(*candidate, Fate::Failed),
+            Event::RepeatsAveraged { candidate, stage, measurements } => {
+                self.average(*candidate, *stage, measurements)
+            }
+            Event::WorkerRegistered { worker, name, .. } => self.register(*worker, name),
+            Event::WorkerQuarantined { worker, .. }
+            | Event::WorkerDraining(worker)
+            | Event::WorkerReleased { worker, .. } => self.known_worker(*worker),
+            task => self.book_task(task),
+        }
+    }
+
+    /// What an event of a task or one of its attempts says.
+    fn book_task(&mut self, event: &Event) -> Result<(), String> {
+        match event {
             Event::TaskQueued { task, candidate, stage, repeat } => {
                 self.queue(*task, *candidate, (*stage, *repeat))
             }
@@ -164,40 +201,49 @@ impl Ledger {
             Event::StateSaved { task, attempt, worker, .. } => {
                 self.save_state(*task, *attempt, *worker)
             }
-            Event::RepeatsAveraged { candidate, stage, measurements } => {
-                self.average(*candidate, *stage, measurements)
-            }
             Event::ResultTaken { task, origin, measurements } => {
                 self.take(*task, origin, measurements)
             }
             Event::EnergyUsed { task, attempt, .. } => self.use_energy(*task, *attempt),
-            Event::WorkerQuarantined { worker, .. } => self.known_worker(*worker),
-            Event::WorkerDraining(worker) => self.known_worker(*worker),
-            Event::WorkerReleased { worker, .. } => self.known_worker(*worker),
             Event::AttemptFailed { task, attempt, worker, elapsed, .. } => {
                 self.fail_attempt(*task, *attempt, *worker, *elapsed)
             }
-            Event::TaskRequeued(task) => self.live(*task).and_then(|account| {
-                if account.leased {
-                    Err(format!("task {task} is queued while leased"))
-                } else {
-                    Ok(())
-                }
-            }),
+            Event::TaskRequeued(task) => self.requeue(*task),
             Event::TaskFailed { task, .. } => self.fail_task(*task),
-            Event::WorkerRegistered { worker, name, .. } => {
-                let known = *self.workers.entry(name.to_string()).or_insert(*worker);
-                if known == *worker {
-                    Ok(())
-                } else {
-                    Err(format!("worker {name} has the numbers {known} and {worker}"))
-                }
-            }
             _ => Ok(()),
-        };
-        if let Err(what) = booked {
-            problem(what);
         }
+    }
+
+    /// A submission makes one campaign, however often it is sent.
+    fn submit_once(&mut self, id: CampaignId, submission: SubmissionId) -> Result<(), String> {
+        match self.submissions.insert(submission.0) {
+            true => Ok(()),
+            false => Err(format!("campaign {id} repeats an earlier submission")),
+        }
+    }
+
+    fn open(&mut self, id: CampaignId, spec: &CampaignSpec) -> Result<(), String> {
+        let account = CampaignAccount {
+            repeats: spec.stages.iter().map(|stage| stage.repeats).collect(),
+            stages: spec.stages.clone(),
+            budget: spec.budget.evaluations,
+            started: 0,
+            finished: None,
+            candidates: Vec::new(),
+        };
+        match self.campaigns.insert(id, account) {
+            None => Ok(()),
+            Some(_) => Err(format!("campaign {id} is submitted twice")),
+        }
+    }
+
+    /// A name has one number.
+    fn register(&mut self, worker: WorkerId, name: &str) -> Result<(), String> {
+        let known = *self.workers.entry(name.to_owned()).or_insert(worker);
+        if known == worker {
+            return Ok(());
+        }
+        Err(format!("worker {name} has the numbers {known} and {worker}"))
     }
 
     fn finish(&mut self, id: CampaignId, reason: FinishReason) -> Result<(), String> {
@@ -215,109 +261,6 @@ impl Ledger {
         Ok(())
     }
 
-    fn propose(&mut self, id: CandidateId) -> Result<(), String> {
-        let campaign = self.campaign(id.campaign)?;
-        let next = campaign.candidates.len() as u32 + 1;
-        if id.ordinal.0 != next {
-            return Err(format!("candidate {id} is proposed, but the next one is {next}"));
-        }
-        campaign.candidates.push(CandidateAccount::default());
-        Ok(())
-    }
-
-    fn resolve(&mut self, id: CandidateId, fate: Fate) -> Result<(), String> {
-        let repeats = self.campaign(id.campaign)?.repeats.clone();
-        let candidate = self.candidate(id)?;
-        if let Some(before) = candidate.fate.replace(fate) {
-            return Err(format!("candidate {id} is resolved twice: {before:?}, then {fate:?}"));
-        }
-        if let Some(task) = candidate.live_task {
-            return Err(format!("candidate {id} is resolved while its task {task} is under way"));
-        }
-        let averaged = repeats.last().is_none_or(|last| *last == 1) || candidate.averaged;
-        if fate == Fate::Scored && (candidate.completions != repeats || !averaged) {
-            return Err(format!(
-                "candidate {id} is scored with completions {:?} of its stages, expected {repeats:?}, \
-                 and their means",
-                candidate.completions
-            ));
-        }
-        Ok(())
-    }
-
-    /// The means of a stage are those of all its repeats, once.
-    fn average(&mut self, id: CandidateId, stage: u8, means: &[Measurement]) -> Result<(), String> {
-        let repeats = self.repeats_of(id, stage)?;
-        let candidate = self.candidate(id)?;
-        let twice = std::mem::replace(&mut candidate.averaged, true);
-        let samples = std::mem::take(&mut candidate.samples);
-        let present = candidate.completions.len() == usize::from(stage) + 1;
-        if twice || !present || repeats < 2 || samples.len() != repeats as usize {
-            return Err(format!(
-                "candidate {id} is averaged at stage {stage} over {} of {repeats} repeats",
-                samples.len()
-            ));
-        }
-        for mean in means {
-            let found: Vec<f64> = samples
-                .iter()
-                .filter_map(|sample| sample.get(mean.metric.as_str()).copied())
-                .collect();
-            let count = found.len() as f64;
-            let expected = found.iter().sum::<f64>() / count;
-            let squares: f64 = found.iter().map(|value| (value - expected).powi(2)).sum();
-            let error = (squares / (count - 1.0) / count).sqrt();
-            // Relative to the largest value, of which rounding is a part.
-            let scale = found.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
-            let close =
-                |one: f64, other: f64| (one - other).abs() <= 1e-9 * scale || !other.is_finite();
-            let spread = mean.spread().is_some_and(|spread| close(spread, error));
-            if found.len() != samples.len() || !close(mean.value(), expected) || !spread {
-                return Err(format!(
-                    "{} of candidate {id} is {} ± {:?}, its repeats say {expected} ± {error}",
-                    mean.metric,
-                    mean.value(),
-                    mean.spread()
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// A candidate that waits, or is screened, has finished that stage and no later one.
-    fn require_finished(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
-        let repeats = self.repeats_of(id, stage)?;
-        let CandidateAccount { completions, averaged, .. } = self.candidate(id)?;
-        let finished = completions.last() == Some(&repeats) && (repeats == 1 || *averaged);
-        if completions.len() == usize::from(stage) + 1 && finished {
-            return Ok(());
-        }
-        Err(format!("candidate {id} is held after stage {stage} with completions {completions:?}"))
-    }
-
-    fn screen(&mut self, id: CandidateId, screening: &Screening) -> Result<(), String> {
-        let stage = screening.stage;
-        if !matches!(screening.reason, ScreenReason::Curve(_)) {
-            self.require_finished(id, stage)?;
-        } else if self.candidate(id)?.stopped != Some(stage) {
-            return Err(format!(
-                "candidate {id} is screened as stopped in stage {stage}, and was not"
-            ));
-        }
-        self.resolve(id, Fate::Screened)
-    }
-
-    fn wait(&mut self, id: CandidateId, stage: u8) -> Result<(), String> {
-        self.require_finished(id, stage)?;
-        let candidate = self.candidate(id)?;
-        match (candidate.fate, candidate.live_task) {
-            (None, None) => Ok(()),
-            (fate, task) => {
-                Err(format!("candidate {id} waits, and its fate is {fate:?}, its task {task:?}"))
-            }
-        }
-    }
-
     fn queue(
         &mut self,
         task: TaskId,
@@ -328,41 +271,39 @@ impl Ledger {
         if task.0 != next {
             return Err(format!("task {task} is queued, but the next one is {next}"));
         }
-        self.tasks.insert(
-            task,
-            TaskAccount {
-                candidate: id,
-                stage,
-                repeat,
-                stopped: false,
-                curve: false,
-                attempt: Attempt(0),
-                worker: None,
-                leased: false,
-                end: None,
-                elapsed: Span(0),
-                key: None,
-                taken_from: None,
-                reported: Attempt(0),
-                yielded: Attempt(0),
-                owing: BTreeSet::new(),
-                energy_of: BTreeSet::new(),
-            },
-        );
+        self.tasks.insert(task, TaskAccount::queued(id, stage, repeat));
         if stage == 0 && repeat == 0 {
-            let campaign = self.campaign(id.campaign)?;
-            campaign.started += 1;
-            if campaign.started > campaign.budget {
-                return Err(format!("campaign {} overspends its budget", id.campaign));
-            }
+            self.charge(id.campaign)?;
         }
+        self.occupy(id, task)?;
+        self.enter(id, stage, repeat)
+    }
+
+    /// The first task of a candidate costs its campaign an evaluation.
+    fn charge(&mut self, id: CampaignId) -> Result<(), String> {
+        let campaign = self.campaign(id)?;
+        campaign.started += 1;
+        if campaign.started > campaign.budget {
+            return Err(format!("campaign {id} overspends its budget"));
+        }
+        Ok(())
+    }
+
+    /// A candidate that is not resolved has one task at a time.
+    fn occupy(&mut self, id: CandidateId, task: TaskId) -> Result<(), String> {
         let candidate = self.candidate(id)?;
         if candidate.fate.is_some() {
             return Err(format!("task {task} is queued for candidate {id}, which is resolved"));
         }
-        if let Some(other) = candidate.live_task.replace(task) {
-            return Err(format!("candidate {id} has the tasks {other} and {task} at once"));
+        match candidate.live_task.replace(task) {
+            None => Ok(()),
+            Some(other) => Err(format!("candidate {id} has the tasks {other} and {task} at once")),
         }
+    }
+
+    /// Stages come in their order, and the repeats of each in theirs.
+    fn enter(&mut self, id: CandidateId, stage: u8, repeat: u32) -> Result<(), String> {
+        let candidate = self.candidate(id)?;
         let (entered, at) = (candidate.completions.len(), usize::from(stage));
         let in_order = match repeat {
             0 => entered == at,
@@ -371,13 +312,13 @@ impl Ledger {
         if repeat == 0 {
             (candidate.averaged, candidate.samples) = (false, Vec::new());
         }
-        if !in_order {
-            return Err(format!(
-                "candidate {id} enters repeat {} of stage {stage} out of order",
-                u64::from(repeat) + 1
-            ));
+        if in_order {
+            return Ok(());
         }
-        Ok(())
+        Err(format!(
+            "candidate {id} enters repeat {} of stage {stage} out of order",
+            u64::from(repeat) + 1
+        ))
     }
 
     fn lease(&mut self, task: TaskId, attempt: Attempt, worker: WorkerId) -> Result<(), String> {
@@ -450,7 +391,7 @@ impl Ledger {
         (account.end, account.key) = (Some(TaskEnd::Done), key);
         let (id, stage, repeat) = (account.candidate, usize::from(account.stage), account.repeat);
         let candidate = self.candidate(id)?;
-        let values = |sample: &[Measurement]| -> BTreeMap<String, f64> {
+        let values = |sample: &[Measurement]| -> Sample {
             sample.iter().map(|found| (found.metric.to_string(), found.value())).collect()
         };
         candidate.samples.extend(sample.map(values));
@@ -529,6 +470,14 @@ impl Ledger {
         Ok(account)
     }
 
+    /// A task waits for its next attempt without a lease.
+    fn requeue(&mut self, task: TaskId) -> Result<(), String> {
+        if self.live(task)?.leased {
+            return Err(format!("task {task} is queued while leased"));
+        }
+        Ok(())
+    }
+
     fn fail_task(&mut self, task: TaskId) -> Result<(), String> {
         let account = self.live(task)?;
         account.end = Some(TaskEnd::Failed);
@@ -567,74 +516,6 @@ impl Ledger {
             None => Ok(account),
             Some(TaskEnd::Done) => Err(format!("task {task} goes on after its completion")),
             Some(TaskEnd::Failed) => Err(format!("task {task} goes on after its failure")),
-        }
-    }
-
-    /// Compares the ledger with the engine's replay of the same journal.
-    pub(super) fn close(&self, state: &State, problems: &mut Problems) {
-        let live = self.tasks.values().filter(|account| account.end.is_none()).count();
-        problems.require(live == state.tasks().count(), || {
-            format!("{live} tasks are under way, the replay has {}", state.tasks().count())
-        });
-        problems.require(self.campaigns.len() == state.campaigns().count(), || {
-            format!(
-                "{} campaigns, the replay has {}",
-                self.campaigns.len(),
-                state.campaigns().count()
-            )
-        });
-        for (id, account) in &self.campaigns {
-            let Some(campaign) = state.campaign(*id) else { continue };
-            let view = campaign.view();
-            let booked = account.counts(*id);
-            let replayed = (view.started, view.scored, view.infeasible, view.failed, view.screened);
-            let expected =
-                (booked.started, booked.scored, booked.infeasible, booked.failed, booked.screened);
-            problems.require(replayed == expected, || {
-                format!(
-                    "campaign {id}: started, scored, infeasible, failed, screened are {expected:?} \
-                     by the ledger and {replayed:?} by the replay"
-                )
-            });
-            let times = account.candidates.iter().map(|candidate| candidate.elapsed);
-            let slot_time = times.fold(Span(0), |sum, elapsed| sum + elapsed);
-            problems.require(view.slot_time == slot_time, || {
-                format!("campaign {id}: {slot_time} in slots, the replay has {}", view.slot_time)
-            });
-            for (candidate, ordinal) in account.candidates.iter().zip(1..) {
-                let found = campaign.candidate(Ordinal(ordinal));
-                let agrees = found.is_some_and(|found| {
-                    found.attempts() == candidate.attempts && found.elapsed() == candidate.elapsed
-                });
-                problems.require(agrees, || {
-                    format!(
-                        "candidate {id}/{ordinal}: attempts or slot time differ from the replay"
-                    )
-                });
-            }
-        }
-    }
-
-    pub(super) fn campaigns(&self) -> Vec<CampaignLedger> {
-        self.campaigns.iter().map(|(id, account)| account.counts(*id)).collect()
-    }
-}
-
-impl CampaignAccount {
-    fn counts(&self, id: CampaignId) -> CampaignLedger {
-        let count = |fate: Option<Fate>| {
-            self.candidates.iter().filter(|candidate| candidate.fate == fate).count() as u32
-        };
-        CampaignLedger {
-            id,
-            budget: self.budget,
-            started: self.started,
-            proposed: self.candidates.len() as u32,
-            scored: count(Some(Fate::Scored)),
-            infeasible: count(Some(Fate::Infeasible)),
-            failed: count(Some(Fate::Failed)),
-            screened: count(Some(Fate::Screened)),
-            pending: count(None),
         }
     }
 }
