@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use cambrian_core::algorithm::Proposal;
 use cambrian_core::engine::{Event, FinishReason, InfeasibleReason};
 use cambrian_core::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
+use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 use tokio_postgres::types::ToSql;
 
@@ -239,26 +241,10 @@ impl Fold {
     pub(super) fn add(&mut self, specs: &Specs, at: Timestamp, event: &Event) {
         let (changes, at) = (&mut self.changes, big(at.0));
         match event {
-            Event::Started { .. } => {
-                changes.all_gone = true;
-                self.workers.values_mut().for_each(|worker| worker.connected = Some(false));
-                let known = self.registrations.keys();
-                for id in known {
-                    self.workers.entry(*id).or_default().connected = Some(false);
-                }
-            }
+            Event::Started { .. } => self.lose_all_workers(),
             Event::CampaignSubmitted { campaign, spec, source, owner, submission: _ } => {
-                changes.new_campaigns.push((
-                    campaign.0.into(),
-                    spec.name.to_string(),
-                    spec.space.name().to_owned(),
-                    spec.algorithm.name().to_owned(),
-                    spec.budget.evaluations.into(),
-                    at,
-                    kept(spec.to_yaml()),
-                    kept(source.to_string()),
-                    owner.as_deref().unwrap_or("").to_owned(),
-                ));
+                let texts = (&**source, owner.as_deref().unwrap_or(""));
+                changes.new_campaigns.add(*campaign, spec, texts, at);
             }
             Event::CampaignPaused(id) => self.campaign(*id, "paused", None, None),
             Event::CampaignResumed(id) => self.campaign(*id, "running", None, None),
@@ -271,14 +257,8 @@ impl Fold {
             Event::CandidateProposed { candidate, proposal, analytic } => {
                 let spec = specs.get(candidate.campaign);
                 let genotype = spec.map(|spec| spec.space.format(&proposal.genotype));
-                changes.new_candidates.push((
-                    candidate.campaign.0.into(),
-                    candidate.ordinal.0.into(),
-                    kept(genotype.unwrap_or_default()),
-                    proposal.key.to_string(),
-                    proposal.origin.to_string(),
-                    at,
-                ));
+                let genotype = genotype.unwrap_or_default();
+                changes.new_candidates.add(*candidate, genotype, proposal, at);
                 analytic.iter().for_each(|found| changes.known.add(*candidate, found));
             }
             Event::CandidateInfeasible { candidate, reason } => {
@@ -304,12 +284,19 @@ impl Fold {
                 let class = kept(capabilities.device_class.to_string());
                 let row = (name.to_string(), class, capabilities.slots.into(), at);
                 self.registrations.insert(*worker, row);
-                self.workers.entry(*worker).or_default().connected = Some(true);
+                self.worker(*worker).connected = Some(true);
             }
-            Event::WorkerLeft { worker, .. } => {
-                self.workers.entry(*worker).or_default().connected = Some(false);
-            }
+            Event::WorkerLeft { worker, .. } => self.worker(*worker).connected = Some(false),
             task => self.task(task),
+        }
+    }
+
+    /// A coordinator starts: all workers are gone, those that have registered in this batch as well.
+    fn lose_all_workers(&mut self) {
+        self.changes.all_gone = true;
+        self.workers.values_mut().for_each(|worker| worker.connected = Some(false));
+        for id in self.registrations.keys() {
+            self.workers.entry(*id).or_default().connected = Some(false);
         }
     }
 
@@ -345,7 +332,7 @@ impl Fold {
             }
             Event::AttemptFailed { task, worker, elapsed, .. } => {
                 self.state(*task, "queued", *elapsed);
-                self.workers.entry(*worker).or_default().failed += 1;
+                self.worker(*worker).failed += 1;
             }
             Event::AttemptYielded { task, elapsed, .. } => {
                 self.tasks.entry(*task).or_default().add(*elapsed);
@@ -356,7 +343,7 @@ impl Fold {
                 // One repeat of several is no value of the candidate's yet.
                 let values: &[Measurement] = if *repeated { &[] } else { measurements };
                 values.iter().for_each(|found| self.changes.delivered.add(*task, found));
-                self.workers.entry(*worker).or_default().completed += 1;
+                self.worker(*worker).completed += 1;
             }
             Event::ResultTaken { task, origin, measurements } => {
                 self.state(*task, "done", Span(0)).taken_from = Some(origin.candidate);
@@ -374,6 +361,10 @@ impl Fold {
         state.status = Some(status);
         state.add(elapsed);
         state
+    }
+
+    fn worker(&mut self, id: WorkerId) -> &mut WorkerState {
+        self.workers.entry(id).or_default()
     }
 
     /// The changes, once every event has been added.
@@ -402,6 +393,29 @@ impl Fold {
             changes.worker_states.push((id.0.into(), connected, completed, failed));
         }
         changes
+    }
+}
+
+impl NewCampaigns {
+    fn add(&mut self, id: CampaignId, spec: &CampaignSpec, (source, owner): (&str, &str), at: i64) {
+        self.push((
+            id.0.into(),
+            spec.name.to_string(),
+            spec.space.name().to_owned(),
+            spec.algorithm.name().to_owned(),
+            spec.budget.evaluations.into(),
+            at,
+            kept(spec.to_yaml()),
+            kept(source.to_owned()),
+            owner.to_owned(),
+        ));
+    }
+}
+
+impl NewCandidates {
+    fn add(&mut self, id: CandidateId, genotype: String, proposal: &Proposal, at: i64) {
+        let (key, origin) = (proposal.key.to_string(), proposal.origin.to_string());
+        self.push((id.campaign.0.into(), id.ordinal.0.into(), kept(genotype), key, origin, at));
     }
 }
 

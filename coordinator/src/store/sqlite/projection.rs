@@ -47,6 +47,21 @@ struct NewTask {
     taken_from: Option<CandidateId>,
 }
 
+impl NewTask {
+    fn queued(candidate: CandidateId, stage: u8) -> Self {
+        Self {
+            candidate,
+            stage,
+            status: "queued",
+            attempts: Attempt(0),
+            worker: None,
+            elapsed: Span(0),
+            key: None,
+            taken_from: None,
+        }
+    }
+}
+
 /// A row of `candidates` that is not written yet.
 #[derive(Debug)]
 struct NewCandidate {
@@ -94,7 +109,7 @@ impl Projector {
                 let (proposal, proposed_at) = (proposal.clone(), at);
                 let new = NewCandidate { genotype, proposal, proposed_at, end };
                 self.new_candidates.insert(*candidate, new);
-                analytic.iter().try_for_each(|found| measure(tables, *candidate, found))
+                measure_all(tables, *candidate, analytic)
             }
             Event::CandidateInfeasible { candidate, reason } => {
                 let (InfeasibleReason::Constraints(text)
@@ -131,31 +146,12 @@ impl Projector {
     ) -> Result<(), StoreError> {
         match event {
             Event::TaskQueued { task, candidate, stage, .. } => {
-                let (candidate, stage) = (*candidate, *stage);
-                let (attempts, worker, elapsed) = (Attempt(0), None, Span(0));
-                let new = NewTask {
-                    candidate,
-                    stage,
-                    status: "queued",
-                    attempts,
-                    worker,
-                    elapsed,
-                    key: None,
-                    taken_from: None,
-                };
-                self.live.insert(*task, candidate);
-                self.new_tasks.insert(*task, new);
+                self.live.insert(*task, *candidate);
+                self.new_tasks.insert(*task, NewTask::queued(*candidate, *stage));
                 Ok(())
             }
             Event::TaskLeased { task, attempt, worker, .. } => {
-                if let Some(new) = self.new_tasks.get_mut(task) {
-                    (new.status, new.attempts, new.worker) = ("leased", *attempt, Some(*worker));
-                    return Ok(());
-                }
-                tables.execute(
-                    "UPDATE tasks SET status = 'leased', attempts = ?2, worker = ?3 WHERE id = ?1",
-                    params![task.0, attempt.0, worker.0],
-                )
+                self.lease(tables, *task, *attempt, *worker)
             }
             Event::LeaseEnded { task, .. } | Event::TaskRequeued(task) => {
                 self.set_task(tables, *task, "queued", Span(0))
@@ -171,26 +167,50 @@ impl Projector {
             Event::AttemptYielded { task, elapsed, .. } => self.add_time(tables, *task, *elapsed),
             Event::TaskCompleted { task, worker, measurements, elapsed, key, repeated, .. } => {
                 self.counts.entry(*worker).or_default().0 += 1;
-                let candidate = self.end(tables, *task)?;
-                self.set_task(tables, *task, "done", *elapsed)?;
-                if let Some(key) = key {
-                    self.set_key(tables, *task, *key)?;
-                }
                 // One repeat of several is no value of the candidate's yet.
                 let values: &[Measurement] = if *repeated { &[] } else { measurements };
-                values.iter().try_for_each(|found| measure(tables, candidate, found))
+                self.complete(tables, *task, values, *elapsed)?;
+                key.map_or(Ok(()), |key| self.set_key(tables, *task, key))
             }
             Event::ResultTaken { task, origin, measurements } => {
-                let candidate = self.end(tables, *task)?;
-                self.set_task(tables, *task, "done", Span(0))?;
-                self.set_origin(tables, *task, origin.candidate)?;
-                measurements.iter().try_for_each(|found| measure(tables, candidate, found))
+                self.complete(tables, *task, measurements, Span(0))?;
+                self.set_origin(tables, *task, origin.candidate)
             }
             Event::RepeatsAveraged { candidate, measurements, .. } => {
-                measurements.iter().try_for_each(|found| measure(tables, *candidate, found))
+                measure_all(tables, *candidate, measurements)
             }
             _ => Ok(()),
         }
+    }
+
+    fn lease(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+    ) -> Result<(), StoreError> {
+        if let Some(new) = self.new_tasks.get_mut(&task) {
+            (new.status, new.attempts, new.worker) = ("leased", attempt, Some(worker));
+            return Ok(());
+        }
+        tables.execute(
+            "UPDATE tasks SET status = 'leased', attempts = ?2, worker = ?3 WHERE id = ?1",
+            params![task.0, attempt.0, worker.0],
+        )
+    }
+
+    /// A task is over, and these are values of its candidate.
+    fn complete(
+        &mut self,
+        tables: &mut OpenTables<'_>,
+        task: TaskId,
+        values: &[Measurement],
+        elapsed: Span,
+    ) -> Result<(), StoreError> {
+        let candidate = self.end(tables, task)?;
+        self.set_task(tables, task, "done", elapsed)?;
+        measure_all(tables, candidate, values)
     }
 
     /// The candidate of a task that is over.
@@ -419,6 +439,14 @@ fn propose(
             end.at.map(|at| at.0)
         ],
     )
+}
+
+fn measure_all(
+    tables: &mut OpenTables<'_>,
+    id: CandidateId,
+    values: &[Measurement],
+) -> Result<(), StoreError> {
+    values.iter().try_for_each(|found| measure(tables, id, found))
 }
 
 /// The first value of a metric stands, as in the engine.
