@@ -125,11 +125,7 @@ impl CampaignServer {
                 self.resolve(caller, Some(reference)).await.map(Subject::Campaign)
             }
             Asked::Worker(name) => {
-                let wanted = name.clone();
-                let read = self
-                    .handle
-                    .query(move |state| state.find_worker(&wanted).map(|worker| worker.id()));
-                let found = read.await.map_err(|error| of_call(&error))?;
+                let found = named::worker(&self.handle, &name).await?;
                 let unknown = || Status::not_found(format!("there is no worker `{name}`"));
                 found.map(Subject::Worker).ok_or_else(unknown)
             }

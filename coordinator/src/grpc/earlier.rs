@@ -66,7 +66,7 @@ fn refused(message: String, help: &str) -> StartError {
 
 /// The candidates that are asked for, in no order.
 fn scored(state: &State, asked: &StartCampaign) -> Result<(CampaignId, ScoredPoints), StartError> {
-    let campaign = named(state, &asked.campaign)?;
+    let campaign = only_one(state, &asked.campaign)?;
     let (id, name) = (campaign.id(), &campaign.spec().name);
     let space = campaign.spec().space.name();
     if space != asked.space {
@@ -89,7 +89,7 @@ fn scored(state: &State, asked: &StartCampaign) -> Result<(CampaignId, ScoredPoi
 }
 
 /// The only campaign of this number or name.
-fn named<'s>(state: &'s State, name: &str) -> Result<&'s Campaign, StartError> {
+fn only_one<'s>(state: &'s State, name: &str) -> Result<&'s Campaign, StartError> {
     let by_number = name.parse::<CampaignId>().ok().and_then(|id| state.campaign(id));
     if let Some(campaign) = by_number {
         return Ok(campaign);

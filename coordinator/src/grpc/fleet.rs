@@ -7,8 +7,8 @@ use cambrian_proto::v1;
 use cambrian_proto::v1::fleet_service_server::FleetService;
 use tonic::{Request, Response, Status};
 
-use super::caller;
 use super::status::of_call;
+use super::{caller, named};
 use crate::handle::Handle;
 
 /// Serves `FleetService`.
@@ -21,12 +21,8 @@ impl FleetServer {
         Self { handle }
     }
 
-    async fn named(&self, number_or_name: String) -> Result<WorkerId, Status> {
-        let name = number_or_name.clone();
-        let read =
-            self.handle.query(move |state| state.find_worker(&name).map(|worker| worker.id()));
-        let found = read.await.map_err(|error| of_call(&error))?;
-        found.ok_or_else(|| {
+    async fn named(&self, number_or_name: &str) -> Result<WorkerId, Status> {
+        named::worker(&self.handle, number_or_name).await?.ok_or_else(|| {
             Status::not_found(format!(
                 "there is no worker `{number_or_name}`; `cambrian workers` shows those that exist"
             ))
@@ -49,7 +45,7 @@ impl FleetService for FleetServer {
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
         let caller = caller(&request)?;
         let v1::DrainWorkerRequest { worker, at_once } = request.into_inner();
-        let id = self.named(worker).await?;
+        let id = self.named(&worker).await?;
         self.handle.drain_worker(id, at_once).await.map_err(|error| of_call(&error))?;
         tracing::info!(worker = %id, at_once, by = caller.who(), "worker drains");
         Ok(Response::new(v1::DrainWorkerResponse { worker: self.view(id).await? }))
@@ -60,7 +56,7 @@ impl FleetService for FleetServer {
         request: Request<v1::ReleaseWorkerRequest>,
     ) -> Result<Response<v1::ReleaseWorkerResponse>, Status> {
         let caller = caller(&request)?;
-        let id = self.named(request.into_inner().worker).await?;
+        let id = self.named(&request.into_inner().worker).await?;
         self.handle.release_worker(id).await.map_err(|error| of_call(&error))?;
         tracing::info!(worker = %id, by = caller.who(), "worker released");
         Ok(Response::new(v1::ReleaseWorkerResponse { worker: self.view(id).await? }))

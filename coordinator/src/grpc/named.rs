@@ -1,11 +1,12 @@
-//! Which campaign somebody means by a number or a name. Anybody may submit a campaign of any name, so a
-//! name must not come to mean somebody else's unasked.
+//! Which campaign or worker somebody means by a number or a name. Anybody may submit a campaign of any name, so
+//! a name must not come to mean somebody else's unasked.
 
 use cambrian_core::engine::{Campaign, State};
-use cambrian_core::id::CampaignId;
+use cambrian_core::id::{CampaignId, WorkerId};
 use tonic::Status;
 
-use super::status::unknown_campaign;
+use super::status::{of_call, unknown_campaign};
+use crate::handle::Handle;
 
 /// Why no campaign is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,16 @@ impl Unfound {
             }
         }
     }
+}
+
+/// The worker of this number or name, if there is one.
+pub(super) async fn worker(
+    handle: &Handle,
+    number_or_name: &str,
+) -> Result<Option<WorkerId>, Status> {
+    let wanted = number_or_name.to_owned();
+    let read = handle.query(move |state| state.find_worker(&wanted).map(|worker| worker.id()));
+    read.await.map_err(|error| of_call(&error))
 }
 
 /// The campaign of this number; else the latest of this name that belongs to `caller`; else the latest of

@@ -27,12 +27,11 @@ pub(super) fn of_rejection(rejected: &Rejected) -> Status {
     let text = rejected.to_string();
     match rejected {
         Rejected::UnknownCampaign(_) | Rejected::NoSuchWorker(_) => Status::not_found(text),
-        Rejected::WrongStatus { .. } | Rejected::NotHeld(_) | Rejected::Leaves(_) => {
-            Status::failed_precondition(text)
-        }
-        Rejected::UnknownWorker(_) | Rejected::SessionAhead { .. } => {
-            Status::failed_precondition(text)
-        }
+        Rejected::WrongStatus { .. }
+        | Rejected::NotHeld(_)
+        | Rejected::Leaves(_)
+        | Rejected::UnknownWorker(_)
+        | Rejected::SessionAhead { .. } => Status::failed_precondition(text),
         Rejected::TooManyCampaigns { .. } => Status::resource_exhausted(text),
         Rejected::StaleSession { .. } => Status::aborted(text),
     }

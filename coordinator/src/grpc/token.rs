@@ -2,11 +2,12 @@
 //!
 //! Must not know how tokens are made, hashed or stored: the register does.
 
+use std::sync::Arc;
+
 use cambrian_core::time::{Span, Timestamp};
 use cambrian_proto::convert::{ConvertError, MAX_NUMBER};
 use cambrian_proto::v1;
 use cambrian_proto::v1::token_service_server::TokenService;
-use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::status::bad_message;

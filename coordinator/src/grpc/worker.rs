@@ -180,38 +180,38 @@ impl Session {
                 }
                 message = self.messages.message() => message,
             };
-            let mut commands = Vec::new();
-            let mut next = Some(message);
-            while let Some(message) = next {
-                let message = match message {
-                    Ok(Some(message)) => message,
-                    // Too large, or no message at all: the worker should know.
-                    Err(status) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
-                        self.pass_on(commands).await?;
-                        return Err(Status::invalid_argument(status.message()));
-                    }
-                    Err(status) if status.code() == Code::DeadlineExceeded => {
-                        self.pass_on(commands).await?;
-                        return Err(Status::deadline_exceeded(status.message()));
-                    }
-                    // A connection that broke ends like one that was closed.
-                    Ok(None) | Err(_) => {
-                        self.pass_on(commands).await?;
-                        return Ok(None);
-                    }
-                };
-                match command(worker, session, message) {
-                    Ok(command) => commands.push(command),
-                    Err(error) => {
-                        self.pass_on(commands).await?;
-                        return Err(bad_message(&error));
-                    }
-                }
-                let more = commands.len() < TOGETHER;
-                next = more.then(|| self.messages.message().now_or_never()).flatten();
-            }
+            let (commands, ended) = self.gather(worker, session, message);
             self.pass_on(commands).await?;
+            if let Some(ended) = ended {
+                return ended.map(|()| None);
+            }
         }
+    }
+
+    /// The commands of a message and of those that have arrived with it; then how the stream is over, if it
+    /// is.
+    fn gather(
+        &mut self,
+        worker: WorkerId,
+        session: SessionId,
+        first: Received,
+    ) -> (Vec<Command>, Option<Result<(), Status>>) {
+        let mut commands = Vec::new();
+        let mut next = Some(first);
+        while let Some(received) = next {
+            let message = match message_of(received) {
+                Ok(Some(message)) => message,
+                Ok(None) => return (commands, Some(Ok(()))),
+                Err(status) => return (commands, Some(Err(status))),
+            };
+            match command(worker, session, message) {
+                Ok(command) => commands.push(command),
+                Err(error) => return (commands, Some(Err(bad_message(&error)))),
+            }
+            let more = commands.len() < TOGETHER;
+            next = more.then(|| self.messages.message().now_or_never()).flatten();
+        }
+        (commands, None)
     }
 
     async fn pass_on(&self, commands: Vec<Command>) -> Result<(), Status> {
@@ -219,6 +219,28 @@ impl Session {
             return Ok(());
         }
         self.handle.tell(commands).await.map_err(|error| of_call(&error))
+    }
+}
+
+/// What comes of waiting for a message; nothing more after `None`.
+type Received = Result<Option<v1::WorkerMessage>, Status>;
+
+/// A message that was received; `None` when the stream is over.
+///
+/// # Errors
+/// What the worker is told of a message that could not be received.
+fn message_of(received: Received) -> Received {
+    match received {
+        // Too large, or no message at all: the worker should know.
+        Err(status) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
+            Err(Status::invalid_argument(status.message()))
+        }
+        Err(status) if status.code() == Code::DeadlineExceeded => {
+            Err(Status::deadline_exceeded(status.message()))
+        }
+        // A connection that broke ends like one that was closed.
+        Err(_) => Ok(None),
+        Ok(received) => Ok(received),
     }
 }
 
