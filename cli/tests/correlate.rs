@@ -1,8 +1,11 @@
 //! `cambrian correlate` as its users start it: scores of a campaign, a table beside them, refusals.
 #![expect(clippy::unwrap_used, reason = "whatever a test cannot do makes it fail")]
 
+#[path = "../../core/tests/support/shared.rs"]
+mod shared;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
@@ -134,19 +137,13 @@ fn a_table_with_two_rows_for_one_candidate_is_refused() {
 
 #[test]
 fn published_scores_have_their_published_correlation() {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let shared = std::env::var_os("CAMBRIAN_SHARED").map_or_else(beside, PathBuf::from);
-    let shared = shared.join("data/nb201");
-    if !shared.is_dir() {
-        eprintln!("skipped: the published tables are not beside the repository");
-        return;
-    }
+    let Some(tables) = shared::data("nb201") else { return };
     // NAS-Bench-Suite-Zero's scores of the 9,445 cells without dead operations (Krishnakumar et al.
     // 2022) against the 200-epoch accuracies.
-    let table = shared.join("accuracy.csv.gz");
+    let table = tables.join("accuracy.csv.gz");
     let output = Command::new(env!("CARGO_BIN_EXE_cambrian"))
         .arg("correlate")
-        .arg(shared.join("zc_suite_zero.csv.gz"))
+        .arg(tables.join("zc_suite_zero.csv.gz"))
         .arg("--table")
         .arg(table)
         .args(["--match", "idx=idx", "--target", "c10_test_200", "--json"])

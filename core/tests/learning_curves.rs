@@ -5,12 +5,12 @@
 //! Needs SpikeNAS-Bench's curves under `$CAMBRIAN_SHARED` or `../shared`; skips visibly without.
 //! That the example runs at all is tested on made-up curves.
 
+#[path = "../src/space/published.rs"]
+mod published;
 #[expect(dead_code, reason = "results come from a table, none is made up here")]
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cambrian_core::engine::{Assignment, Campaign, CandidateStatus, Engine};
@@ -22,6 +22,7 @@ use cambrian_core::simulation::{
 };
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
+use published::number;
 
 const RUNGS: &str = include_str!("../../configs/campaigns/rungs.yaml");
 /// Epochs of each stage; one epoch takes one second of virtual time, and every stage trains anew.
@@ -124,32 +125,22 @@ fn a_rung_of_many_results_is_ranked_as_it_grows() {
     assert!(entered.windows(2).all(|pair| pair[1] >= pair[0] / 3), "{entered:?}");
 }
 
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let root = std::env::var_os("CAMBRIAN_SHARED").map_or(beside, PathBuf::from);
-    Some(root.join("data/spike_nb")).filter(|folder| folder.is_dir())
-}
+/// The accuracies of full trainings after each epoch.
+const CURVES: &str = "spike_nb/c10_curve_val_even.csv.gz";
 
-fn read(path: &Path) -> Vec<HashMap<String, String>> {
-    let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a gzip file");
-    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.expect("a row")).collect()
-}
-
-fn curves(folder: &Path) -> Vec<TableRow> {
-    let number = |text: &str| text.parse::<f64>().expect("a number");
-    let finals = read(&folder.join("c10_final_even.csv.gz"));
-    let curves = read(&folder.join("c10_curve_val_even.csv.gz"));
+/// The rows of the example's table; `None`, and a line that says so, without the curves.
+fn published_rows() -> Option<Vec<TableRow>> {
+    let finals = published::table("spike_nb/c10_final_even.csv.gz")?;
+    let curves = published::table(CURVES)?;
     assert_eq!(finals.len(), curves.len());
     let joined = finals.iter().zip(&curves).map(|(last, curve)| {
         assert_eq!(last["id"], curve["id"]);
-        let accuracies = ["e2", "e8", "e26", "e99"].map(|epoch| number(&curve[epoch]));
+        let accuracies = ["e2", "e8", "e26", "e99"].map(|epoch| number(curve, epoch));
         let values =
-            METRICS.into_iter().zip(accuracies).chain([("params", number(&last["params"]))]);
+            METRICS.into_iter().zip(accuracies).chain([("params", number(last, "params"))]);
         row(last["ops"].clone(), values)
     });
-    joined.collect()
+    Some(joined.collect())
 }
 
 /// The hypervolume of minimised points within the true front's ideal and nadir points, reference
@@ -210,11 +201,7 @@ impl Scale {
 
 #[test]
 fn rungs_reach_the_hypervolume_of_full_trainings_with_two_fifths_of_the_epochs() {
-    let Some(folder) = shared() else {
-        eprintln!("skipped: SpikeNAS-Bench's curves are absent (set CAMBRIAN_SHARED)");
-        return;
-    };
-    let rows = curves(&folder);
+    let Some(rows) = published_rows() else { return };
     let scale = Scale::new(&rows);
     // One worker, one epoch a second: virtual time is the sum of epochs.
     let epochs: Vec<u64> = (1..=u64::from(PLAIN)).map(|step| 100 * step).collect();
@@ -287,16 +274,10 @@ fn run_streamed(text: &str, seed: u64, streamed: &Streamed) -> Engine {
 
 #[test]
 fn hopeless_trainings_are_stopped_and_the_hypervolume_is_reached_with_fewer_epochs() {
-    let Some(folder) = shared() else {
-        eprintln!("skipped: SpikeNAS-Bench's curves are absent (set CAMBRIAN_SHARED)");
-        return;
-    };
-    let rows = curves(&folder);
+    let (Some(rows), Some(whole)) = (published_rows(), published::table(CURVES)) else { return };
     let scale = Scale::new(&rows);
-    let epochs_of = |row: &HashMap<String, String>| {
-        (0..100).map(|epoch| row[&format!("e{epoch}")].parse().expect("a number")).collect()
-    };
-    let whole = read(&folder.join("c10_curve_val_even.csv.gz"));
+    let epochs_of =
+        |row: &published::Row| (0..100).map(|epoch| number(row, &format!("e{epoch}"))).collect();
     let keys = rows.iter().map(|row| row.key.clone());
     let streamed = Streamed {
         curves: keys.zip(whole.iter().map(epochs_of)).collect(),

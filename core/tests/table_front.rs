@@ -7,11 +7,11 @@
 
 #[path = "table_front/look_up.rs"]
 mod look_up;
+#[path = "../src/space/published.rs"]
+mod published;
 mod support;
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use cambrian_core::engine::{Assignment, ReportedOutcome};
 use cambrian_core::pareto::hypervolume::hypervolume;
@@ -26,31 +26,17 @@ const REFERENCE: [f64; 2] = [50.0, 250.0];
 /// Accuracy by architecture string; durations proportional to FLOPs.
 struct Table(HashMap<String, f64>);
 
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let root = std::env::var_os("CAMBRIAN_SHARED").map_or(beside, PathBuf::from);
-    root.join("data/nb201").is_dir().then_some(root)
-}
-
-fn rows(path: &Path) -> Vec<HashMap<String, String>> {
-    let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a gzip file");
-    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.expect("a row")).collect()
-}
-
 impl Table {
-    fn load(shared: &Path) -> Self {
-        let folder = shared.join("data/nb201");
-        let names: HashMap<String, String> = rows(&folder.join("archs.csv.gz"))
+    fn published() -> Option<Self> {
+        let names: HashMap<String, String> = published::table("nb201/archs.csv.gz")?
             .into_iter()
             .map(|row| (row["idx"].clone(), row["arch_str"].clone()))
             .collect();
-        let accuracies = rows(&folder.join("supernet_c10.csv.gz")).into_iter().map(|row| {
-            let accuracy = row["nb201_v1_0_test"].parse().expect("a number");
-            (names[&row["idx"]].clone(), accuracy)
-        });
-        Self(accuracies.collect())
+        let accuracies = published::table("nb201/supernet_c10.csv.gz")?;
+        let accuracy = |row: &published::Row| {
+            (names[&row["idx"]].clone(), published::number(row, "nb201_v1_0_test"))
+        };
+        Some(Self(accuracies.iter().map(accuracy).collect()))
     }
 }
 
@@ -112,11 +98,7 @@ fn welch(a: &[f64], b: &[f64]) -> (f64, f64) {
 
 #[test]
 fn asynchronous_nsga2_closes_in_on_the_true_front_and_beats_random() {
-    let Some(shared) = shared() else {
-        eprintln!("skipped: the benchmark tables are absent (set CAMBRIAN_SHARED)");
-        return;
-    };
-    let table = Table::load(&shared);
+    let Some(table) = Table::published() else { return };
     let nsga2 = "{kind: nsga2, mode: asynchronous, population: 20}";
     let run = |algorithm: &str, workers| -> Vec<f64> {
         (1..=5).map(|seed| gap(&table, algorithm, seed, 500, workers)).collect()

@@ -1,22 +1,17 @@
-//! Published tables for the tests of spaces: read from beside the repository, never part of it.
+//! Published tables for tests of spaces and of searches: read from beside the repository, never part of it.
+
+#[path = "../../tests/support/shared.rs"]
+mod shared;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// A row by its columns' names.
 pub(crate) type Row = BTreeMap<String, String>;
 
 /// A table's rows; `None`, and a message, where there are no tables.
 pub(crate) fn table(name: &str) -> Option<Vec<Row>> {
-    let shared = std::env::var_os("CAMBRIAN_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
-        PathBuf::from,
-    );
-    let path = shared.join("data").join(name);
-    let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    };
+    let path = shared::data(name)?;
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let mut reader = csv::Reader::from_reader(flate2::read::MultiGzDecoder::new(file));
     let rows = reader.deserialize().map(|row| row.expect("a published table is well-formed"));
     Some(rows.collect())

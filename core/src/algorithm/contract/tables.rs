@@ -1,46 +1,30 @@
 //! The algorithms on real data: CIFAR-10 test error (%) against FLOPs (millions) of all cells of
 //! NAS-Bench-201 (Dong and Yang 2020).
 
-use std::path::{Path, PathBuf};
-
-use flate2::read::GzDecoder;
-
 use super::*;
 use crate::pareto::Points;
 use crate::pareto::hypervolume::hypervolume;
+use crate::space::published::{number, table as published_table};
 
 /// The hypervolume of the true front at [`REFERENCE`].
 const BEST: f64 = 10_585.048;
 const REFERENCE: [f64; 2] = [50.0, 250.0];
 const EVALUATIONS: u32 = 500;
 
-/// The folder of reference data, if it is there.
-fn tables() -> Option<PathBuf> {
-    let root = std::env::var_os("CAMBRIAN_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    Some(root.join("data/nb201")).filter(|folder| folder.is_dir())
-}
-
-fn column(folder: &Path, file: &str, name: &str) -> Vec<String> {
-    let file = std::fs::File::open(folder.join(file)).unwrap();
-    let mut reader = csv::Reader::from_reader(GzDecoder::new(file));
-    let at = reader.headers().unwrap().iter().position(|header| header == name).unwrap();
-    reader.records().map(|record| record.unwrap()[at].to_owned()).collect()
-}
-
-/// Error and FLOPs by rank.
-fn problem(space: &dyn SearchSpace, folder: &Path) -> Vec<[f64; 2]> {
-    let cells = column(folder, "archs.csv.gz", "arch_str");
-    let accuracies = column(folder, "supernet_c10.csv.gz", "nb201_v1_0_test");
+/// Error and FLOPs by rank; `None`, and a line that says so, without the tables.
+fn problem(space: &dyn SearchSpace) -> Option<Vec<[f64; 2]>> {
+    let cells = published_table("nb201/archs.csv.gz")?;
+    let accuracies = published_table("nb201/supernet_c10.csv.gz")?;
     assert_eq!((cells.len(), accuracies.len()), (15_625, 15_625));
     let mut table = vec![[f64::NAN; 2]; cells.len()];
-    for (cell, accuracy) in cells.iter().zip(accuracies) {
+    for (cell, accuracies) in cells.iter().zip(&accuracies) {
+        let (cell, accuracy) = (&cell["arch_str"], number(accuracies, "nb201_v1_0_test"));
         let rank = space.schema().rank(&space.parse(cell).unwrap()).unwrap();
         let count = |operation| cell.matches(operation).count() as f64;
         let flops = 7.783 + 35.389 * count("nor_conv_3x3") + 3.932 * count("nor_conv_1x1");
-        table[usize::try_from(rank).unwrap()] = [100.0 - accuracy.parse::<f64>().unwrap(), flops];
+        table[usize::try_from(rank).unwrap()] = [100.0 - accuracy, flops];
     }
-    table
+    Some(table)
 }
 
 fn gap(points: impl Iterator<Item = [f64; 2]>) -> f64 {
@@ -111,11 +95,7 @@ fn estimate(values: &[f64]) -> (f64, f64) {
 
 /// Error with FLOPs of each genotype of the space; `None`, and a line that says so, without the tables.
 fn table(space: &Arc<dyn SearchSpace>) -> Option<impl Fn(&Genotype) -> [f64; 2] + Clone + use<>> {
-    let Some(folder) = tables() else {
-        eprintln!("skipped: no NAS-Bench-201 tables; set CAMBRIAN_SHARED to their folder");
-        return None;
-    };
-    let table: Arc<[[f64; 2]]> = problem(&**space, &folder).into();
+    let table: Arc<[[f64; 2]]> = problem(&**space)?.into();
     assert!(gap(table.iter().copied()).abs() < 1e-6, "the true front has another hypervolume");
     let of = space.clone();
     Some(move |genotype: &Genotype| {
