@@ -127,7 +127,7 @@ fn one(
         .map_err(|breach| CliError::Internal(format!("seed {seed}: {breach}")))?;
     let campaign = outcome.engine.state().campaigns().next();
     let campaign = campaign.ok_or_else(|| CliError::Internal("no campaign was run".to_owned()))?;
-    Ok(summed((campaign, &outcome.journal), source, seed, given.workers))
+    Ok(seed_run((campaign, &outcome.journal), source, seed, given.workers))
 }
 
 fn span(seconds: f64) -> Span {
@@ -209,69 +209,91 @@ fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1e6
 }
 
-fn summed(
+/// The run of a seed, from the campaign at its end and its journal.
+fn seed_run(
     (campaign, journal): (&Campaign, &[(Timestamp, Event)]),
     source: &Source,
     seed: u64,
     workers: u32,
 ) -> SeedRun {
-    let population: BTreeSet<_> = campaign.algorithm().population().into_iter().collect();
     let begin = campaign.submitted_at();
-    let mut finished = Vec::new();
-    for (ordinal, candidate) in (1u32..).zip(campaign.candidates()) {
-        let Some(resolved) = candidate.resolved_at().filter(|_| candidate.attempts() > 0) else {
-            continue;
-        };
-        let violation = match candidate.status() {
-            CandidateStatus::Scored { violation } => Some(*violation),
-            _ => None,
-        };
-        let genotype = campaign.spec().space.format(&candidate.proposal().genotype);
-        let unscored = violation.is_none().then(|| campaign.candidate_view(Ordinal(ordinal)));
-        let objectives = violation.and_then(|_| campaign.objectives_of(candidate));
-        finished.push(Finished {
-            ordinal,
-            truth: objectives.as_ref().map(|found| {
-                let truth = source.truth(campaign.spec(), &genotype);
-                truth.unwrap_or_else(|| found.clone())
-            }),
-            objectives,
-            genotype,
-            ended_early: match candidate.status() {
-                CandidateStatus::Screened(_) => Some("screened"),
-                CandidateStatus::Infeasible(_) => Some("infeasible"),
-                _ => None,
-            },
-            reason: unscored.flatten().map(|view| view.reason()).unwrap_or_default(),
-            feasible: violation == Some(0.0),
-            proposed_at: seconds(candidate.proposed_at().since(begin)),
-            finished_at: seconds(resolved.since(begin)),
-            duration: seconds(candidate.elapsed()),
-            staleness: 0,
-            survives: population.contains(&Ordinal(ordinal)),
-        });
-    }
-    finished
-        .sort_by(|a, b| a.finished_at.total_cmp(&b.finished_at).then(a.ordinal.cmp(&b.ordinal)));
-    let arrivals: Vec<f64> = finished.iter().map(|candidate| candidate.finished_at).collect();
-    let mut in_work = in_work(begin, journal);
-    for candidate in &mut finished {
-        let spans = in_work.remove(&Ordinal(candidate.ordinal)).unwrap_or_default();
-        candidate.staleness = arriving_within(spans, &arrivals);
-    }
+    let mut finished = finished(campaign, source);
+    count_stale(&mut finished, in_work(begin, journal));
     // While the last evaluations run out, nobody can be busy with others.
     let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
     let busy = busy_until(last, begin, journal);
+    let slots = f64::from(workers) * last;
     let unsuccessful =
         |candidate: &&Finished| candidate.objectives.is_none() && candidate.ended_early.is_none();
-    let slots = f64::from(workers) * last;
     SeedRun {
         seed,
-        elapsed: arrivals.last().copied().unwrap_or(0.0),
+        elapsed: finished.last().map_or(0.0, |candidate| candidate.finished_at),
         utilisation: if slots > 0.0 { (busy / slots).min(1.0) } else { 1.0 },
         failed: finished.iter().filter(unsuccessful).count(),
         stages: campaign.view().stages,
         finished,
+    }
+}
+
+/// The candidates whose evaluations have ended, in order of arrival.
+fn finished(campaign: &Campaign, source: &Source) -> Vec<Finished> {
+    let population: BTreeSet<_> = campaign.algorithm().population().into_iter().collect();
+    let last = campaign.candidates().len() as u32;
+    let mut finished: Vec<Finished> = (1..=last)
+        .map(Ordinal)
+        .filter_map(|ordinal| evaluated(campaign, ordinal, source, population.contains(&ordinal)))
+        .collect();
+    finished
+        .sort_by(|a, b| a.finished_at.total_cmp(&b.finished_at).then(a.ordinal.cmp(&b.ordinal)));
+    finished
+}
+
+/// What came of a candidate; `None` while its evaluation has not ended, or if there was none.
+fn evaluated(
+    campaign: &Campaign,
+    ordinal: Ordinal,
+    source: &Source,
+    survives: bool,
+) -> Option<Finished> {
+    let candidate = campaign.candidate(ordinal)?;
+    let resolved = candidate.resolved_at().filter(|_| candidate.attempts() > 0)?;
+    let begin = campaign.submitted_at();
+    let violation = match candidate.status() {
+        CandidateStatus::Scored { violation } => Some(*violation),
+        _ => None,
+    };
+    let genotype = campaign.spec().space.format(&candidate.proposal().genotype);
+    let unscored = violation.is_none().then(|| campaign.candidate_view(ordinal));
+    let objectives = violation.and_then(|_| campaign.objectives_of(candidate));
+    Some(Finished {
+        ordinal: ordinal.0,
+        truth: objectives.as_ref().map(|found| {
+            let truth = source.truth(campaign.spec(), &genotype);
+            truth.unwrap_or_else(|| found.clone())
+        }),
+        objectives,
+        genotype,
+        ended_early: match candidate.status() {
+            CandidateStatus::Screened(_) => Some("screened"),
+            CandidateStatus::Infeasible(_) => Some("infeasible"),
+            _ => None,
+        },
+        reason: unscored.flatten().map(|view| view.reason()).unwrap_or_default(),
+        feasible: violation == Some(0.0),
+        proposed_at: seconds(candidate.proposed_at().since(begin)),
+        finished_at: seconds(resolved.since(begin)),
+        duration: seconds(candidate.elapsed()),
+        staleness: 0,
+        survives,
+    })
+}
+
+/// Counts what arrived while each candidate was in work.
+fn count_stale(finished: &mut [Finished], mut in_work: BTreeMap<Ordinal, Vec<(f64, f64)>>) {
+    let arrivals: Vec<f64> = finished.iter().map(|candidate| candidate.finished_at).collect();
+    for candidate in finished {
+        let spans = in_work.remove(&Ordinal(candidate.ordinal)).unwrap_or_default();
+        candidate.staleness = arriving_within(spans, &arrivals);
     }
 }
 
