@@ -7,12 +7,12 @@
 use cambrian_core::rank_correlation::{kendall, spearman, spearman_interval};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, write_picture};
 use crate::arguments::{CorrelateArguments, Format};
 use crate::error::CliError;
 use crate::figure::correlation::{self as figure, Panel};
-use crate::files;
 use crate::foreign::legible;
+use crate::present::csv;
 use crate::present::table::{self, CorrelationRow};
 use crate::sheet::{self, Joined, Sheet};
 
@@ -215,8 +215,6 @@ fn row(correlation: &Correlation) -> CorrelationRow {
 }
 
 fn csv_text(correlations: &[Correlation]) -> Result<String, CliError> {
-    let fail = |reason: String| CliError::Internal(format!("cannot write CSV: {reason}"));
-    let mut writer = csv::Writer::from_writer(Vec::new());
     let header = [
         "score",
         "rows",
@@ -228,10 +226,9 @@ fn csv_text(correlations: &[Correlation]) -> Result<String, CliError> {
         "top_spearman",
         "top_kendall",
     ];
-    writer.write_record(header).map_err(|error| fail(error.to_string()))?;
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    for Correlation { score, all, top } in correlations {
-        let row = [
+    let row = |Correlation { score, all, top }: &Correlation| {
+        vec![
             score.clone(),
             all.rows.to_string(),
             number(all.spearman),
@@ -241,11 +238,10 @@ fn csv_text(correlations: &[Correlation]) -> Result<String, CliError> {
             top.map(|top| top.rows.to_string()).unwrap_or_default(),
             number(top.and_then(|top| top.spearman)),
             number(top.and_then(|top| top.kendall)),
-        ];
-        writer.write_record(row).map_err(|error| fail(error.to_string()))?;
-    }
-    let bytes = writer.into_inner().map_err(|error| fail(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| fail(error.to_string()))
+        ]
+    };
+    let header = header.map(str::to_owned).to_vec();
+    csv::text(std::iter::once(header).chain(correlations.iter().map(row)))
 }
 
 fn draw(context: &Context, given: &CorrelateArguments, panels: &[Panel]) -> Result<(), CliError> {
@@ -253,13 +249,5 @@ fn draw(context: &Context, given: &CorrelateArguments, panels: &[Panel]) -> Resu
         return Ok(());
     }
     let svg = figure::svg(&given.target, panels);
-    if let Some(path) = &given.svg {
-        files::write_to(path, svg.as_bytes())?;
-        context.output.hint(&format!("wrote {}", path.display()));
-    }
-    if let Some(path) = &given.png {
-        files::write_to(path, &crate::figure::png::render(&svg)?)?;
-        context.output.hint(&format!("wrote {}", path.display()));
-    }
-    Ok(())
+    write_picture(context, &svg, (given.svg.as_deref(), given.png.as_deref()))
 }

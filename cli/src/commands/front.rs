@@ -4,11 +4,10 @@
 
 use serde_json::json;
 
-use super::Context;
+use super::{Context, write_picture};
 use crate::arguments::{Format, FrontArguments};
 use crate::error::CliError;
 use crate::figure;
-use crate::files;
 use crate::present::confidence::Confidence;
 use crate::present::{csv, summary, table};
 
@@ -43,13 +42,5 @@ pub(super) async fn run(context: &Context, given: &FrontArguments) -> Result<(),
     }
     let (_, candidates) = client.candidates(&number, &[], None).await?;
     let svg = figure::front::svg(&campaign, &candidates);
-    if let Some(path) = &given.svg {
-        files::write_to(path, svg.as_bytes())?;
-        output.hint(&format!("wrote {}", path.display()));
-    }
-    if let Some(path) = &given.png {
-        files::write_to(path, &figure::png::render(&svg)?)?;
-        output.hint(&format!("wrote {}", path.display()));
-    }
-    Ok(())
+    write_picture(context, &svg, (given.svg.as_deref(), given.png.as_deref()))
 }

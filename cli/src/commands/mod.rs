@@ -16,6 +16,8 @@ mod token;
 mod validate;
 mod worker;
 
+use std::path::Path;
+
 use cambrian_transport::client::Credentials;
 use clap::CommandFactory;
 
@@ -23,7 +25,7 @@ use crate::arguments::{Arguments, BenchCommand, Command, CompletionsArguments, G
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::{bench, run, simulate, watch};
+use crate::{bench, figure, files, run, simulate, watch};
 
 /// What every command gets.
 #[derive(Debug)]
@@ -82,6 +84,23 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), CliError> {
         Command::Reference(given) => reference::run(&context, given.table),
         Command::Completions(given) => completions(&context, &given),
     }
+}
+
+/// Writes a picture, which is SVG text, to the places that the user has named for its two forms.
+fn write_picture(
+    context: &Context,
+    text: &str,
+    (svg, png): (Option<&Path>, Option<&Path>),
+) -> Result<(), CliError> {
+    if let Some(path) = svg {
+        files::write_to(path, text.as_bytes())?;
+        context.output.hint(&format!("wrote {}", path.display()));
+    }
+    if let Some(path) = png {
+        files::write_to(path, &figure::png::render(text)?)?;
+        context.output.hint(&format!("wrote {}", path.display()));
+    }
+    Ok(())
 }
 
 fn completions(context: &Context, given: &CompletionsArguments) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! Candidates as CSV: one header with units, one line a candidate, everything that is known.
+//! CSV texts. Of candidates: one header with units, one line a candidate, everything that is known.
 //!
 //! Columns keep their names and order (`docs/cli.md`). Must not know files.
 
@@ -23,11 +23,19 @@ pub(crate) fn candidates<'a>(
     metrics: &[Metric],
     candidates: impl IntoIterator<Item = &'a Candidate>,
 ) -> Result<String, CliError> {
+    let rows = candidates.into_iter().map(|candidate| row(metrics, candidate));
+    text(std::iter::once(header(metrics)).chain(rows))
+}
+
+/// Rows of cells as CSV (RFC 4180, `\n` line ends), the header first.
+///
+/// # Errors
+/// As [`candidates`].
+pub(crate) fn text(rows: impl IntoIterator<Item = Vec<String>>) -> Result<String, CliError> {
     let fail = |reason: String| CliError::Internal(format!("cannot write CSV: {reason}"));
     let mut writer = WriterBuilder::new().from_writer(Vec::new());
-    writer.write_record(header(metrics)).map_err(|error| fail(error.to_string()))?;
-    for candidate in candidates {
-        writer.write_record(row(metrics, candidate)).map_err(|error| fail(error.to_string()))?;
+    for row in rows {
+        writer.write_record(row).map_err(|error| fail(error.to_string()))?;
     }
     let bytes = writer.into_inner().map_err(|error| fail(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| fail(error.to_string()))

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::foreign::Foreign;
-use crate::results::{Campaign, CampaignStatus, Worker};
+use crate::results::{Campaign, CampaignStatus, Worker, WorkerState};
 use crate::terminal::Style;
 
 /// A cluster in numbers.
@@ -46,9 +46,9 @@ pub(crate) struct Campaigns {
 impl Health {
     /// The health of a cluster of these campaigns and workers.
     pub(crate) fn of(campaigns: &[Campaign], workers: &[Worker]) -> Self {
-        let state = |name| workers.iter().filter(|worker| worker.state() == name).count();
-        let able: Vec<&Worker> =
-            workers.iter().filter(|worker| worker.state() == "connected").collect();
+        let in_state =
+            |state| workers.iter().filter(move |worker: &&Worker| worker.state() == state);
+        let able: Vec<&Worker> = in_state(WorkerState::Connected).collect();
         let active: Vec<&Campaign> = campaigns.iter().filter(|found| is_active(found)).collect();
         let held = active.iter().filter(|campaign| !campaign.held.is_empty()).count();
         let mut health = Self {
@@ -56,9 +56,9 @@ impl Health {
             needs: Vec::new(),
             workers: Workers {
                 connected: able.len(),
-                away: state("away"),
-                draining: state("draining"),
-                quarantine: state("quarantine"),
+                away: in_state(WorkerState::Away).count(),
+                draining: in_state(WorkerState::Draining).count(),
+                quarantine: in_state(WorkerState::Quarantine).count(),
             },
             slots: able.iter().map(|worker| worker.slots).sum(),
             campaigns: Campaigns {

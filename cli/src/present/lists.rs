@@ -160,7 +160,7 @@ pub(crate) fn workers(workers: &[Worker], look: Look) -> String {
     let columns = vec![
         of((3, Kind::Number, "id"), |worker| worker.id.to_string()),
         of((1, Kind::Word, "name"), |worker| worker.name.to_string()),
-        of((2, Kind::Word, "state"), |worker| worker.state().to_owned()),
+        of((2, Kind::Word, "state"), |worker| worker.state().name().to_owned()),
         of((8, Kind::Word, "device class"), |worker| worker.device_class.to_string()),
         of((11, Kind::Number, "memory"), |worker| number::bytes(worker.memory_bytes)),
         of((5, Kind::Number, "slots"), |worker| worker.slots.to_string()),

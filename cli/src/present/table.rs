@@ -294,10 +294,7 @@ pub(crate) fn numbers(
     rows: impl IntoIterator<Item = Vec<String>>,
     look: Look,
 ) -> String {
-    let mut table = look.table(headings.iter().map(|heading| (*heading).to_owned()));
-    for row in rows {
-        table.add_row(row);
-    }
+    let mut table = filled(headings, rows, look);
     align_right(&mut table, 1..headings.len());
     text(table)
 }
@@ -308,11 +305,15 @@ pub(crate) fn texts(
     rows: impl IntoIterator<Item = Vec<String>>,
     look: Look,
 ) -> String {
+    text(filled(headings, rows, look))
+}
+
+fn filled(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>, look: Look) -> Table {
     let mut table = look.table(headings.iter().map(|heading| (*heading).to_owned()));
     for row in rows {
         table.add_row(row);
     }
-    text(table)
+    table
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use cambrian_proto::v1;
 use serde::Serialize;
 
-use super::candidate_id;
+use super::read::candidate_id;
 use crate::foreign::Foreign;
 
 /// A known result that a candidate took at a stage.

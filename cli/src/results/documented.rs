@@ -1,5 +1,6 @@
 //! That docs/cli.md names every field of what commands print as JSON.
 
+use cambrian_proto::v1;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use cambrian_proto::v1;
 use serde::Serialize;
 
-use super::{Instant, named};
+use super::Instant;
+use super::read::named;
 use crate::foreign::{self, Foreign};
 
 /// A worker.
@@ -48,14 +49,36 @@ pub(crate) struct Quarantine {
     pub(crate) until: Option<Instant>,
 }
 
+/// What a worker is good for at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkerState {
+    /// It gets work.
+    Connected,
+    Draining,
+    Away,
+    Quarantine,
+}
+
+impl WorkerState {
+    /// The state in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Draining => "draining",
+            Self::Away => "away",
+            Self::Quarantine => "quarantine",
+        }
+    }
+}
+
 impl Worker {
-    /// Its state in a word.
-    pub(crate) fn state(&self) -> &'static str {
+    /// Its state; one in quarantine is that whether or not it is there.
+    pub(crate) fn state(&self) -> WorkerState {
         match (&self.quarantine, self.connected) {
-            (Some(_), _) => "quarantine",
-            (None, false) => "away",
-            (None, true) if self.draining => "draining",
-            (None, true) => "connected",
+            (Some(_), _) => WorkerState::Quarantine,
+            (None, false) => WorkerState::Away,
+            (None, true) if self.draining => WorkerState::Draining,
+            (None, true) => WorkerState::Connected,
         }
     }
 }
