@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,14 +14,15 @@ use cambrian_transport::dial::Dialler;
 use cambrian_transport::standby::Addresses;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::artifacts::{Artifacts, Transfer};
+use crate::attempt::AttemptId;
 use crate::backoff::{Backoff, jitter_seed};
 use crate::capabilities;
-use crate::config::{AgentConfig, EvaluatorCommand};
+use crate::config::{AgentConfig, EvaluatorCommand, Timing};
 use crate::left_behind;
 use crate::link::{Link, LinkEvent, LinkTiming};
 use crate::opening::{self, Opened};
@@ -105,6 +106,19 @@ enum FirstFault {
     Slot(String),
 }
 
+/// A worker at work: the supervisor, and all that it hears from.
+struct Work {
+    supervisor: Supervisor,
+    link: mpsc::Receiver<LinkEvent>,
+    /// Writes the reports to the disk.
+    keeper: JoinHandle<()>,
+    /// The reports that may be sent.
+    stored: mpsc::UnboundedReceiver<AttemptId>,
+    slot_events: mpsc::UnboundedReceiver<SlotEvent>,
+    /// Dropping it kills the processes.
+    slot_tasks: JoinSet<()>,
+}
+
 impl Agent {
     /// An agent as configured; nothing happens before it runs.
     #[must_use]
@@ -144,22 +158,17 @@ impl Agent {
         }
         let disk = if world.is_some() { Disk::Here } else { Disk::REAL };
         let (mut drain, mut leave) = (pin!(drain), pin!(leave));
-        let opened = tokio::select! {
-            biased;
-            opened = begin(&config, disk) => opened?,
-            () = &mut drain => return Ok(()),
-            () = &mut leave => return Ok(()),
+        let beginning = begin(&config, disk);
+        let Some(opened) = unless_told(beginning, &mut drain, &mut leave).await else {
+            return Ok(());
         };
-        let Opened { state, name, mark, outbox, reports } = opened;
+        let opened = opened?;
         let mut slots = match &world {
-            None => Slots::start(&config, &name, mark),
+            None => Slots::start(&config, &opened.name, &opened.mark),
             Some(world) => Slots::simulated(&config, world),
         };
-        let first = tokio::select! {
-            biased;
-            first = slots.first_health() => first,
-            () = &mut drain => return Ok(()),
-            () = &mut leave => return Ok(()),
+        let Some(first) = unless_told(slots.first_health(), &mut drain, &mut leave).await else {
+            return Ok(());
         };
         let healths = first.map_err(|fault| match fault {
             FirstFault::Slot(fault) => AgentError::SlotEnded(fault),
@@ -167,41 +176,68 @@ impl Agent {
                 AgentError::NoEvaluator { program: config.evaluator.program.clone(), reason }
             }
         })?;
+        let mut work = Work::start(&config, world, disk, opened, slots);
+        work.hear_first(healths);
+        let fault = work.until_done(drain, leave).await;
+        work.end().await;
+        fault.map_or(Ok(()), |fault| Err(AgentError::SlotEnded(fault)))
+    }
+}
+
+impl Work {
+    /// Announces what the slots offer, and connects them with the coordinator and the disk.
+    fn start(
+        config: &AgentConfig,
+        world: Option<World>,
+        disk: Disk,
+        opened: Opened,
+        slots: Slots,
+    ) -> Self {
         let capabilities = capabilities::announced(
             slots.offer.get().unwrap_or(&Capabilities::default()),
             config.slots,
             &config.labels,
             config.memory(if world.is_none() { memory::available_bytes() } else { None }),
         );
-
         let (wall, dialler) = match world {
             None => (supervisor::wall as fn() -> u64, Dialler::System),
             Some(world) => (world.wall, world.dialler),
         };
+        let Opened { state, name, mark: _, outbox, reports } = opened;
         let (storage, changes) = mpsc::unbounded_channel();
-        let (sendable, mut stored) = mpsc::unbounded_channel();
-        let mut keeper = tokio::spawn(storage::run(disk, outbox, changes, sendable));
-        let (link_events, mut link) = mpsc::channel(LINK_EVENTS);
-        tokio::spawn(dial(&config, &name, dialler, link_events).run());
-        let timing = SupervisorTiming {
-            drain: config.timing.drain,
-            // To end, and to send what was left.
-            yielding: (2 * config.timing.stop_grace).min(config.timing.drain / 2),
-            acknowledgement: config.timing.acknowledgement,
-        };
-        let mut supervisor = Supervisor::new(
+        let (sendable, stored) = mpsc::unbounded_channel();
+        let keeper = tokio::spawn(storage::run(disk, outbox, changes, sendable));
+        let (link_events, link) = mpsc::channel(LINK_EVENTS);
+        tokio::spawn(dial(config, &name, dialler, link_events).run());
+        let supervisor = Supervisor::new(
             name,
             (state, wall),
             capabilities,
             slots.commands,
             storage,
             reports,
-            timing,
+            supervisor_timing(&config.timing),
         );
-        for (slot, (health, reason)) in healths.into_iter().enumerate() {
-            supervisor.on_slot(SlotEvent::Health { slot: SlotIndex(slot as u32), health, reason });
-        }
+        let (slot_events, slot_tasks) = (slots.events, slots.tasks);
+        Self { supervisor, link, keeper, stored, slot_events, slot_tasks }
+    }
 
+    /// Tells the supervisor how the first start of each slot went.
+    fn hear_first(&mut self, healths: Vec<(SlotHealth, String)>) {
+        for (slot, (health, reason)) in healths.into_iter().enumerate() {
+            let slot = SlotIndex(slot as u32);
+            self.supervisor.on_slot(SlotEvent::Health { slot, health, reason });
+        }
+    }
+
+    /// Hands the supervisor what happens, one thing at a time, until it is done; why a slot has ended by
+    /// itself, if one has.
+    async fn until_done(
+        &mut self,
+        mut drain: Pin<&mut impl Future<Output = ()>>,
+        mut leave: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<String> {
+        let Self { supervisor, link, keeper: _, stored, slot_events, slot_tasks } = self;
         let (mut drained, mut left, mut fault) = (false, false, None);
         while !supervisor.is_done() {
             tokio::select! {
@@ -218,9 +254,9 @@ impl Agent {
                 }
                 Some(event) = link.recv() => supervisor.on_link(event),
                 Some(id) = stored.recv() => supervisor.on_sendable(id),
-                Some(event) = slots.events.recv() => supervisor.on_slot(event),
+                Some(event) = slot_events.recv() => supervisor.on_slot(event),
                 // Nobody would report what it had in work, and heartbeats would hold it for ever.
-                Some(Err(ended)) = slots.tasks.join_next() => {
+                Some(Err(ended)) = slot_tasks.join_next() => {
                     error!("a slot has ended by a fault of this program: {ended}");
                     fault = Some(ended.to_string());
                     supervisor.on_leave();
@@ -228,21 +264,39 @@ impl Agent {
             }
             supervisor.go_on();
         }
-        // They have been told to leave, and may have a result to say before.
-        let slots_end = async { while slots.tasks.join_next().await.is_some() {} };
+        fault
+    }
+
+    /// Waits for the slots and the disk, which have been told to end.
+    async fn end(mut self) {
+        // A slot may have a result to say before.
+        let slots_end = async { while self.slot_tasks.join_next().await.is_some() {} };
         if timeout(LAST_PATIENCE, slots_end).await.is_err() {
             warn!("evaluators that did not end are killed");
         }
-        while let Ok(event) = slots.events.try_recv() {
-            supervisor.on_slot(event);
+        while let Ok(event) = self.slot_events.try_recv() {
+            self.supervisor.on_slot(event);
         }
         // Closes the channel to the disk, which ends its task.
-        drop(supervisor);
-        if timeout(LAST_PATIENCE, &mut keeper).await.is_err() {
+        drop(self.supervisor);
+        if timeout(LAST_PATIENCE, &mut self.keeper).await.is_err() {
             warn!("the disk did not take the last changes of stored reports");
         }
         info!("worker ends");
-        fault.map_or(Ok(()), |fault| Err(AgentError::SlotEnded(fault)))
+    }
+}
+
+/// What `work` comes to, unless the worker is told to go before.
+async fn unless_told<T>(
+    work: impl Future<Output = T>,
+    drain: impl Future<Output = ()>,
+    leave: impl Future<Output = ()>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = drain => None,
+        () = leave => None,
     }
 }
 
@@ -279,6 +333,15 @@ fn check_coordinators(config: &AgentConfig) -> Result<(), AgentError> {
     config.coordinators.iter().try_for_each(check)
 }
 
+fn supervisor_timing(timing: &Timing) -> SupervisorTiming {
+    SupervisorTiming {
+        drain: timing.drain,
+        // To end, and to send what was left.
+        yielding: (2 * timing.stop_grace).min(timing.drain / 2),
+        acknowledgement: timing.acknowledgement,
+    }
+}
+
 fn dial(
     config: &AgentConfig,
     name: &str,
@@ -306,7 +369,7 @@ fn dial(
 }
 
 impl Slots {
-    fn start(config: &AgentConfig, name: &str, mark: String) -> Self {
+    fn start(config: &AgentConfig, name: &str, mark: &str) -> Self {
         let offer = Arc::new(OnceLock::new());
         let (say, events) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -325,7 +388,7 @@ impl Slots {
             let (sender, receiver) = mpsc::unbounded_channel();
             commands.push(sender);
             let mut launch = config.launch(SlotIndex(index));
-            launch.environment.push((left_behind::VARIABLE.to_owned(), mark.clone()));
+            launch.environment.push((left_behind::VARIABLE.to_owned(), mark.to_owned()));
             let slot = Slot {
                 index: SlotIndex(index),
                 launch,
