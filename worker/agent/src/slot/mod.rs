@@ -4,6 +4,7 @@
 //! turns every attempt that it was given into exactly one report. It must not know the network,
 //! the queue or the outbox.
 
+mod attending;
 mod checkpoint;
 pub(crate) mod confine;
 pub(crate) mod emptying;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use cambrian_proto::v1::{
     Assignment, Capabilities, EvaluationEnded, FailureKind, Outcome, Progress, Report, SavedState,
-    StateWritten, StopEvaluation, WriteState, evaluator_message, outcome, supervisor_message,
+    Stage, outcome, supervisor_message,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -34,10 +35,10 @@ use crate::capabilities::difference;
 use crate::queue::{SlotHealth, SlotIndex};
 use checkpoint::Checkpoints;
 use emptying::Emptying;
-use evaluation::{Evaluation, Stopping, deadline, ended, forwarded, message_name, report};
+use evaluation::{Evaluation, Stopping, deadline, ended, report};
 use group::{Killing, Remains, Stuck};
 use process::{EvaluatorProcess, Launch, Output, StartError};
-use saving::{Due, Saving};
+use saving::Saving;
 use throttle::Throttle;
 
 /// After so many failed starts in a row nothing waits for a slot any more.
@@ -108,12 +109,27 @@ pub(crate) struct Slot {
     pub(crate) health: SlotHealth,
 }
 
-/// What a process is worth after an attempt.
-enum After {
-    Keep,
-    Replace,
-    Leave,
+/// What becomes of a process after an attempt.
+enum ProcessFate {
+    /// It works on the next one.
+    Kept,
+    /// It is gone or cannot be trusted, and another one takes its place.
+    Replaced,
+    /// The slot was told to leave, and it goes with the slot.
+    Dismissed,
 }
+
+/// Why the slot does not wait any longer for what it waited for.
+enum Interrupted {
+    /// The attempt was stopped.
+    Stopped,
+    /// The slot was told to leave.
+    Leaving,
+}
+
+/// The slot was told to leave.
+#[derive(Clone, Copy)]
+struct ToldToLeave;
 
 impl Slot {
     /// Works until it is told to leave.
@@ -121,14 +137,14 @@ impl Slot {
         let mut waiting = None;
         while let Some(mut process) = self.start(&mut waiting).await {
             match self.serve(&mut process, &mut waiting).await {
-                After::Keep | After::Replace => {
+                ProcessFate::Kept | ProcessFate::Replaced => {
                     if let Err(remains) = process.discard().await
                         && self.outlast(remains, &mut waiting).await.is_none()
                     {
                         return;
                     }
                 }
-                After::Leave => {
+                ProcessFate::Dismissed => {
                     process.close(CLOSE_PATIENCE).await;
                     return;
                 }
@@ -285,33 +301,34 @@ impl Slot {
         &mut self,
         process: &mut EvaluatorProcess,
         waiting: &mut Option<Box<Assignment>>,
-    ) -> After {
+    ) -> ProcessFate {
         loop {
             let assignment = match waiting.take() {
                 Some(assignment) => assignment,
                 None => match self.next_assignment(process).await {
                     Ok(assignment) => assignment,
-                    Err(after) => return after,
+                    Err(fate) => return fate,
                 },
             };
             match self.evaluate(process, assignment).await {
-                After::Keep => {}
-                after => return after,
+                ProcessFate::Kept => {}
+                fate => return fate,
             }
         }
     }
 
+    /// Waits for work; the fate of the process if none comes to it any more.
     async fn next_assignment(
         &mut self,
         process: &mut EvaluatorProcess,
-    ) -> Result<Box<Assignment>, After> {
+    ) -> Result<Box<Assignment>, ProcessFate> {
         loop {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(SlotCommand::Evaluate(assignment)) => return Ok(assignment),
                     Some(SlotCommand::Stop(id) | SlotCommand::Yield(id)) => debug!(slot = %self.index, %id, "nothing to stop"),
-                    Some(SlotCommand::Leave) | None => return Err(After::Leave),
+                    Some(SlotCommand::Leave) | None => return Err(ProcessFate::Dismissed),
                 },
                 output = process.output() => {
                     let words = match output {
@@ -321,7 +338,7 @@ impl Slot {
                     };
                     warn!(slot = %self.index, "the evaluator is replaced: {words}");
                     self.lose("the evaluator ended while idle");
-                    return Err(After::Replace);
+                    return Err(ProcessFate::Replaced);
                 }
             }
         }
@@ -337,7 +354,7 @@ impl Slot {
         &mut self,
         process: &mut EvaluatorProcess,
         mut assignment: Box<Assignment>,
-    ) -> After {
+    ) -> ProcessFate {
         let id = AttemptId::of(&assignment);
         let started = Instant::now();
         let stage = assignment.stage.clone().filter(|stage| stage.timeout_micros > 0);
@@ -345,7 +362,7 @@ impl Slot {
             let message = "the assignment has no stage or a stage without a timeout";
             let outcome = verdict::failure(FailureKind::Invalid, message);
             self.finish(id, outcome, started.elapsed(), None);
-            return After::Keep;
+            return ProcessFate::Kept;
         };
         let (artifacts, folder) = (self.artifacts.clone(), self.launch.folder.clone());
         let yields = self.yields(&stage.evaluator);
@@ -353,62 +370,79 @@ impl Slot {
             Checkpoints::prepare(&artifacts, folder.as_deref(), yields, &mut assignment);
         let mut checkpoints = match self.unless_stopped(id, true, preparing).await {
             Ok(checkpoints) => checkpoints,
-            Err(After::Leave) => return After::Leave,
-            Err(after) => {
+            Err(Interrupted::Leaving) => return ProcessFate::Dismissed,
+            Err(Interrupted::Stopped) => {
                 let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
                 self.finish(id, outcome, started.elapsed(), None);
-                return after;
+                return ProcessFate::Kept;
             }
         };
         debug!(slot = %self.index, %id, "evaluation begins");
         process.begin_evaluation();
         process.send(supervisor_message::Message::Evaluate(*assignment));
-        let mut evaluation = Evaluation {
-            id,
-            stage: &stage,
-            stopping: Stopping::No,
-            deadline: deadline(Instant::now(), stage.timeout_micros),
-            progress: Throttle::new(self.timing.progress_interval),
-            saving: Saving::new(
-                self.timing.saving.filter(|_| yields),
-                self.launch.folder.as_deref(),
-                id,
-            ),
-            half_message: None,
-            energy_joules: None,
-        };
-        let (mut outcome, after) = self.attend(process, &mut evaluation).await;
-        match after {
-            After::Keep => {}
+        let mut evaluation = self.begun(id, &stage, yields);
+        let (outcome, fate) = self.attend(process, &mut evaluation).await;
+        match fate {
+            ProcessFate::Kept => {}
             // The health goes first: the next task must not be sent to a process that is gone.
-            After::Replace => match process.stuck() {
+            ProcessFate::Replaced => match process.stuck() {
                 None => self.say_health(SlotHealth::Restarting, "its evaluator is replaced"),
                 Some(stuck) => self.say_stuck(stuck),
             },
-            After::Leave => return After::Leave,
+            ProcessFate::Dismissed => return ProcessFate::Dismissed,
         }
-        let energy = evaluation.energy_joules;
-        let yielding = evaluation.stopping == Stopping::Yielding;
+        match self.conclude(&evaluation, &mut checkpoints, outcome, started).await {
+            Ok(()) => fate,
+            Err(ToldToLeave) => ProcessFate::Dismissed,
+        }
+    }
+
+    /// An evaluation that begins now.
+    fn begun<'s>(&self, id: AttemptId, stage: &'s Stage, yields: bool) -> Evaluation<'s> {
+        let saving = self.timing.saving.filter(|_| yields);
+        Evaluation {
+            id,
+            stage,
+            stopping: Stopping::No,
+            deadline: deadline(Instant::now(), stage.timeout_micros),
+            progress: Throttle::new(self.timing.progress_interval),
+            saving: Saving::new(saving, self.launch.folder.as_deref(), id),
+            half_message: None,
+            energy_joules: None,
+        }
+    }
+
+    /// Keeps the state that an attempt has left, and reports it.
+    async fn conclude(
+        &mut self,
+        evaluation: &Evaluation<'_>,
+        checkpoints: &mut Checkpoints,
+        mut outcome: Outcome,
+        started: Instant,
+    ) -> Result<(), ToldToLeave> {
+        let Evaluation { id, stopping, energy_joules, .. } = *evaluation;
         let stateless = checkpoints.stateless(&outcome);
         if let Some(outcome) = stateless.clone() {
-            let report = report(id, outcome, started.elapsed(), energy);
+            let report = report(id, outcome, started.elapsed(), energy_joules);
             self.say(SlotEvent::Measured { slot: self.index, report });
         }
-        let keeping = checkpoints.keep(&artifacts, yielding, &mut outcome);
-        // An attempt that nobody wants anything of needs no checkpoint.
-        let left = matches!(self.unless_stopped(id, false, keeping).await, Err(After::Leave));
-        if !left {
-            checkpoints.annotate(&mut outcome);
-        } else if let Some(stateless) = stateless {
-            outcome = stateless;
-        } else {
-            return After::Leave;
+        let artifacts = self.artifacts.clone();
+        let keeping = checkpoints.keep(&artifacts, stopping == Stopping::Yielding, &mut outcome);
+        let kept = match self.unless_stopped(id, false, keeping).await {
+            // An attempt that nobody wants anything of needs no checkpoint.
+            Ok(()) | Err(Interrupted::Stopped) => Ok(()),
+            Err(Interrupted::Leaving) => Err(ToldToLeave),
+        };
+        match (kept, stateless) {
+            (Ok(()), _) => checkpoints.annotate(&mut outcome),
+            (Err(ToldToLeave), Some(stateless)) => outcome = stateless,
+            (Err(ToldToLeave), None) => return Err(ToldToLeave),
         }
         if !outcome.note.is_empty() {
             warn!(slot = %self.index, %id, "{}", outcome.note);
         }
-        self.say_finished(report(id, outcome, started.elapsed(), energy));
-        if left { After::Leave } else { after }
+        self.say_finished(report(id, outcome, started.elapsed(), energy_joules));
+        kept
     }
 
     /// Whether the evaluator of this name can leave the state of what is stopped.
@@ -417,174 +451,53 @@ impl Slot {
         offers.iter().any(|offer| offer.name == evaluator && offer.yields)
     }
 
-    /// Waits for `work` and listens meanwhile: `Leave` if the slot was told to leave, `Keep` if this
-    /// attempt was stopped, also by one who wants its state, if there is none yet.
+    /// Waits for `work` and listens meanwhile. Whoever wants the state of the attempt stops it as well, while it
+    /// is `stateless`.
     async fn unless_stopped<T>(
         &mut self,
         id: AttemptId,
         stateless: bool,
         work: impl Future<Output = T>,
-    ) -> Result<T, After> {
+    ) -> Result<T, Interrupted> {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
                 command = self.commands.recv() => match command {
-                    Some(SlotCommand::Stop(stopped)) if stopped == id => return Err(After::Keep),
+                    Some(SlotCommand::Stop(stopped)) if stopped == id => {
+                        return Err(Interrupted::Stopped);
+                    }
                     Some(SlotCommand::Yield(stopped)) if stopped == id && stateless => {
-                        return Err(After::Keep);
+                        return Err(Interrupted::Stopped);
                     }
                     Some(
                         SlotCommand::Stop(_) | SlotCommand::Yield(_) | SlotCommand::Evaluate(_),
                     ) => {}
-                    Some(SlotCommand::Leave) | None => return Err(After::Leave),
+                    Some(SlotCommand::Leave) | None => return Err(Interrupted::Leaving),
                 },
             }
         }
     }
 
-    /// Follows an evaluation to its end.
-    async fn attend(
+    /// The end of an attempt that the evaluator has answered.
+    fn on_answer(
         &mut self,
-        process: &mut EvaluatorProcess,
         evaluation: &mut Evaluation<'_>,
-    ) -> (Outcome, After) {
-        loop {
-            tokio::select! {
-                biased;
-                command = self.commands.recv() => match command {
-                    Some(SlotCommand::Stop(id)) if id == evaluation.id => {
-                        self.ask_to_stop(process, evaluation, Stopping::Unwanted);
-                    }
-                    Some(SlotCommand::Yield(id)) if id == evaluation.id => {
-                        self.ask_to_stop(process, evaluation, Stopping::Yielding);
-                    }
-                    Some(
-                        SlotCommand::Stop(_) | SlotCommand::Yield(_) | SlotCommand::Evaluate(_),
-                    ) => {}
-                    Some(SlotCommand::Leave) | None => {
-                        process.kill().await;
-                        return (ended(evaluation.stopped()), After::Leave);
-                    }
-                },
-                output = process.output() => {
-                    if let Some(end) = self.on_output(process, evaluation, output).await {
-                        return end;
-                    }
-                }
-                () = sleep_until(evaluation.deadline) => {
-                    if evaluation.stopping == Stopping::No {
-                        evaluation.half_message = process.half_message();
-                        self.ask_to_stop(process, evaluation, Stopping::TimedOut);
-                    } else {
-                        process.kill().await;
-                        return (ended(evaluation.stopped()), After::Replace);
-                    }
-                }
-                progress = evaluation.progress.due() => self.say(SlotEvent::Progress(progress)),
-                due = evaluation.saving.due() => match due {
-                    Due::Ask { path } if evaluation.stopping == Stopping::No => {
-                        let attempt = Some(evaluation.id.into());
-                        let path = path.to_string_lossy().into_owned();
-                        let message = WriteState { attempt, path };
-                        process.send(supervisor_message::Message::WriteState(message));
-                    }
-                    Due::Ask { .. } => {}
-                    Due::Stored(saved) => self.say(SlotEvent::Saved(saved)),
-                },
-            }
+        answer: EvaluationEnded,
+    ) -> (Outcome, ProcessFate) {
+        let EvaluationEnded { attempt: _, outcome, energy_joules } = answer;
+        evaluation.energy_joules = verdict::energy(energy_joules);
+        if evaluation.energy_joules != energy_joules {
+            warn!(?energy_joules, "the evaluator states no possible energy: not counted");
         }
-    }
-
-    fn ask_to_stop(
-        &self,
-        process: &EvaluatorProcess,
-        evaluation: &mut Evaluation<'_>,
-        why: Stopping,
-    ) {
-        if evaluation.stopping != Stopping::No {
-            // Nobody goes on with it after all.
-            if evaluation.stopping == Stopping::Yielding && why == Stopping::Unwanted {
-                evaluation.stopping = why;
-            }
-            return;
-        }
-        evaluation.stopping = why;
-        evaluation.deadline = Instant::now() + self.timing.stop_grace;
-        let attempt = Some(evaluation.id.into());
-        process.send(supervisor_message::Message::Stop(StopEvaluation {
-            attempt,
-            keep_state: why == Stopping::Yielding,
-        }));
-    }
-
-    /// Handles what came out of the process; the end of the attempt if it was that.
-    async fn on_output(
-        &mut self,
-        process: &mut EvaluatorProcess,
-        evaluation: &mut Evaluation<'_>,
-        output: Output,
-    ) -> Option<(Outcome, After)> {
-        if matches!(output, Output::Message(_)) {
-            evaluation.half_message = None;
-        }
-        let death = match output {
-            Output::Message(evaluator_message::Message::Progress(progress))
-                if evaluation.is(progress.attempt.as_ref()) =>
-            {
-                if let Some(progress) =
-                    evaluation.progress.offer(forwarded(evaluation.id, progress))
-                {
-                    self.say(SlotEvent::Progress(progress));
-                }
-                return None;
-            }
-            Output::Message(evaluator_message::Message::StateWritten(StateWritten {
-                attempt,
-                step,
-            })) if evaluation.is(attempt.as_ref())
-                && evaluation.saving.written(&self.artifacts, step) =>
-            {
-                return None;
-            }
-            Output::Message(evaluator_message::Message::Ended(EvaluationEnded {
-                attempt,
-                outcome,
-                energy_joules,
-            })) if evaluation.is(attempt.as_ref()) => {
-                evaluation.energy_joules = verdict::energy(energy_joules);
-                if evaluation.energy_joules != energy_joules {
-                    warn!(?energy_joules, "the evaluator states no possible energy: not counted");
-                }
-                // One that answers works, whatever becomes of the candidate: nothing needs a rest.
-                self.backoff.reset();
-                let after = match verdict::is_crash(outcome.as_ref()) {
-                    false => After::Keep,
-                    true => After::Replace,
-                };
-                return Some((evaluation.answered(outcome), after));
-            }
-            Output::Message(message) => {
-                let name = message_name(&message);
-                let noticed =
-                    format!("the evaluator sent {name}, which does not belong to this attempt");
-                process.death(&noticed, process::BROKEN_PATIENCE).await
-            }
-            Output::Broken(reason) => {
-                let noticed = format!("the evaluator broke its protocol: {reason}");
-                process.death(&noticed, process::BROKEN_PATIENCE).await
-            }
-            Output::Ended => {
-                process.death_after_output("the evaluator", "in the middle of the evaluation").await
-            }
+        // One that answers works, whatever becomes of the candidate: nothing needs a rest.
+        self.backoff.reset();
+        let fate = match verdict::is_crash(outcome.as_ref()) {
+            false => ProcessFate::Kept,
+            true => ProcessFate::Replaced,
         };
-        self.backoff.fail();
-        let outcome = match evaluation.stopping {
-            Stopping::No => verdict::of_death(&death),
-            Stopping::TimedOut | Stopping::Unwanted | Stopping::Yielding => evaluation.stopped(),
-        };
-        Some((ended(outcome), After::Replace))
+        (evaluation.answered(outcome), fate)
     }
 }
 

@@ -3,11 +3,14 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use cambrian_proto::v1::{EvaluationProgress, EvaluatorMessage, Hello, Measurements, Stage};
+use cambrian_proto::v1::{
+    EvaluationProgress, EvaluatorMessage, Hello, Measurements, evaluator_message,
+};
 use prost::Message;
 use tokio::task::JoinHandle;
 
 use super::confine::Bounds;
+use super::evaluation::forwarded;
 use super::*;
 use crate::artifacts::Transfer;
 use cambrian_transport::client::Credentials;
