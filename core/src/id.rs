@@ -73,6 +73,23 @@ sequence_id!(
     /// The position of a candidate within its campaign, from 1 in order of proposal.
     Ordinal(u32), "a candidate number, such as 42");
 
+/// One attempt of one task, as every message about it names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId {
+    /// The task.
+    pub task: TaskId,
+    /// Which of its leases.
+    pub attempt: Attempt,
+}
+
+impl AttemptId {
+    /// The attempt `attempt` of `task`.
+    #[must_use]
+    pub fn new(task: TaskId, attempt: Attempt) -> Self {
+        Self { task, attempt }
+    }
+}
+
 /// A candidate: the campaign it belongs to and its ordinal there. Written `3/42`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CandidateId {

@@ -44,7 +44,9 @@ use cambrian_core::engine::{
     Event, Failure, FailureKind, FinishReason, LeaseEnd, Rejected, ReportedOutcome, Step,
     StopReason, Subject, SubmissionId,
 };
-use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
+use cambrian_core::id::{
+    Attempt, AttemptId, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId,
+};
 use cambrian_core::objective::{Measurement, Provenance};
 use cambrian_core::time::{Span, Timestamp};
 
@@ -166,8 +168,8 @@ impl Cluster {
     }
 }
 
-fn key(task: u64, attempt: u32) -> (TaskId, Attempt) {
-    (TaskId(task), Attempt(attempt))
+fn key(task: u64, attempt: u32) -> AttemptId {
+    AttemptId::new(TaskId(task), Attempt(attempt))
 }
 
 fn yaml(extra: &str, evaluations: u32) -> String {
@@ -428,7 +430,7 @@ fn the_coordinators_own_silence_counts_against_nobody() {
 fn attempts_that_the_coordinator_does_not_want_are_stopped() {
     let mut cluster = Cluster::with_campaign("", 1);
     cluster.register_with("a", 1, &[(7, 2)]);
-    let (task, attempt) = key(7, 2);
+    let AttemptId { task, attempt } = key(7, 2);
     assert_eq!(cluster.stops(), [(task, attempt, StopReason::Superseded)]);
 }
 

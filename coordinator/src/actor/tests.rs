@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cambrian_core::engine::{Effect, Event, SubmissionId};
-use cambrian_core::id::CampaignId;
+use cambrian_core::id::{AttemptId, CampaignId};
 use cambrian_core::spec::CampaignSpec;
 use cambrian_core::time::{Span, Timestamp};
 
@@ -214,7 +214,7 @@ async fn a_report_is_acknowledged_only_when_it_is_stored() {
         assert!(connected.line.outbound.try_recv().is_err(), "an acknowledgement escaped");
         assert_eq!(completions(&store), usize::from(lost == Plan::FailAfterwards));
 
-        let held = [(assignment.task, assignment.attempt)];
+        let held = [assignment.id()];
         let mut again = Connected::open(&handle, "gpu", 2, &held).await.unwrap();
         again.report(&assignment).await;
         again.acknowledgement(&assignment).await;
@@ -274,7 +274,7 @@ async fn a_campaign_survives_a_store_that_fails_at_random() {
         let report = verify_journal(&store).unwrap();
         assert!(report.is_sound(), "seed {seed}: {:?}", report.problems);
         failures += plan.failures();
-        for (task, attempt) in acknowledged {
+        for AttemptId { task, attempt } in acknowledged {
             let known = store.read_from(0, usize::MAX).unwrap().iter().any(|stored| {
                 matches!(&stored.event,
                     Event::TaskCompleted { task: t, .. } | Event::TaskFailed { task: t, .. }
@@ -308,7 +308,7 @@ async fn a_silent_worker_loses_its_task_to_another() {
     other.ready(1).await;
     let second = other.assignment().await;
     assert_eq!((second.task, second.attempt), (first.task, first.attempt.next()));
-    silent.heartbeat(&[(first.task, first.attempt)]).await;
+    silent.heartbeat(&[first.id()]).await;
     assert!(matches!(silent.effect().await, Effect::Stop { .. }));
     stop(actor, &handle).await.unwrap();
     assert_eq!((&mut other.line.closed).await, Ok(Closed::ShuttingDown));
@@ -391,7 +391,7 @@ async fn what_has_arrived_is_heard_before_leases_run_out() {
     // The actor shares this thread: when it goes on, a tick is due and the heartbeat is there.
     clock.advance(LEASE);
     std::thread::sleep(settings().tick * 2);
-    worker.heartbeat(&[(held.task, held.attempt)]).await;
+    worker.heartbeat(&[held.id()]).await;
     let task = held.task;
     let held = handle.query(move |state| state.task(task).unwrap().lease().is_some());
     assert!(held.await.unwrap());

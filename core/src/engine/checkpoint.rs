@@ -15,7 +15,7 @@ use super::event::Event;
 use super::state::State;
 use super::task::Task;
 use crate::artifact::ArtifactId;
-use crate::id::{Attempt, CandidateId, Ordinal, TaskId, WorkerId};
+use crate::id::{Attempt, AttemptId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::time::{Span, Timestamp};
 
 /// How often the state of a task is filed at most. Each is a record of the journal, whatever a worker sends.
@@ -116,7 +116,7 @@ impl Decision<'_> {
     pub(super) fn take_saved(
         &mut self,
         worker: WorkerId,
-        (task, attempt): (TaskId, Attempt),
+        AttemptId { task, attempt }: AttemptId,
         (checkpoint, step): (ArtifactId, u32),
     ) {
         self.emit(Event::WorkerSeen(worker));

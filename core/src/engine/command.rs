@@ -14,7 +14,7 @@ use super::policy::FleetPolicy;
 use super::worker::Capabilities;
 use crate::artifact::ArtifactId;
 use crate::energy::Energy;
-use crate::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
+use crate::id::{Attempt, AttemptId, CampaignId, SessionId, TaskId, WorkerId};
 use crate::objective::{Measurement, MetricName};
 use crate::spec::CampaignSpec;
 use crate::time::Span;
@@ -66,7 +66,7 @@ pub enum Command {
         /// What it can do.
         capabilities: Arc<Capabilities>,
         /// The attempts that it is working on or holds finished reports of.
-        holding: Vec<(TaskId, Attempt)>,
+        holding: Vec<AttemptId>,
     },
     /// A worker's stream ended without a goodbye; its leases run on until they expire.
     WorkerDisconnected {
@@ -89,7 +89,7 @@ pub enum Command {
         /// The connection that it came on.
         session: SessionId,
         /// The attempts that it works on or holds reports of.
-        holding: Vec<(TaskId, Attempt)>,
+        holding: Vec<AttemptId>,
     },
     /// A worker can take this many more tasks than it has been assigned.
     Ready {

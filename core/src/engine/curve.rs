@@ -16,7 +16,7 @@ use super::event::{Event, ScreenReason, Screening};
 use super::failure::Failure;
 use super::state::State;
 use super::task::TaskProgress;
-use crate::id::{Attempt, Ordinal, SessionId, TaskId, WorkerId};
+use crate::id::{AttemptId, Ordinal, SessionId, TaskId, WorkerId};
 use crate::objective::{Goal, MetricName};
 use crate::pareto::Points;
 use crate::pareto::sorting::non_dominated_sort;
@@ -172,7 +172,8 @@ impl State {
 
 impl Decision<'_> {
     /// Stops an evaluation that has got so far and is hopeless.
-    pub(super) fn stop_if_hopeless(&mut self, task: TaskId, attempt: Attempt) {
+    pub(super) fn stop_if_hopeless(&mut self, id: AttemptId) {
+        let AttemptId { task, attempt } = id;
         let Some(found) = self.state.tasks.get(&task) else { return };
         let Some(lease) = found.lease().filter(|_| found.hopeless.is_none()) else { return };
         let campaign = &self.state.campaigns[&found.candidate.campaign];
@@ -183,7 +184,7 @@ impl Decision<'_> {
         };
         let (worker, session) = (lease.worker, lease.session);
         self.emit(Event::StopDecided { task, attempt, standing });
-        self.tell_hopeless(worker, session, (task, attempt));
+        self.tell_hopeless(worker, session, id);
     }
 
     /// Tells the holder of a hopeless task to stop it; again and again, since messages may be lost.
@@ -191,7 +192,7 @@ impl Decision<'_> {
         &mut self,
         worker: WorkerId,
         session: SessionId,
-        (task, attempt): (TaskId, Attempt),
+        AttemptId { task, attempt }: AttemptId,
     ) {
         if self.state.tasks.get(&task).is_some_and(|found| found.hopeless.is_some()) {
             let reason = StopReason::Hopeless;
@@ -200,7 +201,7 @@ impl Decision<'_> {
     }
 
     /// Keeps the curve of an attempt that delivers.
-    pub(super) fn record_curve(&mut self, task: TaskId, attempt: Attempt) {
+    pub(super) fn record_curve(&mut self, AttemptId { task, attempt }: AttemptId) {
         let lease = self.state.tasks.get(&task).and_then(|found| found.lease());
         let curve = lease.and_then(|lease| lease.curve.clone()).unwrap_or_default();
         if !curve.is_empty() {

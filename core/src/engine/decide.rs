@@ -19,7 +19,7 @@ use super::policy::FleetPolicy;
 use super::state::State;
 use super::task::TaskStatus;
 use super::worker::Capabilities;
-use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
+use crate::id::{AttemptId, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::MetricName;
 use crate::spec::CampaignSpec;
 use crate::time::{Span, Timestamp};
@@ -163,11 +163,12 @@ impl Decision<'_> {
             Command::Ready { worker, session, credit } => self.ready(worker, session, credit)?,
             Command::Progress { worker, session, task, attempt, step, steps, metrics } => {
                 self.require_session(worker, session)?;
-                self.progress(worker, session, (task, attempt), (step, steps), metrics);
+                let id = AttemptId::new(task, attempt);
+                self.progress(worker, session, id, (step, steps), metrics);
             }
             Command::SaveState { worker, session, task, attempt, checkpoint, step } => {
                 self.require_session(worker, session)?;
-                self.take_saved(worker, (task, attempt), (checkpoint, step));
+                self.take_saved(worker, AttemptId::new(task, attempt), (checkpoint, step));
             }
             Command::Report {
                 worker,
@@ -180,13 +181,8 @@ impl Decision<'_> {
                 energy,
             } => {
                 self.require_session(worker, session)?;
-                self.report(
-                    worker,
-                    session,
-                    (task, attempt),
-                    (outcome, attached),
-                    (elapsed, energy),
-                );
+                let id = AttemptId::new(task, attempt);
+                self.report(worker, session, id, (outcome, attached), (elapsed, energy));
             }
             Command::DrainWorker { worker, at_once } => self.drain_worker(worker, at_once)?,
             Command::WorkerDrains { worker, session } => self.worker_drains(worker, session)?,
@@ -336,7 +332,7 @@ impl Decision<'_> {
         name: &Arc<str>,
         session: SessionId,
         capabilities: Arc<Capabilities>,
-        holding: &[(TaskId, Attempt)],
+        holding: &[AttemptId],
     ) -> Result<(), Rejected> {
         let known = self.state.worker_names.get(name).copied();
         let latest = known.map(|worker| self.state.workers[&worker].session);
@@ -353,7 +349,7 @@ impl Decision<'_> {
             self.state.workers.last_key_value().map_or(WorkerId(1), |(id, _)| id.next())
         });
         self.emit(Event::WorkerRegistered { worker, name: name.clone(), session, capabilities });
-        let held: BTreeSet<(TaskId, Attempt)> = holding.iter().copied().collect();
+        let held: BTreeSet<AttemptId> = holding.iter().copied().collect();
         self.end_leases_not_held(worker, &held);
         self.adopt_or_stop(worker, session, &held);
         if self.state.workers[&worker].draining {
@@ -363,10 +359,10 @@ impl Decision<'_> {
         Ok(())
     }
 
-    fn end_leases_not_held(&mut self, worker: WorkerId, held: &BTreeSet<(TaskId, Attempt)>) {
+    fn end_leases_not_held(&mut self, worker: WorkerId, held: &BTreeSet<AttemptId>) {
         for task in self.state.workers[&worker].leases.clone() {
             let Some(found) = self.state.tasks.get(&task) else { continue };
-            if held.contains(&(task, found.attempt)) {
+            if held.contains(&AttemptId::new(task, found.attempt)) {
                 continue;
             }
             let confirmed = found.lease().is_some_and(|lease| lease.confirmed);
@@ -377,21 +373,17 @@ impl Decision<'_> {
 
     /// Renews what the worker rightly holds, gives back an expired lease that nobody else has got,
     /// and stops the rest.
-    fn adopt_or_stop(
-        &mut self,
-        worker: WorkerId,
-        session: SessionId,
-        held: &BTreeSet<(TaskId, Attempt)>,
-    ) {
+    fn adopt_or_stop(&mut self, worker: WorkerId, session: SessionId, held: &BTreeSet<AttemptId>) {
         let deadline = self.deadline();
-        for &(task, attempt) in held {
+        for &id in held {
+            let AttemptId { task, attempt } = id;
             let withdrawn = self.state.tasks.get(&task).is_some_and(|found| found.withdrawn);
             let live = self.state.tasks.get(&task);
             let live = live.filter(|found| found.attempt == attempt && !found.reported);
             match live.map(|found| (&found.status, found.last_worker)) {
                 Some((TaskStatus::Leased(lease), _)) if lease.worker == worker => {
                     self.emit(Event::LeaseRenewed { task, deadline, heard: true });
-                    self.tell_hopeless(worker, session, (task, attempt));
+                    self.tell_hopeless(worker, session, id);
                 }
                 Some((TaskStatus::Queued, Some(last))) if last == worker && !withdrawn => {
                     self.emit(Event::TaskLeased { task, attempt, worker, session, deadline });
@@ -446,7 +438,7 @@ impl Decision<'_> {
         &mut self,
         worker: WorkerId,
         session: SessionId,
-        holding: &[(TaskId, Attempt)],
+        holding: &[AttemptId],
     ) -> Result<(), Rejected> {
         self.require_session(worker, session)?;
         self.emit(Event::WorkerSeen(worker));
@@ -466,20 +458,20 @@ impl Decision<'_> {
         &mut self,
         worker: WorkerId,
         session: SessionId,
-        (task, attempt): (TaskId, Attempt),
+        id: AttemptId,
         (step, steps): (u32, u32),
         mut metrics: BTreeMap<MetricName, f64>,
     ) {
         metrics.retain(|_, value| value.is_finite());
         self.emit(Event::WorkerSeen(worker));
-        let held = BTreeSet::from([(task, attempt)]);
-        self.adopt_or_stop(worker, session, &held);
+        self.adopt_or_stop(worker, session, &BTreeSet::from([id]));
+        let AttemptId { task, attempt } = id;
         let is_holder = self.state.tasks.get(&task).is_some_and(|found| {
             found.attempt == attempt && found.lease().is_some_and(|lease| lease.worker == worker)
         });
         if is_holder {
             self.emit(Event::ProgressMade { task, step, steps, metrics });
-            self.stop_if_hopeless(task, attempt);
+            self.stop_if_hopeless(id);
         }
     }
 

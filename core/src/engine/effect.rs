@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::algorithm::FitJob;
 use crate::artifact::ArtifactId;
 use crate::graph::Graph;
-use crate::id::{Attempt, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
+use crate::id::{Attempt, AttemptId, CampaignId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::spec::Stage;
 
 /// A task as a worker gets it.
@@ -38,6 +38,14 @@ pub struct Assignment {
     pub resume: Option<ArtifactId>,
     /// Whether a later stage continues this one, so that its state is to be kept at its end.
     pub keep: bool,
+}
+
+impl Assignment {
+    /// The attempt that it asks for.
+    #[must_use]
+    pub fn id(&self) -> AttemptId {
+        AttemptId::new(self.task, self.attempt)
+    }
 }
 
 /// Why a worker should stop an attempt.

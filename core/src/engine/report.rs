@@ -15,7 +15,7 @@ use super::event::{Event, InfeasibleReason, LeaseEnd, ScreenReason, Screening};
 use super::failure::{Failure, FailureKind};
 use super::task::Task;
 use crate::energy::Energy;
-use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::id::{AttemptId, CandidateId, SessionId, TaskId, WorkerId};
 use crate::objective::Measurement;
 use crate::spec::FailureRule;
 use crate::time::Span;
@@ -44,15 +44,16 @@ impl Decision<'_> {
         &mut self,
         worker: WorkerId,
         session: SessionId,
-        (task, attempt): (TaskId, Attempt),
+        id: AttemptId,
         (outcome, attached): (ReportedOutcome, Attached),
         (elapsed, energy): (Span, Option<Energy>),
     ) {
+        let AttemptId { task, attempt } = id;
         self.emit(Event::WorkerSeen(worker));
         self.effect(Effect::Acknowledge { worker, session, task, attempt });
         let Some(found) = self.state.tasks.get(&task) else { return };
         if found.attempt != attempt || found.last_worker != Some(worker) || found.reported {
-            self.book_earlier((task, attempt), worker, (elapsed, energy));
+            self.book_earlier(id, worker, (elapsed, energy));
             return;
         }
         let still_leased = found.lease().is_some();
@@ -65,16 +66,16 @@ impl Decision<'_> {
         }
         match checked {
             Ok(measurements) => {
-                self.complete((task, attempt), worker, (measurements, attached), elapsed);
+                self.complete(id, worker, (measurements, attached), elapsed);
             }
             // The end of the lease has already requeued or failed the task; only its state and its cost are still to
             // be booked.
             Err(failure) if !still_leased => {
-                self.take_state((task, attempt), worker, (&failure, &attached), elapsed);
+                self.take_state(id, worker, (&failure, &attached), elapsed);
                 self.end_if_stopped(self.state.tasks[&task].candidate.campaign);
             }
             Err(failure) => {
-                self.take_state((task, attempt), worker, (&failure, &attached), Span(0));
+                self.take_state(id, worker, (&failure, &attached), Span(0));
                 let event = Event::AttemptFailed {
                     task,
                     attempt,
@@ -96,11 +97,12 @@ impl Decision<'_> {
     /// before; whoever waits for it waits no more.
     fn take_state(
         &mut self,
-        (task, attempt): (TaskId, Attempt),
+        id: AttemptId,
         worker: WorkerId,
         (failure, attached): (&Failure, &Attached),
         elapsed: Span,
     ) {
+        let AttemptId { task, attempt } = id;
         let owes = self.state.tasks[&task].owes(attempt, worker);
         let preempted = failure.kind == FailureKind::Preempted;
         let Attached { checkpoint, step, .. } = *attached;
@@ -113,10 +115,11 @@ impl Decision<'_> {
     /// Books what an attempt took that somebody else's has followed; nothing else counts of it.
     fn book_earlier(
         &mut self,
-        (task, attempt): (TaskId, Attempt),
+        id: AttemptId,
         worker: WorkerId,
         (elapsed, energy): (Span, Option<Energy>),
     ) {
+        let AttemptId { task, attempt } = id;
         let found = &self.state.tasks[&task];
         if !found.owes(attempt, worker) {
             return;
@@ -171,18 +174,19 @@ impl Decision<'_> {
 
     fn complete(
         &mut self,
-        (task, attempt): (TaskId, Attempt),
+        id: AttemptId,
         worker: WorkerId,
         (measurements, attached): (Vec<Measurement>, Attached),
         elapsed: Span,
     ) {
+        let AttemptId { task, attempt } = id;
         let (candidate, stage, repeat, key) = {
             let found = &self.state.tasks[&task];
             (found.candidate, found.stage, found.repeat, found.key)
         };
         let repeats = self.state.campaigns[&candidate.campaign].repeats_of(stage);
         let repeated = repeats > 1;
-        self.record_curve(task, attempt);
+        self.record_curve(id);
         self.emit(Event::TaskCompleted {
             task,
             attempt,

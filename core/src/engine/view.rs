@@ -17,7 +17,7 @@ use super::worker::{Capabilities, Quarantine, Worker};
 use crate::algorithm::Origin;
 use crate::energy::Energy;
 use crate::graph::CanonicalHash;
-use crate::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
+use crate::id::{Attempt, AttemptId, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::objective::{Goal, Measurement, MetricName, Provenance};
 use crate::pareto::hypervolume::{Part, hypervolume, hypervolume_in_parts};
 use crate::pareto::points::Points;
@@ -303,7 +303,7 @@ pub struct WorkerView {
     /// What it can do.
     pub capabilities: Arc<Capabilities>,
     /// The attempts it holds leases of.
-    pub leases: Vec<(TaskId, Attempt)>,
+    pub leases: Vec<AttemptId>,
     /// How many of its attempts delivered a result.
     pub completed: u64,
     /// How many of its attempts failed.
@@ -512,7 +512,7 @@ impl State {
     /// A worker with its leases.
     #[must_use]
     pub fn worker_view(&self, worker: &Worker) -> WorkerView {
-        let lease = |id: &TaskId| Some((*id, self.tasks.get(id)?.attempt));
+        let lease = |id: &TaskId| Some(AttemptId::new(*id, self.tasks.get(id)?.attempt));
         WorkerView {
             id: worker.id,
             name: worker.name.clone(),

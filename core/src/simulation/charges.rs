@@ -10,10 +10,8 @@ use super::ledger::{Breach, require};
 use super::worker::MICROJOULES_PER_MICROSECOND;
 use crate::energy::Energy;
 use crate::engine::{Event, FleetPolicy, State};
-use crate::id::{Attempt, CampaignId, TaskId};
+use crate::id::{Attempt, AttemptId, CampaignId, TaskId};
 use crate::time::{Span, Timestamp};
-
-type Key = (TaskId, Attempt);
 
 #[derive(Default)]
 struct Account {
@@ -29,8 +27,8 @@ struct Books {
     campaigns: BTreeMap<CampaignId, Account>,
     of_task: BTreeMap<TaskId, CampaignId>,
     latest: BTreeMap<TaskId, Attempt>,
-    time: BTreeMap<Key, Span>,
-    energy: BTreeMap<Key, Energy>,
+    time: BTreeMap<AttemptId, Span>,
+    energy: BTreeMap<AttemptId, Energy>,
 }
 
 /// Books a whole journal and compares it with what the engine has counted, and with the time that
@@ -52,9 +50,12 @@ pub(super) fn check(
             format!("campaign {id} took {}, {}, not {found:?}", account.slot_time, account.energy)
         })?;
     }
-    for (key, energy) in &books.energy {
-        let time = books.time.get(key).map(|time| time.0 * MICROJOULES_PER_MICROSECOND);
-        require(time == Some(energy.0), || format!("{key:?} used {energy} in {time:?}"))?;
+    for (id, energy) in &books.energy {
+        let time = books.time.get(id).map(|time| time.0 * MICROJOULES_PER_MICROSECOND);
+        let AttemptId { task, attempt } = *id;
+        require(time == Some(energy.0), || {
+            format!("{:?} used {energy} in {time:?}", (task, attempt))
+        })?;
     }
     require(sum <= busy, || format!("{sum} are counted of {busy} that evaluations took"))
 }
@@ -74,22 +75,22 @@ impl Books {
             }
             Event::TaskLeased { task, attempt, .. } => return self.lease(*task, *attempt),
             Event::EnergyUsed { task, attempt, energy } => {
-                let twice = self.energy.insert((*task, *attempt), *energy).is_some();
+                let twice = self.energy.insert(AttemptId::new(*task, *attempt), *energy).is_some();
                 require(!twice, || format!("energy of attempt {attempt} of task {task} twice"))?;
                 if let Some(account) = self.account(*task) {
                     account.energy = account.energy + *energy;
                 }
             }
             Event::AttemptYielded { task, attempt, elapsed, .. } if elapsed.0 > 0 => {
-                return self.charge((*task, *attempt), *elapsed);
+                return self.charge(AttemptId::new(*task, *attempt), *elapsed);
             }
             Event::TaskCompleted { task, attempt, elapsed, .. }
             | Event::AttemptFailed { task, attempt, elapsed, .. } => {
-                return self.charge((*task, *attempt), *elapsed);
+                return self.charge(AttemptId::new(*task, *attempt), *elapsed);
             }
             // It says that the attempt took no time at all.
             Event::AttemptYielded { task, attempt, elapsed, .. } => {
-                self.time.entry((*task, *attempt)).or_insert(*elapsed);
+                self.time.entry(AttemptId::new(*task, *attempt)).or_insert(*elapsed);
             }
             _ => {}
         }
@@ -100,12 +101,13 @@ impl Books {
         self.campaigns.get_mut(self.of_task.get(&task)?)
     }
 
-    fn charge(&mut self, key: Key, elapsed: Span) -> Result<(), Breach> {
-        let before = self.time.insert(key, elapsed).unwrap_or_default();
+    fn charge(&mut self, id: AttemptId, elapsed: Span) -> Result<(), Breach> {
+        let before = self.time.insert(id, elapsed).unwrap_or_default();
+        let AttemptId { task, attempt } = id;
         require(before.0 == 0, || {
-            format!("the time of attempt {} of task {} counts twice", key.1, key.0)
+            format!("the time of attempt {attempt} of task {task} counts twice")
         })?;
-        if let Some(account) = self.account(key.0) {
+        if let Some(account) = self.account(task) {
             account.slot_time = account.slot_time + elapsed;
         }
         Ok(())

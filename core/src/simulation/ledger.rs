@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::algorithm::Suggestion;
 use crate::engine::{Assignment, Engine, EngineSettings, Event, Inconsistency, ScreenReason};
-use crate::id::{Attempt, CampaignId, CandidateId, TaskId};
+use crate::id::{Attempt, AttemptId, CampaignId, CandidateId, TaskId};
 use crate::objective::Measurement;
 use crate::time::{Span, Timestamp};
 
@@ -54,15 +54,15 @@ pub(super) fn replay(lease_length: Span, journal: &[(Timestamp, Event)]) -> Resu
 pub(super) fn check_acknowledged(
     engine: &Engine,
     journal: &[(Timestamp, Event)],
-    task: TaskId,
-    attempt: Attempt,
+    id: AttemptId,
 ) -> Result<(), Breach> {
+    let AttemptId { task, attempt } = id;
     if let Some(live) = engine.state().task(task)
         && live.attempt() == attempt
     {
         let ended = journal.iter().rev().any(|(_, event)| match event {
             Event::AttemptFailed { task: t, attempt: a, .. }
-            | Event::LeaseEnded { task: t, attempt: a, .. } => (*t, *a) == (task, attempt),
+            | Event::LeaseEnded { task: t, attempt: a, .. } => AttemptId::new(*t, *a) == id,
             _ => false,
         });
         return require(ended, || {

@@ -28,7 +28,7 @@ use crate::engine::{
     CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, FleetPolicy,
     Rejected, Step, SubmissionId,
 };
-use crate::id::{CampaignId, WorkerId};
+use crate::id::{AttemptId, CampaignId, WorkerId};
 use crate::objective::MetricName;
 use crate::rng::{self, Purpose, Stream};
 use crate::spec::CampaignSpec;
@@ -104,8 +104,8 @@ enum Happening {
     ToCoordinator { worker: usize, command: Command },
     ToWorker { worker: usize, epoch: u64, message: ToWorker },
     Progress { worker: usize, epoch: u64, progress: Progress },
-    Saves { worker: usize, epoch: u64, key: worker::Key, step: u32 },
-    EvaluationEnds { worker: usize, epoch: u64, key: worker::Key },
+    Saves { worker: usize, epoch: u64, id: AttemptId, step: u32 },
+    EvaluationEnds { worker: usize, epoch: u64, id: AttemptId },
     Heartbeat { worker: usize, epoch: u64 },
     WorkerRestarts { worker: usize },
     ModelFitted { campaign: CampaignId, results: u32 },
@@ -114,7 +114,7 @@ enum Happening {
 
 /// How far an evaluation has got.
 struct Progress {
-    key: worker::Key,
+    id: AttemptId,
     step: u32,
     steps: u32,
     metrics: BTreeMap<MetricName, f64>,
@@ -254,22 +254,22 @@ impl<'e> Simulation<'e> {
                 Ok(())
             }
             Happening::Progress { worker, epoch, progress } => {
-                let Progress { key, step, steps, metrics } = progress;
+                let Progress { id, step, steps, metrics } = progress;
                 let found = &self.workers[worker];
-                let said = found.progress(key, (step, steps), metrics);
+                let said = found.progress(id, (step, steps), metrics);
                 if let Some(said) = said.filter(|_| found.epoch == epoch) {
                     self.send(worker, said);
                 }
                 Ok(())
             }
-            Happening::Saves { worker, epoch, key, step } => {
-                let said = self.workers[worker].save(key, step);
+            Happening::Saves { worker, epoch, id, step } => {
+                let said = self.workers[worker].save(id, step);
                 if let Some(said) = said.filter(|_| self.workers[worker].epoch == epoch) {
                     self.send(worker, said);
                 }
                 Ok(())
             }
-            Happening::EvaluationEnds { worker, epoch, key } => {
+            Happening::EvaluationEnds { worker, epoch, id } => {
                 if self.workers[worker].epoch != epoch {
                     return Ok(());
                 }
@@ -277,7 +277,7 @@ impl<'e> Simulation<'e> {
                     self.crash_worker(worker);
                     return Ok(());
                 }
-                let sent = self.workers[worker].evaluation_ended(key, self.clock);
+                let sent = self.workers[worker].evaluation_ended(id, self.clock);
                 self.after_worker(worker, sent);
                 Ok(())
             }
@@ -355,23 +355,23 @@ impl<'e> Simulation<'e> {
 
     /// Starts evaluations for which the worker has a slot and sends what it has to say.
     fn after_worker(&mut self, worker: usize, messages: Vec<Command>) {
-        for (key, assignment) in self.workers[worker].start_evaluations(self.clock) {
+        for (id, assignment) in self.workers[worker].start_evaluations(self.clock) {
             let evaluation = self.evaluator.evaluate(&assignment);
             let duration = self.slowed(worker, evaluation.duration);
-            self.workers[worker].running_outcome(key, evaluation);
+            self.workers[worker].running_outcome(id, evaluation);
             let epoch = self.workers[worker].epoch;
             let curve = self.evaluator.curve(&assignment);
             let steps = curve.len() as u32;
             for (step, metrics) in (1u32..).zip(curve) {
                 let after = Span(duration.0 * u64::from(step) / u64::from(steps));
-                let progress = Progress { key, step, steps, metrics };
+                let progress = Progress { id, step, steps, metrics };
                 self.at(after, Happening::Progress { worker, epoch, progress });
             }
             for step in 1..SAVED_AFTER {
                 let after = Span(duration.0 * u64::from(step) / u64::from(SAVED_AFTER));
-                self.at(after, Happening::Saves { worker, epoch, key, step });
+                self.at(after, Happening::Saves { worker, epoch, id, step });
             }
-            self.at(duration, Happening::EvaluationEnds { worker, epoch, key });
+            self.at(duration, Happening::EvaluationEnds { worker, epoch, id });
         }
         for command in messages {
             self.send(worker, command);
@@ -527,13 +527,14 @@ impl<'e> Simulation<'e> {
                 (worker, session, ToWorker::Assign { session, assignment })
             }
             Effect::Stop { worker, session, task, attempt, reason } => {
-                let key = (task, attempt);
-                (worker, session, ToWorker::Stop { session, key, reason })
+                let id = AttemptId::new(task, attempt);
+                (worker, session, ToWorker::Stop { session, id, reason })
             }
             Effect::Drain { worker, session } => (worker, session, ToWorker::Drain { session }),
             Effect::Acknowledge { worker, session, task, attempt } => {
-                ledger::check_acknowledged(&self.engine, &self.journal, task, attempt)?;
-                (worker, session, ToWorker::Acknowledged { session, key: (task, attempt) })
+                let id = AttemptId::new(task, attempt);
+                ledger::check_acknowledged(&self.engine, &self.journal, id)?;
+                (worker, session, ToWorker::Acknowledged { session, id })
             }
         };
         let present =

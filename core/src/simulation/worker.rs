@@ -13,15 +13,12 @@ use crate::energy::Energy;
 use crate::engine::{
     Assignment, Attached, Capabilities, Command, Failure, FailureKind, ReportedOutcome, StopReason,
 };
-use crate::id::{Attempt, CandidateId, SessionId, TaskId, WorkerId};
+use crate::id::{Attempt, AttemptId, CandidateId, SessionId, WorkerId};
 use crate::objective::MetricName;
 use crate::time::{Span, Timestamp};
 
 /// What a simulated evaluation uses: a hundred watts.
 pub(super) const MICROJOULES_PER_MICROSECOND: u64 = 100;
-
-/// A task and its attempt.
-pub(super) type Key = (TaskId, Attempt);
 
 /// The result of a simulated evaluation.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,12 +72,12 @@ pub(super) enum ToWorker {
     },
     Stop {
         session: SessionId,
-        key: Key,
+        id: AttemptId,
         reason: StopReason,
     },
     Acknowledged {
         session: SessionId,
-        key: Key,
+        id: AttemptId,
     },
     Drain {
         session: SessionId,
@@ -112,9 +109,9 @@ pub(super) struct SimulatedWorker {
     registered: Option<WorkerId>,
     credit_announced: u32,
     waiting: VecDeque<Box<Assignment>>,
-    running: BTreeMap<Key, Running>,
+    running: BTreeMap<AttemptId, Running>,
     /// Finished and not acknowledged; on disk.
-    outbox: BTreeMap<Key, (ReportedOutcome, Attached, Span)>,
+    outbox: BTreeMap<AttemptId, (ReportedOutcome, Attached, Span)>,
     last_work: Timestamp,
     /// Whether it takes nothing more and leaves when it has finished.
     draining: bool,
@@ -161,8 +158,8 @@ impl SimulatedWorker {
         self.registered.take().map(|worker| (worker, self.session))
     }
 
-    fn holding(&self) -> Vec<Key> {
-        let waiting = self.waiting.iter().map(|found| (found.task, found.attempt));
+    fn holding(&self) -> Vec<AttemptId> {
+        let waiting = self.waiting.iter().map(|found| found.id());
         waiting.chain(self.running.keys().copied()).chain(self.outbox.keys().copied()).collect()
     }
 
@@ -196,16 +193,17 @@ impl SimulatedWorker {
     }
 
     fn reports(&self, worker: WorkerId) -> Vec<Command> {
-        let report = |(key, held): (&Key, &(ReportedOutcome, Attached, Span))| Command::Report {
-            worker,
-            session: self.session,
-            task: key.0,
-            attempt: key.1,
-            outcome: held.0.clone(),
-            attached: held.1.clone(),
-            elapsed: held.2,
-            energy: Some(Energy(held.2.0 * MICROJOULES_PER_MICROSECOND)),
-        };
+        let report =
+            |(id, held): (&AttemptId, &(ReportedOutcome, Attached, Span))| Command::Report {
+                worker,
+                session: self.session,
+                task: id.task,
+                attempt: id.attempt,
+                outcome: held.0.clone(),
+                attached: held.1.clone(),
+                elapsed: held.2,
+                energy: Some(Energy(held.2.0 * MICROJOULES_PER_MICROSECOND)),
+            };
         self.outbox.iter().map(report).collect()
     }
 
@@ -228,39 +226,38 @@ impl SimulatedWorker {
                 messages
             }
             ToWorker::Assign { session, assignment } if session == self.session => {
-                let key = (assignment.task, assignment.attempt);
-                let known = self.holding().contains(&key);
+                let known = self.holding().contains(&assignment.id());
                 if self.registered.is_some() && !known {
                     self.credit_announced = self.credit_announced.saturating_sub(1);
                     self.waiting.push_back(assignment);
                 }
                 self.hand_back_if_draining()
             }
-            ToWorker::Stop { session, key, reason: StopReason::Hopeless }
+            ToWorker::Stop { session, id, reason: StopReason::Hopeless }
                 if session == self.session =>
             {
-                self.cut_short(key, now)
+                self.cut_short(id, now)
             }
-            ToWorker::Stop { session, key, reason: StopReason::Preempted }
+            ToWorker::Stop { session, id, reason: StopReason::Preempted }
                 if session == self.session =>
             {
-                self.leave_state(key, now)
+                self.leave_state(id, now)
             }
             // Somebody else has the task by now; what it took counts all the same.
-            ToWorker::Stop { session, key, reason: StopReason::Superseded }
+            ToWorker::Stop { session, id, reason: StopReason::Superseded }
                 if session == self.session =>
             {
-                self.waiting.retain(|found| (found.task, found.attempt) != key);
-                self.cut_short(key, now)
+                self.waiting.retain(|found| found.id() != id);
+                self.cut_short(id, now)
             }
-            ToWorker::Stop { session, key, .. } if session == self.session => {
-                self.waiting.retain(|found| (found.task, found.attempt) != key);
-                self.running.remove(&key);
-                self.outbox.remove(&key);
+            ToWorker::Stop { session, id, .. } if session == self.session => {
+                self.waiting.retain(|found| found.id() != id);
+                self.running.remove(&id);
+                self.outbox.remove(&id);
                 self.announce_credit().into_iter().collect()
             }
-            ToWorker::Acknowledged { session, key } if session == self.session => {
-                self.outbox.remove(&key);
+            ToWorker::Acknowledged { session, id } if session == self.session => {
+                self.outbox.remove(&id);
                 Vec::new()
             }
             ToWorker::Drain { session } if session == self.session => {
@@ -276,13 +273,13 @@ impl SimulatedWorker {
     }
 
     /// Ends an evaluation before its time, and reports what it took; a result that is there stays.
-    fn cut_short(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
-        let Some(Running { since, .. }) = self.running.remove(&key) else { return Vec::new() };
+    fn cut_short(&mut self, id: AttemptId, now: Timestamp) -> Vec<Command> {
+        let Some(Running { since, .. }) = self.running.remove(&id) else { return Vec::new() };
         let elapsed = now.since(since);
         self.busy = self.busy + elapsed;
         let message = "stopped on request".into();
         let failure = ReportedOutcome::Failed(Failure { kind: FailureKind::Preempted, message });
-        self.outbox.insert(key, (failure, Attached::default(), elapsed));
+        self.outbox.insert(id, (failure, Attached::default(), elapsed));
         let Some(worker) = self.registered else { return Vec::new() };
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());
@@ -296,13 +293,13 @@ impl SimulatedWorker {
 
     /// Ends an evaluation before its time and reports the state that it leaves, if it can; nothing of one
     /// that has not begun.
-    fn leave_state(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
+    fn leave_state(&mut self, id: AttemptId, now: Timestamp) -> Vec<Command> {
         let waited = self.waiting.len();
-        self.waiting.retain(|found| (found.task, found.attempt) != key);
-        let (attached, elapsed) = match self.running.remove(&key) {
+        self.waiting.retain(|found| found.id() != id);
+        let (attached, elapsed) = match self.running.remove(&id) {
             Some(Running { since, candidate, stage, .. }) => {
                 let elapsed = now.since(since);
-                let checkpoint = self.yields().then(|| state_left(candidate, &stage, key.1));
+                let checkpoint = self.yields().then(|| state_left(candidate, &stage, id.attempt));
                 let step = (elapsed.0 / 1_000_000) as u32;
                 (Attached { checkpoint, step, note: None }, elapsed)
             }
@@ -312,7 +309,7 @@ impl SimulatedWorker {
         self.busy = self.busy + elapsed;
         let message = "stopped on request".into();
         let failure = ReportedOutcome::Failed(Failure { kind: FailureKind::Preempted, message });
-        self.outbox.insert(key, (failure, attached, elapsed));
+        self.outbox.insert(id, (failure, attached, elapsed));
         let Some(worker) = self.registered else { return Vec::new() };
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());
@@ -320,9 +317,10 @@ impl SimulatedWorker {
     }
 
     /// What it says of an evaluation whose state it has stored on its way.
-    pub(super) fn save(&self, (task, attempt): Key, step: u32) -> Option<Command> {
+    pub(super) fn save(&self, id: AttemptId, step: u32) -> Option<Command> {
+        let AttemptId { task, attempt } = id;
         let worker = self.registered.filter(|_| self.yields())?;
-        let Running { candidate, stage, .. } = self.running.get(&(task, attempt))?;
+        let Running { candidate, stage, .. } = self.running.get(&id)?;
         let checkpoint = state_saved(*candidate, stage, attempt, step);
         let session = self.session;
         Some(Command::SaveState { worker, session, task, attempt, checkpoint, step })
@@ -331,12 +329,12 @@ impl SimulatedWorker {
     /// What it says of an evaluation that has got to a step.
     pub(super) fn progress(
         &self,
-        (task, attempt): Key,
+        id: AttemptId,
         (step, steps): (u32, u32),
         metrics: BTreeMap<MetricName, f64>,
     ) -> Option<Command> {
-        let worker = self.registered.filter(|_| self.running.contains_key(&(task, attempt)))?;
-        let session = self.session;
+        let worker = self.registered.filter(|_| self.running.contains_key(&id))?;
+        let (session, AttemptId { task, attempt }) = (self.session, id);
         Some(Command::Progress { worker, session, task, attempt, step, steps, metrics })
     }
 
@@ -346,9 +344,8 @@ impl SimulatedWorker {
         for assignment in std::mem::take(&mut self.waiting) {
             let message = "the worker takes nothing more".into();
             let failure = Failure { kind: FailureKind::Preempted, message };
-            let key = (assignment.task, assignment.attempt);
-            self.outbox
-                .insert(key, (ReportedOutcome::Failed(failure), Attached::default(), Span(0)));
+            let handed_back = (ReportedOutcome::Failed(failure), Attached::default(), Span(0));
+            self.outbox.insert(assignment.id(), handed_back);
         }
         self.reports(worker)
     }
@@ -361,30 +358,33 @@ impl SimulatedWorker {
     }
 
     /// Moves waiting assignments into free slots.
-    pub(super) fn start_evaluations(&mut self, now: Timestamp) -> Vec<(Key, Box<Assignment>)> {
+    pub(super) fn start_evaluations(
+        &mut self,
+        now: Timestamp,
+    ) -> Vec<(AttemptId, Box<Assignment>)> {
         let mut started = Vec::new();
         while self.running.len() < self.slots as usize {
             let Some(assignment) = self.waiting.pop_front() else { break };
-            let key = (assignment.task, assignment.attempt);
+            let id = assignment.id();
             let state = state_of(assignment.candidate, &assignment.stage.name);
             let checkpoint = assignment.keep.then_some(state);
             let attached = Attached { checkpoint, ..Attached::default() };
             let (candidate, stage) = (assignment.candidate, assignment.stage.name.clone());
             let running = Running { since: now, candidate, stage, attached, evaluation: None };
-            self.running.insert(key, running);
-            started.push((key, assignment));
+            self.running.insert(id, running);
+            started.push((id, assignment));
         }
         started
     }
 
-    pub(super) fn running_outcome(&mut self, key: Key, evaluation: Evaluation) {
-        if let Some(running) = self.running.get_mut(&key) {
+    pub(super) fn running_outcome(&mut self, id: AttemptId, evaluation: Evaluation) {
+        if let Some(running) = self.running.get_mut(&id) {
             running.evaluation = Some(evaluation);
         }
     }
 
-    pub(super) fn evaluation_ended(&mut self, key: Key, now: Timestamp) -> Vec<Command> {
-        let ended = self.running.remove(&key);
+    pub(super) fn evaluation_ended(&mut self, id: AttemptId, now: Timestamp) -> Vec<Command> {
+        let ended = self.running.remove(&id);
         let Some(Running { since, attached, evaluation: Some(evaluation), .. }) = ended else {
             return Vec::new();
         };
@@ -393,7 +393,7 @@ impl SimulatedWorker {
         // A failure leaves nothing.
         let measured = matches!(evaluation.outcome, ReportedOutcome::Measured(_));
         let attached = if measured { attached } else { Attached::default() };
-        self.outbox.insert(key, (evaluation.outcome, attached, elapsed));
+        self.outbox.insert(id, (evaluation.outcome, attached, elapsed));
         let Some(worker) = self.registered else { return Vec::new() };
         let mut messages = self.reports(worker);
         messages.extend(self.announce_credit());

@@ -259,7 +259,7 @@ fn save_at_once(
 ) -> Step {
     let session = SessionId(1);
     let checkpoint = ArtifactId::of(format!("{task} {attempt} {step}").as_bytes());
-    let (task, attempt) = key(task, attempt);
+    let AttemptId { task, attempt } = key(task, attempt);
     cluster.expect(Command::SaveState { worker, session, task, attempt, checkpoint, step })
 }
 
@@ -335,7 +335,7 @@ fn a_worker_cannot_fill_the_journal_with_states() {
     }
     assert_eq!(filed, 5, "one a second");
     let other = ArtifactId::of(b"another state of the same step");
-    let (task, attempt) = key(1, 1);
+    let AttemptId { task, attempt } = key(1, 1);
     cluster.now = cluster.now + Span::from_secs(5);
     let session = SessionId(1);
     let same = Command::SaveState { worker, session, task, attempt, checkpoint: other, step: 41 };

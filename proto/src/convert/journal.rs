@@ -16,7 +16,9 @@ use cambrian_core::engine::{
     ResultKey, ResultOrigin, ScreenReason, Screening,
 };
 use cambrian_core::graph::CanonicalHash;
-use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId};
+use cambrian_core::id::{
+    Attempt, AttemptId, CampaignId, CandidateId, Ordinal, SessionId, TaskId, WorkerId,
+};
 use cambrian_core::objective::Measurement;
 use cambrian_core::space::Genotype;
 use cambrian_core::spec::{CampaignSpec, MAX_SPEC_BYTES};
@@ -192,14 +194,14 @@ fn task_message(event: &Event) -> Option<Message> {
         }
         Event::AttemptYielded { task, attempt, worker, checkpoint, step, elapsed } => {
             Message::AttemptYielded(yielded::message(
-                (*task, *attempt),
+                AttemptId::new(*task, *attempt),
                 *worker,
                 *checkpoint,
                 (*step, *elapsed),
             ))
         }
         Event::StateSaved { task, attempt, worker, checkpoint, step } => Message::StateSaved(
-            yielded::saved_message((*task, *attempt), *worker, *checkpoint, *step),
+            yielded::saved_message(AttemptId::new(*task, *attempt), *worker, *checkpoint, *step),
         ),
         Event::RepeatsAveraged { candidate, stage, measurements } => {
             Message::RepeatsAveraged(v1::RepeatsAveraged {
@@ -401,7 +403,7 @@ fn event(message: Message) -> Result<Event, ConvertError> {
         Message::TaskQueued(message) => task_queued(message).within("task_queued"),
         Message::TaskLeased(message) => task_leased(message).within("task_leased"),
         Message::LeaseEnded(v1::LeaseEnded { task, attempt, end, by_campaign }) => {
-            let (task, attempt) = task_attempt(task, attempt).within("lease_ended")?;
+            let AttemptId { task, attempt } = task_attempt(task, attempt).within("lease_ended")?;
             let end = lease_end(end, by_campaign).within("lease_ended")?;
             Ok(Event::LeaseEnded { task, attempt, end })
         }
@@ -438,7 +440,7 @@ fn event(message: Message) -> Result<Event, ConvertError> {
             Ok(Event::PolicySet(Arc::new(policy)))
         }
         Message::EnergyUsed(v1::EnergyUsed { task, attempt, microjoules }) => {
-            let (task, attempt) = task_attempt(task, attempt).within("energy_used")?;
+            let AttemptId { task, attempt } = task_attempt(task, attempt).within("energy_used")?;
             Ok(Event::EnergyUsed { task, attempt, energy: Energy(microjoules) })
         }
         Message::WorkerLeft(v1::WorkerLeft { worker: id, goodbye }) => {
@@ -459,7 +461,7 @@ fn task(id: u64) -> Result<TaskId, ConvertError> {
     number("task", positive("task", id)?).map(TaskId)
 }
 
-fn task_attempt(task: u64, attempt: u32) -> Result<(TaskId, Attempt), ConvertError> {
+fn task_attempt(task: u64, attempt: u32) -> Result<AttemptId, ConvertError> {
     v1::TaskAttempt { task, attempt }.try_into()
 }
 
@@ -583,7 +585,7 @@ fn task_queued(message: v1::TaskQueued) -> Result<Event, ConvertError> {
 }
 
 fn task_leased(message: v1::TaskLeased) -> Result<Event, ConvertError> {
-    let (task, attempt) = task_attempt(message.task, message.attempt)?;
+    let AttemptId { task, attempt } = task_attempt(message.task, message.attempt)?;
     Ok(Event::TaskLeased {
         task,
         attempt,
@@ -594,7 +596,7 @@ fn task_leased(message: v1::TaskLeased) -> Result<Event, ConvertError> {
 }
 
 fn task_completed(message: v1::TaskCompleted) -> Result<Event, ConvertError> {
-    let (task, attempt) = task_attempt(message.task, message.attempt)?;
+    let AttemptId { task, attempt } = task_attempt(message.task, message.attempt)?;
     Ok(Event::TaskCompleted {
         task,
         attempt,
@@ -642,7 +644,7 @@ fn repeats_averaged(message: v1::RepeatsAveraged) -> Result<Event, ConvertError>
 }
 
 fn attempt_failed(message: v1::AttemptFailed) -> Result<Event, ConvertError> {
-    let (task, attempt) = task_attempt(message.task, message.attempt)?;
+    let AttemptId { task, attempt } = task_attempt(message.task, message.attempt)?;
     Ok(Event::AttemptFailed {
         task,
         attempt,

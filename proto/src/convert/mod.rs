@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId};
+use cambrian_core::id::{Attempt, AttemptId, CampaignId, CandidateId, Ordinal, TaskId};
 use cambrian_core::time::{Span, Timestamp};
 use thiserror::Error;
 
@@ -179,18 +179,18 @@ impl TryFrom<v1::CandidateId> for CandidateId {
     }
 }
 
-impl From<(TaskId, Attempt)> for v1::TaskAttempt {
-    fn from((task, attempt): (TaskId, Attempt)) -> Self {
-        Self { task: task.0, attempt: attempt.0 }
+impl From<AttemptId> for v1::TaskAttempt {
+    fn from(id: AttemptId) -> Self {
+        Self { task: id.task.0, attempt: id.attempt.0 }
     }
 }
 
-impl TryFrom<v1::TaskAttempt> for (TaskId, Attempt) {
+impl TryFrom<v1::TaskAttempt> for AttemptId {
     type Error = ConvertError;
 
     fn try_from(message: v1::TaskAttempt) -> Result<Self, ConvertError> {
         let task = TaskId(number("task", positive("task", message.task)?)?);
-        Ok((task, Attempt(positive("attempt", message.attempt)?)))
+        Ok(AttemptId::new(task, Attempt(positive("attempt", message.attempt)?)))
     }
 }
 
@@ -220,9 +220,9 @@ mod tests {
         let missing = v1::CandidateId { campaign: 3, ordinal: 0 };
         assert_eq!(bad_field(CandidateId::try_from(missing)), "ordinal");
         let missing = v1::TaskAttempt { task: 0, attempt: 1 };
-        assert_eq!(bad_field(<(TaskId, Attempt)>::try_from(missing)), "task");
+        assert_eq!(bad_field(AttemptId::try_from(missing)), "task");
         let huge = v1::TaskAttempt { task: u64::MAX, attempt: 1 };
-        assert_eq!(bad_field(<(TaskId, Attempt)>::try_from(huge)), "task");
+        assert_eq!(bad_field(AttemptId::try_from(huge)), "task");
     }
 
     #[test]

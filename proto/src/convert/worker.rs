@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{Capabilities, Command, Effect, StopReason};
-use cambrian_core::id::{Attempt, SessionId, TaskId, WorkerId};
+use cambrian_core::id::{AttemptId, SessionId, WorkerId};
 use prost::Message as _;
 
 use super::artifact::named;
@@ -33,7 +33,7 @@ pub struct Registration {
     /// What it can do; at least one slot.
     pub capabilities: Arc<Capabilities>,
     /// The attempts that it works on or holds finished reports of.
-    pub holding: Vec<(TaskId, Attempt)>,
+    pub holding: Vec<AttemptId>,
 }
 
 impl From<&Registration> for v1::Register {
@@ -87,7 +87,7 @@ fn is_kept_for_ever(capabilities: &v1::Capabilities) -> Result<(), ConvertError>
     list("unavailable", capabilities.unavailable.len(), MAX_CAPABILITIES)
 }
 
-fn holding(messages: Vec<v1::TaskAttempt>) -> Result<Vec<(TaskId, Attempt)>, ConvertError> {
+fn holding(messages: Vec<v1::TaskAttempt>) -> Result<Vec<AttemptId>, ConvertError> {
     list("holding", messages.len(), MAX_LIST)?;
     let read = |(index, message): (usize, v1::TaskAttempt)| {
         message.try_into().within_entry("holding", index)
@@ -128,7 +128,7 @@ fn progress(
     message: v1::Progress,
 ) -> Result<Command, ConvertError> {
     let v1::Progress { task, attempt, step, steps, metrics } = message;
-    let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
+    let AttemptId { task, attempt } = v1::TaskAttempt { task, attempt }.try_into()?;
     let metrics = progress_metrics(metrics)?;
     Ok(Command::Progress { worker, session, task, attempt, step, steps, metrics })
 }
@@ -139,7 +139,7 @@ fn saved(
     message: v1::SavedState,
 ) -> Result<Command, ConvertError> {
     let v1::SavedState { task, attempt, checkpoint, step } = message;
-    let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
+    let AttemptId { task, attempt } = v1::TaskAttempt { task, attempt }.try_into()?;
     let checkpoint = named("checkpoint", &checkpoint)?;
     Ok(Command::SaveState { worker, session, task, attempt, checkpoint, step })
 }
@@ -150,7 +150,7 @@ fn report(
     message: v1::Report,
 ) -> Result<Command, ConvertError> {
     let v1::Report { task, attempt, outcome: ended, energy_joules } = message;
-    let (task, attempt) = v1::TaskAttempt { task, attempt }.try_into()?;
+    let AttemptId { task, attempt } = v1::TaskAttempt { task, attempt }.try_into()?;
     let (outcome, attached, elapsed) = outcome(required("outcome", ended)?).within("outcome")?;
     let energy = energy_joules.map(energy).transpose()?.flatten();
     Ok(Command::Report { worker, session, task, attempt, outcome, attached, elapsed, energy })
@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use cambrian_core::artifact::ArtifactId;
     use cambrian_core::engine::ReportedOutcome;
+    use cambrian_core::id::{Attempt, TaskId};
     use proptest::prelude::*;
     use v1::worker_message::Message;
 
@@ -243,7 +244,7 @@ mod tests {
                 name: name.into(),
                 session: SessionId(session),
                 capabilities: Arc::new(Capabilities { slots: capabilities.slots.max(1), ..capabilities }),
-                holding: held.into_iter().map(|(task, attempt)| (TaskId(task), Attempt(attempt))).collect(),
+                holding: held.into_iter().map(|(task, attempt)| AttemptId::new(TaskId(task), Attempt(attempt))).collect(),
             };
             prop_assert_eq!(Registration::try_from(v1::Register::from(&before)), Ok(before));
         }

@@ -131,7 +131,7 @@ async fn workers_are_heard_while_an_append_hangs() {
     // Two leases pass, and the worker speaks in each; ticks look at leases meanwhile.
     for _ in 0..4 {
         clock.advance(Span(LEASE.0 / 2));
-        worker.heartbeat(&[(held.task, held.attempt)]).await;
+        worker.heartbeat(&[held.id()]).await;
         until_decided(&handle).await;
     }
     plan.let_go();
@@ -164,7 +164,7 @@ async fn a_store_that_hangs_until_the_batch_is_full_costs_no_lease() {
     for _ in 0..4 {
         clock.advance(Span(lease_length.0 / 2));
         tokio::time::sleep(Duration::from_micros(lease_length.0 / 2)).await;
-        worker.heartbeat(&[(held.task, held.attempt)]).await;
+        worker.heartbeat(&[held.id()]).await;
     }
     assert!(others.iter().all(|other| !other.is_finished()), "an answer escaped");
     // One batch is being appended, one is decided; what waits is bounded by the mailbox alone.

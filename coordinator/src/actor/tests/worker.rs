@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use cambrian_core::engine::{Assignment, Attached, CampaignView, Command, Effect, ReportedOutcome};
-use cambrian_core::id::{Attempt, CampaignId, SessionId, TaskId, WorkerId};
+use cambrian_core::id::{AttemptId, CampaignId, SessionId, WorkerId};
 use cambrian_core::time::Span;
 use cambrian_proto::convert::worker::Registration;
 use tokio::task::JoinHandle;
@@ -14,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{Line, Outbound, connection};
 use crate::handle::{CallError, Handle};
 use crate::testing::{capabilities, outcome};
-
-type Key = (TaskId, Attempt);
 
 /// A registered worker.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ impl Connected {
         handle: &Handle,
         name: &str,
         session: u64,
-        holding: &[Key],
+        holding: &[AttemptId],
     ) -> Result<Self, CallError> {
         Self::open_with_queue(handle, name, session, holding, 64).await
     }
@@ -40,7 +38,7 @@ impl Connected {
         handle: &Handle,
         name: &str,
         session: u64,
-        holding: &[Key],
+        holding: &[AttemptId],
         queue: usize,
     ) -> Result<Self, CallError> {
         let session = SessionId(session);
@@ -69,7 +67,7 @@ impl Connected {
         self.tell(Command::Ready { worker, session, credit }).await;
     }
 
-    pub(super) async fn heartbeat(&self, holding: &[Key]) {
+    pub(super) async fn heartbeat(&self, holding: &[AttemptId]) {
         let (worker, session) = (self.worker, self.session);
         let holding = holding.to_vec();
         self.tell(Command::Heartbeat { worker, session, holding }).await;
@@ -81,10 +79,11 @@ impl Connected {
     }
 
     pub(super) async fn report(&self, assignment: &Assignment) {
-        self.deliver((assignment.task, assignment.attempt), outcome(assignment)).await;
+        self.deliver(assignment.id(), outcome(assignment)).await;
     }
 
-    async fn deliver(&self, (task, attempt): Key, outcome: ReportedOutcome) {
+    async fn deliver(&self, id: AttemptId, outcome: ReportedOutcome) {
+        let AttemptId { task, attempt } = id;
         let (worker, session, elapsed) = (self.worker, self.session, Span::from_millis(7));
         let (attached, energy) = (Attached::default(), None);
         self.tell(Command::Report {
@@ -117,7 +116,7 @@ impl Connected {
     pub(super) async fn acknowledgement(&mut self, assignment: &Assignment) {
         loop {
             if let Effect::Acknowledge { task, attempt, .. } = self.effect().await {
-                assert_eq!((task, attempt), (assignment.task, assignment.attempt));
+                assert_eq!(AttemptId::new(task, attempt), assignment.id());
                 return;
             }
         }
@@ -129,7 +128,7 @@ pub(super) struct Fleet {
     handle: Handle,
     stop: CancellationToken,
     workers: Vec<JoinHandle<()>>,
-    acknowledged: Arc<Mutex<BTreeSet<Key>>>,
+    acknowledged: Arc<Mutex<BTreeSet<AttemptId>>>,
 }
 
 impl Fleet {
@@ -165,7 +164,7 @@ impl Fleet {
     }
 
     /// Ends all workers; returns what was acknowledged to them.
-    pub(super) async fn stop(self) -> BTreeSet<Key> {
+    pub(super) async fn stop(self) -> BTreeSet<AttemptId> {
         self.stop.cancel();
         for worker in self.workers {
             worker.await.unwrap();
@@ -177,8 +176,8 @@ impl Fleet {
 struct Member {
     handle: Handle,
     name: String,
-    outbox: BTreeMap<Key, ReportedOutcome>,
-    acknowledged: Arc<Mutex<BTreeSet<Key>>>,
+    outbox: BTreeMap<AttemptId, ReportedOutcome>,
+    acknowledged: Arc<Mutex<BTreeSet<AttemptId>>>,
 }
 
 impl Member {
@@ -190,7 +189,7 @@ impl Member {
         let mut session = known.await.unwrap_or(0);
         loop {
             session += 1;
-            let held: Vec<Key> = self.outbox.keys().copied().collect();
+            let held: Vec<AttemptId> = self.outbox.keys().copied().collect();
             match Connected::open(&self.handle, &self.name, session, &held).await {
                 Ok(connected) => self.serve(connected).await,
                 Err(CallError::ShuttingDown) => return,
@@ -201,27 +200,27 @@ impl Member {
     }
 
     async fn serve(&mut self, mut connected: Connected) {
-        for (key, outcome) in &self.outbox {
-            connected.deliver(*key, outcome.clone()).await;
+        for (id, outcome) in &self.outbox {
+            connected.deliver(*id, outcome.clone()).await;
         }
         connected.ready(2).await;
         while let Some(message) = connected.line.outbound.recv().await {
             let Outbound::Effect(effect) = message else { continue };
             match effect {
                 Effect::Assign { assignment, .. } => {
-                    let key = (assignment.task, assignment.attempt);
-                    self.outbox.insert(key, outcome(&assignment));
+                    self.outbox.insert(assignment.id(), outcome(&assignment));
                     connected.report(&assignment).await;
                     connected.ready(1).await;
                 }
                 // No test drains this worker.
                 Effect::Drain { .. } => {}
                 Effect::Stop { task, attempt, .. } => {
-                    self.outbox.remove(&(task, attempt));
+                    self.outbox.remove(&AttemptId::new(task, attempt));
                 }
                 Effect::Acknowledge { task, attempt, .. } => {
-                    self.outbox.remove(&(task, attempt));
-                    self.acknowledged.lock().unwrap().insert((task, attempt));
+                    let id = AttemptId::new(task, attempt);
+                    self.outbox.remove(&id);
+                    self.acknowledged.lock().unwrap().insert(id);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! is hopeless.
 
 use cambrian_core::engine::{Event, Standing};
+use cambrian_core::id::AttemptId;
 
 use super::super::{ConvertError, MAX_LIST, Within, list, positive};
 use super::task_attempt;
@@ -9,7 +10,7 @@ use crate::v1;
 
 pub(super) fn stop_decided(message: v1::StopDecided) -> Result<Event, ConvertError> {
     let v1::StopDecided { task, attempt, step, value, behind, of } = message;
-    let (task, attempt) = task_attempt(task, attempt)?;
+    let AttemptId { task, attempt } = task_attempt(task, attempt)?;
     finite("value", value)?;
     let standing = Standing { step, value, behind, of };
     Ok(Event::StopDecided { task, attempt, standing })
@@ -17,7 +18,7 @@ pub(super) fn stop_decided(message: v1::StopDecided) -> Result<Event, ConvertErr
 
 pub(super) fn curve_recorded(message: v1::CurveRecorded) -> Result<Event, ConvertError> {
     let v1::CurveRecorded { task, attempt, steps, values } = message;
-    let (task, attempt) = task_attempt(task, attempt)?;
+    let AttemptId { task, attempt } = task_attempt(task, attempt)?;
     positive("steps", steps.len())?;
     list("steps", steps.len(), MAX_LIST)?;
     if steps.len() != values.len() {

@@ -3,7 +3,7 @@
 
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::engine::Event;
-use cambrian_core::id::{Attempt, TaskId, WorkerId};
+use cambrian_core::id::{AttemptId, WorkerId};
 use cambrian_core::time::Span;
 
 use super::super::ConvertError;
@@ -12,7 +12,7 @@ use super::{span, task_attempt, worker};
 use crate::v1;
 
 pub(super) fn message(
-    (task, attempt): (TaskId, Attempt),
+    AttemptId { task, attempt }: AttemptId,
     worker: WorkerId,
     checkpoint: Option<ArtifactId>,
     (step, elapsed): (u32, Span),
@@ -25,7 +25,7 @@ pub(super) fn message(
 pub(super) fn event(message: v1::AttemptYielded) -> Result<Event, ConvertError> {
     let v1::AttemptYielded { task, attempt, worker: holder, checkpoint, step, elapsed_micros } =
         message;
-    let (task, attempt) = task_attempt(task, attempt)?;
+    let AttemptId { task, attempt } = task_attempt(task, attempt)?;
     let worker = worker(holder)?;
     let checkpoint = named_or_none("checkpoint", &checkpoint)?;
     let elapsed = span("elapsed_micros", elapsed_micros)?;
@@ -33,7 +33,7 @@ pub(super) fn event(message: v1::AttemptYielded) -> Result<Event, ConvertError> 
 }
 
 pub(super) fn saved_message(
-    (task, attempt): (TaskId, Attempt),
+    AttemptId { task, attempt }: AttemptId,
     worker: WorkerId,
     checkpoint: ArtifactId,
     step: u32,
@@ -44,7 +44,7 @@ pub(super) fn saved_message(
 
 pub(super) fn saved_event(message: v1::StateSaved) -> Result<Event, ConvertError> {
     let v1::StateSaved { task, attempt, worker: holder, checkpoint, step } = message;
-    let (task, attempt) = task_attempt(task, attempt)?;
+    let AttemptId { task, attempt } = task_attempt(task, attempt)?;
     let worker = worker(holder)?;
     let checkpoint = named("checkpoint", &checkpoint)?;
     Ok(Event::StateSaved { task, attempt, worker, checkpoint, step })
