@@ -1,4 +1,5 @@
 //! Published tables for tests of spaces and of searches: read from beside the repository, never part of it.
+//! Must not know what their columns mean.
 
 #[path = "../../tests/support/shared.rs"]
 mod shared;
