@@ -79,35 +79,11 @@ impl Cluster {
     /// # Errors
     /// When a process cannot be started or does not serve in time.
     pub(crate) async fn start(plan: &Plan<'_>) -> anyhow::Result<Option<Self>> {
-        let folder = tempfile::tempdir()?;
         let database = if plan.postgres { PostgresServer::start() } else { None };
         if plan.postgres && database.is_none() {
             return Ok(None);
         }
-        let count = if plan.postgres { 2 } else { 1 };
-        // Taken once so that every restart listens where the workers look for it.
-        let free: Vec<TcpListener> =
-            (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let addresses: Vec<SocketAddr> =
-            free.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-        drop(free);
-        let mut cluster = Self {
-            coordinators: Vec::new(),
-            workers: Vec::new(),
-            database,
-            wires: Vec::new(),
-            doors: Vec::new(),
-            database_wires: Vec::new(),
-            access: Access::default(),
-            channels: Vec::new(),
-            addresses,
-            asked: 0,
-            folder,
-            campaigns: 0,
-            promised: BTreeSet::new(),
-            victim: 0,
-            seed: plan.seed,
-        };
+        let mut cluster = Self::at_rest(plan, database)?;
         if let Some(database) = &cluster.database {
             database.database(DATABASE);
         }
@@ -116,33 +92,66 @@ impl Cluster {
             cluster.access =
                 Access::secured(cluster.folder.path(), &program, &cluster.place_text())?;
         }
-        let wire = |address: &SocketAddr| cluster.access.wire(*address, ANSWER);
-        cluster.channels = cluster.addresses.iter().map(wire).collect::<anyhow::Result<_>>()?;
-        for _ in 0..plan.workers {
-            let mut wires = Vec::new();
-            for address in &cluster.addresses {
-                wires.push(Relay::to(*address).await?);
-            }
-            cluster.wires.push(wires);
-        }
-        for (index, address) in cluster.addresses.iter().enumerate() {
-            let wires = cluster.wires.iter().map(|wires| &wires[index]);
-            cluster.doors.push(Door::to(*address, wires).await?);
-        }
-        for index in 0..count {
-            let place = cluster.place_behind_a_wire().await?;
-            let program = cluster.coordinator(plan.programs, index, &place);
-            cluster.coordinators.push(Process::new(program, cluster.folder.path()));
-            cluster.start_coordinator(index).await?;
-        }
-        for index in 0..plan.workers {
-            let program = cluster.worker(plan.programs, index);
-            let mut process = Process::new(program, cluster.folder.path());
-            process.start()?;
-            cluster.workers.push(process);
-        }
+        cluster.lay_wires(plan.workers).await?;
+        cluster.start_programs(plan).await?;
         cluster.acquaint().await?;
         Ok(Some(cluster))
+    }
+
+    /// A cluster in a folder of its own of which nothing runs but the database.
+    fn at_rest(plan: &Plan<'_>, database: Option<PostgresServer>) -> anyhow::Result<Self> {
+        let count = if plan.postgres { 2 } else { 1 };
+        Ok(Self {
+            coordinators: Vec::new(),
+            workers: Vec::new(),
+            database,
+            wires: Vec::new(),
+            doors: Vec::new(),
+            database_wires: Vec::new(),
+            addresses: free_addresses(count)?,
+            access: Access::default(),
+            channels: Vec::new(),
+            asked: 0,
+            folder: tempfile::tempdir()?,
+            campaigns: 0,
+            promised: BTreeSet::new(),
+            victim: 0,
+            seed: plan.seed,
+        })
+    }
+
+    /// Lays the wires from here and from so many workers to each coordinator, and the door before each.
+    async fn lay_wires(&mut self, workers: usize) -> anyhow::Result<()> {
+        let wire = |address: &SocketAddr| self.access.wire(*address, ANSWER);
+        self.channels = self.addresses.iter().map(wire).collect::<anyhow::Result<_>>()?;
+        for _ in 0..workers {
+            let mut wires = Vec::new();
+            for address in &self.addresses {
+                wires.push(Relay::to(*address).await?);
+            }
+            self.wires.push(wires);
+        }
+        for (index, address) in self.addresses.iter().enumerate() {
+            let wires = self.wires.iter().map(|wires| &wires[index]);
+            self.doors.push(Door::to(*address, wires).await?);
+        }
+        Ok(())
+    }
+
+    async fn start_programs(&mut self, plan: &Plan<'_>) -> anyhow::Result<()> {
+        for index in 0..self.addresses.len() {
+            let place = self.place_behind_a_wire().await?;
+            let program = self.coordinator(plan.programs, index, &place);
+            self.coordinators.push(Process::new(program, self.folder.path()));
+            self.start_coordinator(index).await?;
+        }
+        for index in 0..plan.workers {
+            let program = self.worker(plan.programs, index);
+            let mut process = Process::new(program, self.folder.path());
+            process.start()?;
+            self.workers.push(process);
+        }
+        Ok(())
     }
 
     /// Lets the workers meet the coordinator twice: at the first registration they learn how long
@@ -467,6 +476,14 @@ impl Cluster {
     pub(crate) fn last_words(&self) -> String {
         self.coordinators.iter().chain(&self.workers).map(Process::last_words).collect()
     }
+}
+
+/// So many addresses on loopback that nobody listens at, taken once so that every restart listens where the workers
+/// look for it.
+fn free_addresses(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    let free: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    Ok(free.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
 }
 
 /// Also that of the folder of its state.

@@ -143,19 +143,7 @@ async fn round(
         kinds.iter().filter_map(|kind| kind.lacks(arguments.postgres)).collect();
     let kinds: Vec<Description> =
         kinds.iter().filter(|kind| kind.lacks(arguments.postgres).is_none()).copied().collect();
-    let what = match kinds.as_slice() {
-        [kind] => kind.what.to_owned(),
-        _ => "all kinds in random order".to_owned(),
-    };
-    let mut outcome = Outcome {
-        kind: name.to_owned(),
-        what,
-        skipped: String::new(),
-        secure: false,
-        injected: 0,
-        seconds: 0.0,
-        audit: Audit::default(),
-    };
+    let mut outcome = before_any_fault(name, &kinds);
     if kinds.is_empty() {
         outcome.skipped = lacks.concat();
         return Ok(outcome);
@@ -177,18 +165,7 @@ async fn round(
     }
     let stuck = disturb(&mut cluster, &kinds, arguments, &mut outcome).await.err();
     cluster.stop()?;
-    let (place, evidence) = (cluster.place(), cluster.evidence());
-    let expected = Expected {
-        campaigns: cluster.campaigns(),
-        may_repeat: outcome.audit.may_repeat,
-        promised: cluster.promised().clone(),
-    };
-    // The store has a runtime of its own, which may not be started within another.
-    let checked = tokio::task::spawn_blocking(move || audit(&place, &evidence, &expected));
-    // A journal that cannot be checked is a problem of its own.
-    let unread =
-        |error: anyhow::Error| Audit { problems: vec![format!("{error:#}")], ..Audit::default() };
-    outcome.audit = checked.await?.unwrap_or_else(unread);
+    outcome.audit = audited(&cluster, outcome.audit.may_repeat).await?;
     if let Some(error) = stuck {
         // The logs, which it comes with, follow below.
         let what = format!("{error:#}");
@@ -202,6 +179,36 @@ async fn round(
     }
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// The outcome of a round that has only begun.
+fn before_any_fault(name: &str, kinds: &[Description]) -> Outcome {
+    let what = match kinds {
+        [kind] => kind.what.to_owned(),
+        _ => "all kinds in random order".to_owned(),
+    };
+    Outcome {
+        kind: name.to_owned(),
+        what,
+        skipped: String::new(),
+        secure: false,
+        injected: 0,
+        seconds: 0.0,
+        audit: Audit::default(),
+    }
+}
+
+/// What is checked of a cluster that has stopped, whose faults may have cost so many evaluations.
+async fn audited(cluster: &Cluster, may_repeat: usize) -> anyhow::Result<Audit> {
+    let (place, evidence) = (cluster.place(), cluster.evidence());
+    let (campaigns, promised) = (cluster.campaigns(), cluster.promised().clone());
+    let expected = Expected { campaigns, may_repeat, promised };
+    // The store has a runtime of its own, which may not be started within another.
+    let checked = tokio::task::spawn_blocking(move || audit(&place, &evidence, &expected));
+    // A journal that cannot be checked is a problem of its own.
+    let unread =
+        |error: anyhow::Error| Audit { problems: vec![format!("{error:#}")], ..Audit::default() };
+    Ok(checked.await?.unwrap_or_else(unread))
 }
 
 /// Injects the faults, and lets the cluster finish by itself.
