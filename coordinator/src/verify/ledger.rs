@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cambrian_core::engine::{Event, FinishReason, ResultKey, SubmissionId};
-use cambrian_core::id::{Attempt, CampaignId, CandidateId, TaskId, WorkerId};
+use cambrian_core::id::{Attempt, AttemptId, CampaignId, CandidateId, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::spec::{CampaignSpec, Stage};
 use cambrian_core::time::Span;
@@ -124,7 +124,7 @@ struct CampaignAccount {
 }
 
 /// An attempt that delivered, its worker, its time in a slot, and the key of its result.
-type Completion = ((TaskId, Attempt), WorkerId, Span, Option<ResultKey>);
+type Completion = (AttemptId, WorkerId, Span, Option<ResultKey>);
 
 /// The accounts of everything in a journal.
 #[derive(Debug, Default)]
@@ -190,7 +190,7 @@ impl Ledger {
                 key,
                 ..
             } => {
-                let ended = ((*task, *attempt), *worker, *elapsed, *key);
+                let ended = (AttemptId::new(*task, *attempt), *worker, *elapsed, *key);
                 self.complete(ended, measurements, *repeated)
             }
             Event::StopDecided { task, attempt, .. } => self.stop(*task, *attempt),
@@ -381,7 +381,7 @@ impl Ledger {
 
     fn complete(
         &mut self,
-        ((task, attempt), worker, elapsed, key): Completion,
+        (AttemptId { task, attempt }, worker, elapsed, key): Completion,
         measurements: &[Measurement],
         repeated: bool,
     ) -> Result<(), String> {
