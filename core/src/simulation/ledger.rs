@@ -8,7 +8,9 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::algorithm::Suggestion;
-use crate::engine::{Assignment, Engine, EngineSettings, Event, Inconsistency, ScreenReason};
+use crate::engine::{
+    Assignment, Engine, EngineSettings, Event, Inconsistency, ResultOrigin, ScreenReason,
+};
 use crate::id::{Attempt, AttemptId, CampaignId, CandidateId, TaskId};
 use crate::objective::Measurement;
 use crate::time::{Span, Timestamp};
@@ -93,8 +95,7 @@ pub(super) fn check_continued(
 
 #[derive(Default)]
 struct TaskEntry {
-    /// The candidate, the stage and the repeat.
-    asks: Option<(CandidateId, u8, u32)>,
+    asks: Option<Asked>,
     measurements: Vec<Measurement>,
     leased: BTreeSet<Attempt>,
     yielded: BTreeSet<Attempt>,
@@ -104,176 +105,263 @@ struct TaskEntry {
     stopped: bool,
 }
 
+/// What a task measures.
+#[derive(Clone, Copy)]
+struct Asked {
+    candidate: CandidateId,
+    stage: u8,
+    repeat: u32,
+}
+
+impl TaskEntry {
+    fn is_about(&self, candidate: CandidateId, stage: u8) -> bool {
+        self.asks.is_some_and(|asks| (asks.candidate, asks.stage) == (candidate, stage))
+    }
+}
+
 /// Every task is completed or failed exactly once, every candidate resolved exactly once, every campaign
 /// finished once, and a score rests on one completion of each repeat of each stage.
 pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach> {
-    let mut tasks: BTreeMap<TaskId, TaskEntry> = BTreeMap::new();
-    let mut resolved: BTreeMap<CandidateId, u32> = BTreeMap::new();
-    let mut repeats: BTreeMap<CampaignId, Vec<u32>> = BTreeMap::new();
-    let mut averaged: BTreeSet<(CandidateId, u8)> = BTreeSet::new();
-    let (mut scored, mut finished) = (BTreeSet::new(), BTreeSet::new());
+    let mut ledger = Ledger::default();
     for (_, event) in journal {
+        ledger.book(event)?;
+    }
+    ledger.tasks_end_once()?;
+    ledger.candidates_are_resolved_once()?;
+    ledger.scores_rest_on_every_repeat()
+}
+
+/// What a journal has told so far. Each rule is a method of its own.
+#[derive(Default)]
+struct Ledger {
+    tasks: BTreeMap<TaskId, TaskEntry>,
+    /// How often each candidate that was proposed has been resolved.
+    resolved: BTreeMap<CandidateId, u32>,
+    /// How often each stage of a campaign measures.
+    repeats: BTreeMap<CampaignId, Vec<u32>>,
+    averaged: BTreeSet<(CandidateId, u8)>,
+    scored: BTreeSet<CandidateId>,
+    finished: BTreeSet<CampaignId>,
+}
+
+impl Ledger {
+    fn book(&mut self, event: &Event) -> Result<(), Breach> {
         match event {
             Event::CampaignSubmitted { campaign, spec, .. } => {
                 let of_stages = spec.stages.iter().map(|stage| stage.repeats);
-                repeats.insert(*campaign, of_stages.collect());
+                self.repeats.insert(*campaign, of_stages.collect());
             }
-            Event::CampaignFinished { campaign, .. } => {
-                let once = finished.insert(*campaign);
-                require(once, || format!("campaign {campaign} finishes twice"))?;
-            }
+            Event::CampaignFinished { campaign, .. } => self.campaign_finishes_once(*campaign)?,
             Event::CandidateProposed { candidate, .. } => {
-                let before = resolved.insert(*candidate, 0);
-                require(before.is_none(), || format!("candidate {candidate} is proposed twice"))?;
+                self.candidate_is_proposed_once(*candidate)?;
             }
             Event::TaskQueued { task, candidate, stage, repeat } => {
-                tasks.entry(*task).or_default().asks = Some((*candidate, *stage, *repeat));
+                let asks = Asked { candidate: *candidate, stage: *stage, repeat: *repeat };
+                self.entry(*task).asks = Some(asks);
             }
             Event::RepeatsAveraged { candidate, stage, measurements } => {
-                require(averaged.insert((*candidate, *stage)), || {
-                    format!("candidate {candidate} is averaged twice at stage {stage}")
-                })?;
-                check_means(*candidate, *stage, measurements, &tasks)?;
+                self.repeats_are_averaged_once(*candidate, *stage)?;
+                self.means_are_those_of_the_repeats(*candidate, *stage, measurements)?;
             }
             Event::TaskLeased { task, attempt, .. } => {
-                tasks.entry(*task).or_default().leased.insert(*attempt);
+                self.entry(*task).leased.insert(*attempt);
             }
             Event::TaskCompleted { task, attempt, measurements, .. } => {
-                let entry = tasks.entry(*task).or_default();
+                let entry = self.entry(*task);
                 entry.completed += 1;
                 entry.measurements.clone_from(measurements);
-                require(entry.leased.contains(attempt), || {
-                    format!("task {task} is completed by attempt {attempt}, which nobody had")
-                })?;
+                self.attempt_was_leased(*task, *attempt)?;
             }
             Event::ResultTaken { task, origin, .. } => {
-                tasks.entry(*task).or_default().completed += 1;
-                let known = tasks.values().any(|entry| {
-                    entry.asks.is_some_and(|(of, ..)| of == origin.candidate)
-                        && entry.completed > 0
-                        && entry.leased.contains(&origin.attempt)
-                });
-                require(known, || {
-                    format!("task {task} took what candidate {} has not", origin.candidate)
-                })?;
+                self.entry(*task).completed += 1;
+                self.result_is_there_to_take(*task, origin)?;
             }
             Event::AttemptYielded { task, attempt, checkpoint, .. } => {
-                let entry = tasks.entry(*task).or_default();
-                let latest = entry.leased.last() == Some(attempt);
-                let known = latest || checkpoint.is_none() && entry.leased.contains(attempt);
-                require(known && entry.yielded.insert(*attempt), || {
-                    format!("attempt {attempt} of task {task} leaves its state out of turn")
-                })?;
+                self.attempt_yields_in_turn(*task, *attempt, checkpoint.is_some())?;
             }
             Event::StateSaved { task, attempt, .. } => {
-                let entry = tasks.entry(*task).or_default();
-                let latest = entry.leased.last() == Some(attempt);
-                let over = entry.completed + entry.failed > 0 || entry.yielded.contains(attempt);
-                require(latest && !over && !entry.ended.contains_key(attempt), || {
-                    format!("attempt {attempt} of task {task} saves its state out of turn")
-                })?;
+                self.state_is_saved_in_turn(*task, *attempt)?
             }
             Event::AttemptFailed { task, attempt, .. } => {
-                *tasks.entry(*task).or_default().ended.entry(*attempt).or_default() += 1;
+                *self.entry(*task).ended.entry(*attempt).or_default() += 1;
             }
             Event::StopDecided { task, attempt, .. } => {
-                let entry = tasks.entry(*task).or_default();
-                require(entry.leased.contains(attempt) && !entry.stopped, || {
-                    format!("task {task} is stopped twice, or without an attempt")
-                })?;
-                entry.stopped = true;
+                self.task_is_stopped_once(*task, *attempt)?
             }
-            Event::TaskFailed { task, .. } => tasks.entry(*task).or_default().failed += 1,
+            Event::TaskFailed { task, .. } => self.entry(*task).failed += 1,
             Event::CandidateScored { candidate, .. } => {
-                scored.insert(*candidate);
-                *resolved.entry(*candidate).or_default() += 1;
+                self.scored.insert(*candidate);
+                self.resolve(*candidate);
             }
-            Event::CandidateScreened { candidate, screening }
-                if matches!(screening.reason, ScreenReason::Curve(_)) =>
-            {
-                let asks = |entry: &&TaskEntry| {
-                    entry.asks.is_some_and(|(of, at, _)| (of, at) == (*candidate, screening.stage))
-                };
-                let stopped = tasks
-                    .values()
-                    .filter(asks)
-                    .all(|entry| entry.stopped && (entry.completed, entry.failed) == (0, 1));
-                require(stopped, || format!("candidate {candidate} was not stopped"))?;
-                *resolved.entry(*candidate).or_default() += 1;
+            Event::CandidateScreened { candidate, screening } => {
+                if matches!(screening.reason, ScreenReason::Curve(_)) {
+                    self.hopeless_was_stopped(*candidate, screening.stage)?;
+                }
+                self.resolve(*candidate);
             }
             Event::CandidateInfeasible { candidate, .. }
-            | Event::CandidateScreened { candidate, .. }
             | Event::CandidateFailed { candidate, .. } => {
-                *resolved.entry(*candidate).or_default() += 1;
+                self.resolve(*candidate);
             }
             _ => {}
         }
+        Ok(())
     }
-    for (task, entry) in &tasks {
-        require(entry.completed + entry.failed == 1, || {
-            format!(
-                "task {task} is completed {} and failed {} times",
-                entry.completed, entry.failed
-            )
-        })?;
-        require(entry.ended.values().all(|times| *times == 1), || {
-            format!("an attempt of task {task} failed twice")
-        })?;
+
+    fn entry(&mut self, task: TaskId) -> &mut TaskEntry {
+        self.tasks.entry(task).or_default()
     }
-    for (candidate, times) in &resolved {
-        require(*times == 1, || format!("candidate {candidate} is resolved {times} times"))?;
+
+    fn resolve(&mut self, candidate: CandidateId) {
+        *self.resolved.entry(candidate).or_default() += 1;
     }
-    let mut completed: BTreeMap<CandidateId, Vec<(u8, u32)>> = BTreeMap::new();
-    for (candidate, stage, repeat) in
-        tasks.values().filter(|entry| entry.completed == 1).filter_map(|entry| entry.asks)
-    {
-        completed.entry(candidate).or_default().push((stage, repeat));
+
+    fn campaign_finishes_once(&mut self, campaign: CampaignId) -> Result<(), Breach> {
+        let once = self.finished.insert(campaign);
+        require(once, || format!("campaign {campaign} finishes twice"))
     }
-    for candidate in scored {
-        let of_stages = repeats.get(&candidate.campaign).into_iter().flatten();
-        let each = (0u8..).zip(of_stages.clone());
-        let wanted: Vec<(u8, u32)> = each
-            .clone()
-            .flat_map(|(stage, repeats)| (0..*repeats).map(move |repeat| (stage, repeat)))
-            .collect();
-        let found = completed.get(&candidate).cloned().unwrap_or_default();
-        require(found == wanted, || {
-            format!("candidate {candidate} is scored on {found:?}, not on each of {wanted:?}")
-        })?;
-        for (stage, repeats) in each {
-            require((*repeats > 1) == averaged.contains(&(candidate, stage)), || {
-                format!("candidate {candidate} has no means, or too many, at stage {stage}")
+
+    fn candidate_is_proposed_once(&mut self, candidate: CandidateId) -> Result<(), Breach> {
+        let before = self.resolved.insert(candidate, 0);
+        require(before.is_none(), || format!("candidate {candidate} is proposed twice"))
+    }
+
+    fn repeats_are_averaged_once(
+        &mut self,
+        candidate: CandidateId,
+        stage: u8,
+    ) -> Result<(), Breach> {
+        require(self.averaged.insert((candidate, stage)), || {
+            format!("candidate {candidate} is averaged twice at stage {stage}")
+        })
+    }
+
+    /// Means by definition over what the tasks of a candidate have measured at a stage.
+    fn means_are_those_of_the_repeats(
+        &self,
+        candidate: CandidateId,
+        stage: u8,
+        means: &[Measurement],
+    ) -> Result<(), Breach> {
+        let asked = |entry: &&TaskEntry| entry.completed == 1 && entry.is_about(candidate, stage);
+        let measured = || self.tasks.values().filter(asked).flat_map(|entry| &entry.measurements);
+        for mean in means {
+            let samples = measured().filter(|found| found.metric == mean.metric);
+            let values: Vec<f64> = samples.map(Measurement::value).collect();
+            let expected = values.iter().sum::<f64>() / values.len() as f64;
+            require((mean.value() - expected).abs() <= 1e-9 * (1.0 + expected.abs()), || {
+                let (metric, found) = (&mean.metric, mean.value());
+                format!("{metric} of candidate {candidate} is {found}, not {expected}")
             })?;
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Means by definition over what the tasks of a candidate have measured at a stage.
-fn check_means(
-    candidate: CandidateId,
-    stage: u8,
-    means: &[Measurement],
-    tasks: &BTreeMap<TaskId, TaskEntry>,
-) -> Result<(), Breach> {
-    for mean in means {
-        let asked = |entry: &&TaskEntry| {
-            entry.completed == 1
-                && entry.asks.is_some_and(|(of, at, _)| (of, at) == (candidate, stage))
-        };
-        let values: Vec<f64> = tasks
-            .values()
-            .filter(asked)
-            .flat_map(|entry| &entry.measurements)
-            .filter(|found| found.metric == mean.metric)
-            .map(Measurement::value)
-            .collect();
-        let expected = values.iter().sum::<f64>() / values.len() as f64;
-        require((mean.value() - expected).abs() <= 1e-9 * (1.0 + expected.abs()), || {
-            format!("{} of candidate {candidate} is {}, not {expected}", mean.metric, mean.value())
-        })?;
+    fn attempt_was_leased(&mut self, task: TaskId, attempt: Attempt) -> Result<(), Breach> {
+        require(self.entry(task).leased.contains(&attempt), || {
+            format!("task {task} is completed by attempt {attempt}, which nobody had")
+        })
     }
-    Ok(())
+
+    fn result_is_there_to_take(&self, task: TaskId, origin: &ResultOrigin) -> Result<(), Breach> {
+        let known = self.tasks.values().any(|entry| {
+            entry.asks.is_some_and(|asks| asks.candidate == origin.candidate)
+                && entry.completed > 0
+                && entry.leased.contains(&origin.attempt)
+        });
+        require(known, || format!("task {task} took what candidate {} has not", origin.candidate))
+    }
+
+    /// Once at most; a state is left by the latest attempt alone, what an earlier one took may come later.
+    fn attempt_yields_in_turn(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        leaves_state: bool,
+    ) -> Result<(), Breach> {
+        let entry = self.entry(task);
+        let latest = entry.leased.last() == Some(&attempt);
+        let known = latest || !leaves_state && entry.leased.contains(&attempt);
+        require(known && entry.yielded.insert(attempt), || {
+            format!("attempt {attempt} of task {task} leaves its state out of turn")
+        })
+    }
+
+    /// By the latest attempt, before it has ended in any way.
+    fn state_is_saved_in_turn(&mut self, task: TaskId, attempt: Attempt) -> Result<(), Breach> {
+        let entry = self.entry(task);
+        let latest = entry.leased.last() == Some(&attempt);
+        let over = entry.completed + entry.failed > 0 || entry.yielded.contains(&attempt);
+        require(latest && !over && !entry.ended.contains_key(&attempt), || {
+            format!("attempt {attempt} of task {task} saves its state out of turn")
+        })
+    }
+
+    fn task_is_stopped_once(&mut self, task: TaskId, attempt: Attempt) -> Result<(), Breach> {
+        let entry = self.entry(task);
+        let first = !std::mem::replace(&mut entry.stopped, true);
+        require(first && entry.leased.contains(&attempt), || {
+            format!("task {task} is stopped twice, or without an attempt")
+        })
+    }
+
+    /// Whoever is screened for a curve has at that stage only tasks that were stopped and failed.
+    fn hopeless_was_stopped(&self, candidate: CandidateId, stage: u8) -> Result<(), Breach> {
+        let mut tasks = self.tasks.values().filter(|entry| entry.is_about(candidate, stage));
+        let stopped = tasks.all(|entry| entry.stopped && (entry.completed, entry.failed) == (0, 1));
+        require(stopped, || format!("candidate {candidate} was not stopped"))
+    }
+
+    fn tasks_end_once(&self) -> Result<(), Breach> {
+        for (task, entry) in &self.tasks {
+            let TaskEntry { completed, failed, .. } = entry;
+            require(completed + failed == 1, || {
+                format!("task {task} is completed {completed} and failed {failed} times")
+            })?;
+            require(entry.ended.values().all(|times| *times == 1), || {
+                format!("an attempt of task {task} failed twice")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn candidates_are_resolved_once(&self) -> Result<(), Breach> {
+        for (candidate, times) in &self.resolved {
+            require(*times == 1, || format!("candidate {candidate} is resolved {times} times"))?;
+        }
+        Ok(())
+    }
+
+    fn scores_rest_on_every_repeat(&self) -> Result<(), Breach> {
+        let completed = self.completed_repeats();
+        for candidate in &self.scored {
+            let of_stages = self.repeats.get(&candidate.campaign).into_iter().flatten();
+            let each = (0u8..).zip(of_stages);
+            let repeats_of =
+                |(stage, repeats): (u8, &u32)| (0..*repeats).map(move |repeat| (stage, repeat));
+            let wanted: Vec<(u8, u32)> = each.clone().flat_map(repeats_of).collect();
+            let found = completed.get(candidate).cloned().unwrap_or_default();
+            require(found == wanted, || {
+                format!("candidate {candidate} is scored on {found:?}, not on each of {wanted:?}")
+            })?;
+            for (stage, repeats) in each {
+                require((*repeats > 1) == self.averaged.contains(&(*candidate, stage)), || {
+                    format!("candidate {candidate} has no means, or too many, at stage {stage}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stages and repeats of each candidate that were completed, in the order of their tasks.
+    fn completed_repeats(&self) -> BTreeMap<CandidateId, Vec<(u8, u32)>> {
+        let mut completed: BTreeMap<CandidateId, Vec<(u8, u32)>> = BTreeMap::new();
+        let once = self.tasks.values().filter(|entry| entry.completed == 1);
+        for Asked { candidate, stage, repeat } in once.filter_map(|entry| entry.asks) {
+            completed.entry(candidate).or_default().push((stage, repeat));
+        }
+        completed
+    }
 }
 
 impl fmt::Debug for super::Simulation<'_> {

@@ -270,32 +270,14 @@ impl<'e> Simulation<'e> {
                 Ok(())
             }
             Happening::EvaluationEnds { worker, epoch, id } => {
-                if self.workers[worker].epoch != epoch {
-                    return Ok(());
+                if self.workers[worker].epoch == epoch {
+                    self.end_evaluation(worker, id);
                 }
-                if self.coin(self.settings.faults.worker_crash, "worker crash") {
-                    self.crash_worker(worker);
-                    return Ok(());
-                }
-                let sent = self.workers[worker].evaluation_ended(id, self.clock);
-                self.after_worker(worker, sent);
                 Ok(())
             }
             Happening::Heartbeat { worker, epoch } => {
                 if self.workers[worker].epoch == epoch {
-                    if self.coin(self.settings.faults.disconnect, "disconnect") {
-                        self.disconnect(worker);
-                    }
-                    let patience = Span(self.settings.lease_length.0 * 3);
-                    if let Some(farewell) = self.workers[worker].farewell() {
-                        self.send(worker, farewell);
-                        self.crash_worker(worker);
-                        return Ok(());
-                    }
-                    let sent = self.workers[worker].heartbeat(self.clock, patience);
-                    self.after_worker(worker, sent);
-                    let pause = Span(self.settings.lease_length.0 / 4);
-                    self.at(pause, Happening::Heartbeat { worker, epoch });
+                    self.beat(worker);
                 }
                 Ok(())
             }
@@ -313,6 +295,33 @@ impl<'e> Simulation<'e> {
                 self.step(Command::Tick).map(|_| ())
             }
         }
+    }
+
+    /// A worker has evaluated what it was asked to, unless it dies just then.
+    fn end_evaluation(&mut self, worker: usize, id: AttemptId) {
+        if self.coin(self.settings.faults.worker_crash, "worker crash") {
+            self.crash_worker(worker);
+            return;
+        }
+        let sent = self.workers[worker].evaluation_ended(id, self.clock);
+        self.after_worker(worker, sent);
+    }
+
+    /// A worker says what it holds, or goodbye once it has drained.
+    fn beat(&mut self, worker: usize) {
+        if self.coin(self.settings.faults.disconnect, "disconnect") {
+            self.disconnect(worker);
+        }
+        if let Some(farewell) = self.workers[worker].farewell() {
+            self.send(worker, farewell);
+            self.crash_worker(worker);
+            return;
+        }
+        let patience = Span(self.settings.lease_length.0 * 3);
+        let sent = self.workers[worker].heartbeat(self.clock, patience);
+        self.after_worker(worker, sent);
+        let (pause, epoch) = (Span(self.settings.lease_length.0 / 4), self.workers[worker].epoch);
+        self.at(pause, Happening::Heartbeat { worker, epoch });
     }
 
     /// Somebody gives a campaign up, or steers a worker.
