@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use self::start::Rewriting;
 use super::amount::Amount;
 use super::computed::ComputedMetrics;
 use super::document::{Document, Limits, Place, shortened};
@@ -28,8 +29,8 @@ use super::start::StartReader;
 use super::{
     Budget, CampaignSpec, Faults, Section, Stage, Stagnation, StopRules, failures, share, spelling,
 };
-use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext};
-use crate::objective::{Constraint, Goal, Objective};
+use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext, Computed};
+use crate::objective::{Constraint, Goal, Metrics, Objective};
 use crate::space::{SPACES, SearchSpace};
 use crate::time::Span;
 
@@ -46,113 +47,136 @@ pub(super) fn parse(
     reader: &dyn StartReader,
 ) -> Result<(CampaignSpec, Option<String>), Faults> {
     let root = Section::within(text, limits)?;
+    let checked = campaign(&root, limits, reader);
+    root.finish()?;
+    let (spec, rewriting) = checked.ok_or_else(refused_without_a_reason)?;
+    let written = rewriting.written_out(text, &spec)?;
+    Ok((spec, written))
+}
+
+/// The campaign and what is to be written into its text; `None` if a part is missing.
+fn campaign(
+    root: &Section<'_>,
+    limits: Limits,
+    reader: &dyn StartReader,
+) -> Option<(CampaignSpec, Rewriting)> {
+    // What a journal keeps was accepted once, and has to be read whatever is demanded since.
     let is_kept = limits == Limits::RESOLVED;
     let raw: RawCampaign = root.read();
-    check_version(&root, raw.version);
-    let name = check_name(&root, raw.name, limits == Limits::WRITTEN);
-    let space = check_space(&root);
-    let metrics = metrics::metrics(&root);
-    let objectives = objectives::objectives(&root, &metrics);
-    let constraints = objectives::constraints(&root, "constraints", &metrics);
+    check_version(root, raw.version);
+    let name = check_name(root, raw.name, limits == Limits::WRITTEN);
+    let seed = raw.seed.unwrap_or(0);
+    let space = check_space(root);
     let stop_section = root.contains("stop").then(|| root.child("stop")).flatten();
-    let targets = stop_section
-        .as_ref()
-        .map_or_else(Vec::new, |stop| objectives::constraints(stop, "target", &metrics));
-    let stages = stages::stages(&root, &metrics);
-    let networks = space.as_ref().is_none_or(|space| space.has_networks());
-    let bounds = [constraints.as_slice(), targets.as_slice()];
-    objectives::check_measured(&root, &metrics, networks, &objectives, bounds, &stages);
-    if let Some(space) = &space {
-        stages.iter().for_each(|stage| stages::check_fits(stage, space.as_ref()));
-    }
-    let known = passes::Known {
-        metrics: &metrics,
-        objectives: &objectives,
-        stages: &stages,
-        networks,
-        complete: root.is_clean_at("stages"),
-    };
-    let passes = passes::passes(&known);
-    let early_stops = early::early_stops(&known);
-    let budget = check_budget(&root);
+    let parts = Parts::read(root, stop_section.as_ref());
+    parts.check(root, space.as_deref());
+    let known = parts.known(root, space.as_deref());
+    let (passes, early_stops) = (passes::passes(&known), early::early_stops(&known));
+    let budget = check_budget(root);
     let evaluations = budget.as_ref().map(|budget| budget.evaluations);
-    let warnings = difference::warnings(&objectives, &stages, evaluations.unwrap_or(1));
-    let objectives: Vec<_> = objectives.into_iter().map(|placed| placed.value).collect();
-    // What a journal keeps was accepted once, and has to be read whatever is demanded since.
+    let warnings = difference::warnings(&parts.objectives, &parts.stages, evaluations.unwrap_or(1));
+    if let Some(space) = &space {
+        parts.stages.iter().for_each(|stage| check_dataset(space.as_ref(), stage));
+    }
+    let Parts { metrics, objectives, constraints, targets, stages } = parts;
+    let (objectives, constraints) = (values(objectives), values(constraints));
+    let stages: Vec<Stage> = values(stages);
     if let Some(stop) = stop_section.as_ref().filter(|_| !is_kept) {
         check_volume_is_comparable(stop, &objectives);
     }
-    let constraints: Vec<_> = constraints.into_iter().map(|placed| placed.value).collect();
-    let target = targets.into_iter().map(|placed| placed.value).collect();
-    let stop =
-        stop_section.as_ref().map_or_else(StopRules::default, |stop| check_stop(stop, target));
+    let stop = stop_section.as_ref().map(|stop| check_stop(stop, values(targets)));
     let computed = space.as_ref().and_then(|space| {
-        let stages = stages.iter().map(|placed| &placed.value);
-        ComputedMetrics::of_campaign(space, &objectives, &constraints, stages)
+        ComputedMetrics::of_campaign(space, &objectives, &constraints, stages.iter())
     });
-    let algorithm = check_algorithm(
-        &root,
-        &AlgorithmContext {
-            space: space.clone(),
-            evaluations,
-            seed: raw.seed.unwrap_or(0),
-            objectives: objectives.iter().map(|goal| goal.metric.as_str().into()).collect(),
-            maximized: objectives.iter().map(|goal| goal.goal == Goal::Maximize).collect(),
-            computed,
-        },
-    );
-    let failures = failures::check(&root);
-    let share = share::check(&root);
+    let context = algorithm_context(space.clone(), evaluations, seed, &objectives, computed);
+    let algorithm = check_algorithm(root, &context);
+    if let (Some(algorithm), Some(budget)) = (&algorithm, &budget) {
+        check_budget_suffices(root, algorithm.as_ref(), budget, is_kept);
+    }
+    let (failures, share) = (failures::check(root), share::check(root));
     let start = space
         .as_ref()
-        .map(|space| start::check(&root, space.as_ref(), evaluations, reader))
+        .map(|space| start::check(root, space.as_ref(), evaluations, reader))
         .unwrap_or_default();
-    if let (Some(algorithm), Some(budget)) = (&algorithm, &budget)
-        && root.is_clean_at("budget")
-    {
-        check_population(&root, algorithm.as_ref(), budget);
-        let algorithm_item = root.item("algorithm").filter(Item::is_mapping);
-        let section = algorithm_item.and_then(|item| item.section());
-        if !is_kept && section.is_some_and(|found| found.contains("initial")) {
-            check_initial(&root, algorithm.as_ref(), budget);
+    let spec = CampaignSpec {
+        name: name?,
+        seed,
+        space: space?,
+        metrics,
+        objectives,
+        constraints,
+        start: start.architectures,
+        algorithm: algorithm?,
+        stages,
+        passes,
+        early_stops,
+        budget: budget?,
+        stop: stop.unwrap_or_default(),
+        failures: failures?,
+        share,
+        cache: raw.cache.unwrap_or_default(),
+        warnings,
+    };
+    Some((spec, start.rewriting))
+}
+
+/// The parts of a campaign that are checked against each other, with their places.
+struct Parts<'d> {
+    metrics: Metrics,
+    objectives: Vec<Placed<'d, Objective>>,
+    constraints: Vec<Placed<'d, Constraint>>,
+    /// What is reached where the campaign may stop.
+    targets: Vec<Placed<'d, Constraint>>,
+    stages: Vec<Placed<'d, Stage>>,
+}
+
+impl<'d> Parts<'d> {
+    fn read(root: &'d Section<'_>, stop: Option<&'d Section<'_>>) -> Self {
+        let metrics = metrics::metrics(root);
+        let objectives = objectives::objectives(root, &metrics);
+        let constraints = objectives::constraints(root, "constraints", &metrics);
+        let targets = stop.map(|stop| objectives::constraints(stop, "target", &metrics));
+        let targets = targets.unwrap_or_default();
+        let stages = stages::stages(root, &metrics);
+        Self { metrics, objectives, constraints, targets, stages }
+    }
+
+    /// Whatever is read is measured, and every stage evaluates what the space has.
+    fn check(&self, root: &Section<'_>, space: Option<&dyn SearchSpace>) {
+        let Self { metrics, objectives, constraints, targets, stages } = self;
+        let bounds = [constraints.as_slice(), targets.as_slice()];
+        objectives::check_measured(root, metrics, has_networks(space), objectives, bounds, stages);
+        if let Some(space) = space {
+            stages.iter().for_each(|stage| stages::check_fits(stage, space));
         }
     }
-    if let Some(space) = &space {
-        for stage in &stages {
-            check_dataset(space.as_ref(), stage);
+
+    fn known(&self, root: &Section<'_>, space: Option<&dyn SearchSpace>) -> passes::Known<'_, 'd> {
+        passes::Known {
+            metrics: &self.metrics,
+            objectives: &self.objectives,
+            stages: &self.stages,
+            networks: has_networks(space),
+            complete: root.is_clean_at("stages"),
         }
     }
-    root.finish()?;
-    match (name, space, algorithm, budget, failures) {
-        (Some(name), Some(space), Some(algorithm), Some(budget), Some(failures)) => {
-            let spec = CampaignSpec {
-                name,
-                seed: raw.seed.unwrap_or(0),
-                space,
-                metrics,
-                objectives,
-                constraints,
-                start: start.architectures,
-                algorithm,
-                stages: stages.into_iter().map(|placed| placed.value).collect(),
-                passes,
-                early_stops,
-                budget,
-                stop,
-                failures,
-                share,
-                cache: raw.cache.unwrap_or_default(),
-                warnings,
-            };
-            let written = start.rewriting.written_out(text, &spec)?;
-            Ok((spec, written))
-        }
-        _ => Err(Faults::single(Place { line: 1, column: 1 }.fault(
-            "",
-            "a part of the campaign was refused without a reason".to_owned(),
-            Some("this is a defect of the program; please report it with the file".to_owned()),
-        ))),
-    }
+}
+
+/// A space with faults may have any.
+fn has_networks(space: Option<&dyn SearchSpace>) -> bool {
+    space.is_none_or(|space| space.has_networks())
+}
+
+fn values<T>(placed: Vec<Placed<'_, T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
+}
+
+fn refused_without_a_reason() -> Faults {
+    Faults::single(Place { line: 1, column: 1 }.fault(
+        "",
+        "a part of the campaign was refused without a reason".to_owned(),
+        Some("this is a defect of the program; please report it with the file".to_owned()),
+    ))
 }
 
 /// What a journal keeps of a campaign must be read by every start after it.
@@ -267,6 +291,24 @@ fn check_space(root: &Section<'_>) -> Option<Arc<dyn SearchSpace>> {
     (choice.entry.build)(&choice.parameters)
 }
 
+/// What an algorithm is told of its campaign.
+fn algorithm_context(
+    space: Option<Arc<dyn SearchSpace>>,
+    evaluations: Option<u32>,
+    seed: u64,
+    objectives: &[Objective],
+    computed: Option<Arc<dyn Computed>>,
+) -> AlgorithmContext {
+    AlgorithmContext {
+        space,
+        evaluations,
+        seed,
+        objectives: objectives.iter().map(|goal| goal.metric.as_str().into()).collect(),
+        maximized: objectives.iter().map(|goal| goal.goal == Goal::Maximize).collect(),
+        computed,
+    }
+}
+
 fn check_algorithm(root: &Section<'_>, context: &AlgorithmContext) -> Option<Box<dyn Algorithm>> {
     if !root.contains("algorithm") {
         let defaults = root.child_or_empty("algorithm")?;
@@ -375,7 +417,25 @@ fn check_population(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budg
     }
 }
 
-/// A model that is never asked is as unnoticed. Campaigns that are kept already go on as they are.
+/// What an algorithm begins with fits into the budget. Campaigns that are kept already go on as they are.
+fn check_budget_suffices(
+    root: &Section<'_>,
+    algorithm: &dyn Algorithm,
+    budget: &Budget,
+    is_kept: bool,
+) {
+    if !root.is_clean_at("budget") {
+        return;
+    }
+    check_population(root, algorithm, budget);
+    let written = root.item("algorithm").filter(Item::is_mapping);
+    let section = written.as_ref().and_then(Item::section);
+    if !is_kept && section.is_some_and(|found| found.contains("initial")) {
+        check_initial(root, algorithm, budget);
+    }
+}
+
+/// A model that is never asked is as unnoticed.
 fn check_initial(root: &Section<'_>, algorithm: &dyn Algorithm, budget: &Budget) {
     let parameters = algorithm.parameters();
     let initial = parameters.get("initial").and_then(serde_json::Value::as_u64);

@@ -308,44 +308,14 @@ impl Builder {
     fn accept(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let place = Place::from(span.start);
         match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    return Err(place.fault(
-                        "",
-                        "a second document starts here".to_owned(),
-                        Some("write one campaign a file, without a further `---`".to_owned()),
-                    ));
-                }
-            }
+            Event::DocumentStart(_) => self.start_document(place)?,
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), place);
                 self.count(1, text.len(), place)?;
-                let plain = style == ScalarStyle::Plain;
-                let quotes = match style {
-                    ScalarStyle::Plain => Some(0),
-                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Some(1),
-                    ScalarStyle::Literal | ScalarStyle::Folded => None,
-                };
-                let characters = text.chars().count();
-                let inside = quotes.filter(|quotes| {
-                    span.start.line() == span.end.line() && span.len() == characters + 2 * quotes
-                });
-                let content = Content::Scalar { text: text.into_owned(), plain, inside };
+                let content = scalar(text.into_owned(), style, span);
                 self.complete(Node { place, end: Place::from(span.end), content }, anchor);
             }
-            Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
-                    place.fault(
-                        "",
-                        "this alias stands inside the value that it repeats".to_owned(),
-                        Some("write the value out".to_owned()),
-                    )
-                })?;
-                self.check_depth(node.depth(), place)?;
-                self.count(node.nodes(), node.text_bytes(), place)?;
-                self.complete(Node { end: Place::from(span.end), ..node }, 0);
-            }
+            Event::Alias(anchor) => self.repeat(anchor, span)?,
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag.is_some(), place);
                 self.open(Open::Sequence(Vec::new()), place, anchor)?;
@@ -354,21 +324,51 @@ impl Builder {
                 self.refuse_tag(tag.is_some(), place);
                 self.open(Open::Mapping { entries: Vec::new(), key: None }, place, anchor)?;
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(frame) = self.stack.pop() {
-                    let content = match frame.open {
-                        Open::Sequence(nodes) => Content::Sequence(nodes),
-                        Open::Mapping { entries, .. } => Content::Mapping(entries),
-                    };
-                    // Only brackets end a collection by characters of their own.
-                    let last = content.last_end().filter(|_| span.is_empty());
-                    let end = last.unwrap_or(Place::from(span.end));
-                    self.complete(Node { place: frame.place, end, content }, frame.anchor);
-                }
-            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
         Ok(())
+    }
+
+    fn start_document(&mut self, place: Place) -> Result<(), Fault> {
+        self.documents += 1;
+        if self.documents == 1 {
+            return Ok(());
+        }
+        Err(place.fault(
+            "",
+            "a second document starts here".to_owned(),
+            Some("write one campaign a file, without a further `---`".to_owned()),
+        ))
+    }
+
+    /// Takes the value that an alias stands for.
+    fn repeat(&mut self, anchor: usize, span: Span) -> Result<(), Fault> {
+        let place = Place::from(span.start);
+        let node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
+            place.fault(
+                "",
+                "this alias stands inside the value that it repeats".to_owned(),
+                Some("write the value out".to_owned()),
+            )
+        })?;
+        self.check_depth(node.depth(), place)?;
+        self.count(node.nodes(), node.text_bytes(), place)?;
+        self.complete(Node { end: Place::from(span.end), ..node }, 0);
+        Ok(())
+    }
+
+    /// Completes the innermost collection.
+    fn close(&mut self, span: Span) {
+        let Some(frame) = self.stack.pop() else { return };
+        let content = match frame.open {
+            Open::Sequence(nodes) => Content::Sequence(nodes),
+            Open::Mapping { entries, .. } => Content::Mapping(entries),
+        };
+        // Only brackets end a collection by characters of their own.
+        let last = content.last_end().filter(|_| span.is_empty());
+        let end = last.unwrap_or(Place::from(span.end));
+        self.complete(Node { place: frame.place, end, content }, frame.anchor);
     }
 
     fn open(&mut self, open: Open, place: Place, anchor: usize) -> Result<(), Fault> {
@@ -496,6 +496,20 @@ fn tab_in_indentation(text: &str, from: Place) -> Option<Place> {
     };
     let lines = (1..).zip(text.lines()).skip(from.line.saturating_sub(1));
     lines.filter_map(in_line).find(|place| *place >= from)
+}
+
+/// A text, and how many quotes it begins with where its characters stand in the file as they are.
+fn scalar(text: String, style: ScalarStyle, span: Span) -> Content {
+    let quotes = match style {
+        ScalarStyle::Plain => Some(0),
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Some(1),
+        ScalarStyle::Literal | ScalarStyle::Folded => None,
+    };
+    let characters = text.chars().count();
+    let inside = quotes.filter(|quotes| {
+        span.start.line() == span.end.line() && span.len() == characters + 2 * quotes
+    });
+    Content::Scalar { text, plain: style == ScalarStyle::Plain, inside }
 }
 
 fn too_deep(place: Place) -> Fault {
