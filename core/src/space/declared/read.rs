@@ -394,6 +394,11 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
         section.fault("", message, KINDS_HELP);
         return None;
     };
+    of_kind(kind, section)
+}
+
+/// The gene of this kind.
+fn of_kind(kind: &str, section: &Section<'_>) -> Option<GeneKind> {
     match kind {
         "int" => {
             let raw: RawInteger = section.read();
@@ -425,14 +430,7 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
             let _: RawSwitch = section.read();
             switch(section)
         }
-        "repeat" => {
-            let raw: RawRepeat = section.read();
-            section.missing("count", "say how often, such as `count: [1, 4]`");
-            let body = group(section, "repeat")?;
-            let Range { least, most } = raw.count?;
-            let shared = raw.shared.unwrap_or(false);
-            Some(GeneKind::Repeat { at_least: least, at_most: most, shared, body })
-        }
+        "repeat" => repeat(section),
         "same_as" => {
             let raw: RawTied = section.read();
             Some(GeneKind::Tied { to: raw.same_as? })
@@ -447,16 +445,28 @@ fn kind(section: &Section<'_>) -> Option<GeneKind> {
             section.missing("nodes", "say between how many nodes, such as `nodes: 4`");
             Some(GeneKind::Edges { nodes: raw.nodes?, labels: names(raw.edges?) })
         }
-        _ => {
-            let raw: RawDag = section.read();
-            section.missing("nodes", "say how many nodes, such as `nodes: [2, 7]`");
-            let Range { least, most } = raw.nodes?;
-            let all = most.saturating_mul(most.saturating_sub(1)) / 2;
-            let max_edges = raw.max_edges.unwrap_or(all);
-            let labels = names(raw.dag?);
-            Some(GeneKind::Dag { least_nodes: least, most_nodes: most, max_edges, labels })
-        }
+        _ => dag(section),
     }
+}
+
+fn repeat(section: &Section<'_>) -> Option<GeneKind> {
+    let raw: RawRepeat = section.read();
+    section.missing("count", "say how often, such as `count: [1, 4]`");
+    let body = group(section, "repeat")?;
+    let Range { least, most } = raw.count?;
+    let shared = raw.shared.unwrap_or(false);
+    Some(GeneKind::Repeat { at_least: least, at_most: most, shared, body })
+}
+
+/// With every edge there can be, unless it says how many.
+fn dag(section: &Section<'_>) -> Option<GeneKind> {
+    let raw: RawDag = section.read();
+    section.missing("nodes", "say how many nodes, such as `nodes: [2, 7]`");
+    let Range { least, most } = raw.nodes?;
+    let all = most.saturating_mul(most.saturating_sub(1)) / 2;
+    let max_edges = raw.max_edges.unwrap_or(all);
+    let labels = names(raw.dag?);
+    Some(GeneKind::Dag { least_nodes: least, most_nodes: most, max_edges, labels })
 }
 
 /// The arms of a switch: a mapping of names to genes, or a list of arms with `name` and `genes`.

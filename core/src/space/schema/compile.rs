@@ -73,106 +73,136 @@ fn check_tie(before: &[Gene], to: &str, path: &str) -> Result<(), SchemaError> {
 }
 
 fn compile(kind: &GeneKind, path: &str) -> Result<Node, SchemaError> {
-    Ok(match kind {
-        GeneKind::Integer { low, high, step, log } => {
-            let values = integer_values(*low, *high, *step)
-                .filter(|values| (1..=u64::from(u32::MAX)).contains(values))
-                .ok_or_else(|| {
-                    let reason = format!("has no values from {low} to {high} in steps of {step}");
-                    fault(path, reason, "write `[lowest, highest]` with a step of at least 1")
-                })?;
-            if *log && *low <= 0 {
-                let reason = format!("is logarithmic, but begins at {low}");
-                return Err(fault(path, reason, "begin above 0, or leave `log` out"));
-            }
-            let (values, step) = (values as u32, f64::from(*step));
-            if *log {
-                Node::Logarithmic(Ratios { values, low: *low as f64, step })
-            } else {
-                Node::Choice { values, ordered: true }
-            }
-        }
+    match kind {
+        GeneKind::Integer { low, high, step, log } => integer([*low, *high], *step, *log, path),
         GeneKind::Categorical { choices, ordered } => {
             check_names(choices, path, "choices")?;
-            Node::Choice { values: choices.len() as u32, ordered: *ordered }
+            Ok(Node::Choice { values: choices.len() as u32, ordered: *ordered })
         }
-        GeneKind::Real { low, high, log } => {
-            if !(low.is_finite() && high.is_finite() && low < high && (high - low).is_finite()) {
-                let reason = format!("has no range from {low} to {high}");
-                return Err(fault(path, reason, "write `[lowest, highest]`, both finite"));
-            }
-            if *log && *low <= 0.0 {
-                let reason = format!("is logarithmic, but begins at {low}");
-                return Err(fault(path, reason, "begin above 0, or leave `log` out"));
-            }
-            Node::Real
-        }
-        GeneKind::Boolean => Node::Choice { values: 2, ordered: false },
-        GeneKind::Subset { of, at_least, at_most } => {
-            check_names(of, path, "items")?;
-            if of.len() > MAX_ITEMS {
-                let reason = format!("is taken from {} items", of.len());
-                return Err(fault(path, reason, format!("keep it to {MAX_ITEMS}")));
-            }
-            let items = of.len() as u32;
-            if at_least > at_most || *at_most > items {
-                let reason = format!("takes {at_least} to {at_most} of {items} items");
-                return Err(fault(path, reason, "take no more than there are"));
-            }
-            Node::Mask { items, at_least: *at_least, at_most: *at_most }
-        }
-        GeneKind::Switch { arms } => {
-            let names: Vec<Box<str>> = arms.iter().map(|(name, _)| name.clone()).collect();
-            check_names(&names, path, "arms")?;
-            let arm = |(name, genes): &(Box<str>, Vec<Gene>)| {
-                if genes.is_empty() {
-                    return Ok(Node::group(Vec::new()));
-                }
-                group(genes, &join(path, name))
-            };
-            Node::switch(arms.iter().map(arm).collect::<Result<_, _>>()?)
-        }
+        GeneKind::Real { low, high, log } => real([*low, *high], *log, path),
+        GeneKind::Boolean => Ok(Node::Choice { values: 2, ordered: false }),
+        GeneKind::Subset { of, at_least, at_most } => subset(of, [*at_least, *at_most], path),
+        GeneKind::Switch { arms } => switch(arms, path),
         GeneKind::Repeat { at_least, at_most, shared, body } => {
-            let body = group(body, path)?;
-            if at_least > at_most || *at_most == 0 {
-                let reason = format!("has {at_least} to {at_most} copies");
-                return Err(fault(path, reason, "write `[least, most]`, the most at least 1"));
-            }
-            let bodies = if *shared { 1 } else { *at_most as usize };
-            if bodies.saturating_mul(body.slots()) > MAX_SLOTS {
-                let reason = format!("needs {at_most} x {} numbers", body.slots());
-                return Err(fault(path, reason, format!("keep it to {MAX_SLOTS}")));
-            }
-            Node::repeat(*at_least, *at_most, *shared, body)
+            repeat(body, [*at_least, *at_most], *shared, path)
         }
-        GeneKind::Tied { .. } => Node::group(Vec::new()),
-        GeneKind::Parents { nodes, canonical } => parents(*nodes, *canonical, path)?,
-        GeneKind::Edges { nodes, labels } => {
-            check_names(labels, path, "operations")?;
-            if !(2..=MAX_GRAPH_NODES).contains(nodes) {
-                let help = format!("write a number from 2 to {MAX_GRAPH_NODES}");
-                return Err(fault(path, format!("has {nodes} nodes"), help));
-            }
-            let edges = (nodes * (nodes - 1) / 2) as usize;
-            let edge = Node::Choice { values: labels.len() as u32, ordered: false };
-            Node::group(vec![edge; edges])
-        }
+        GeneKind::Tied { .. } => Ok(Node::group(Vec::new())),
+        GeneKind::Parents { nodes, canonical } => parents(*nodes, *canonical, path),
+        GeneKind::Edges { nodes, labels } => edges(*nodes, labels, path),
         GeneKind::Dag { least_nodes, most_nodes, max_edges, labels } => {
-            check_names(labels, path, "operations")?;
-            if !(2..=*most_nodes).contains(least_nodes) || *most_nodes > MAX_DAG_NODES {
-                let reason = format!("has {least_nodes} to {most_nodes} nodes");
-                let help = format!("write `[least, most]` between 2 and {MAX_DAG_NODES}");
-                return Err(fault(path, reason, help));
-            }
-            let labels = labels.len() as u32;
-            let table = DagTable::new(*least_nodes, *most_nodes, *max_edges, labels);
-            if *max_edges + 1 < *most_nodes || table.count() == num_bigint::BigUint::ZERO {
-                let reason = format!("of {most_nodes} nodes cannot have only {max_edges} edges");
-                return Err(fault(path, reason, "allow at least one edge less than nodes"));
-            }
-            Node::Dag(table)
+            dag([*least_nodes, *most_nodes], *max_edges, labels, path)
         }
+    }
+}
+
+fn integer([low, high]: [i64; 2], step: u32, log: bool, path: &str) -> Result<Node, SchemaError> {
+    let values = integer_values(low, high, step)
+        .filter(|values| (1..=u64::from(u32::MAX)).contains(values))
+        .ok_or_else(|| {
+            let reason = format!("has no values from {low} to {high} in steps of {step}");
+            fault(path, reason, "write `[lowest, highest]` with a step of at least 1")
+        })?;
+    if log && low <= 0 {
+        return Err(begins_too_low(low, path));
+    }
+    let (values, step) = (values as u32, f64::from(step));
+    Ok(if log {
+        Node::Logarithmic(Ratios { values, low: low as f64, step })
+    } else {
+        Node::Choice { values, ordered: true }
     })
+}
+
+fn real([low, high]: [f64; 2], log: bool, path: &str) -> Result<Node, SchemaError> {
+    if !(low.is_finite() && high.is_finite() && low < high && (high - low).is_finite()) {
+        let reason = format!("has no range from {low} to {high}");
+        return Err(fault(path, reason, "write `[lowest, highest]`, both finite"));
+    }
+    if log && low <= 0.0 {
+        return Err(begins_too_low(low, path));
+    }
+    Ok(Node::Real)
+}
+
+fn begins_too_low(low: impl std::fmt::Display, path: &str) -> SchemaError {
+    let reason = format!("is logarithmic, but begins at {low}");
+    fault(path, reason, "begin above 0, or leave `log` out")
+}
+
+fn subset(of: &[Box<str>], [at_least, at_most]: [u32; 2], path: &str) -> Result<Node, SchemaError> {
+    check_names(of, path, "items")?;
+    if of.len() > MAX_ITEMS {
+        let reason = format!("is taken from {} items", of.len());
+        return Err(fault(path, reason, format!("keep it to {MAX_ITEMS}")));
+    }
+    let items = of.len() as u32;
+    if at_least > at_most || at_most > items {
+        let reason = format!("takes {at_least} to {at_most} of {items} items");
+        return Err(fault(path, reason, "take no more than there are"));
+    }
+    Ok(Node::Mask { items, at_least, at_most })
+}
+
+fn switch(arms: &[(Box<str>, Vec<Gene>)], path: &str) -> Result<Node, SchemaError> {
+    let names: Vec<Box<str>> = arms.iter().map(|(name, _)| name.clone()).collect();
+    check_names(&names, path, "arms")?;
+    let arm = |(name, genes): &(Box<str>, Vec<Gene>)| {
+        if genes.is_empty() {
+            return Ok(Node::group(Vec::new()));
+        }
+        group(genes, &join(path, name))
+    };
+    Ok(Node::switch(arms.iter().map(arm).collect::<Result<_, _>>()?))
+}
+
+fn repeat(
+    body: &[Gene],
+    [at_least, at_most]: [u32; 2],
+    shared: bool,
+    path: &str,
+) -> Result<Node, SchemaError> {
+    let body = group(body, path)?;
+    if at_least > at_most || at_most == 0 {
+        let reason = format!("has {at_least} to {at_most} copies");
+        return Err(fault(path, reason, "write `[least, most]`, the most at least 1"));
+    }
+    let bodies = if shared { 1 } else { at_most as usize };
+    if bodies.saturating_mul(body.slots()) > MAX_SLOTS {
+        let reason = format!("needs {at_most} x {} numbers", body.slots());
+        return Err(fault(path, reason, format!("keep it to {MAX_SLOTS}")));
+    }
+    Ok(Node::repeat(at_least, at_most, shared, body))
+}
+
+fn edges(nodes: u32, labels: &[Box<str>], path: &str) -> Result<Node, SchemaError> {
+    check_names(labels, path, "operations")?;
+    if !(2..=MAX_GRAPH_NODES).contains(&nodes) {
+        let help = format!("write a number from 2 to {MAX_GRAPH_NODES}");
+        return Err(fault(path, format!("has {nodes} nodes"), help));
+    }
+    let edges = (nodes * (nodes - 1) / 2) as usize;
+    let edge = Node::Choice { values: labels.len() as u32, ordered: false };
+    Ok(Node::group(vec![edge; edges]))
+}
+
+fn dag(
+    [least_nodes, most_nodes]: [u32; 2],
+    max_edges: u32,
+    labels: &[Box<str>],
+    path: &str,
+) -> Result<Node, SchemaError> {
+    check_names(labels, path, "operations")?;
+    if !(2..=most_nodes).contains(&least_nodes) || most_nodes > MAX_DAG_NODES {
+        let reason = format!("has {least_nodes} to {most_nodes} nodes");
+        let help = format!("write `[least, most]` between 2 and {MAX_DAG_NODES}");
+        return Err(fault(path, reason, help));
+    }
+    let table = DagTable::new(least_nodes, most_nodes, max_edges, labels.len() as u32);
+    if max_edges + 1 < most_nodes || table.count() == num_bigint::BigUint::ZERO {
+        let reason = format!("of {most_nodes} nodes cannot have only {max_edges} edges");
+        return Err(fault(path, reason, "allow at least one edge less than nodes"));
+    }
+    Ok(Node::Dag(table))
 }
 
 /// The number of values of an integer gene; `None` if there are none.

@@ -312,22 +312,9 @@ fn read_gene(
 
 /// Reads what [`value_text`] wrote.
 fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), String> {
-    let position = |names: &[Box<str>], name: &str| {
-        let found = names.iter().position(|known| known.as_ref() == name);
-        found.map(|at| at as u32).ok_or_else(|| {
-            let known: Vec<&str> = names.iter().take(20).map(AsRef::as_ref).collect();
-            format!("`{name}` is not one of {}", known.join(", "))
-        })
-    };
-    let listed = || text.split(BAR).filter(|item| !matches!(*item, EMPTY | ""));
     match kind {
         GeneKind::Integer { low, high, step, .. } => {
-            let number: i64 = text.parse().map_err(|_| format!("`{text}` is no whole number"))?;
-            let fits = (*low..=*high).contains(&number) && (number - low) % i64::from(*step) == 0;
-            if !fits {
-                return Err(format!("{number} is not from {low} to {high} in steps of {step}"));
-            }
-            values[0] = ((number - low) / i64::from(*step)) as u32;
+            values[0] = read_integer([*low, *high], *step, text)?;
         }
         GeneKind::Categorical { choices, .. } => values[0] = position(choices, text)?,
         GeneKind::Real { low, high, log } => {
@@ -345,7 +332,7 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
             };
         }
         GeneKind::Subset { of, .. } => {
-            for item in listed() {
+            for item in text.split(BAR).filter(|item| !matches!(*item, EMPTY | "")) {
                 values[0] |= 1 << position(of, item)?;
             }
         }
@@ -364,27 +351,55 @@ fn read_value(kind: &GeneKind, text: &str, values: &mut [u32]) -> Result<(), Str
                 return Err(format!("`{text}` has {} values too many", items.len() - used));
             }
         }
-        GeneKind::Dag { labels, most_nodes, .. } => {
-            let (edges, inner) = text.split_once(':').unwrap_or((text, ""));
-            let inner: Vec<&str> = inner.split(BAR).filter(|label| !label.is_empty()).collect();
-            let nodes = inner.len() as u32 + 2;
-            if nodes > *most_nodes {
-                return Err(format!("it has {nodes} nodes, at most {most_nodes}"));
-            }
-            values[0] = nodes;
-            for (slot, label) in values[2..].iter_mut().zip(inner) {
-                *slot = position(labels, label)?;
-            }
-            for edge in edges.split(BAR) {
-                let ends = edge
-                    .split_once('>')
-                    .and_then(|(i, j)| Some((i.parse::<u32>().ok()?, j.parse::<u32>().ok()?)));
-                let (i, j) = ends
-                    .filter(|(i, j)| i < j && *j < nodes)
-                    .ok_or_else(|| format!("`{edge}` is no edge `i>j` of {nodes} nodes"))?;
-                values[1] |= dag::edge(i, j);
-            }
-        }
+        GeneKind::Dag { labels, most_nodes, .. } => read_dag(labels, *most_nodes, text, values)?,
+    }
+    Ok(())
+}
+
+/// Which of `names` it is.
+fn position(names: &[Box<str>], name: &str) -> Result<u32, String> {
+    let found = names.iter().position(|known| known.as_ref() == name);
+    found.map(|at| at as u32).ok_or_else(|| {
+        let known: Vec<&str> = names.iter().take(20).map(AsRef::as_ref).collect();
+        format!("`{name}` is not one of {}", known.join(", "))
+    })
+}
+
+/// Which of the values from `low` to `high` it is.
+fn read_integer([low, high]: [i64; 2], step: u32, text: &str) -> Result<u32, String> {
+    let number: i64 = text.parse().map_err(|_| format!("`{text}` is no whole number"))?;
+    let step = i64::from(step);
+    if !(low..=high).contains(&number) || (number - low) % step != 0 {
+        return Err(format!("{number} is not from {low} to {high} in steps of {step}"));
+    }
+    Ok(((number - low) / step) as u32)
+}
+
+/// Reads the edges of a graph, and after a colon the labels of its inner nodes.
+fn read_dag(
+    labels: &[Box<str>],
+    most_nodes: u32,
+    text: &str,
+    values: &mut [u32],
+) -> Result<(), String> {
+    let (edges, inner) = text.split_once(':').unwrap_or((text, ""));
+    let inner: Vec<&str> = inner.split(BAR).filter(|label| !label.is_empty()).collect();
+    let nodes = inner.len() as u32 + 2;
+    if nodes > most_nodes {
+        return Err(format!("it has {nodes} nodes, at most {most_nodes}"));
+    }
+    values[0] = nodes;
+    for (slot, label) in values[2..].iter_mut().zip(inner) {
+        *slot = position(labels, label)?;
+    }
+    for edge in edges.split(BAR) {
+        let ends = edge
+            .split_once('>')
+            .and_then(|(i, j)| Some((i.parse::<u32>().ok()?, j.parse::<u32>().ok()?)));
+        let (i, j) = ends
+            .filter(|(i, j)| i < j && *j < nodes)
+            .ok_or_else(|| format!("`{edge}` is no edge `i>j` of {nodes} nodes"))?;
+        values[1] |= dag::edge(i, j);
     }
     Ok(())
 }

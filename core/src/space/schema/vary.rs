@@ -228,50 +228,54 @@ impl Node {
                     at = end;
                 }
             }
-            Self::Switch { .. } => {
-                if values[0] != other[0] {
-                    if rng.random::<bool>() {
-                        values.copy_from_slice(other);
-                    }
-                    return;
-                }
-                let parts: Vec<(&Node, usize)> = self.parts(values).collect();
-                for (node, at) in parts {
-                    let end = at + node.slots();
-                    node.cross(&other[at..end], rng, &mut values[at..end]);
-                }
-            }
             Self::Repeat { at_most, bodies, body, .. } if bodies < at_most => {
-                let size = body.slots();
-                if values[0] > 0 && other[0] > 0 {
-                    body.cross(&other[1..1 + size], rng, &mut values[1..1 + size]);
-                    if rng.random::<bool>() {
-                        values[0] = other[0];
-                    }
-                } else if rng.random::<bool>() {
+                cross_shared(body, other, rng, values);
+            }
+            Self::Switch { .. } | Self::Repeat { .. } if values[0] == other[0] => {
+                self.cross_parts(other, rng, values);
+            }
+            Self::Switch { .. } => {
+                if rng.random::<bool>() {
                     values.copy_from_slice(other);
                 }
             }
-            Self::Repeat { body, .. } => {
-                if values[0] == other[0] {
-                    let parts: Vec<(&Node, usize)> = self.parts(values).collect();
-                    for (node, at) in parts {
-                        let end = at + node.slots();
-                        node.cross(&other[at..end], rng, &mut values[at..end]);
-                    }
-                    return;
-                }
-                // One point: the head of the one, the tail and the length of the other.
-                let point = rng.random_range(0..=values[0].min(other[0]) as usize);
-                let cut = 1 + point * body.slots();
-                if rng.random::<bool>() {
-                    values[cut..].copy_from_slice(&other[cut..]);
-                    values[0] = other[0];
-                } else {
-                    values[1..cut].copy_from_slice(&other[1..cut]);
-                }
-            }
+            Self::Repeat { body, .. } => exchange_tails(body.slots(), other, rng, values),
         }
+    }
+
+    /// Mixes part by part where the same parts apply in both.
+    fn cross_parts(&self, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
+        let parts: Vec<(&Node, usize)> = self.parts(values).collect();
+        for (node, at) in parts {
+            let end = at + node.slots();
+            node.cross(&other[at..end], rng, &mut values[at..end]);
+        }
+    }
+}
+
+/// Mixes the one body that all copies share, and takes the number of copies from either.
+fn cross_shared(body: &Node, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
+    let size = body.slots();
+    if values[0] > 0 && other[0] > 0 {
+        body.cross(&other[1..1 + size], rng, &mut values[1..1 + size]);
+        if rng.random::<bool>() {
+            values[0] = other[0];
+        }
+    } else if rng.random::<bool>() {
+        values.copy_from_slice(other);
+    }
+}
+
+/// Crosses different numbers of copies, of `size` slots each, at one point: the head of the one, the tail
+/// and the length of the other.
+fn exchange_tails(size: usize, other: &[u32], rng: &mut Stream, values: &mut [u32]) {
+    let point = rng.random_range(0..=values[0].min(other[0]) as usize);
+    let cut = 1 + point * size;
+    if rng.random::<bool>() {
+        values[cut..].copy_from_slice(&other[cut..]);
+        values[0] = other[0];
+    } else {
+        values[1..cut].copy_from_slice(&other[1..cut]);
     }
 }
 

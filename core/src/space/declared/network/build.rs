@@ -123,27 +123,19 @@ impl<'a> Building<'a> {
             }
             Kind::ForCopies { of, slots, body } => {
                 let copies = self.environment.copies(of, *slots, locals).map_err(here)?;
-                let mut value = input;
-                for (nth, base) in copies.into_iter().enumerate() {
+                copies.into_iter().enumerate().try_fold(input, |value, (nth, base)| {
                     locals.push_copy(nth, base);
-                    let built = self.sequence(body, value, locals);
-                    locals.pop();
-                    value = built?;
-                }
-                Ok(value)
+                    self.round(body, value, locals)
+                })
             }
             Kind::ForTimes { times, body } => {
                 let times = self.environment.count(times, locals, shape).map_err(here)?;
-                let mut value = input;
-                for nth in 0..times {
+                (0..times).try_fold(input, |value, nth| {
                     // Empty rounds count, so that a huge number of them ends as well.
                     self.count_step().map_err(here)?;
                     locals.push_number(nth.into());
-                    let built = self.sequence(body, value, locals);
-                    locals.pop();
-                    value = built?;
-                }
-                Ok(value)
+                    self.round(body, value, locals)
+                })
             }
             Kind::Choose { by, arms } => {
                 let name = self.environment.text(by, locals, shape).map_err(here)?;
@@ -165,11 +157,7 @@ impl<'a> Building<'a> {
                     .map_or(Ok(1), |heads| self.environment.count(heads, locals, shape));
                 let heads = heads.map_err(|reason| here(format!("heads: {reason}")))?;
                 let values = self.branches(branches, input, locals)?;
-                let nodes: Result<Vec<NodeId>, _> =
-                    values.into_iter().map(|value| self.node(value)).collect();
-                let op = Op::Attention { heads };
-                let added = nodes.and_then(|nodes| self.graph.add(op, &nodes));
-                added.map(Value::Node).map_err(|error| here(error.to_string()))
+                self.attention(heads, values).map_err(|error| here(error.to_string()))
             }
             Kind::Cell { graph, operations, stacked } => {
                 self.cell(layer.place, graph, operations, *stacked, input, locals)
@@ -180,6 +168,19 @@ impl<'a> Building<'a> {
                 self.sequence(body, input, &mut inside.map_err(here)?)
             }
         }
+    }
+
+    /// One round of a loop, for which a local has been pushed.
+    fn round(&mut self, body: &'a [Layer], input: Value, locals: &mut Locals<'a>) -> Built<Value> {
+        let built = self.sequence(body, input, locals);
+        locals.pop();
+        built
+    }
+
+    fn attention(&mut self, heads: u32, values: Vec<Value>) -> Result<Value, GraphError> {
+        let nodes: Result<Vec<NodeId>, _> =
+            values.into_iter().map(|value| self.node(value)).collect();
+        self.graph.add(Op::Attention { heads }, &nodes?).map(Value::Node)
     }
 
     fn branches(
