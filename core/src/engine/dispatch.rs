@@ -164,7 +164,7 @@ impl Decision<'_> {
         let task = self.propose(id).or_else(|| self.call_up(worker, id));
         let Some(task) = task else { return Next::Dry };
         let (task, found) = (&self.state.tasks[&task], &self.state.workers[&worker]);
-        match self.state.unfit(task, found) {
+        match self.state.kept_from(task, found) {
             None => Next::Task(task.id),
             Some(_) => Next::NotHere,
         }
@@ -174,7 +174,7 @@ impl Decision<'_> {
     fn queued_for(&self, campaign: &Campaign, worker: &Worker) -> Option<TaskId> {
         let suited = |task: &&TaskId| {
             let task = self.state.tasks.get(task);
-            task.is_some_and(|task| self.state.unfit(task, worker).is_none())
+            task.is_some_and(|task| self.state.kept_from(task, worker).is_none())
         };
         let served = campaign
             .queue

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::bound::figure;
 use super::cache::ResultOrigin;
 use super::campaign::{Campaign, CampaignStatus};
-use super::candidate::CandidateStatus;
+use super::candidate::{Candidate, CandidateStatus};
 use super::state::State;
 use super::task::{Task, TaskStatus};
 use super::view::Explanation;
@@ -45,20 +45,7 @@ impl State {
     fn explain_candidate(&self, id: CandidateId) -> Option<Explanation> {
         let campaign = self.campaigns.get(&id.campaign)?;
         let candidate = campaign.candidate(id.ordinal)?;
-        let mut details = vec![
-            format!("network: {}", campaign.spec.space.format(&candidate.proposal().genotype)),
-            format!("origin: {}", candidate.proposal().origin),
-            format!("leased {} times, {} in slots", candidate.attempts(), candidate.elapsed()),
-        ];
-        let derived = campaign.spec.space.schema().derived_values(&candidate.proposal().genotype);
-        details.extend(campaign.interval_of(candidate));
-        details.extend(campaign.means_of(candidate));
-        details.extend(campaign.notes_about(id.ordinal));
-        details.extend(campaign.taken_by(id.ordinal).map(|(stage, origin)| {
-            let name = campaign.stages.get(usize::from(stage)).map_or("?", |stage| &stage.name);
-            format!("stage {name}: {}", self.origin_of_result(&campaign.stages, stage, origin))
-        }));
-        details.splice(1..1, derived.into_iter().map(|(name, value)| format!("{name}: {value}")));
+        let mut details = self.history_of(campaign, candidate, id);
         let headline = match candidate.status() {
             CandidateStatus::Proposed => format!("candidate {id} was just proposed"),
             CandidateStatus::InStage { task, .. } => {
@@ -75,22 +62,10 @@ impl State {
                 details.push(campaign.candidate_view(id.ordinal)?.reason());
                 format!("candidate {id} was screened: it is not worth its later stages")
             }
-            CandidateStatus::Scored { violation } if *violation > 0.0 => {
-                let broken = campaign.violation_of(candidate).1;
-                details.push(format!(
-                    "beyond its bounds by {} in all, each relative to the bound",
-                    figure(*violation, |shown| shown > 0.0)
-                ));
-                format!("candidate {id} is scored but not feasible: {}", broken.join("; "))
-            }
-            CandidateStatus::Scored { .. } if campaign.front.contains(id.ordinal) => {
-                format!("candidate {id} is scored and on the front")
-            }
-            CandidateStatus::Scored { .. } => {
-                if let Some(by) = campaign.dominator_of(candidate) {
-                    details.push(format!("dominated by {by}"));
-                }
-                format!("candidate {id} is scored and dominated")
+            CandidateStatus::Scored { violation } => {
+                let (headline, more) = campaign.explain_score(candidate, id, *violation);
+                details.extend(more);
+                headline
             }
             CandidateStatus::Infeasible(_) => {
                 details.push(campaign.candidate_view(id.ordinal)?.reason());
@@ -102,6 +77,30 @@ impl State {
             }
         };
         Some(Explanation { headline, details })
+    }
+
+    /// What a candidate is, what it took, and what its stages have brought so far.
+    fn history_of(
+        &self,
+        campaign: &Campaign,
+        candidate: &Candidate,
+        id: CandidateId,
+    ) -> Vec<String> {
+        let (space, proposal) = (&campaign.spec.space, candidate.proposal());
+        let mut details = vec![format!("network: {}", space.format(&proposal.genotype))];
+        let derived = space.schema().derived_values(&proposal.genotype);
+        details.extend(derived.into_iter().map(|(name, value)| format!("{name}: {value}")));
+        details.push(format!("origin: {}", proposal.origin));
+        let (attempts, elapsed) = (candidate.attempts(), candidate.elapsed());
+        details.push(format!("leased {attempts} times, {elapsed} in slots"));
+        details.extend(campaign.interval_of(candidate));
+        details.extend(campaign.means_of(candidate));
+        details.extend(campaign.notes_about(id.ordinal));
+        details.extend(campaign.taken_by(id.ordinal).map(|(stage, origin)| {
+            let name = campaign.stages.get(usize::from(stage)).map_or("?", |stage| &stage.name);
+            format!("stage {name}: {}", self.origin_of_result(&campaign.stages, stage, origin))
+        }));
+        details
     }
 
     /// Where a result that was taken comes from, in words.
@@ -191,7 +190,7 @@ impl State {
             }
             None => {
                 details.extend(self.held_back(campaign));
-                details.extend(self.worker_lines(|worker| self.unfit(task, worker)));
+                details.extend(self.worker_lines(|worker| self.kept_from(task, worker)));
             }
         }
         details
@@ -359,7 +358,7 @@ impl Campaign {
     }
 
     /// The means of a candidate's repeated measurements, in a line each.
-    fn means_of(&self, candidate: &super::candidate::Candidate) -> impl Iterator<Item = String> {
+    fn means_of(&self, candidate: &Candidate) -> impl Iterator<Item = String> {
         let line = |found: Measurement| {
             let repeats = self.repeats_of_metric(&found.metric);
             let error = found.spread().filter(|_| repeats > 1)?;
@@ -378,7 +377,7 @@ impl Campaign {
 
     /// How far the candidate's accuracy can be trusted, where its spread is the standard error over the
     /// validation images: where it was measured once.
-    fn interval_of(&self, candidate: &super::candidate::Candidate) -> Option<String> {
+    fn interval_of(&self, candidate: &Candidate) -> Option<String> {
         let measurements = self.measurements_of(candidate);
         let found = measurements.iter().find(|found| found.metric.as_str() == "accuracy")?;
         let unit = self.spec.metrics.find("accuracy").map_or("", |found| found.unit);
@@ -425,7 +424,28 @@ impl Campaign {
         (headline, vec![rule, outlook.to_owned()])
     }
 
-    fn dominator_of(&self, candidate: &super::candidate::Candidate) -> Option<CandidateId> {
+    /// Where a candidate stands by its score: a sentence, and what it rests on.
+    fn explain_score(
+        &self,
+        candidate: &Candidate,
+        id: CandidateId,
+        violation: f64,
+    ) -> (String, Option<String>) {
+        if violation > 0.0 {
+            let broken = self.violation_of(candidate).1.join("; ");
+            let beyond = figure(violation, |shown| shown > 0.0);
+            let detail =
+                format!("beyond its bounds by {beyond} in all, each relative to the bound");
+            return (format!("candidate {id} is scored but not feasible: {broken}"), Some(detail));
+        }
+        if self.front.contains(id.ordinal) {
+            return (format!("candidate {id} is scored and on the front"), None);
+        }
+        let by = self.dominator_of(candidate).map(|by| format!("dominated by {by}"));
+        (format!("candidate {id} is scored and dominated"), by)
+    }
+
+    fn dominator_of(&self, candidate: &Candidate) -> Option<CandidateId> {
         let point = self.objectives_of(candidate)?;
         let mut front = self.front.iter();
         let by = front.find(|(_, other)| crate::pareto::dominance::dominates(other, &point))?;

@@ -52,7 +52,7 @@ impl Campaign {
 
 impl State {
     /// Why a task is not given to a worker, `None` if it may be.
-    pub(super) fn unfit(&self, task: &Task, worker: &Worker) -> Option<String> {
+    pub(super) fn kept_from(&self, task: &Task, worker: &Worker) -> Option<String> {
         let campaign = self.campaigns.get(&task.candidate.campaign)?;
         self.state_to_come(task)
             .or_else(|| campaign.unsuited(worker, task.stage))

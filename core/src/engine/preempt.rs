@@ -108,6 +108,8 @@ impl super::state::State {
             campaign.promotable().any(|(_, stage)| campaign.unsuited(worker, stage + 1).is_none())
         };
         worker.takes_work()
-            && (proposes || promotes() || queued().any(|task| self.unfit(task, worker).is_none()))
+            && (proposes
+                || promotes()
+                || queued().any(|task| self.kept_from(task, worker).is_none()))
     }
 }

@@ -24,7 +24,7 @@ const ADVANCE: Span = Span::from_secs(60);
 const RENEWED_EVERY: Span = Span::from_secs(5);
 /// What a member that could not use its share may claim later, at most: this much time of all slots
 /// that its group has in use.
-const CREDIT: Span = Span::from_secs(3_600);
+const ARREARS: Span = Span::from_secs(3_600);
 
 /// A user by order of appearance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,8 +116,8 @@ impl<M: Ord + Copy> Group<M> {
 
     fn begin(&mut self, member: M, now: Timestamp) {
         if self.members.get(&member).is_some_and(|usage| usage.leases == 0) {
-            let credit = i128::from(CREDIT.0) * i128::from(self.leases.max(1));
-            self.raise(member, self.level - credit, now);
+            let arrears = i128::from(ARREARS.0) * i128::from(self.leases.max(1));
+            self.raise(member, self.level - arrears, now);
         }
         self.change(member, now, |usage| {
             usage.leases += 1;

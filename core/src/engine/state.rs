@@ -11,14 +11,14 @@ use std::sync::Arc;
 use super::budget::Spent;
 use super::cache::KnownResults;
 use super::campaign::Campaign;
-use super::candidate::CandidateStatus;
+use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
 use super::policy::FleetPolicy;
 use super::ready::{Kinds, Ready};
 use super::share::Shares;
 use super::task::Task;
 use super::worker::Worker;
-use crate::id::{CampaignId, CandidateId, TaskId, WorkerId};
+use crate::id::{CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use crate::time::{Span, Timestamp};
 
 /// Everything the engine knows.
@@ -135,77 +135,94 @@ impl State {
     /// equal digests. Accounts, workers and policy are [`State::check`]'s.
     #[must_use]
     pub fn digest(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new();
-        let mut number = |value: u64| {
-            hasher.update(&value.to_le_bytes());
-        };
-        number(self.task_candidates.len() as u64);
-        for (id, task) in &self.tasks {
-            number(id.0);
-            number(u64::from(task.attempt.0));
-            number(u64::from(task.counted));
-            if task.repeat > 0 {
-                number(u64::from(task.repeat));
-            }
-            if let Some(standing) = task.hopeless {
-                number(u64::from(standing.step));
-                number(standing.value.to_bits());
-            }
-            if let Some(left) = task.left {
-                number(u64::from(left.attempt.0));
-                number(u64::from(left.step));
-            }
-        }
-        for campaign in self.campaigns.values() {
-            number(u64::from(campaign.id.0));
-            number(u64::from(campaign.started));
-            number(status_code(campaign));
-            for candidate in &campaign.candidates {
-                for gene in &candidate.proposal.genotype.0 {
-                    number(u64::from(*gene));
-                }
-                number(candidate_code(&candidate.status));
-                for stored in &candidate.measurements {
-                    number(u64::from(stored.column));
-                    number(stored.value.to_bits());
-                    number(stored.spread.map_or(0, f64::to_bits));
-                }
-            }
-            for ordinal in campaign.algorithm.population() {
-                number(u64::from(ordinal.0));
-            }
-            for (ordinal, objectives) in campaign.front.iter() {
-                number(u64::from(ordinal.0));
-                for value in objectives {
-                    number(value.to_bits());
-                }
-            }
-            for value in campaign.reference.iter().flatten() {
-                number(value.to_bits());
-            }
-            for ((ordinal, stage), origin) in &campaign.taken {
-                number(u64::from(ordinal.0) << 8 | u64::from(*stage));
-                number(u64::from(origin.candidate.campaign.0));
-                number(u64::from(origin.candidate.ordinal.0) << 8 | u64::from(origin.stage));
-            }
-            for ((ordinal, stage), checkpoint) in &campaign.checkpoints {
-                number(u64::from(ordinal.0));
-                number(u64::from(*stage));
-                checkpoint.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
-            }
-        }
+        let mut digest = Digest(blake3::Hasher::new());
+        self.tasks.values().for_each(|task| digest.task(task));
+        self.campaigns.values().for_each(|campaign| digest.campaign(campaign));
         for ((key, campaign), known) in &self.results {
-            key.as_bytes().iter().for_each(|byte| number(u64::from(*byte)));
-            number(u64::from(campaign.0));
-            number(u64::from(known.ordinal.0) << 8 | u64::from(known.stage));
+            digest.bytes(key.as_bytes());
+            digest.number(campaign.0);
+            digest.place(known.ordinal, known.stage);
         }
         for (ordinal, samples) in self.campaigns.values().flat_map(|found| &found.samples) {
-            hasher.update(&ordinal.0.to_le_bytes());
+            digest.0.update(&ordinal.0.to_le_bytes());
             for measurement in samples.iter().flatten() {
-                hasher.update(&measurement.value().to_bits().to_le_bytes());
+                digest.number(measurement.value().to_bits());
             }
         }
-        hasher.finalize()
+        digest.0.finalize()
+    }
+}
+
+/// A hash of numbers, in the order in which they are told.
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn number(&mut self, value: impl Into<u64>) {
+        self.0.update(&value.into().to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.number(*byte));
+    }
+
+    fn place(&mut self, ordinal: Ordinal, stage: u8) {
+        self.number(u64::from(ordinal.0) << 8 | u64::from(stage));
+    }
+
+    fn task(&mut self, task: &Task) {
+        self.number(task.id.0);
+        self.number(task.attempt.0);
+        self.number(task.counted);
+        if task.repeat > 0 {
+            self.number(task.repeat);
+        }
+        if let Some(standing) = task.hopeless {
+            self.number(standing.step);
+            self.number(standing.value.to_bits());
+        }
+        if let Some(left) = task.left {
+            self.number(left.attempt.0);
+            self.number(left.step);
+        }
+    }
+
+    fn campaign(&mut self, campaign: &Campaign) {
+        self.number(campaign.id.0);
+        self.number(campaign.started);
+        self.number(status_code(campaign));
+        campaign.candidates.iter().for_each(|candidate| self.candidate(candidate));
+        for ordinal in campaign.algorithm.population() {
+            self.number(ordinal.0);
+        }
+        for (ordinal, objectives) in campaign.front.iter() {
+            self.number(ordinal.0);
+            objectives.iter().for_each(|value| self.number(value.to_bits()));
+        }
+        for value in campaign.reference.iter().flatten() {
+            self.number(value.to_bits());
+        }
+        for ((ordinal, stage), origin) in &campaign.taken {
+            self.place(*ordinal, *stage);
+            self.number(origin.candidate.campaign.0);
+            self.place(origin.candidate.ordinal, origin.stage);
+        }
+        for ((ordinal, stage), checkpoint) in &campaign.checkpoints {
+            self.number(ordinal.0);
+            self.number(*stage);
+            self.bytes(checkpoint.as_bytes());
+        }
+    }
+
+    fn candidate(&mut self, candidate: &Candidate) {
+        for gene in &candidate.proposal.genotype.0 {
+            self.number(*gene);
+        }
+        self.number(candidate_code(&candidate.status));
+        for stored in &candidate.measurements {
+            self.number(stored.column);
+            self.number(stored.value.to_bits());
+            self.number(stored.spread.map_or(0, f64::to_bits));
+        }
     }
 }
 
