@@ -130,8 +130,8 @@ struct Auto {
 impl Auto {
     /// The model-assisted part, if it is the one to ask.
     fn model(&self) -> Option<&Surrogate> {
-        let fits = self.in_flight.len() <= self.parameters.model_in_flight as usize;
-        self.surrogate.as_ref().filter(|_| fits)
+        let keeps_up = self.in_flight.len() <= self.parameters.model_in_flight as usize;
+        self.surrogate.as_ref().filter(|_| keeps_up)
     }
 }
 

@@ -136,42 +136,36 @@ impl Surrogate {
         ranked: &Ranked,
         rng: &mut Stream,
     ) -> Option<Proposal> {
-        let results = self.observations.results();
-        let searches = results.len() < self.setting.parameters.search_until as usize;
         let pending = self.observations.pending();
-        let modelled = &self.setting.modelled;
-        let mut judge =
-            Judge::new(space, (model, modelled), &self.observations, ranked, &pending, rng);
-        let front = ranked.ranks.iter().filter(|rank| **rank == 0).count();
-        let parents = ranked.order.iter().take(front.max(LEAST_PARENTS));
-        let parents: Vec<(&Genotype, Origin)> = parents
-            .map(|at| {
-                let parent = &results[*at];
-                (&parent.genotype, Origin::Mutated { parent: parent.id })
-            })
-            .collect();
-        if searches {
+        let modelled = (model, self.setting.modelled.as_slice());
+        let mut judge = Judge::new(space, modelled, &self.observations, ranked, &pending, rng);
+        let parents = self.parents(ranked);
+        if self.searches() {
             let pool = (self.observations.affordable() / 2).clamp(ELITE, POOL);
             let found = search(space, &parents, pool, &mut judge, rng);
             return found.into_iter().find_map(|found| novelty.admit(found.genotype, found.origin));
         }
-        let wanted = (SCREENED / results.len()).max(LEAST_SCREENED);
-        // Only new offspring count, so that the choice is among as many however few are left.
-        let mut best: Option<(f64, Proposal)> = None;
-        let mut judged = 0;
-        for nth in 0..20 * wanted {
-            let (genotype, origin) = offspring(space, &parents, nth, rng);
-            let Some(proposal) = novelty.admit(genotype, origin) else { continue };
-            let Some(gain) = judge.gain(&proposal.genotype) else { continue };
-            if best.as_ref().is_none_or(|(other, _)| gain > *other) {
-                best = Some((gain, proposal));
-            }
-            judged += 1;
-            if judged == wanted {
-                break;
-            }
-        }
-        best.map(|(_, proposal)| proposal)
+        let results = self.observations.results().len();
+        let wanted = (SCREENED / results).max(LEAST_SCREENED);
+        best_offspring(wanted, novelty, space, &parents, &mut judge, rng)
+    }
+
+    /// Whether results are so few that a proposal is searched for on the model.
+    fn searches(&self) -> bool {
+        let until = self.setting.parameters.search_until as usize;
+        self.observations.results().len() < until
+    }
+
+    /// The front, or some more of the best.
+    fn parents(&self, ranked: &Ranked) -> Vec<(&Genotype, Origin)> {
+        let results = self.observations.results();
+        let front = ranked.ranks.iter().filter(|rank| **rank == 0).count();
+        let parents = ranked.order.iter().take(front.max(LEAST_PARENTS));
+        let parent = |at: &usize| {
+            let parent = &results[*at];
+            (&parent.genotype, Origin::Mutated { parent: parent.id })
+        };
+        parents.map(parent).collect()
     }
 
     pub(super) fn next(
@@ -194,14 +188,40 @@ impl Surrogate {
         let Some(model) = &self.model else { return design(rng) };
         let results = self.observations.results();
         let ranked = rank(results, self.observations.objectives());
-        let searches = results.len() < parameters.search_until as usize;
-        if !searches && rng.random::<f64>() < parameters.parzen_share {
+        if !self.searches() && rng.random::<f64>() < parameters.parzen_share {
             let proposal = tpe::propose(&novelty, space, &self.observations, &ranked, rng);
             return proposal.map_or_else(|| novelty.sample(rng), Suggestion::Propose);
         }
         let proposal = self.screen(&novelty, space, model, &ranked, rng);
         proposal.map_or_else(|| novelty.sample(rng), Suggestion::Propose)
     }
+}
+
+/// The most promising of so many `wanted` new offspring.
+fn best_offspring(
+    wanted: usize,
+    novelty: &Novelty<'_>,
+    space: &dyn SearchSpace,
+    parents: &[(&Genotype, Origin)],
+    judge: &mut Judge<'_>,
+    rng: &mut Stream,
+) -> Option<Proposal> {
+    // Only new offspring count, so that the choice is among as many however few are left.
+    let mut best: Option<(f64, Proposal)> = None;
+    let mut judged = 0;
+    for nth in 0..20 * wanted {
+        let (genotype, origin) = offspring(space, parents, nth, rng);
+        let Some(proposal) = novelty.admit(genotype, origin) else { continue };
+        let Some(gain) = judge.gain(&proposal.genotype) else { continue };
+        if best.as_ref().is_none_or(|(other, _)| gain > *other) {
+            best = Some((gain, proposal));
+        }
+        judged += 1;
+        if judged == wanted {
+            break;
+        }
+    }
+    best.map(|(_, proposal)| proposal)
 }
 
 /// One offspring: in turn a small mutation, a larger one, and a crossover with a slight mutation.

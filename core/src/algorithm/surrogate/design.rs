@@ -71,6 +71,22 @@ fn near_a_result(
     (!observations.rules_out(&found.genotype)).then_some(found)
 }
 
+/// The encodings that the next draw is kept away from. What was ruled out repels as well, and what failed
+/// where most does: otherwise the next would be as far from all that succeeded. Failures here and there say
+/// nothing of their surroundings.
+fn repelling(observations: &Observations) -> Vec<&[f64]> {
+    let latest = |count: usize| count.saturating_sub(FAILED);
+    let (violating, lost) = (observations.violating(), observations.lost());
+    let mut others = observations.pending();
+    others.extend(observations.results().iter().map(|result| result.features.as_slice()));
+    if mostly_fails(observations) {
+        others.extend(violating[latest(violating.len())..].iter().map(|found| &*found.features));
+        others.extend(lost[latest(lost.len())..].iter().map(AsRef::as_ref));
+    }
+    others.extend(observations.ruled_out());
+    others
+}
+
 /// The one of some draws that is least like what has been proposed; `composed` of them have a
 /// composition of their own.
 fn spread(
@@ -81,17 +97,7 @@ fn spread(
     rng: &mut Stream,
 ) -> Suggestion {
     let features = space.schema().features();
-    // What was ruled out repels as well, and what failed where most does: otherwise the next would be as far
-    // from all that succeeded. Failures here and there say nothing of their surroundings.
-    let latest = |count: usize| count.saturating_sub(FAILED);
-    let (violating, lost) = (observations.violating(), observations.lost());
-    let mut others = observations.pending();
-    others.extend(observations.results().iter().map(|result| result.features.as_slice()));
-    if mostly_fails(observations) {
-        others.extend(violating[latest(violating.len())..].iter().map(|found| &*found.features));
-        others.extend(lost[latest(lost.len())..].iter().map(AsRef::as_ref));
-    }
-    others.extend(observations.ruled_out());
+    let others = repelling(observations);
     // A campaign that nothing fits is to be found out soon: each look costs a network.
     let hopeless = others.len() >= HOPELESS && observations.ruled_out().count() == others.len();
     let mut encoding = Vec::new();
@@ -189,23 +195,23 @@ fn chosen(schema: &Schema, mut choose: impl FnMut(u32) -> u32) -> Option<Genotyp
 /// The last choice that a slot can take in a genotype, which is left as it was.
 fn last_choice(schema: &Schema, values: &mut Genotype, slot: usize) -> u32 {
     let before = values.0[slot];
-    let mut fits = |value: u32| {
+    let mut may_be = |value: u32| {
         values.0[slot] = value;
         schema.check(values).is_ok()
     };
-    let (mut fitting, mut step) = (before, 1u32);
-    while let Some(next) = fitting.checked_add(step).filter(|next| fits(*next)) {
-        fitting = next;
+    let (mut last, mut step) = (before, 1u32);
+    while let Some(next) = last.checked_add(step).filter(|next| may_be(*next)) {
+        last = next;
         step = step.saturating_mul(2);
     }
     while step > 1 {
         step /= 2;
-        if let Some(next) = fitting.checked_add(step).filter(|next| fits(*next)) {
-            fitting = next;
+        if let Some(next) = last.checked_add(step).filter(|next| may_be(*next)) {
+            last = next;
         }
     }
     values.0[slot] = before;
-    fitting
+    last
 }
 
 #[cfg(test)]
