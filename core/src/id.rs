@@ -154,4 +154,10 @@ mod tests {
         let late = CandidateId::new(CampaignId(2), Ordinal(1));
         assert!(early < late);
     }
+
+    #[test]
+    fn attempts_are_ordered_by_task_first() {
+        let id = |task, attempt| AttemptId::new(TaskId(task), Attempt(attempt));
+        assert!(id(1, 9) < id(2, 1) && id(2, 1) < id(2, 3));
+    }
 }
