@@ -401,32 +401,6 @@ fn an_assignment_that_never_arrived_is_not_charged_and_a_forgotten_one_is() {
 }
 
 #[test]
-fn a_disconnect_leaves_leases_alone_and_a_restart_gives_a_full_period_of_grace() {
-    let mut cluster = Cluster::with_campaign("", 1);
-    let worker = cluster.worker("a", 1);
-    cluster.expect(Command::WorkerDisconnected { worker, session: SessionId(1) });
-    cluster.pass(Span::from_secs(29));
-    cluster.expect(Command::Start);
-    cluster.pass(Span::from_secs(29));
-    cluster.register_with("a", 2, &[(1, 1)]);
-    cluster.report(worker, (1, 1), measured(80.0, 5.0));
-    assert_eq!(cluster.campaign().scored(), 1);
-    assert!(cluster.stops().is_empty());
-}
-
-#[test]
-fn the_coordinators_own_silence_counts_against_nobody() {
-    let mut cluster = Cluster::with_campaign("", 1);
-    let worker = cluster.worker("a", 1);
-    cluster.now = cluster.now + Span::from_secs(1_000);
-    cluster.expect(Command::Stalled);
-    cluster.pass(Span::from_secs(29));
-    cluster.report(worker, (1, 1), measured(80.0, 5.0));
-    assert_eq!(cluster.campaign().scored(), 1);
-    assert!(cluster.stops().is_empty());
-}
-
-#[test]
 fn attempts_that_the_coordinator_does_not_want_are_stopped() {
     let mut cluster = Cluster::with_campaign("", 1);
     cluster.register_with("a", 1, &[(7, 2)]);

@@ -83,3 +83,29 @@ fn time_that_the_coordinator_gives_confirms_no_assignment() {
     cluster.ready(worker, 2, 1);
     assert_eq!(cluster.assignments().len(), 1, "it never arrived, which costs no attempt");
 }
+
+#[test]
+fn a_disconnect_leaves_leases_alone_and_a_restart_gives_a_full_period_of_grace() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = cluster.worker("a", 1);
+    cluster.expect(Command::WorkerDisconnected { worker, session: SessionId(1) });
+    cluster.pass(Span::from_secs(29));
+    cluster.expect(Command::Start);
+    cluster.pass(Span::from_secs(29));
+    cluster.register_with("a", 2, &[(1, 1)]);
+    cluster.report(worker, (1, 1), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().scored(), 1);
+    assert!(cluster.stops().is_empty());
+}
+
+#[test]
+fn the_coordinators_own_silence_counts_against_nobody() {
+    let mut cluster = Cluster::with_campaign("", 1);
+    let worker = cluster.worker("a", 1);
+    cluster.now = cluster.now + Span::from_secs(1_000);
+    cluster.expect(Command::Stalled);
+    cluster.pass(Span::from_secs(29));
+    cluster.report(worker, (1, 1), measured(80.0, 5.0));
+    assert_eq!(cluster.campaign().scored(), 1);
+    assert!(cluster.stops().is_empty());
+}
