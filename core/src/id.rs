@@ -73,7 +73,8 @@ sequence_id!(
     /// The position of a candidate within its campaign, from 1 in order of proposal.
     Ordinal(u32), "a candidate number, such as 42");
 
-/// One attempt of one task, as every message about it names it.
+/// One attempt of one task, as every message about it names it: a report of an earlier attempt is never taken
+/// for one of a later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId {
     /// The task.
@@ -87,6 +88,12 @@ impl AttemptId {
     #[must_use]
     pub fn new(task: TaskId, attempt: Attempt) -> Self {
         Self { task, attempt }
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} attempt {}", self.task, self.attempt)
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::Capabilities;
 use cambrian_transport::client::DialError;
 use cambrian_transport::dial::Dialler;
@@ -19,7 +20,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::artifacts::{Artifacts, Transfer};
-use crate::attempt::AttemptId;
 use crate::backoff::{Backoff, jitter_seed};
 use crate::capabilities;
 use crate::config::{AgentConfig, EvaluatorCommand, Timing};

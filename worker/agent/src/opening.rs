@@ -9,13 +9,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::Report;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::agent::AgentError;
-use crate::attempt::AttemptId;
 use crate::config::AgentConfig;
 use crate::outbox::Outbox;
 use crate::state_dir::{StateDir, StateError};

@@ -9,12 +9,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::Report;
 use prost::Message;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 use crate::durable;
 
 const HEADER: &[u8] = b"cambrian report 1\n";
@@ -82,7 +83,7 @@ impl Outbox {
             match path.extension().and_then(|ending| ending.to_str()) {
                 Some(ENDING) => match load(&path) {
                     Ok(report) => {
-                        reports.insert(AttemptId::from(&report), report);
+                        reports.insert(report.attempt_id(), report);
                     }
                     Err(damage) => set_aside(&path, &damage),
                 },
@@ -112,7 +113,7 @@ impl Outbox {
         let mut refused = Vec::new();
         let mut first = None;
         for report in reports {
-            let id = AttemptId::from(report);
+            let id = report.attempt_id();
             let path = self.path(id);
             if let Err(source) = durable::replace(&path, &encode(report)) {
                 refused.push(id);
@@ -123,7 +124,7 @@ impl Outbox {
             && let Err(source) = durable::sync_directory(&self.directory)
         {
             // A power failure may take any of them away again.
-            refused = reports.iter().map(AttemptId::from).collect();
+            refused = reports.iter().map(NamesAttempt::attempt_id).collect();
             first.get_or_insert(OutboxError::new("sync", &self.directory)(source));
         }
         first.map_or(Ok(()), |first| Err(Refused { attempts: refused, first }))
@@ -172,7 +173,7 @@ fn decode(bytes: &[u8]) -> Result<Report, Damage> {
 
 fn load(path: &Path) -> Result<Report, Damage> {
     let report = decode(&fs::read(path)?)?;
-    let id = AttemptId::from(&report);
+    let id = report.attempt_id();
     if path.file_name().is_some_and(|name| name == file_name(id).as_str()) {
         Ok(report)
     } else {
@@ -199,6 +200,7 @@ mod tests {
     use cambrian_proto::v1::{Failure, FailureKind, Outcome, outcome};
 
     use super::*;
+    use crate::attempt::attempt_id;
 
     fn report(task: u64, attempt: u32) -> Report {
         let failure =
@@ -232,8 +234,8 @@ mod tests {
         outbox.put(&[report(2, 1), report(1, 3)]).unwrap();
         outbox.put(&[report(1, 4)]).unwrap();
         assert_eq!(reopened(root.path()), [report(1, 3), report(1, 4), report(2, 1)]);
-        outbox.remove(AttemptId::new(1, 3)).unwrap();
-        outbox.remove(AttemptId::new(1, 3)).unwrap();
+        outbox.remove(attempt_id(1, 3)).unwrap();
+        outbox.remove(attempt_id(1, 3)).unwrap();
         assert_eq!(reopened(root.path()), [report(1, 4), report(2, 1)]);
     }
 
@@ -312,7 +314,7 @@ mod tests {
         let (outbox, _) = Outbox::open(root.path()).unwrap();
         fs::create_dir(root.path().join("1-1.report.tmp")).unwrap();
         let refused = outbox.put(&[report(1, 1), report(2, 1), report(3, 1)]).unwrap_err();
-        assert_eq!(refused.attempts, [AttemptId::new(1, 1)]);
+        assert_eq!(refused.attempts, [attempt_id(1, 1)]);
         assert_eq!(reopened(root.path()), [report(2, 1), report(3, 1)]);
     }
 }

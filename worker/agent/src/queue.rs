@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::Assignment;
 
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 
 /// How many tasks a usable slot holds: one in work and one prefetched.
 pub const TASKS_PER_SLOT: u32 = 2;
@@ -95,7 +96,7 @@ impl WorkQueue {
     /// are dropped: the coordinator has given up on them.
     pub fn take(&mut self, assignment: Box<Assignment>) -> Taken {
         self.use_credit();
-        let id = AttemptId::of(&assignment);
+        let id = assignment.attempt_id();
         if self.holding().any(|held| held == id) {
             return Taken::Duplicate;
         }
@@ -119,7 +120,7 @@ impl WorkQueue {
         let free = |slot: &Slot| slot.health == SlotHealth::Ready && slot.occupant.is_none();
         let position = self.slots.iter().position(free)?;
         let assignment = self.waiting.pop_front()?;
-        let occupant = Occupant { id: AttemptId::of(&assignment), wanted: true };
+        let occupant = Occupant { id: assignment.attempt_id(), wanted: true };
         self.slots[position].occupant = Some(occupant);
         Some((SlotIndex(position as u32), assignment))
     }
@@ -137,7 +138,7 @@ impl WorkQueue {
 
     /// Forgets an attempt; a running one keeps its slot until [`Self::finish`].
     pub fn stop(&mut self, id: AttemptId) -> Stopped {
-        if let Some(position) = self.waiting.iter().position(|held| AttemptId::of(held) == id) {
+        if let Some(position) = self.waiting.iter().position(|held| held.attempt_id() == id) {
             self.waiting.remove(position);
             return Stopped::Dropped;
         }
@@ -230,7 +231,7 @@ impl WorkQueue {
     pub fn holding(&self) -> impl Iterator<Item = AttemptId> {
         let running = self.slots.iter().filter_map(|slot| slot.occupant.as_ref());
         let wanted = running.filter(|occupant| occupant.wanted).map(|occupant| occupant.id);
-        wanted.chain(self.waiting.iter().map(|assignment| AttemptId::of(assignment)))
+        wanted.chain(self.waiting.iter().map(|assignment| assignment.attempt_id()))
     }
 }
 

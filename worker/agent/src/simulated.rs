@@ -15,7 +15,7 @@ use cambrian_transport::dial::Dialler;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 use crate::queue::{SlotHealth, SlotIndex};
 use crate::slot::{SlotCommand, SlotEvent};
 
@@ -87,7 +87,7 @@ impl SimulatedSlot {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(SlotCommand::Stop(id) | SlotCommand::Yield(id))
-                        if id == AttemptId::of(assignment) =>
+                        if id == assignment.attempt_id() =>
                     {
                         return Some(stopped());
                     }

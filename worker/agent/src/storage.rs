@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::Report;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
 
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 use crate::outbox::Outbox;
 
 /// The most operations that share one sync.
@@ -168,7 +169,7 @@ impl Work<'_> {
 impl Change {
     fn attempt(&self) -> AttemptId {
         match self {
-            Self::Put(report) | Self::PutMeanwhile(report) => AttemptId::from(&**report),
+            Self::Put(report) | Self::PutMeanwhile(report) => report.attempt_id(),
             Self::Remove(id) => *id,
         }
     }
@@ -176,7 +177,7 @@ impl Change {
     /// The report whose id is to come back.
     fn asks_for(&self) -> Option<AttemptId> {
         match self {
-            Self::Put(report) => Some(AttemptId::from(&**report)),
+            Self::Put(report) => Some(report.attempt_id()),
             Self::PutMeanwhile(_) | Self::Remove(_) => None,
         }
     }
@@ -197,7 +198,7 @@ impl Keeper {
         for change in changes {
             match change {
                 Change::Put(report) | Change::PutMeanwhile(report) => {
-                    reports.insert(AttemptId::from(&*report), *report);
+                    reports.insert(report.attempt_id(), *report);
                 }
                 Change::Remove(id) => {
                     // What is not on the disk needs not get there first.
@@ -224,7 +225,7 @@ impl Keeper {
             return;
         };
         let attempts: BTreeSet<AttemptId> = refused.attempts.iter().copied().collect();
-        let batch = batch.into_iter().map(|report| (AttemptId::from(&report), report));
+        let batch = batch.into_iter().map(|report| (report.attempt_id(), report));
         self.refused = batch.filter(|(id, _)| attempts.contains(id)).collect();
         if self.refused.len() > before {
             error!(
@@ -241,6 +242,7 @@ mod tests {
     use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
+    use crate::attempt::attempt_id;
 
     fn report(task: u64) -> Box<Report> {
         Box::new(Report { task, attempt: 1, ..Report::default() })
@@ -265,7 +267,7 @@ mod tests {
     async fn changes_take_effect_in_order() {
         let root = tempfile::tempdir().unwrap();
         let (outbox, _) = Outbox::open(root.path()).unwrap();
-        let id = AttemptId::new;
+        let id = attempt_id;
         let changes = vec![
             Change::Put(report(1)),
             Change::Put(report(2)),
@@ -287,7 +289,7 @@ mod tests {
             Change::PutMeanwhile(report(2)),
             Change::Put(Box::new(Report { energy_joules: Some(2.0), ..*report(1) })),
         ];
-        assert_eq!(applied(outbox, changes).await, [AttemptId::new(1, 1)]);
+        assert_eq!(applied(outbox, changes).await, [attempt_id(1, 1)]);
         let left = Outbox::open(root.path()).unwrap().1;
         let energies: Vec<_> = left.into_values().map(|report| report.energy_joules).collect();
         assert_eq!(energies, [Some(2.0), None]);
@@ -321,7 +323,7 @@ mod tests {
                 self.changes.send(Change::Put(report(task))).unwrap();
             }
             for &task in tasks {
-                assert_eq!(self.sendable.recv().await, Some(AttemptId::new(task, 1)));
+                assert_eq!(self.sendable.recv().await, Some(attempt_id(task, 1)));
             }
         }
 
@@ -356,7 +358,7 @@ mod tests {
     async fn what_the_disk_refused_is_forgotten_when_it_is_acknowledged() {
         let mut rig = Rig::start();
         rig.put(&[1]).await;
-        rig.changes.send(Change::Remove(AttemptId::new(1, 1))).unwrap();
+        rig.changes.send(Change::Remove(attempt_id(1, 1))).unwrap();
         sleep(RETRY).await;
         rig.mended();
         sleep(3 * RETRY).await;
@@ -377,9 +379,9 @@ mod tests {
         for task in [1, 2, 3] {
             changes.send(Change::Put(report(task))).unwrap();
             let said = tokio::time::timeout(Duration::from_secs(30), sendable.recv()).await;
-            assert_eq!(said, Ok(Some(AttemptId::new(task, 1))));
+            assert_eq!(said, Ok(Some(attempt_id(task, 1))));
         }
-        changes.send(Change::Remove(AttemptId::new(2, 1))).unwrap();
+        changes.send(Change::Remove(attempt_id(2, 1))).unwrap();
         drop(changes);
         // Whoever reads it lets the writer go on, which cannot sync it.
         let reader = std::fs::File::open(&pipe).unwrap();
@@ -387,8 +389,8 @@ mod tests {
         storage.await.unwrap();
         drop(reader);
         let left: Vec<_> = Outbox::open(root.path()).unwrap().1.into_keys().collect();
-        assert_eq!(left.last(), Some(&AttemptId::new(3, 1)), "what came meanwhile is stored");
-        assert!(!left.contains(&AttemptId::new(2, 1)), "what was acknowledged is not");
+        assert_eq!(left.last(), Some(&attempt_id(3, 1)), "what came meanwhile is stored");
+        assert!(!left.contains(&attempt_id(2, 1)), "what was acknowledged is not");
     }
 
     #[tokio::test]
@@ -398,6 +400,6 @@ mod tests {
         let (outbox, _) = Outbox::open(&directory).unwrap();
         std::fs::remove_dir(&directory).unwrap();
         let ids = applied(outbox, vec![Change::Put(report(1))]).await;
-        assert_eq!(ids, [AttemptId::new(1, 1)]);
+        assert_eq!(ids, [attempt_id(1, 1)]);
     }
 }

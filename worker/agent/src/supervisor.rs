@@ -13,6 +13,7 @@ mod held;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::{
     Assignment, Capabilities, Drain, Draining, Failure, FailureKind, Goodbye, Heartbeat, Outcome,
     Progress, Ready, Register, Registered, Report, SavedState, Stop, StopReason, TaskAttempt,
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::attempt::AttemptId;
+use crate::attempt::{NamesAttempt, attempt_id};
 use crate::link::{Abandoned, Closed, LinkEvent, OUTGOING_MESSAGES, Outgoing};
 use crate::queue::{SlotHealth, Stopped, Taken, WorkQueue};
 use crate::slot::{SlotCommand, SlotEvent};
@@ -286,7 +287,7 @@ impl Supervisor {
 
     fn hand_back_waiting(&mut self, kind: FailureKind, message: &str) {
         for assignment in self.queue.take_waiting() {
-            self.hand_back(AttemptId::of(&assignment), kind, message);
+            self.hand_back(assignment.attempt_id(), kind, message);
         }
     }
 
@@ -301,14 +302,14 @@ impl Supervisor {
 
     /// Takes charge of a report: to the disk first.
     fn keep(&mut self, report: Box<Report>) {
-        let id = AttemptId::from(&*report);
+        let id = report.attempt_id();
         self.store(Change::Put(report.clone()));
         self.reports.insert(id, Held { report, standing: Standing::Storing });
     }
 
     /// Takes charge of a result before its state is kept: it must not be lost with this process.
     fn keep_meanwhile(&mut self, report: Box<Report>) {
-        let id = AttemptId::from(&*report);
+        let id = report.attempt_id();
         self.store(Change::PutMeanwhile(report.clone()));
         self.reports.insert(id, Held { report, standing: Standing::Meanwhile });
     }
@@ -353,14 +354,14 @@ impl Supervisor {
             SlotEvent::Progress(progress) => self.forward(progress),
             SlotEvent::Saved(saved) => self.say_saved(saved),
             SlotEvent::Measured { slot, report } => {
-                let id = AttemptId::from(&*report);
+                let id = report.attempt_id();
                 if self.queue.slot_of(id) == Some(slot) {
                     debug!(%slot, %id, outcome = summary(&report), "its state is being kept");
                     self.keep_meanwhile(report);
                 }
             }
             SlotEvent::Finished { slot, report } => {
-                let id = AttemptId::from(&*report);
+                let id = report.attempt_id();
                 if self.queue.finish(slot, id) {
                     // An evaluator that works bars its worker for reasons of its own, which stay.
                     self.barred |= self.queue.health(slot) == SlotHealth::Bad && bars(&report);
@@ -374,7 +375,7 @@ impl Supervisor {
     }
 
     fn forward(&mut self, progress: Progress) {
-        let id = AttemptId::new(progress.task, progress.attempt);
+        let id = attempt_id(progress.task, progress.attempt);
         let roomy = self.connection.as_ref().is_some_and(|connection| {
             connection.outgoing.messages.capacity() > OUTGOING_MESSAGES / 2
         });
@@ -386,7 +387,7 @@ impl Supervisor {
 
     /// Not said without a connection: the next one will do.
     fn say_saved(&mut self, saved: SavedState) {
-        let id = AttemptId::new(saved.task, saved.attempt);
+        let id = attempt_id(saved.task, saved.attempt);
         if self.is_registered() && self.queue.holding().any(|held| held == id) {
             debug!(%id, step = saved.step, "the state of an evaluation is stored");
             self.send(worker_message::Message::SavedState(saved));
@@ -442,7 +443,7 @@ impl Supervisor {
             },
             coordinator_message::Message::Stop(stop) => self.on_stop(stop),
             coordinator_message::Message::Acknowledged(acknowledged) => {
-                let id = AttemptId::new(acknowledged.task, acknowledged.attempt);
+                let id = attempt_id(acknowledged.task, acknowledged.attempt);
                 // What has not been sent is not what was acknowledged.
                 if !self.is_kept_meanwhile(id) && self.reports.remove(&id).is_some() {
                     self.store(Change::Remove(id));
@@ -472,7 +473,7 @@ impl Supervisor {
     }
 
     fn on_assignment(&mut self, assignment: Box<Assignment>) {
-        let id = AttemptId::of(&assignment);
+        let id = assignment.attempt_id();
         if self.reports.contains_key(&id) {
             self.queue.use_credit();
             self.send_report(id);
@@ -489,7 +490,7 @@ impl Supervisor {
     }
 
     fn on_stop(&mut self, stop: Stop) {
-        let id = AttemptId::new(stop.task, stop.attempt);
+        let id = attempt_id(stop.task, stop.attempt);
         if stop.reason() == StopReason::Hopeless {
             return self.cut_short(id);
         }

@@ -1,6 +1,7 @@
 //! Tests of the bookkeeping: credit, duplicates, stops.
 
 use super::*;
+use crate::attempt::attempt_id;
 
 fn assignment(task: u64, attempt: u32) -> Box<Assignment> {
     Box::new(Assignment { task, attempt, ..Assignment::default() })
@@ -30,7 +31,7 @@ fn credit_is_two_per_slot_and_announced_once() {
     let (slot, first) = queue.dispatch().unwrap();
     assert_eq!((slot, first.task), (SlotIndex(0), 1));
     assert_eq!(queue.credit_to_announce(), 0, "a started task still counts");
-    assert!(queue.finish(slot, AttemptId::of(&first)));
+    assert!(queue.finish(slot, first.attempt_id()));
     assert_eq!(queue.credit_to_announce(), 1);
 }
 
@@ -112,13 +113,13 @@ fn a_stopped_attempt_is_not_held_but_keeps_its_slot() {
     queue.take(assignment(1, 1));
     queue.take(assignment(2, 1));
     let (slot, running) = queue.dispatch().unwrap();
-    assert_eq!(queue.stop(AttemptId::new(2, 1)), Stopped::Dropped);
-    assert_eq!(queue.stop(AttemptId::new(1, 1)), Stopped::Running(slot));
-    assert_eq!(queue.stop(AttemptId::new(1, 2)), Stopped::Unknown);
+    assert_eq!(queue.stop(attempt_id(2, 1)), Stopped::Dropped);
+    assert_eq!(queue.stop(attempt_id(1, 1)), Stopped::Running(slot));
+    assert_eq!(queue.stop(attempt_id(1, 2)), Stopped::Unknown);
     assert_eq!(held(&queue), []);
     assert!(queue.is_busy());
     assert_eq!(queue.credit_to_announce(), 1);
-    assert!(!queue.finish(slot, AttemptId::of(&running)), "the result is not wanted");
+    assert!(!queue.finish(slot, running.attempt_id()), "the result is not wanted");
     assert_eq!(queue.credit_to_announce(), 1);
 }
 
@@ -140,7 +141,7 @@ fn a_result_of_something_else_frees_no_slot() {
     let mut queue = ready(1);
     queue.take(assignment(1, 1));
     let (slot, _) = queue.dispatch().unwrap();
-    assert!(!queue.finish(slot, AttemptId::new(9, 9)));
+    assert!(!queue.finish(slot, attempt_id(9, 9)));
     assert!(queue.is_busy());
 }
 
@@ -162,7 +163,7 @@ fn random_histories_never_promise_more_than_two_tasks_per_slot() {
                 }
                 1 => {
                     if let Some((slot, found)) = queue.dispatch() {
-                        running.push((slot, AttemptId::of(&found)));
+                        running.push((slot, found.attempt_id()));
                     }
                 }
                 2 if !running.is_empty() => {
@@ -170,7 +171,7 @@ fn random_histories_never_promise_more_than_two_tasks_per_slot() {
                     queue.finish(slot, id);
                 }
                 3 if task > 0 => {
-                    queue.stop(AttemptId::new(draw.random_range(1..=task), 1));
+                    queue.stop(attempt_id(draw.random_range(1..=task), 1));
                 }
                 4 if draw.random_bool(0.1) => {
                     queue.forget_credit();

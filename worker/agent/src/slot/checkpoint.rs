@@ -7,13 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use cambrian_core::artifact::ArtifactId;
+use cambrian_core::id::AttemptId;
 use cambrian_proto::convert::measurement::MAX_NOTE_BYTES;
 use cambrian_proto::v1::{Assignment, Outcome, outcome};
 use tokio::fs;
 use tracing::warn;
 
 use crate::artifacts::Artifacts;
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 
 /// See the module. The files go when it is dropped.
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ impl Checkpoints {
                 .extend(needs.then(|| "this worker has no folder for checkpoints".to_owned()));
             return checkpoints;
         };
-        let AttemptId { task, attempt } = AttemptId::of(assignment);
+        let AttemptId { task, attempt } = assignment.attempt_id();
         if let Ok(id) = ArtifactId::try_from(assignment.resume.as_slice()) {
             let path = folder.join(format!("resume-{task}-{attempt}"));
             match artifacts.fetch(id, &path).await {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::convert::MAX_NUMBER;
 use cambrian_proto::convert::measurement::progress_metrics;
 use cambrian_proto::v1::{
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use super::saving::Saving;
 use super::throttle::Throttle;
 use super::verdict;
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 
 /// Why an evaluation has been asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) struct Evaluation<'a> {
 
 impl Evaluation<'_> {
     pub(super) fn is(&self, attempt: Option<&TaskAttempt>) -> bool {
-        attempt.is_some_and(|attempt| AttemptId::from(attempt) == self.id)
+        attempt.is_some_and(|attempt| attempt.attempt_id() == self.id)
     }
 
     /// The outcome that the evaluator's own answer stands for.

@@ -20,6 +20,7 @@ mod verdict;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::{
     Assignment, Capabilities, EvaluationEnded, FailureKind, Outcome, Progress, Report, SavedState,
     Stage, outcome, supervisor_message,
@@ -29,7 +30,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::artifacts::Artifacts;
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 use crate::backoff::Backoff;
 use crate::capabilities::difference;
 use crate::queue::{SlotHealth, SlotIndex};
@@ -251,7 +252,7 @@ impl Slot {
     fn hand_back(&self, assignment: &Assignment, why: &str) {
         let message = format!("the evaluator of this worker {why}");
         let outcome = verdict::failure(FailureKind::BadNode, message);
-        self.finish(AttemptId::of(assignment), outcome, Duration::ZERO, None);
+        self.finish(assignment.attempt_id(), outcome, Duration::ZERO, None);
     }
 
     fn say_stuck(&mut self, stuck: Stuck) {
@@ -355,7 +356,7 @@ impl Slot {
         process: &mut EvaluatorProcess,
         mut assignment: Box<Assignment>,
     ) -> ProcessFate {
-        let id = AttemptId::of(&assignment);
+        let id = assignment.attempt_id();
         let started = Instant::now();
         let stage = assignment.stage.clone().filter(|stage| stage.timeout_micros > 0);
         let Some(stage) = stage else {
@@ -512,7 +513,7 @@ async fn leave_or_closed(
         match commands.recv().await {
             Some(SlotCommand::Evaluate(assignment)) => *waiting = Some(assignment),
             Some(SlotCommand::Stop(id) | SlotCommand::Yield(id)) => {
-                if let Some(assignment) = waiting.take_if(|held| AttemptId::of(held) == id) {
+                if let Some(assignment) = waiting.take_if(|held| held.attempt_id() == id) {
                     let outcome = verdict::failure(FailureKind::Preempted, "stopped on request");
                     let outcome = Some(ended(outcome));
                     let Assignment { task, attempt, .. } = *assignment;

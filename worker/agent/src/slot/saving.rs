@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cambrian_core::artifact::ArtifactId;
+use cambrian_core::id::AttemptId;
 use cambrian_proto::v1::SavedState;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::attempt::AttemptId;
 
 /// What there is to do.
 #[derive(Debug, PartialEq)]
@@ -119,6 +119,7 @@ mod tests {
 
     use super::*;
     use crate::artifacts::Transfer;
+    use crate::attempt::attempt_id;
 
     /// Without a coordinator nothing can be stored, and everything goes on.
     fn artifacts(folder: &Path) -> Artifacts {
@@ -135,7 +136,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let every = Duration::from_secs(600);
         let started = Instant::now();
-        let mut saving = Saving::new(Some(every), Some(folder.path()), AttemptId::new(3, 2));
+        let mut saving = Saving::new(Some(every), Some(folder.path()), attempt_id(3, 2));
         let artifacts = artifacts(folder.path());
         assert!(!saving.written(&artifacts, 1), "nobody asked");
         let path = folder.path().join("saved-3-2");
@@ -157,7 +158,7 @@ mod tests {
     async fn without_an_interval_or_a_folder_it_never_asks() {
         let folder = Path::new("anywhere");
         for (every, folder) in [(None, Some(folder)), (Some(Duration::from_secs(1)), None)] {
-            let mut saving = Saving::new(every, folder, AttemptId::new(1, 1));
+            let mut saving = Saving::new(every, folder, attempt_id(1, 1));
             let waited = tokio::time::timeout(Duration::from_secs(86_400), saving.due()).await;
             assert!(waited.is_err());
         }

@@ -13,6 +13,7 @@ use super::confine::Bounds;
 use super::evaluation::forwarded;
 use super::*;
 use crate::artifacts::Transfer;
+use crate::attempt::attempt_id;
 use cambrian_transport::client::Credentials;
 
 struct Rig {
@@ -105,7 +106,7 @@ fn script(protocol: u32, body: &str) -> String {
     let crashed = verdict::failure(FailureKind::Crash, "the device is lost");
     let answer = |outcome| {
         evaluator_message::Message::Ended(EvaluationEnded {
-            attempt: Some(AttemptId::new(1, 1).into()),
+            attempt: Some(attempt_id(1, 1).into()),
             outcome: Some(ended(outcome)),
             energy_joules: None,
         })
@@ -401,8 +402,8 @@ async fn an_evaluator_that_ignores_everything_is_stopped_all_the_same() {
     let mut rig = rig("sh", &["-c", &script(1, "hello; exec sleep 600")]);
     rig.health().await;
     rig.evaluate(1);
-    rig.commands.send(SlotCommand::Stop(AttemptId::new(9, 9))).unwrap();
-    rig.commands.send(SlotCommand::Stop(AttemptId::new(1, 1))).unwrap();
+    rig.commands.send(SlotCommand::Stop(attempt_id(9, 9))).unwrap();
+    rig.commands.send(SlotCommand::Stop(attempt_id(1, 1))).unwrap();
     assert_eq!(rig.health().await.0, SlotHealth::Restarting);
     assert_eq!(rig.finished().await.0, FailureKind::Preempted);
     assert_eq!(rig.health().await.0, SlotHealth::Ready);
@@ -527,8 +528,8 @@ async fn a_state_that_nobody_wants_any_more_does_not_hold_its_result_up() {
     let root = tempfile::tempdir().unwrap();
     let (_listener, coordinators) = silent();
     let (mut rig, _) = keeping(root.path(), coordinators).await;
-    rig.commands.send(SlotCommand::Yield(AttemptId::new(1, 1))).unwrap();
-    rig.commands.send(SlotCommand::Stop(AttemptId::new(1, 1))).unwrap();
+    rig.commands.send(SlotCommand::Yield(attempt_id(1, 1))).unwrap();
+    rig.commands.send(SlotCommand::Stop(attempt_id(1, 1))).unwrap();
     let SlotEvent::Finished { report, .. } = rig.next().await else { panic!("not finished") };
     let outcome = report.outcome.unwrap();
     assert!(matches!(outcome.outcome, Some(outcome::Outcome::Measured(_))), "{outcome:?}");
@@ -540,10 +541,10 @@ fn progress_that_the_coordinator_would_refuse_is_cut() {
     let metrics = [("good", 1.0), ("bad", f64::NAN), ("worse", f64::INFINITY)];
     let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
     let progress = EvaluationProgress { attempt: None, step: 1, steps: 2, metrics };
-    let found = forwarded(AttemptId::new(5, 6), progress);
+    let found = forwarded(attempt_id(5, 6), progress);
     assert_eq!((found.task, found.attempt, found.step, found.steps), (5, 6, 1, 2));
     assert_eq!(found.metrics, [("good".to_owned(), 1.0)].into());
     let metrics = [("a\nb".to_owned(), 1.0)].into();
     let progress = EvaluationProgress { metrics, ..EvaluationProgress::default() };
-    assert!(forwarded(AttemptId::new(5, 6), progress).metrics.is_empty());
+    assert!(forwarded(attempt_id(5, 6), progress).metrics.is_empty());
 }

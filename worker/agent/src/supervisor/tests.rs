@@ -66,7 +66,7 @@ fn rig_with(slots: usize, stored: &[u64]) -> Rig {
         Capabilities { slots: slots as u32, ..Capabilities::default() },
         senders,
         storage,
-        stored.iter().map(|&task| (AttemptId::new(task, 1), report(task))).collect(),
+        stored.iter().map(|&task| (attempt_id(task, 1), report(task))).collect(),
         SupervisorTiming {
             yielding: Duration::from_secs(1),
             drain: Duration::from_secs(1_000),
@@ -160,7 +160,7 @@ impl Rig {
     }
 
     fn sendable(&mut self, task: u64) {
-        self.supervisor.on_sendable(AttemptId::new(task, 1));
+        self.supervisor.on_sendable(attempt_id(task, 1));
         self.supervisor.go_on();
     }
 
@@ -247,7 +247,7 @@ async fn a_report_is_stored_then_sent_then_forgotten_when_acknowledged() {
     assert_eq!(rig.holding(), [(1, 1)]);
     rig.acknowledge(1);
     rig.acknowledge(1);
-    assert!(matches!(&rig.changes()[..], [Change::Remove(id)] if *id == AttemptId::new(1, 1)));
+    assert!(matches!(&rig.changes()[..], [Change::Remove(id)] if *id == attempt_id(1, 1)));
     assert_eq!(rig.holding(), []);
     assert_eq!(peer.heard(), []);
 }
@@ -285,7 +285,7 @@ async fn a_stop_of_what_is_measured_gives_its_state_up_and_not_its_result() {
     rig.measure(0, 1);
     rig.told(0);
     rig.stop(1);
-    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == AttemptId::new(1, 1)));
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == attempt_id(1, 1)));
     rig.finish(0, 1);
     rig.sendable(1);
     assert!(peer.heard().contains(&reported(1)));
@@ -342,7 +342,7 @@ async fn a_stopped_attempt_is_neither_held_nor_reported() {
     rig.stop(2);
     assert_eq!(peer.heard(), [ready(1)]);
     rig.stop(1);
-    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == AttemptId::new(1, 1)));
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == attempt_id(1, 1)));
     assert_eq!(rig.holding(), []);
     rig.stop(77);
     rig.finish(0, 1);
@@ -361,7 +361,7 @@ async fn the_end_of_a_superseded_attempt_is_reported_if_it_has_begun() {
     peer.heard();
     rig.stop_for(2, StopReason::Superseded);
     rig.stop_for(1, StopReason::Superseded);
-    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == AttemptId::new(1, 1)));
+    assert!(matches!(&rig.told(0)[..], [SlotCommand::Stop(id)] if *id == attempt_id(1, 1)));
     assert_eq!(rig.holding(), [(1, 1)]);
     rig.finish(0, 1);
     rig.sendable(1);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cambrian_core::graph::Graph;
+use cambrian_core::id::AttemptId;
 use cambrian_core::rng::{self, Purpose};
 use cambrian_core::spec::{SyntheticFaults, SyntheticSettings};
 use cambrian_proto::v1::{
@@ -25,7 +26,7 @@ use cambrian_proto::v1::{
 };
 use rand::RngExt;
 
-use crate::attempt::AttemptId;
+use crate::attempt::NamesAttempt;
 use crate::framing;
 pub use values::digest;
 use values::{METRICS, value};
@@ -137,7 +138,7 @@ impl Evaluator {
         assignment: &Assignment,
         messages: &Receiver<supervisor_message::Message>,
     ) -> anyhow::Result<()> {
-        let id = AttemptId::of(assignment);
+        let id = assignment.attempt_id();
         if assignment.stage.as_ref().is_some_and(|stage| stage.evaluator == problem::NAME) {
             return self.end(id, problem::evaluate(assignment));
         }
@@ -313,7 +314,7 @@ fn stopped_before(
         let left = until.saturating_duration_since(Instant::now());
         match messages.recv_timeout(left) {
             Ok(supervisor_message::Message::Stop(stop)) => {
-                if stop.attempt.is_some_and(|attempt| AttemptId::from(&attempt) == id) {
+                if stop.attempt.is_some_and(|attempt| attempt.attempt_id() == id) {
                     return Ok(true);
                 }
             }

@@ -4,6 +4,7 @@ use cambrian_core::graph::{GraphBuilder, Op, Shape, Window};
 use cambrian_proto::v1;
 
 use super::*;
+use crate::attempt::attempt_id;
 
 fn graph(width: u32) -> Graph {
     let mut builder = GraphBuilder::new(Shape::Map { channels: 3, height: 32, width: 32 });
@@ -157,11 +158,11 @@ fn evidence_has_one_line_for_each_finished_evaluation() {
     };
     for _ in 0..2 {
         let mut evidence = Evidence::open(Some(&path)).unwrap();
-        evidence.append(AttemptId::new(3, 1), &measured(1.0)).unwrap();
-        evidence.append(AttemptId::new(3, 2), &measured(2.0)).unwrap();
-        evidence.append(AttemptId::new(4, 1), &measured(f64::NAN)).unwrap();
+        evidence.append(attempt_id(3, 1), &measured(1.0)).unwrap();
+        evidence.append(attempt_id(3, 2), &measured(2.0)).unwrap();
+        evidence.append(attempt_id(4, 1), &measured(f64::NAN)).unwrap();
         let failed = failed(FailureKind::OutOfMemory, String::new());
-        evidence.append(AttemptId::new(5, 1), &failed).unwrap();
+        evidence.append(attempt_id(5, 1), &failed).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
