@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cambrian_core::algorithm::{Origin, Proposal, Suggestion};
 use cambrian_core::engine::{
-    Assignment, Command, Engine, EngineSettings, Event, ReportedOutcome, SubmissionId,
+    Assignment, Command, Engine, EngineSettings, Event, ReportedOutcome, Subject, SubmissionId,
 };
 use cambrian_core::graph::CanonicalHash;
 use cambrian_core::id::{CampaignId, CandidateId, Ordinal, SessionId};
@@ -20,12 +20,16 @@ const CAMPAIGN: CampaignId = CampaignId(1);
 const SETTINGS: EngineSettings = EngineSettings { lease_length: Span::from_secs(30) };
 
 fn spec() -> Arc<CampaignSpec> {
-    support::campaign(
-        "version: 1\nname: fits\nseed: 3\nspace: {kind: nasbench201, cells: 1, channels: 4}\n\
-         objectives: [accuracy, latency]\nalgorithm: {kind: surrogate, initial: 4}\n\
-         stages: [{evaluator: synthetic, measures: [accuracy, latency]}]\n\
-         budget: {evaluations: 14}\n",
-    )
+    bred_by("{kind: surrogate, initial: 4}", 14)
+}
+
+fn bred_by(algorithm: &str, evaluations: u32) -> Arc<CampaignSpec> {
+    support::campaign(&format!(
+        "version: 1\nname: fits\nseed: 3\nspace: {{kind: nasbench201, cells: 1, channels: 4}}\n\
+         objectives: [accuracy, latency]\nalgorithm: {algorithm}\n\
+         stages: [{{evaluator: synthetic, measures: [accuracy, latency]}}]\n\
+         budget: {{evaluations: {evaluations}}}\n",
+    ))
 }
 
 struct Costs;
@@ -43,11 +47,46 @@ impl Evaluate for Costs {
 }
 
 fn journal(fit_duration: Span) -> (Vec<(Timestamp, Event)>, Engine) {
+    journal_of(2, fit_duration)
+}
+
+fn journal_of(workers: u32, fit_duration: Span) -> (Vec<(Timestamp, Event)>, Engine) {
     let settings =
-        SimulationSettings { seed: 1, workers: 2, fit_duration, ..SimulationSettings::default() };
+        SimulationSettings { seed: 1, workers, fit_duration, ..SimulationSettings::default() };
     let capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
     let outcome = Simulation::new(settings, capabilities, &Costs).run(&[spec()]).expect("it ends");
     (outcome.journal, outcome.engine)
+}
+
+/// As [`Costs`], in 1 to 20 s.
+struct Varied;
+
+impl Evaluate for Varied {
+    fn evaluate(&self, assignment: &Assignment) -> Evaluation {
+        let duration = Span::from_millis(1_000 + assignment.seed % 19_000);
+        Evaluation { duration, ..Costs.evaluate(assignment) }
+    }
+}
+
+/// With one worker more than models are asked for, a fit often ends while evolution is asked.
+#[test]
+fn a_fit_that_ends_in_a_crowd_is_adopted() {
+    for seed in 1..=3 {
+        let fit_duration = Span::from_millis(1_000 * seed);
+        let settings = SimulationSettings {
+            seed,
+            workers: 4,
+            fit_duration,
+            horizon: Span::from_secs(24 * 3_600),
+            ..SimulationSettings::default()
+        };
+        let capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+        let algorithm = "{kind: auto, model_in_flight: 3, mixed_from: 20, evolution_population: 8}";
+        let spec = bred_by(algorithm, 40);
+        let outcome = Simulation::new(settings, capabilities, &Varied).run(&[spec]);
+        let outcome = outcome.unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
+        assert!(adoptions(&outcome.journal).len() > 1, "seed {seed}: models are fitted");
+    }
 }
 
 fn adoptions(journal: &[(Timestamp, Event)]) -> Vec<u32> {
@@ -100,6 +139,18 @@ fn a_restart_asks_again_for_a_fit_that_was_lost() {
     assert!(matches!(step.events[0], Event::ModelAdopted { results: 4, .. }), "{:?}", step.events);
     let step = engine.step(fitted, now).expect("a repeated model is ignored");
     assert!(!step.events.iter().any(Event::is_durable));
+}
+
+#[test]
+fn a_campaign_without_work_says_that_it_waits_for_a_model() {
+    let (journal, _) = journal_of(1, Span::from_millis(300));
+    let is_adoption = |(_, event): &(Timestamp, Event)| matches!(event, Event::ModelAdopted { .. });
+    let until = journal.iter().position(is_adoption).expect("a model is adopted");
+    let mut engine = Engine::new(SETTINGS);
+    journal[..until].iter().for_each(|(at, event)| engine.apply(event, *at));
+    engine.step(Command::Start, engine.state().now()).expect("a start is never rejected");
+    let told = engine.state().explain(&Subject::Campaign(CAMPAIGN)).expect("it was submitted");
+    assert_eq!(told.headline, "campaign 1 waits for a model of 4 results to be fitted");
 }
 
 /// The process that fitted the model in use is gone; its next proposal would fit it on the engine's time.

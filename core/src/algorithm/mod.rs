@@ -146,8 +146,9 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// The candidates that can be parents at present, ascending.
     fn population(&self) -> Vec<Ordinal>;
 
-    /// The model that has to be fitted before the search goes on as well as it can, if any; the
-    /// same one until [`Self::adopt`] is called with its number of results.
+    /// The model that has to be fitted before the search goes on as well as it can, if any; until
+    /// [`Self::adopt`] is called with its number of results the same one, or none while the search can do
+    /// without.
     fn wanted_fit(&self) -> Option<FitJob> {
         None
     }

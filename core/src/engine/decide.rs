@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::campaign::{Campaign, CampaignStatus, FinishReason};
+use super::campaign::{CampaignStatus, FinishReason};
 use super::candidate::CandidateStatus;
 use super::command::{Command, Rejected, SubmissionId};
 use super::effect::{Effect, Fit, StopReason};
@@ -209,10 +209,14 @@ impl Decision<'_> {
         }
     }
 
-    /// A model that is no longer missing (a restart has asked for it twice, say) changes nothing.
+    /// A model that was asked for is adopted even if the search can do without it by now: when it needs
+    /// one again, it would wait for this one. What was not asked for changes nothing.
     fn model_fitted(&mut self, campaign: CampaignId, results: u32) {
-        let missing = self.state.campaigns.get(&campaign).and_then(Campaign::missing_fit);
-        if missing.is_some_and(|job| job.results == results) {
+        let asked = self.state.campaigns.get(&campaign).is_some_and(|campaign| {
+            let over = matches!(campaign.status, CampaignStatus::Finished(_));
+            !over && campaign.fitting == Some(results)
+        });
+        if asked {
             self.emit(Event::ModelAdopted { campaign, results });
             self.dispatch();
         }

@@ -252,6 +252,13 @@ impl State {
                 let held = held.unwrap_or_default();
                 format!("campaign {} gets no more work: {held}", campaign.id)
             }
+            CampaignStatus::Running if idle && view.queued == 0 && campaign.fitting.is_some() => {
+                let results = campaign.fitting.unwrap_or_default();
+                format!(
+                    "campaign {} waits for a model of {results} results to be fitted",
+                    campaign.id
+                )
+            }
             CampaignStatus::Running if idle => {
                 format!("campaign {} is running, but no worker serves it", campaign.id)
             }
