@@ -110,13 +110,16 @@ pub fn serve(
     fault.recv().unwrap_or(Ok(()))
 }
 
+/// Task and attempt.
+type Attempt = (u64, u32);
+
 /// What the reading thread tells the evaluating one.
 #[derive(Debug, Default)]
 struct Board {
     /// The attempts that are queued or in work, and what was asked of each.
-    attempts: Mutex<BTreeMap<(u64, u32), Wish>>,
+    attempts: Mutex<BTreeMap<Attempt, Wish>>,
     /// The attempt whose state is to be written while it goes on, and the file.
-    asked: Mutex<Option<((u64, u32), PathBuf)>>,
+    asked: Mutex<Option<(Attempt, PathBuf)>>,
     /// Whether the supervisor's stream has ended.
     ended: AtomicBool,
 }
@@ -131,7 +134,7 @@ enum Wish {
 }
 
 impl Board {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(u64, u32), Wish>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Attempt, Wish>> {
         // The map is whole after every operation, so a panic elsewhere does not matter.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,21 +143,21 @@ impl Board {
         self.ended.load(Ordering::Acquire)
     }
 
-    fn is_stopped(&self, attempt: (u64, u32)) -> bool {
+    fn is_stopped(&self, attempt: Attempt) -> bool {
         self.has_ended() || self.lock().get(&attempt).is_some_and(|wish| *wish != Wish::Result)
     }
 
-    fn ask(&self, attempt: (u64, u32), path: PathBuf) {
+    fn ask(&self, attempt: Attempt, path: PathBuf) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some((attempt, path));
     }
 
     /// The file that the state of this attempt is to be written to, once for each time it is asked for.
-    fn take_asked(&self, attempt: (u64, u32)) -> Option<PathBuf> {
+    fn take_asked(&self, attempt: Attempt) -> Option<PathBuf> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.take_if(|(of, _)| *of == attempt).map(|(_, path)| path)
     }
 
-    fn is_state_wanted(&self, attempt: (u64, u32)) -> bool {
+    fn is_state_wanted(&self, attempt: Attempt) -> bool {
         !self.has_ended() && self.lock().get(&attempt) == Some(&Wish::State)
     }
 }
@@ -196,59 +199,75 @@ fn work<W: Write>(
     gate: &Gate,
 ) -> Result<(), PipeError> {
     for message in queue {
-        let attempt = (message.task, message.attempt);
         let address = TaskAttempt { task: message.task, attempt: message.attempt };
-        let broken = RefCell::new(None);
-        let note_broken = |sent: Result<(), PipeError>| {
-            let mut broken = broken.borrow_mut();
-            *broken = broken.take().or(sent.err());
-        };
-        let path = |path: &str| (!path.is_empty()).then(|| path.into());
-        let kept = Kept {
-            resume: path(&message.resume_path),
-            write: path(&message.checkpoint_path),
-            left: path(&message.yield_path),
-            step: 0,
-            notes: Vec::new(),
-        };
-        let (result, kept) = {
-            let device = machine.device.clone();
-            let mut report = |step: u32, steps: u32, metrics: &[(&str, f64)]| {
-                let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value));
-                let metrics = metrics.collect();
-                let progress = EvaluationProgress { attempt: Some(address), step, steps, metrics };
-                let message = evaluator_message::Message::Progress(progress);
-                note_broken(send(output, message));
-            };
-            let mut written = |step: u32| {
-                let written = StateWritten { attempt: Some(address), step };
-                note_broken(send(output, evaluator_message::Message::StateWritten(written)));
-            };
-            let mut supervision = Supervision {
-                stopped: &|| board.is_stopped(attempt),
-                wanted: &|| board.is_state_wanted(attempt),
-                asked: &|| board.take_asked(attempt),
-                written: &mut written,
-                report: &mut report,
-                gate,
-                synchronize: &|| device.synchronize(),
-                kept,
-            };
-            let result = guarded(message, machine, &mut supervision);
-            (result, supervision.kept)
-        };
-        board.lock().remove(&attempt);
+        let (result, kept, said) = supervised(message, output, board, machine, gate);
+        board.lock().remove(&(address.task, address.attempt));
         if board.has_ended() {
             return Ok(());
         }
-        if let Some(error) = broken.into_inner() {
-            return Err(error);
-        }
+        said?;
         let (attempt, outcome) = (Some(address), Some(to_outcome(result, &kept)));
         let ended = EvaluationEnded { attempt, outcome, energy_joules: None };
         send(output, evaluator_message::Message::Ended(ended))?;
     }
     Ok(())
+}
+
+/// Evaluates, and says meanwhile how far it is: the result, what is kept of it, and whether all that was to be
+/// said could be.
+fn supervised<W: Write>(
+    message: v1::Assignment,
+    output: &Mutex<W>,
+    board: &Board,
+    machine: &mut Machine,
+    gate: &Gate,
+) -> (Result<Vec<Measurement>, EvaluationError>, Kept, Result<(), PipeError>) {
+    let attempt: Attempt = (message.task, message.attempt);
+    let address = TaskAttempt { task: message.task, attempt: message.attempt };
+    let said = RefCell::new(Ok(()));
+    let say = |message| {
+        let sent = send(output, message);
+        let mut said = said.borrow_mut();
+        if said.is_ok() {
+            *said = sent;
+        }
+    };
+    let device = machine.device.clone();
+    let mut report = |step: u32, steps: u32, metrics: &[(&str, f64)]| {
+        let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value));
+        let metrics = metrics.collect();
+        let progress = EvaluationProgress { attempt: Some(address), step, steps, metrics };
+        say(evaluator_message::Message::Progress(progress));
+    };
+    let mut written = |step: u32| {
+        let written = StateWritten { attempt: Some(address), step };
+        say(evaluator_message::Message::StateWritten(written));
+    };
+    let mut supervision = Supervision {
+        stopped: &|| board.is_stopped(attempt),
+        wanted: &|| board.is_state_wanted(attempt),
+        asked: &|| board.take_asked(attempt),
+        written: &mut written,
+        report: &mut report,
+        gate,
+        synchronize: &|| device.synchronize(),
+        kept: kept(&message),
+    };
+    let result = guarded(message, machine, &mut supervision);
+    let kept = supervision.kept;
+    (result, kept, said.into_inner())
+}
+
+/// Where the assignment says that the state of trainings is.
+fn kept(message: &v1::Assignment) -> Kept {
+    let path = |path: &str| (!path.is_empty()).then(|| path.into());
+    Kept {
+        resume: path(&message.resume_path),
+        write: path(&message.checkpoint_path),
+        left: path(&message.yield_path),
+        step: 0,
+        notes: Vec::new(),
+    }
 }
 
 /// Evaluates; a panic, which is how `tch` reports some faults, becomes an error like any other.
