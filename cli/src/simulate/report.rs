@@ -377,17 +377,24 @@ fn scored(runs: &[SeedRun]) -> Vec<(f64, bool)> {
 }
 
 /// The share of survivors among each quarter of durations, the fastest first; `None` where all took as long,
-/// and nobody is faster than another.
+/// and nobody is faster than another. Those that took as long as each other count alike, on whichever side
+/// of a border they come, so that no order among them decides.
 fn quartiles(runs: &[SeedRun]) -> Option<[f64; 4]> {
     let mut scored = scored(runs);
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     if scored.first()?.0 == scored.last()?.0 {
         return None;
     }
+    let ties = scored.chunk_by(|a, b| a.0 == b.0);
+    let alive: Vec<f64> = ties
+        .flat_map(|tied| {
+            let survivors = tied.iter().filter(|(_, survives)| *survives).count();
+            std::iter::repeat_n(survivors as f64 / tied.len() as f64, tied.len())
+        })
+        .collect();
     let share = |quarter: usize| {
-        let part = &scored[quarter * scored.len() / 4..(quarter + 1) * scored.len() / 4];
-        let alive = part.iter().filter(|(_, survives)| *survives).count();
-        alive as f64 / part.len().max(1) as f64
+        let part = &alive[quarter * alive.len() / 4..(quarter + 1) * alive.len() / 4];
+        part.iter().sum::<f64>() / part.len().max(1) as f64
     };
     Some([0, 1, 2, 3].map(share))
 }
@@ -465,6 +472,18 @@ pub(super) mod tests {
         assert!(survival(&kept).starts_with("every result can be a parent"));
         let apart = [run(&[(1.0, true), (2.0, false), (2.0, true), (3.0, false)])];
         assert!(survival(&apart).contains("100.0 % of the fastest quarter, 0.0 %"));
+    }
+
+    #[test]
+    fn no_order_among_equal_durations_decides() {
+        let early = [(1.0, true), (1.0, true), (1.0, false), (1.0, false)];
+        let late = [(2.0, false), (2.0, false), (2.0, false), (2.0, true)];
+        let runs = [run(&[early, late].concat())];
+        assert_eq!(quartiles(&runs), Some([0.5, 0.5, 0.25, 0.25]));
+        let across =
+            [(1.0, true), (2.0, true), (2.0, true), (2.0, false), (2.0, false), (2.0, false)];
+        let [fast, .., slow] = quartiles(&[run(&across)]).unwrap();
+        assert_eq!((fast, slow), (1.0, 0.4));
     }
 
     #[test]
