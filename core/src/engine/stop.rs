@@ -3,7 +3,7 @@
 
 use super::campaign::{Campaign, FinishReason};
 use crate::id::Ordinal;
-use crate::pareto::hypervolume::hypervolume;
+use crate::pareto::hypervolume::{HypervolumeError, exclusive_contribution, hypervolume};
 use crate::time::Timestamp;
 
 /// Growth below this share of a hypervolume is rounding: a sum over the same front in another order.
@@ -20,6 +20,8 @@ pub(super) struct Progress {
     last: Option<(f64, u32)>,
     /// The front that the hypervolume is of.
     front_version: u64,
+    /// How many members that front has.
+    members: usize,
 }
 
 impl Campaign {
@@ -65,13 +67,28 @@ impl Campaign {
             return;
         }
         // Too large a volume is no progress that a rule could compare.
-        let Ok(volume) = hypervolume(self.front.points(), reference) else { return };
+        let Ok(volume) = self.front_volume(ordinal, reference) else { return };
         let needed = rules.stagnation.map_or(0.0, |rule| rule.improvement).max(ROUNDING);
         let progress = &mut self.progress;
         progress.front_version = self.front_version;
+        progress.members = self.front.len();
         progress.hypervolume = Some(volume);
         if progress.last.is_none_or(|(before, _)| volume > before * (1.0 + needed)) {
             progress.last = Some((volume, self.scored));
+        }
+    }
+
+    /// The front's hypervolume after `ordinal` was scored: where nobody left the front for it, the last one and what
+    /// it adds, since all of it anew would take seconds where objectives and members are many.
+    fn front_volume(&self, ordinal: Ordinal, reference: &[f64]) -> Result<f64, HypervolumeError> {
+        let (points, before) = (self.front.points(), self.progress);
+        let newcomer = self.front.ids().iter().position(|id| *id == ordinal);
+        let joined = newcomer.filter(|_| {
+            before.front_version + 1 == self.front_version && before.members + 1 == points.len()
+        });
+        match before.hypervolume.zip(joined) {
+            Some((volume, index)) => Ok(volume + exclusive_contribution(points, index, reference)?),
+            None => hypervolume(points, reference),
         }
     }
 

@@ -120,6 +120,32 @@ pub fn exclusive_contributions(
     Ok(contributions)
 }
 
+/// What [`exclusive_contributions`] says of the point at `index`, at the cost of one volume of the others cut to
+/// its box: as a front grows by a point, its volume grows by this.
+///
+/// # Errors
+/// As [`hypervolume`].
+///
+/// # Panics
+/// If there is no point at `index`.
+pub fn exclusive_contribution(
+    points: &Points,
+    index: usize,
+    reference: &[f64],
+) -> Result<f64, HypervolumeError> {
+    let row = points.row(index);
+    let (mut alone, mut cut) = (Points::new(row.len()), Points::new(row.len()));
+    let finite_row = "the maximum of two finite points is finite";
+    alone.push(row).expect(finite_row);
+    for other in (0..points.len()).filter(|other| *other != index) {
+        let within: Vec<f64> =
+            points.row(other).iter().zip(row).map(|(other, value)| other.max(*value)).collect();
+        cut.push(&within).expect(finite_row);
+    }
+    let shared = hypervolume(&cut, reference)?;
+    Ok((hypervolume(&alone, reference)? - shared).max(0.0))
+}
+
 /// The gains of the points that are strictly better than the reference, row-major.
 struct Gains {
     values: Vec<f64>,

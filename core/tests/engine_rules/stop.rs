@@ -72,6 +72,23 @@ fn a_hypervolume_ends_a_campaign() {
 }
 
 #[test]
+fn a_hypervolume_grows_with_newcomers_and_those_who_make_others_leave() {
+    // 400, 20 more with (92, 10), for which the first one leaves, and 52 that (76, 8) adds.
+    for (wanted, ends_after) in [(399, 1), (420, 2), (421, 3), (472, 3), (473, 4)] {
+        let (mut cluster, worker) = cluster(&format!("stop: {{hypervolume: {wanted}}}\n"), 1);
+        let results = [(90.0, 10.0), (92.0, 10.0), (76.0, 8.0), (95.0, 5.0)];
+        for (task, (accuracy, latency)) in (1..).zip(results) {
+            report(&mut cluster, worker, (task, 1), measured(accuracy, latency));
+            let ended = (task >= ends_after).then_some(FinishReason::TargetReached);
+            assert_eq!(reason(&cluster), ended, "{wanted} after {task}");
+            if ended.is_some() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_front_that_stands_still_ends_a_campaign() {
     let stop = "stop: {stagnation: {evaluations: 3, improvement: 0.1}}\n";
     let (mut cluster, worker) = cluster(stop, 1);

@@ -18,7 +18,7 @@ use normalization::Normalization;
 pub(super) const ENTRY: AlgorithmEntry = AlgorithmEntry {
     name: ReferenceDirections::NAME,
     summary: "NSGA-III: survival by non-dominated fronts and reference directions, for three \
-              objectives and more.",
+              objectives and more, and populations of some hundreds.",
     build: |section, context| {
         evolution::build(section, context, |population| ReferenceDirections {
             directions: directions::directions(context.objectives.len(), population),

@@ -53,6 +53,8 @@ fn check_contributions(rows: &[Vec<f64>], reference: &[f64], all: f64) {
         let mut others = rows.to_vec();
         let row = others.remove(without);
         assert_close(*contribution, all - naive(&others, reference), all);
+        let alone = exclusive_contribution(&points_of(rows), without, reference).unwrap();
+        assert_close(alone, *contribution, all);
         if others.iter().any(|other| dominates(other, &row) || *other == row) {
             assert_eq!(*contribution, 0.0);
         }
