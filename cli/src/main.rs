@@ -14,6 +14,7 @@ mod exit;
 mod figure;
 mod files;
 mod foreign;
+mod growing_volume;
 mod output;
 mod present;
 mod results;

@@ -3,17 +3,15 @@
 //! Recomputed from the candidates in the order of their resolution, so that the picture needs no
 //! history beyond the candidates themselves.
 //!
-//! Must not know how a front or a volume is computed: the core does.
+//! Must not know how a front or a volume is computed.
 
-use cambrian_core::pareto::Points;
-use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
-use cambrian_core::pareto::hypervolume::hypervolume;
 use serde::Serialize;
 
 use super::axis::Axis;
 use super::color;
 use super::front::{draw_across_labels, draw_frame, draw_up_labels, place};
 use super::svg::{Anchor, Area, Document, Font, wrap};
+use crate::growing_volume::GrowingVolume;
 use crate::present::{heading, number, summary};
 use crate::results::{Campaign, Candidate, Metric};
 
@@ -50,20 +48,16 @@ pub(crate) fn steps(campaign: &Campaign, candidates: &[Candidate]) -> Vec<Step> 
     let mut resolved: Vec<_> = candidates.iter().filter(evaluated).collect();
     resolved.sort_by_key(|candidate| (candidate.resolved_at, candidate.ordinal));
 
-    let mut front = NonDominatedFront::new(objectives.len());
+    let mut growing = GrowingVolume::new(reference);
     let mut steps = vec![Step { evaluations: 0, hypervolume: 0.0 }];
     let mut current = 0.0;
-    for (order, candidate) in resolved.iter().enumerate() {
+    for (evaluations, candidate) in (1..).zip(&resolved) {
         let Some(values) = candidate.values(&objectives).filter(|_| candidate.is_feasible()) else {
             continue;
         };
-        let inserted = front.insert(candidate.ordinal, &minimized(&values));
-        if matches!(inserted, Ok(Insertion::Added { .. })) {
-            let volume = volume(front.points(), &reference);
-            if volume > current {
-                current = volume;
-                steps.push(Step { evaluations: order as u32 + 1, hypervolume: current });
-            }
+        if let Some(volume) = growing.insert(candidate.ordinal, &minimized(&values)) {
+            current = volume;
+            steps.push(Step { evaluations, hypervolume: current });
         }
     }
     let last = resolved.len() as u32;
@@ -73,14 +67,8 @@ pub(crate) fn steps(campaign: &Campaign, candidates: &[Candidate]) -> Vec<Step> 
     steps
 }
 
-/// A volume beyond all numbers is shown as none.
-fn volume(points: &Points, reference: &[f64]) -> f64 {
-    hypervolume(points, reference).unwrap_or(0.0)
-}
-
-/// The curve as SVG.
-pub(crate) fn svg(campaign: &Campaign, candidates: &[Candidate]) -> String {
-    let steps = steps(campaign, candidates);
+/// The curve through [`steps`] as SVG.
+pub(crate) fn svg(campaign: &Campaign, steps: &[Step]) -> String {
     let note = Font { size: 11.0, color: color::FAINT_INK };
     let lines = wrap(&summary::hypervolume(campaign), note.size, WIDTH - 2.0 * MARGIN);
     let top = 56.0 + lines.len() as f64 * (note.size + 5.0);
@@ -178,12 +166,12 @@ mod tests {
         let (mut campaign, candidates) = example();
         campaign.reference_point.clear();
         assert_eq!(steps(&campaign, &candidates), []);
-        assert!(svg(&campaign, &candidates).contains("no reference point yet"));
+        assert!(svg(&campaign, &[]).contains("no reference point yet"));
     }
 
     #[test]
     fn the_figure_is_text() {
         let (campaign, candidates) = example();
-        insta::assert_snapshot!(svg(&campaign, &candidates));
+        insta::assert_snapshot!(svg(&campaign, &steps(&campaign, &candidates)));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::CliError;
-use crate::figure;
+use crate::figure::{self, hypervolume::Step};
 use crate::files;
 use crate::output::Output;
 use crate::present::confidence::Confidence;
@@ -46,8 +46,9 @@ impl Results {
     /// [`CliError::Io`] with the path that cannot be written.
     pub(super) fn write(&self, root: &Path) -> Result<BTreeMap<&'static str, PathBuf>, CliError> {
         let front_svg = figure::front::svg(&self.campaign, &self.candidates);
-        let curve_svg = figure::hypervolume::svg(&self.campaign, &self.candidates);
-        let json = serde_json::to_vec_pretty(&self.front_json())
+        let history = figure::hypervolume::steps(&self.campaign, &self.candidates);
+        let curve_svg = figure::hypervolume::svg(&self.campaign, &history);
+        let json = serde_json::to_vec_pretty(&self.front_json(&history))
             .map_err(|error| CliError::Internal(format!("cannot write JSON: {error}")))?;
         let contents: [(&str, Vec<u8>); 7] = [
             ("front.csv", csv::candidates(&self.front.metrics, self.front.best_first())?.into()),
@@ -72,14 +73,14 @@ impl Results {
     }
 
     /// The content of `front.json`.
-    fn front_json(&self) -> serde_json::Value {
+    fn front_json(&self, history: &[Step]) -> serde_json::Value {
         json!({
             "format": "cambrian.front/1",
             "campaign": self.campaign,
             "totals": self.totals,
             "front": self.front,
             "confidence": self.confidence(),
-            "hypervolume_history": figure::hypervolume::steps(&self.campaign, &self.candidates),
+            "hypervolume_history": history,
         })
     }
 

@@ -6,12 +6,13 @@
 //! is what of that front's hypervolume is missing, in thousandths.
 
 use cambrian_core::pareto::Points;
-use cambrian_core::pareto::front::{Insertion, NonDominatedFront};
+use cambrian_core::pareto::front::NonDominatedFront;
 use cambrian_core::pareto::hypervolume::hypervolume;
 use cambrian_core::spec::CampaignSpec;
 
 use super::runs::{Finished, SeedRun};
 use super::source::Source;
+use crate::growing_volume::GrowingVolume;
 
 /// The reference point in every scaled objective.
 const REFERENCE: f64 = 1.1;
@@ -81,18 +82,16 @@ fn volume(objectives: usize, rows: impl Iterator<Item = Vec<f64>>) -> f64 {
 
 /// The gap after each finished evaluation of a run, in thousandths.
 pub(super) fn gaps(run: &SeedRun, scale: &Scale) -> Vec<f64> {
-    let width = scale.ideal.len();
-    let mut front = NonDominatedFront::new(width);
+    let mut growing = GrowingVolume::new(vec![REFERENCE; scale.ideal.len()]);
     let mut gap = 1000.0;
     let step = |candidate: &Finished| {
         if let Some(row) = candidate.truth.as_ref().filter(|_| candidate.feasible) {
             let scaled = scale.scaled(row);
-            let useful = scaled.iter().all(|value| *value < REFERENCE);
-            let added = useful
-                && matches!(front.insert(candidate.ordinal, &scaled), Ok(Insertion::Added { .. }));
-            if added && scale.volume > 0.0 {
-                let volume = volume(width, front.iter().map(|(_, row)| row.to_vec()));
-                gap = 1000.0 * (1.0 - volume / scale.volume);
+            let useful = scale.volume > 0.0 && scaled.iter().all(|value| *value < REFERENCE);
+            let grown = useful.then(|| growing.insert(candidate.ordinal, &scaled)).flatten();
+            if let Some(volume) = grown {
+                // Nothing is better than the best front; a sum may be by its rounding.
+                gap = 1000.0 * (1.0 - volume / scale.volume).max(0.0);
             }
         }
         gap
