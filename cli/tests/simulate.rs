@@ -362,6 +362,20 @@ fn slots_are_busy_while_they_evaluate_alone() {
     assert!(crashing < 0.9, "{crashing}");
 }
 
+/// Every worker gets one evaluation when it joins and is busy with it to the end, which tells nothing of a search.
+#[test]
+fn how_busy_workers_are_is_not_known_of_one_evaluation_each() {
+    let root = tempfile::tempdir().unwrap();
+    tables(root.path());
+    let of = |more: &[&str]| simulate(root.path(), &[&BOTH[..], more].concat());
+    let (report, _) = last_gap(&of(&["--workers", "80", "--json"]));
+    assert_eq!(report["utilisation"], Value::Null);
+    let (report, _) = last_gap(&of(&["--workers", "79", "--json"]));
+    assert!(report["utilisation"]["mean"].as_f64().unwrap() > 0.99, "{report}");
+    let shown = text(&of(&["--workers", "80"]).stdout);
+    assert!(shown.contains("how busy workers were is not known: "), "{shown}");
+}
+
 /// A constraint on what an early stage measures: what breaks it is evaluated no further, and is no failure.
 #[test]
 fn a_broken_constraint_after_an_early_stage_is_learnt_from() {

@@ -1,13 +1,15 @@
 //! `cambrian simulate`: a campaign on the real engine in virtual time, its results looked up in
 //! tables; many seeds, as many at once as there are processors.
 //!
-//! `table` reads files, `source` evaluates, `runs` runs seeds, `scale` compares fronts, `report` sums up. Must not know how a campaign is
-//! searched or how a cluster is simulated: the core does both.
+//! `table` reads files, `source` evaluates, `runs` runs seeds, `scale` compares fronts, `survival` durations,
+//! `report` sums up. Must not know how a campaign is searched or how a cluster is simulated: the core does
+//! both.
 
 mod report;
 mod runs;
 mod scale;
 mod source;
+mod survival;
 mod table;
 
 use std::path::PathBuf;

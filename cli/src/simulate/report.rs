@@ -1,6 +1,5 @@
 //! What simulated campaigns come to: hypervolume over evaluations and over virtual time, how busy
-//! workers were, how stale results were, and whether slow architectures survive as often as fast
-//! ones. Pure functions of the runs.
+//! workers were and how stale results were. Pure functions of the runs.
 //!
 //! Gaps are those to the table's true front, or to the front of all that the runs found where there is no
 //! table.
@@ -11,13 +10,13 @@ use std::collections::BTreeSet;
 
 use cambrian_core::engine::{StageTally, StageView};
 use cambrian_core::objective::MetricName;
-use cambrian_core::rank_correlation::point_biserial;
 use cambrian_core::spec::CampaignSpec;
 use serde_json::json;
 
 use super::runs::SeedRun;
 use super::scale::{Scale, gaps};
 use super::source::Source;
+use super::survival::{correlation, quartiles, survival};
 use crate::arguments::SimulateArguments;
 use crate::error::{CliError, count};
 use crate::figure::convergence::{Band, Curve};
@@ -187,7 +186,7 @@ impl Report {
             "known_points": self.scale.rows,
             "front_points": self.scale.front,
             "gap_thousandths": gaps,
-            "utilisation": self.spread(|run| run.utilisation).json(),
+            "utilisation": utilisation(&self.runs).map(Spread::json),
             "elapsed_seconds": self.spread(|run| run.elapsed).json(),
             "stages": self.stages().iter().map(|(name, counts)| {
                 let [entered, passed, screened, slots] = *counts;
@@ -229,11 +228,9 @@ impl Report {
                 number::count(u64::from(self.longest)),
             );
         }
-        let utilisation = self.spread(|run| run.utilisation);
         text += &format!(
-            "workers busy {:.2} % of the time ({:.2} % idle), {} of virtual time\n",
-            100.0 * utilisation.mean,
-            100.0 * (1.0 - utilisation.mean),
+            "{}; {} of virtual time\n",
+            busyness(utilisation(&self.runs)),
             number::duration(self.spread(|run| run.elapsed).mean),
         );
         text += &format!(
@@ -363,65 +360,26 @@ fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, CliError> {
     String::from_utf8(bytes).map_err(|error| CliError::Internal(format!("CSV: {error}")))
 }
 
+/// The utilisation over the seeds that know theirs; `None` if none does.
+fn utilisation(runs: &[SeedRun]) -> Option<Spread> {
+    let known: Vec<f64> = runs.iter().filter_map(|run| run.utilisation).collect();
+    (!known.is_empty()).then(|| Spread::of(known.iter().copied()))
+}
+
+/// How busy workers were, in words.
+fn busyness(utilisation: Option<Spread>) -> String {
+    let Some(Spread { mean, .. }) = utilisation else {
+        return "how busy workers were is not known: the last candidate was proposed before any \
+                evaluation had ended"
+            .to_owned();
+    };
+    format!("workers busy {:.2} % of the time ({:.2} % idle)", 100.0 * mean, 100.0 * (1.0 - mean))
+}
+
 /// How many results arrive while one is in work, on average.
 fn staleness(run: &SeedRun) -> f64 {
     let sum: usize = run.finished.iter().map(|done| done.staleness).sum();
     sum as f64 / run.finished.len().max(1) as f64
-}
-
-/// Scored candidates with their durations and whether they survive, over all seeds.
-fn scored(runs: &[SeedRun]) -> Vec<(f64, bool)> {
-    let finished = runs.iter().flat_map(|run| &run.finished);
-    let scored = finished.filter(|done| done.objectives.is_some());
-    scored.map(|done| (done.duration, done.survives)).collect()
-}
-
-/// The share of survivors among each quarter of durations, the fastest first; `None` where all took as long,
-/// and nobody is faster than another. Those that took as long as each other count alike, on whichever side
-/// of a border they come, so that no order among them decides.
-fn quartiles(runs: &[SeedRun]) -> Option<[f64; 4]> {
-    let mut scored = scored(runs);
-    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if scored.first()?.0 == scored.last()?.0 {
-        return None;
-    }
-    let ties = scored.chunk_by(|a, b| a.0 == b.0);
-    let alive: Vec<f64> = ties
-        .flat_map(|tied| {
-            let survivors = tied.iter().filter(|(_, survives)| *survives).count();
-            std::iter::repeat_n(survivors as f64 / tied.len() as f64, tied.len())
-        })
-        .collect();
-    let share = |quarter: usize| {
-        let part = &alive[quarter * alive.len() / 4..(quarter + 1) * alive.len() / 4];
-        part.iter().sum::<f64>() / part.len().max(1) as f64
-    };
-    Some([0, 1, 2, 3].map(share))
-}
-
-/// Whether slow architectures survive as often as fast ones, in a line.
-fn survival(runs: &[SeedRun]) -> String {
-    if let (Some(correlation), Some([fast, .., slow])) = (correlation(runs), quartiles(runs)) {
-        return format!(
-            "correlation of duration and survival {correlation:+.3}; in the population at the end: \
-             {:.1} % of the fastest quarter, {:.1} % of the slowest\n",
-            100.0 * fast,
-            100.0 * slow,
-        );
-    }
-    let scored = scored(runs);
-    let survivors = scored.iter().filter(|(_, survives)| *survives).count();
-    let line = match survivors {
-        0 => "the algorithm keeps no population",
-        all if all == scored.len() => "every result can be a parent, however long it took",
-        _ => "all evaluations took as long: nothing to say about slow ones",
-    };
-    format!("{line}\n")
-}
-
-/// The point-biserial correlation of duration and survival; `None` where one of them is constant.
-fn correlation(runs: &[SeedRun]) -> Option<f64> {
-    point_biserial(&scored(runs))
 }
 
 #[cfg(test)]
@@ -448,42 +406,27 @@ pub(super) mod tests {
             seed: 1,
             finished: finished.collect(),
             elapsed: 1.0,
-            utilisation: 1.0,
+            utilisation: Some(1.0),
             failed: 0,
             stages: Vec::new(),
         }
     }
 
     #[test]
-    fn bias_by_duration_is_seen() {
-        let fast = [(1.0, true), (2.0, true), (3.0, false), (4.0, false)];
-        assert!(correlation(&[run(&fast)]).unwrap() < -0.8);
-        assert_eq!(quartiles(&[run(&fast)]), Some([1.0, 1.0, 0.0, 0.0]));
-        assert_eq!(correlation(&[run(&[(1.0, true), (2.0, true)])]), None);
-        assert_eq!(staleness(&run(&fast)), 2.0);
+    fn staleness_is_that_of_a_mean_result() {
+        let mut run = run(&[(1.0, true), (2.0, true)]);
+        run.finished[0].staleness = 5;
+        assert_eq!(staleness(&run), 3.5);
     }
 
     #[test]
-    fn of_evaluations_that_took_as_long_none_is_slow() {
-        let equal = [run(&[(2.0, true), (2.0, false), (2.0, true), (2.0, false)])];
-        assert_eq!((correlation(&equal), quartiles(&equal)), (None, None));
-        assert!(survival(&equal).starts_with("all evaluations took as long"));
-        let kept = [run(&[(2.0, true), (2.0, true)])];
-        assert!(survival(&kept).starts_with("every result can be a parent"));
-        let apart = [run(&[(1.0, true), (2.0, false), (2.0, true), (3.0, false)])];
-        assert!(survival(&apart).contains("100.0 % of the fastest quarter, 0.0 %"));
-    }
-
-    #[test]
-    fn no_order_among_equal_durations_decides() {
-        let early = [(1.0, true), (1.0, true), (1.0, false), (1.0, false)];
-        let late = [(2.0, false), (2.0, false), (2.0, false), (2.0, true)];
-        let runs = [run(&[early, late].concat())];
-        assert_eq!(quartiles(&runs), Some([0.5, 0.5, 0.25, 0.25]));
-        let across =
-            [(1.0, true), (2.0, true), (2.0, true), (2.0, false), (2.0, false), (2.0, false)];
-        let [fast, .., slow] = quartiles(&[run(&across)]).unwrap();
-        assert_eq!((fast, slow), (1.0, 0.4));
+    fn what_only_some_seeds_know_is_summed_up_over_those() {
+        let known = |utilisation| SeedRun { utilisation, ..run(&[(1.0, true)]) };
+        let [all, none] = [[Some(0.5), Some(1.0), None], [None; 3]].map(|seeds| seeds.map(known));
+        let mean = |runs: &[SeedRun]| utilisation(runs).map(|spread| spread.mean);
+        assert_eq!((mean(&all), mean(&none)), (Some(0.75), None));
+        assert!(busyness(utilisation(&all)).starts_with("workers busy 75.00 % of the time (25.00"));
+        assert!(busyness(None).starts_with("how busy workers were is not known: "));
     }
 
     #[test]

@@ -54,8 +54,9 @@ pub(super) struct SeedRun {
     pub(super) finished: Vec<Finished>,
     /// Seconds of virtual time.
     pub(super) elapsed: f64,
-    /// The share of slot time spent evaluating, from the beginning to the last proposal.
-    pub(super) utilisation: f64,
+    /// The share of slot time spent evaluating, from the beginning to the last proposal; none if no evaluation
+    /// had ended by then.
+    pub(super) utilisation: Option<f64>,
     pub(super) failed: usize,
     /// What each stage has done and cost, in order.
     pub(super) stages: Vec<StageView>,
@@ -209,6 +210,18 @@ fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1e6
 }
 
+/// The share of the time of `workers` in which they evaluated, `busy` seconds in all until the last proposal.
+///
+/// Afterwards work runs out because the budget is spent, however well the search keeps slots busy: the stages and
+/// repeats left of what was proposed need not be enough for all workers. Where no evaluation has ended by then,
+/// no slot had to be filled a second time, and the share would tell of how workers join alone.
+fn utilisation(finished: &[Finished], workers: u32, busy: impl Fn(f64) -> f64) -> Option<f64> {
+    let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
+    let ended = finished.first().is_some_and(|first| first.finished_at <= last);
+    let slots = f64::from(workers) * last;
+    (ended && slots > 0.0).then(|| (busy(last) / slots).min(1.0))
+}
+
 /// The run of a seed, from the campaign at its end and its journal.
 fn seed_run(
     (campaign, journal): (&Campaign, &[(Timestamp, Event)]),
@@ -219,16 +232,12 @@ fn seed_run(
     let begin = campaign.submitted_at();
     let mut finished = finished(campaign, source);
     count_stale(&mut finished, in_work(begin, journal));
-    // While the last evaluations run out, nobody can be busy with others.
-    let last = finished.iter().map(|candidate| candidate.proposed_at).fold(0.0, f64::max);
-    let busy = busy_until(last, begin, journal);
-    let slots = f64::from(workers) * last;
     let unsuccessful =
         |candidate: &&Finished| candidate.objectives.is_none() && candidate.ended_early.is_none();
     SeedRun {
         seed,
         elapsed: finished.last().map_or(0.0, |candidate| candidate.finished_at),
-        utilisation: if slots > 0.0 { (busy / slots).min(1.0) } else { 1.0 },
+        utilisation: utilisation(&finished, workers, |last| busy_until(last, begin, journal)),
         failed: finished.iter().filter(unsuccessful).count(),
         stages: campaign.view().stages,
         finished,
