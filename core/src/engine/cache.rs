@@ -62,6 +62,8 @@ pub struct ResultOrigin {
     pub worker: WorkerId,
     /// The version of its evaluator.
     pub version: Arc<str>,
+    /// What names the content of the stage's data set, if it has one; older journals do not say.
+    pub content: Option<Arc<str>>,
 }
 
 /// Where a known result lies: at which candidate of a campaign.
@@ -199,14 +201,13 @@ impl State {
         if !continued.all(|later| self.known_for(campaign, id, later, worker).is_some()) {
             return None;
         }
-        let version = worker
-            .capabilities
-            .offer(&campaign.stages.get(usize::from(stage))?.evaluator)?
-            .version
-            .clone();
+        let (at, capabilities) = (campaign.stages.get(usize::from(stage))?, &worker.capabilities);
+        let version = capabilities.offer(&at.evaluator)?.version.clone();
+        let content = at.dataset.as_ref().and_then(|data| capabilities.fingerprints.get(data));
+        let content = content.cloned();
         let Known { ordinal, stage, attempt, worker } = *known;
         let candidate = CandidateId::new(*of, ordinal);
-        Some(ResultOrigin { candidate, stage, attempt, worker, version })
+        Some(ResultOrigin { candidate, stage, attempt, worker, version, content })
     }
 
     /// The values at `origin` by the names of the stage of `task`, with where `worker` would say that

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cache::ResultOrigin;
 use super::worker::Capabilities;
 use crate::objective::{Measurement, MetricName, Provenance};
 use crate::spec::Stage;
@@ -43,13 +44,17 @@ impl Pins {
         }
     }
 
-    /// Decides what is open for values that were known, of this version of the stage's evaluator.
-    pub(super) fn take(&mut self, stage: &Stage, version: &Arc<str>, found: &[Measurement]) {
+    /// Decides what is open for values that were known and come from there.
+    pub(super) fn take(&mut self, stage: &Stage, origin: &ResultOrigin, found: &[Measurement]) {
         for found in found {
             let pinned = self.provenance.entry(found.metric.clone());
             pinned.or_insert_with(|| found.provenance.clone());
         }
-        self.versions.entry(stage.evaluator.clone()).or_insert_with(|| version.clone());
+        let version = || origin.version.clone();
+        self.versions.entry(stage.evaluator.clone()).or_insert_with(version);
+        if let (Some(dataset), Some(content)) = (&stage.dataset, &origin.content) {
+            self.contents.entry(dataset.clone()).or_insert_with(|| content.clone());
+        }
     }
 
     /// What differs from what is decided, if somebody with these capabilities evaluated the stage.

@@ -85,3 +85,36 @@ fn known_results_decide_as_well_which_version_goes_on() {
     cluster.ready(other, 1, 1);
     assert!(cluster.assignments().is_empty());
 }
+
+/// The first stage is known from another campaign, and nobody is there for the second yet.
+#[test]
+fn known_results_decide_as_well_which_content_goes_on() {
+    let text = |objectives: &str, stages: &str| {
+        let space = "{kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}";
+        format!(
+            "version: 1\nname: known\nseed: 5\nspace: {space}\nobjectives: [{objectives}]\n\
+             algorithm: random\ncache: on\nstages:\n{stages}budget: {{evaluations: 1}}\n"
+        )
+    };
+    let own = "evaluator: custom/mine, dataset: digits, timeout: 5m";
+    let short = format!("  - {{name: short, {own}, measures: [accuracy]}}\n");
+    let long = format!("  - {{name: long, {own}, measures: [latency], labels: {{kind: gpu}}}}\n");
+    let mut cluster = Cluster::new();
+    cluster.submit(1, &text("accuracy", &short));
+    let first = register(&mut cluster, "first", |_| {});
+    cluster.ready(first, 1, 2);
+    let value = ReportedOutcome::Measured(vec![support::measurement("accuracy", 60.0)]);
+    cluster.report(first, (1, 1), value);
+    cluster.submit(2, &text("accuracy, latency", &format!("{short}{long}")));
+    let taken = cluster.engine.state().campaign(CampaignId(2)).expect("there are two");
+    assert_eq!(taken.view().stages[0].tally.taken, 1);
+    cluster.effects.clear();
+    for (content, served) in [("another content", false), ("one content", true)] {
+        let worker = register(&mut cluster, content, |offered| {
+            offered.fingerprints.insert("digits".into(), content.into());
+            offered.labels.insert("kind".into(), "gpu".into());
+        });
+        cluster.ready(worker, 1, 1);
+        assert_eq!(!cluster.assignments().is_empty(), served, "{content}");
+    }
+}

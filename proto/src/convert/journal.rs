@@ -218,6 +218,7 @@ fn task_message(event: &Event) -> Option<Message> {
                 attempt: origin.attempt.0,
                 worker: origin.worker.0,
                 version: origin.version.to_string(),
+                content: origin.content.as_deref().unwrap_or_default().to_owned(),
                 measurements: measurement_messages(measurements),
             })
         }
@@ -622,6 +623,7 @@ fn result_key(bytes: &[u8]) -> Result<Option<ResultKey>, ConvertError> {
 
 fn result_taken(message: v1::ResultTaken) -> Result<Event, ConvertError> {
     text("version", &message.version, MAX_NAME_BYTES)?;
+    text("content", &message.content, MAX_NAME_BYTES)?;
     Ok(Event::ResultTaken {
         task: task(message.task)?,
         origin: ResultOrigin {
@@ -630,6 +632,7 @@ fn result_taken(message: v1::ResultTaken) -> Result<Event, ConvertError> {
             attempt: positive("attempt", message.attempt).map(Attempt)?,
             worker: worker(message.worker)?,
             version: message.version.into(),
+            content: (!message.content.is_empty()).then(|| message.content.into()),
         },
         measurements: measurements("measurements", message.measurements)?,
     })

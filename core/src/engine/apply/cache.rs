@@ -36,7 +36,7 @@ impl State {
                 tally.taken += 1;
             }
             if let Some(stage) = campaign.stages.get(usize::from(stage)) {
-                campaign.pins.take(stage, &origin.version, measurements);
+                campaign.pins.take(stage, origin, measurements);
             }
         }
         self.remove_task(id);

@@ -83,13 +83,15 @@ fn any_screen_reason() -> impl Strategy<Value = ScreenReason> {
 }
 
 fn any_result_origin() -> impl Strategy<Value = ResultOrigin> {
-    (any_candidate(), any::<u8>(), 1u32.., 1u32.., ".{0,8}").prop_map(
-        |(candidate, stage, attempt, worker, version)| ResultOrigin {
+    let content = proptest::option::of("[0-9a-f]{1,8}");
+    (any_candidate(), any::<u8>(), 1u32.., 1u32.., ".{0,8}", content).prop_map(
+        |(candidate, stage, attempt, worker, version, content)| ResultOrigin {
             candidate,
             stage,
             attempt: Attempt(attempt),
             worker: WorkerId(worker),
             version: version.into(),
+            content: content.map(Into::into),
         },
     )
 }
