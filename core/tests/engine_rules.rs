@@ -22,6 +22,8 @@ mod kinds;
 mod limits;
 #[path = "engine_rules/pins.rs"]
 mod pins;
+#[path = "engine_rules/preempt.rs"]
+mod preempt;
 #[path = "engine_rules/repeats.rs"]
 mod repeats;
 #[path = "engine_rules/rungs.rs"]

@@ -193,6 +193,7 @@ impl State {
             campaign.fitting = None;
             campaign.unfitted = true;
             campaign.claims = 0;
+            campaign.takes_again_at = Timestamp(0);
         }
         for worker in self.workers.values_mut() {
             worker.connected = false;
@@ -248,6 +249,7 @@ impl State {
                 hopeless: None,
                 left: None,
                 saved_at: None,
+                excused: 0,
                 awaited_until: None,
             },
         );
@@ -297,20 +299,21 @@ impl State {
             since: at,
             confirmed: !is_new,
             progress: None,
-            curve: is_new.then(Vec::new),
+            // What an attempt left is gone on with half-way, and judged by no curve that begins there.
+            curve: (is_new && task.left.is_none()).then(Vec::new),
         });
         self.deadlines.insert((deadline, id));
         campaign.queue.remove(task.stage, id);
         campaign.leased.insert(id);
         self.shares.begin(campaign.id, at);
-        let priority = self.shares.priority(campaign.id).unwrap_or_default();
-        self.leases.insert((priority, Reverse(at), id));
         if is_new && let Some(found) = campaign.candidate_mut(task.candidate) {
             found.attempts += 1;
             found.repeated_attempts += u32::from(task.attempt.0 > 1);
         }
         let Some(holder) = self.workers.get_mut(&worker) else { return };
         holder.leases.insert(id);
+        let priority = self.shares.priority(campaign.id).unwrap_or_default();
+        self.leases.insert(holder.kind, (priority, Reverse(at), id));
         if let Some(stage) = campaign.stages.get(usize::from(task.stage)) {
             campaign.pins.lease(stage, &holder.capabilities);
         }
@@ -356,9 +359,9 @@ impl State {
         self.deadlines.remove(&(lease.deadline, id));
         self.shares.end(task.candidate.campaign, lease.since, self.now);
         let priority = self.shares.priority(task.candidate.campaign).unwrap_or_default();
-        self.leases.remove(&(priority, Reverse(lease.since), id));
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
+            self.leases.remove(worker.kind, (priority, Reverse(lease.since), id));
         }
         if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
             campaign.leased.remove(&id);
@@ -444,6 +447,7 @@ impl State {
         self.worker_names.insert(worker.name.clone(), worker.id);
         if let Some(before) = self.workers.remove(&worker.id) {
             self.kinds.leave(&before.capabilities);
+            self.move_leases(&before, worker.kind);
             worker.leases = before.leases;
             worker.completed = before.completed;
             worker.failed = before.failed;

@@ -174,6 +174,8 @@ pub struct Campaign {
     pub(super) energy: Energy,
     /// Slots that it took from lower priorities and has not got yet; volatile.
     pub(super) claims: u32,
+    /// Until when it takes none, since one went back to a lower priority; volatile.
+    pub(super) takes_again_at: Timestamp,
     /// The first two workers that completed each stage.
     pub(super) served: Box<[BTreeSet<WorkerId>]>,
     /// What each stage has done and cost.
@@ -243,6 +245,7 @@ impl Campaign {
             slot_time: Span(0),
             energy: Energy(0),
             claims: 0,
+            takes_again_at: Timestamp(0),
             served,
             tallies,
             rungs,
@@ -389,7 +392,12 @@ impl Campaign {
     }
 
     pub(super) fn has_budget(&self) -> bool {
-        self.started < self.spec.budget.evaluations
+        self.unstarted() > 0
+    }
+
+    /// How many evaluations of its budget have not begun.
+    pub(super) fn unstarted(&self) -> u32 {
+        self.spec.budget.evaluations.saturating_sub(self.started)
     }
 
     pub(super) fn column(&self, metric: &MetricName) -> Option<u16> {

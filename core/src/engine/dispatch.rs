@@ -1,7 +1,7 @@
 //! Tasks to workers: which campaign is served next, and breeding on demand.
 //!
-//! Candidates are proposed only when a worker has room for one, so that each is bred from all
-//! results there are; before that, those that are among the best of a stage are called up to the
+//! Candidates are proposed only when a worker has room for one, or a slot is taken for one, so that each is
+//! bred from all results there are; before that, those that are among the best of a stage are called up to the
 //! next, from the highest stage down. Which campaign goes first is in `share`. Must not know what becomes of a
 //! task that was given away: `report` does.
 
@@ -14,6 +14,7 @@ use super::decide::Decision;
 use super::effect::{Assignment, Effect};
 use super::event::{Event, InfeasibleReason};
 use super::failure::{Failure, FailureKind};
+use super::state::State;
 use super::worker::{Capabilities, Worker};
 use crate::algorithm::{FitJob, Origin, Proposal, Suggestion};
 use crate::graph::Graph;
@@ -43,17 +44,26 @@ impl Campaign {
     }
 
     /// Why no worker with these capabilities can serve a stage of this campaign, `None` if they can.
-    fn lacks(&self, capabilities: &Capabilities, stage: &Stage) -> Option<String> {
+    pub(super) fn lacks(&self, capabilities: &Capabilities, stage: &Stage) -> Option<String> {
         capabilities.lacks(stage).or_else(|| self.pins.differs(stage, capabilities))
     }
 }
 
-enum Next {
+pub(super) enum Next {
     Task(TaskId),
     /// This worker gets nothing from the campaign.
     NotHere,
     /// Nobody gets anything from the campaign at present.
     Dry,
+}
+
+/// What has been found out about campaigns in one step.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// They have nothing for anybody.
+    pub(super) dry: BTreeSet<CampaignId>,
+    /// They propose nothing at present; what they have queued may still go to somebody.
+    pub(super) barren: BTreeSet<CampaignId>,
 }
 
 /// What came of a task and a worker with room for it.
@@ -71,21 +81,21 @@ enum Given {
 impl Decision<'_> {
     /// Gives work to ready workers, one task each in turn, while there is any.
     pub(super) fn dispatch(&mut self) {
-        let (mut dry, mut useless) = (BTreeSet::new(), BTreeSet::new());
+        let (mut asked, mut useless) = (Asked::default(), BTreeSet::new());
         let (mut last, mut assigned) = (None, false);
         // Thousands of workers may be ready while there is nothing to do for them: none is looked at then,
         // and one of each kind if no campaign has a stage for it.
         loop {
-            if !self.has_open(&dry) {
+            if !self.has_open(&asked.dry) {
                 break;
             }
             match self.state.ready.after(last, |kind| !useless.contains(&kind)) {
                 Some((worker, kind)) => {
                     let decided = self.decided();
-                    assigned |= self.assign_one(worker, &mut dry);
+                    assigned |= self.assign_one(worker, &mut asked);
                     if self.decided() > decided {
                         useless.clear();
-                    } else if self.is_useless(worker, &dry) {
+                    } else if self.is_useless(worker, &asked.dry) {
                         useless.insert(kind);
                     }
                     last = Some(worker);
@@ -95,7 +105,7 @@ impl Decision<'_> {
                 None => break,
             }
         }
-        self.preempt(&dry);
+        self.preempt(&mut asked);
     }
 
     /// Whether a campaign may have something for somebody.
@@ -121,20 +131,24 @@ impl Decision<'_> {
     }
 
     /// Offers a worker's room to one campaign after the other, in the order of their shares.
-    fn assign_one(&mut self, worker: WorkerId, dry: &mut BTreeSet<CampaignId>) -> bool {
+    fn assign_one(&mut self, worker: WorkerId, asked: &mut Asked) -> bool {
         let mut place = self.state.shares.after(None);
         while let Some(offered) = place {
             let id = offered.campaign();
-            if !dry.contains(&id) {
-                match self.next_task(worker, id) {
+            if !asked.dry.contains(&id) {
+                match self.next_task(worker, id, asked) {
                     Next::Task(task) => match self.give(task, worker) {
                         Given::Lease => return true,
-                        Given::Result => continue,
-                        Given::Later => drop(dry.insert(id)),
+                        Given::Result => {
+                            // What is known now may be what a proposal waited for.
+                            asked.barren.remove(&id);
+                            continue;
+                        }
+                        Given::Later => drop(asked.dry.insert(id)),
                         Given::Nothing => {}
                     },
                     Next::NotHere => {}
-                    Next::Dry => drop(dry.insert(id)),
+                    Next::Dry => drop(asked.dry.insert(id)),
                 }
             }
             place = self.state.shares.after(Some(offered));
@@ -142,27 +156,34 @@ impl Decision<'_> {
         false
     }
 
-    fn next_task(&mut self, worker: WorkerId, id: CampaignId) -> Next {
+    fn next_task(&mut self, worker: WorkerId, id: CampaignId, asked: &mut Asked) -> Next {
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
-        if let Some(task) = self.queued_for(campaign, found) {
+        if let Some(task) = self.state.queued_for(campaign, found, &BTreeSet::new()) {
             return Next::Task(task);
         }
+        self.new_task(worker, id, asked)
+    }
+
+    /// What a campaign that has nothing queued for a worker begins for it.
+    pub(super) fn new_task(&mut self, worker: WorkerId, id: CampaignId, asked: &mut Asked) -> Next {
         if let Some(task) = self.call_up(worker, id) {
             return Next::Task(task);
         }
         let campaign = &self.state.campaigns[&id];
         let found = &self.state.workers[&worker];
-        if !self.state.may_propose(campaign) {
-            let dry = campaign.queue.is_empty() && !campaign.has_promotable();
-            return if dry { Next::Dry } else { Next::NotHere };
+        if !self.state.may_propose(campaign) || asked.barren.contains(&id) {
+            return self.nothing_new(id);
         }
-        if campaign.unsuited(found, 0).is_some() || self.is_flooded(campaign, found) {
+        if campaign.unsuited(found, 0).is_some() || self.state.is_flooded(campaign, found) {
             return Next::NotHere;
         }
         // A search that has come to its end just now closes the rungs, which may let someone pass.
         let task = self.propose(id).or_else(|| self.call_up(worker, id));
-        let Some(task) = task else { return Next::Dry };
+        let Some(task) = task else {
+            asked.barren.insert(id);
+            return self.nothing_new(id);
+        };
         let (task, found) = (&self.state.tasks[&task], &self.state.workers[&worker]);
         match self.state.kept_from(task, found) {
             None => Next::Task(task.id),
@@ -170,33 +191,11 @@ impl Decision<'_> {
         }
     }
 
-    /// The queued task, the first by id, that the worker may get.
-    fn queued_for(&self, campaign: &Campaign, worker: &Worker) -> Option<TaskId> {
-        let suited = |task: &&TaskId| {
-            let task = self.state.tasks.get(task);
-            task.is_some_and(|task| self.state.kept_from(task, worker).is_none())
-        };
-        let served = campaign
-            .queue
-            .stages()
-            .filter(|(stage, _)| campaign.unsuited(worker, *stage).is_none());
-        served.filter_map(|(_, tasks)| tasks.iter().find(suited).copied()).min()
-    }
-
-    /// Whether so many candidates wait for a device with more memory than this worker's that no
-    /// further ones are proposed for it.
-    fn is_flooded(&self, campaign: &Campaign, worker: &Worker) -> bool {
-        let too_large = |task: &&TaskId| {
-            self.state.tasks.get(task).is_some_and(|task| {
-                campaign.too_large(task.candidate.ordinal, task.stage, worker).is_some()
-            })
-        };
-        let served = campaign
-            .queue
-            .stages()
-            .filter(|(stage, _)| campaign.unsuited(worker, *stage).is_none());
-        let waiting = served.flat_map(|(_, tasks)| tasks);
-        worker.capabilities.memory_bytes > 0 && waiting.filter(too_large).nth(HELD_BACK).is_some()
+    /// What a campaign that proposes nothing, and has nothing for one worker, has for the others.
+    fn nothing_new(&self, id: CampaignId) -> Next {
+        let campaign = &self.state.campaigns[&id];
+        let dry = campaign.queue.is_empty() && !campaign.has_promotable();
+        if dry { Next::Dry } else { Next::NotHere }
     }
 
     /// Queues the candidate that goes on to a later stage on this worker, if there is one: the best
@@ -206,14 +205,7 @@ impl Decision<'_> {
         if !campaign.has_promotable() {
             return None;
         }
-        let found = &self.state.workers[&worker];
-        let next = campaign.promotable().map(|(candidate, stage)| (candidate, stage + 1));
-        let mut suited = next.filter(|(id, stage)| {
-            campaign.unsuited(found, *stage).is_none()
-                && campaign.too_large(id.ordinal, *stage, found).is_none()
-        });
-        let (candidate, stage) = suited.next()?;
-        drop(suited);
+        let (candidate, stage) = campaign.to_call_up(&self.state.workers[&worker])?;
         Some(self.queue_task(candidate, stage))
     }
 
@@ -339,7 +331,54 @@ impl Decision<'_> {
     }
 }
 
+impl State {
+    /// The queued task, the first by id, that the worker may get; none of those that are `meant` for others.
+    pub(super) fn queued_for(
+        &self,
+        campaign: &Campaign,
+        worker: &Worker,
+        meant: &BTreeSet<TaskId>,
+    ) -> Option<TaskId> {
+        let suited = |task: &&TaskId| {
+            let task = self.tasks.get(task).filter(|task| !meant.contains(&task.id));
+            task.is_some_and(|task| self.kept_from(task, worker).is_none())
+        };
+        let served = campaign
+            .queue
+            .stages()
+            .filter(|(stage, _)| campaign.unsuited(worker, *stage).is_none());
+        served.filter_map(|(_, tasks)| tasks.iter().find(suited).copied()).min()
+    }
+
+    /// Whether so many candidates wait for a device with more memory than this worker's that no
+    /// further ones are proposed for it.
+    pub(super) fn is_flooded(&self, campaign: &Campaign, worker: &Worker) -> bool {
+        let too_large = |task: &&TaskId| {
+            self.tasks.get(task).is_some_and(|task| {
+                campaign.too_large(task.candidate.ordinal, task.stage, worker).is_some()
+            })
+        };
+        let served = campaign
+            .queue
+            .stages()
+            .filter(|(stage, _)| campaign.unsuited(worker, *stage).is_none());
+        let waiting = served.flat_map(|(_, tasks)| tasks);
+        worker.capabilities.memory_bytes > 0 && waiting.filter(too_large).nth(HELD_BACK).is_some()
+    }
+}
+
 impl Campaign {
+    /// The candidate that may go on to a later stage on this worker, and the stage: the best of the highest
+    /// rung whose next stage the worker can serve.
+    pub(super) fn to_call_up(&self, worker: &Worker) -> Option<(CandidateId, u8)> {
+        let next = self.promotable().map(|(candidate, stage)| (candidate, stage + 1));
+        let mut suited = next.filter(|(id, stage)| {
+            self.unsuited(worker, *stage).is_none()
+                && self.too_large(id.ordinal, *stage, worker).is_none()
+        });
+        suited.next()
+    }
+
     /// What is proposed as the candidate with this id, given the present state: the architectures
     /// that the campaign names, then what the algorithm wants. Deterministic, so a replay can check
     /// every stored proposal against it.

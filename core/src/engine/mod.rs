@@ -23,6 +23,7 @@ mod event;
 mod explain;
 mod failure;
 mod fleet;
+mod lease_order;
 mod pin;
 mod placement;
 mod policy;

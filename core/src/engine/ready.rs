@@ -14,6 +14,13 @@ use crate::id::WorkerId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind(u32);
 
+#[cfg(test)]
+impl Kind {
+    pub(super) fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// Capabilities as far as a stage asks for them. Of memory and slots hardly two machines have the same.
 #[derive(Debug, Clone)]
 struct Offered(Arc<Capabilities>);
@@ -73,6 +80,11 @@ impl Kinds {
                 self.found.remove(&offered);
             }
         }
+    }
+
+    /// The kinds that there are workers of, with what these offer.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Capabilities, Kind)> {
+        self.found.iter().map(|(offered, (kind, _))| (&*offered.0, *kind))
     }
 
     /// The kind of workers that offer this, and how many there are.

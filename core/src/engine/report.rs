@@ -20,8 +20,9 @@ use crate::objective::Measurement;
 use crate::spec::FailureRule;
 use crate::time::Span;
 
-/// Attempts that do not count (preempted, undelivered) are bounded too, by this multiple of the
-/// campaign's bound, so that no fault of the fleet can lease a task for ever.
+/// Attempts that do not count (undelivered, handed back where they began) are bounded too, by this multiple of
+/// the campaign's bound, so that no fault of the fleet can lease a task for ever. Those that were ended for
+/// others' sake, or got further than the one before, are not.
 const UNCOUNTED_FACTOR: u32 = 20;
 /// A candidate that crashed on so many workers is at fault itself, and gets no further one.
 const POISON: usize = 2;
@@ -34,7 +35,8 @@ impl Campaign {
         let retried = policy.rule(kind).is_none_or(|rule| failed <= rule.retries());
         retried
             && counted < policy.attempts
-            && task.attempt.0 < policy.attempts.saturating_mul(UNCOUNTED_FACTOR)
+            && task.attempt.0.saturating_sub(task.excused)
+                < policy.attempts.saturating_mul(UNCOUNTED_FACTOR)
             && !self.status.ends_early()
     }
 }

@@ -4,7 +4,6 @@
 //! redundant on purpose, so that no command scans everything; `check` verifies them. Must not know what an
 //! event means.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::cache::KnownResults;
 use super::campaign::Campaign;
 use super::candidate::{Candidate, CandidateStatus};
 use super::command::SubmissionId;
+use super::lease_order::LeaseOrder;
 use super::policy::FleetPolicy;
 use super::ready::{Kinds, Ready};
 use super::share::Shares;
@@ -37,8 +37,8 @@ pub struct State {
     pub(super) shares: Shares,
     /// Campaigns with work to give that take slots from lower priorities.
     pub(super) preempting: BTreeSet<CampaignId>,
-    /// All leases: the lowest priority first, then the youngest.
-    pub(super) leases: BTreeSet<(i32, Reverse<Timestamp>, TaskId)>,
+    /// All leases, in the order in which they end for campaigns that do not wait.
+    pub(super) leases: LeaseOrder,
     /// What each user has used.
     pub(super) spent: BTreeMap<Arc<str>, Spent>,
     /// Of each user, whether a budget forbids leases, and whether one forbids proposals.

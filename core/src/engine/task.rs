@@ -74,6 +74,9 @@ pub struct Task {
     pub(super) attempt: Attempt,
     /// How many attempts count against the bound.
     pub(super) counted: u32,
+    /// How many attempts are not even counted against the bound of those that do not: they were ended for
+    /// others' sake, or got further than the one before.
+    pub(super) excused: u32,
     /// The holder of the latest attempt.
     pub(super) last_worker: Option<WorkerId>,
     /// Whether the latest attempt was reported as failed, so that nothing more counts of it.

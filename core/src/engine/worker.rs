@@ -260,7 +260,7 @@ impl Worker {
         self.completed
     }
 
-    /// How many of its attempts failed.
+    /// How many of its attempts failed; those that were stopped for others or handed back did not.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed

@@ -177,3 +177,27 @@ fn a_cancelled_campaign_screens_nobody() {
     cluster.expect(Command::CancelCampaign(FIRST));
     assert!(matches!(status(&cluster, 3), CandidateStatus::Failed(_)));
 }
+
+/// What it had before its interruption is not heard of again: the rest alone says too little.
+#[test]
+fn a_training_that_goes_on_half_way_is_not_judged_by_its_second_half() {
+    let (mut cluster, worker) = with_two(ALONE);
+    let checkpoint = Some(cambrian_core::artifact::ArtifactId::of(b"state"));
+    let attached = Attached { checkpoint, step: 2, note: None };
+    cluster.report_with(worker, (3, 1), failed(FailureKind::Preempted), attached);
+    cluster.ready(worker, 1, 1);
+    let session = cluster.engine.state().worker(worker).expect("it has registered").session();
+    cluster.expect(Command::Progress {
+        worker,
+        session,
+        task: TaskId(3),
+        attempt: Attempt(2),
+        step: 3,
+        steps: 4,
+        metrics: BTreeMap::from([("accuracy".into(), 1.0)]),
+    });
+    assert_eq!(cluster.stops(), []);
+    let step = cluster.report(worker, (3, 2), accuracy(90.0));
+    assert_eq!(count(&step, |event| matches!(event, Event::CurveRecorded { .. })), 0);
+    assert_eq!(count(&step, |event| matches!(event, Event::CandidateScored { .. })), 1);
+}

@@ -8,10 +8,13 @@ use crate::energy::Energy;
 use crate::engine::campaign::Campaign;
 use crate::engine::event::LeaseEnd;
 use crate::engine::failure::{Failure, FailureKind};
+use crate::engine::lease_order::LeaseOrder;
 use crate::engine::policy::FleetPolicy;
+use crate::engine::preempt::UNUSED_PAUSE;
+use crate::engine::ready::Kind;
 use crate::engine::state::State;
 use crate::engine::task::TaskStatus;
-use crate::engine::worker::Quarantine;
+use crate::engine::worker::{Quarantine, Worker};
 use crate::id::{CampaignId, TaskId, WorkerId};
 use crate::time::{Span, Timestamp};
 
@@ -106,13 +109,32 @@ impl State {
             let most = self.policy.of_user(Self::owner(campaign)).max_priority;
             self.shares.set_priority(campaign.id, most.map_or(wanted, |most| wanted.min(most)));
         }
-        let leases = self.tasks.values().filter_map(|task| {
-            let priority = self.shares.priority(task.candidate.campaign)?;
-            Some((priority, Reverse(task.lease()?.since), task.id))
-        });
-        self.leases = leases.collect();
+        self.leases = self.lease_order();
         for id in self.active.clone() {
             self.file_share(id);
+        }
+    }
+
+    /// Where every lease stands.
+    pub(in crate::engine) fn lease_order(&self) -> LeaseOrder {
+        let leases = self.tasks.values().filter_map(|task| {
+            let priority = self.shares.priority(task.candidate.campaign)?;
+            let lease = task.lease()?;
+            let kind = self.workers.get(&lease.worker)?.kind;
+            Some((kind, (priority, Reverse(lease.since), task.id)))
+        });
+        leases.collect()
+    }
+
+    /// Files the leases of a worker, as it was before, with those of another kind.
+    pub(super) fn move_leases(&mut self, before: &Worker, kind: Kind) {
+        let tasks = before.leases.iter().filter_map(|id| self.tasks.get(id));
+        for task in tasks {
+            let Some(lease) = task.lease() else { continue };
+            let priority = self.shares.priority(task.candidate.campaign).unwrap_or_default();
+            let place = (priority, Reverse(lease.since), task.id);
+            self.leases.remove(before.kind, place);
+            self.leases.insert(kind, place);
         }
     }
 
@@ -130,6 +152,7 @@ impl State {
         }
         task.owing.extend(holder.map(|worker| (task.attempt, worker)));
         let withdrawn = task.withdrawn;
+        task.excused += u32::from(withdrawn);
         self.release(id, lost);
         let awaited = self.tasks.get(&id).zip(holder.filter(|_| withdrawn));
         let awaited = awaited.and_then(|(task, worker)| self.awaits_state(task, worker));
@@ -150,14 +173,19 @@ impl State {
         }
     }
 
-    /// A slot of this worker went to this campaign: a claim on it is met, or lost to another.
+    /// A slot of this worker went to this campaign: a claim on it is met, or lost to another; if to one of a
+    /// lower priority, the slot was taken for nothing.
     pub(super) fn fill_vacancy(&mut self, worker: WorkerId, by: CampaignId) {
         let Some(worker) = self.workers.get_mut(&worker) else { return };
         let own = worker.vacated.iter().position(|id| *id == by);
         let Some(at) = own.or(worker.vacated.len().checked_sub(1)) else { return };
         let id = worker.vacated.remove(at);
+        let unused = self.shares.priority(by) < self.shares.priority(id);
         if let Some(campaign) = self.campaigns.get_mut(&id) {
             campaign.claims = campaign.claims.saturating_sub(1);
+            if unused {
+                campaign.takes_again_at = self.now + UNUSED_PAUSE;
+            }
         }
     }
 
@@ -188,7 +216,7 @@ impl State {
         }
         let (candidate, stage) = (task.candidate, task.stage);
         let Some(found) = self.workers.get_mut(&worker) else { return };
-        found.failed += 1;
+        found.failed += u64::from(failure.kind != FailureKind::Preempted);
         if failure.kind == FailureKind::BadNode {
             found.barred.insert((candidate.campaign, stage), failure.message.clone());
         }
@@ -242,7 +270,9 @@ impl State {
     pub(super) fn release_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let until = worker.quarantine.take().and_then(|quarantine| quarantine.until);
+        // Whoever is away begins anew when it is back, whatever it was told or said.
         worker.draining &= worker.connected;
+        worker.leaving &= worker.connected;
         worker.record.clear();
         if let Some(until) = until {
             self.releases.remove(&(until, id));

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Findings;
 use crate::energy::Energy;
 use crate::engine::budget::Spent;
+use crate::engine::lease_order::LeaseOrder;
 use crate::engine::state::State;
 use crate::id::CampaignId;
 use crate::time::Span;
@@ -14,14 +15,16 @@ use crate::time::Span;
 impl State {
     pub(super) fn check_fleet(&self, findings: &mut Findings) {
         self.check_spent(findings);
-        let leases: BTreeSet<_> = self
+        let leases: LeaseOrder = self
             .tasks()
             .filter_map(|task| {
                 let campaign = self.campaigns.get(&task.candidate().campaign)?;
                 let owner = campaign.owner.as_deref().unwrap_or_default();
                 let most = self.policy.of_user(owner).max_priority.unwrap_or(i32::MAX);
                 let priority = campaign.spec.share.priority.min(most);
-                Some((priority, Reverse(task.lease()?.since), task.id()))
+                let lease = task.lease()?;
+                let kind = self.workers.get(&lease.worker)?.kind;
+                Some((kind, (priority, Reverse(lease.since), task.id())))
             })
             .collect();
         findings.require(leases == self.leases, || "the index of leases is wrong".into());

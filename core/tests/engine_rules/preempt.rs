@@ -1,0 +1,220 @@
+//! Slots for campaigns that do not wait: only where they have something for that very worker, and others lose
+//! nothing but time.
+
+use cambrian_core::artifact::ArtifactId;
+use cambrian_core::engine::{Capabilities, FleetPolicy};
+
+use super::*;
+
+const SECOND: CampaignId = CampaignId(2);
+const URGENT: &str = "share: {priority: 1, preempt: true}\n";
+const GENERATIONAL: &str = "algorithm: {kind: nsga2, mode: generational, population: 4}";
+
+fn register(cluster: &mut Cluster, name: &str, change: impl FnOnce(&mut Capabilities)) -> WorkerId {
+    let mut capabilities = support::capabilities(&["synthetic", "train"], &["accuracy", "latency"]);
+    change(Arc::make_mut(&mut capabilities));
+    let (session, holding) = (SessionId(1), Vec::new());
+    cluster.expect(Command::RegisterWorker { name: name.into(), session, capabilities, holding });
+    cluster.engine.state().find_worker(name).expect("it has registered").id()
+}
+
+fn labelled(cluster: &mut Cluster, name: &str, kind: &str) -> WorkerId {
+    register(cluster, name, |offered| offered.labels = [("kind".into(), kind.into())].into())
+}
+
+fn on(kind: &str, text: &str) -> String {
+    text.replace("timeout: 5m", &format!("timeout: 5m, labels: {{kind: {kind}}}"))
+}
+
+fn in_work(cluster: &Cluster, campaign: CampaignId) -> u32 {
+    cluster.engine.state().campaign(campaign).expect("it exists").view().running
+}
+
+/// The tasks of a campaign that are leased, with the attempt of each.
+fn leased(cluster: &Cluster, campaign: CampaignId) -> Vec<(u64, u32)> {
+    let tasks = cluster.engine.state().tasks();
+    let of = tasks.filter(|task| task.candidate().campaign == campaign && task.lease().is_some());
+    of.map(|task| (task.id().0, task.attempt().0)).collect()
+}
+
+#[test]
+fn nothing_is_taken_for_a_generation_that_waits_for_its_last() {
+    let mut cluster = Cluster::with_campaign("", 30);
+    let urgent = yaml(URGENT, 12).replace("algorithm: random", GENERATIONAL);
+    let worker = register(&mut cluster, "a", |offered| offered.slots = 8);
+    cluster.ready(worker, 1, 8);
+    cluster.now = cluster.now + Span::from_secs(1);
+    cluster.submit(2, &urgent);
+    while in_work(&cluster, SECOND) < 4 {
+        cluster.ready(worker, 1, 1);
+    }
+    let taken = cluster.stops().len();
+    assert_eq!(taken, 4);
+    for (task, attempt) in leased(&cluster, SECOND).into_iter().skip(1) {
+        cluster.report(worker, (task, attempt), measured(80.0, 5.0));
+        cluster.ready(worker, 1, 1);
+    }
+    for _ in 0..100 {
+        cluster.pass(Span::from_millis(100));
+    }
+    assert_eq!((in_work(&cluster, FIRST), in_work(&cluster, SECOND)), (7, 1));
+    assert_eq!(cluster.stops().len(), taken, "its generation is not complete");
+    let (task, attempt) = leased(&cluster, SECOND)[0];
+    cluster.report(worker, (task, attempt), measured(80.0, 5.0));
+    assert_eq!(
+        cluster.stops().len(),
+        taken + 1,
+        "the next one begins with the free slot or one more"
+    );
+    assert_eq!(cluster.campaign().failed(), 0);
+}
+
+#[test]
+fn nothing_is_taken_where_the_networks_do_not_fit() {
+    let text = "version: 1\nname: large\nspace: {kind: nasbench201, channels: 64, cells: 1, \
+                input: [1, 28, 28]}\nobjectives: [accuracy]\nalgorithm: random\nstages:\n  \
+                - {name: all, evaluator: train, measures: [accuracy], timeout: 5m, \
+                settings: {dataset: fashion-mnist, batch_size: 512}}\nbudget: {evaluations: 40}\n";
+    let mut cluster = Cluster::with_campaign("", 30);
+    let worker = register(&mut cluster, "small", |offered| {
+        offered.datasets.insert("fashion-mnist".into());
+        offered.memory_bytes = 8 << 20;
+    });
+    cluster.ready(worker, 1, 4);
+    cluster.submit(2, &format!("{text}{URGENT}"));
+    for _ in 0..200 {
+        cluster.ready(worker, 1, 1);
+        cluster.pass(Span::from_millis(100));
+    }
+    let started = cluster.engine.state().campaign(SECOND).expect("it exists").started();
+    assert_eq!((started, in_work(&cluster, SECOND)), (17, 0));
+    assert!(cluster.stops().is_empty());
+    assert_eq!(cluster.campaign().failed(), 0);
+}
+
+#[test]
+fn a_slot_is_found_behind_any_number_of_leases_that_are_of_no_use() {
+    let mut cluster = Cluster::new();
+    cluster.submit(1, &yaml("", 2_000));
+    let suited = labelled(&mut cluster, "suited", "gpu");
+    cluster.ready(suited, 1, 1);
+    cluster.now = cluster.now + Span::from_secs(1);
+    for number in 0..20 {
+        let other = labelled(&mut cluster, &format!("other {number}"), "cpu");
+        cluster.ready(other, 1, 50);
+    }
+    assert_eq!(in_work(&cluster, FIRST), 1_001);
+    cluster.submit(2, &on("gpu", &yaml(URGENT, 3)));
+    let stops: Vec<u64> = cluster.stops().iter().map(|(task, ..)| task.0).collect();
+    assert_eq!(stops, [1]);
+}
+
+/// Its worker offers something else when it comes back, and keeps what it works on.
+#[test]
+fn a_lease_is_found_on_what_its_worker_has_become() {
+    let mut cluster = Cluster::with_campaign("", 9);
+    let worker = labelled(&mut cluster, "a", "cpu");
+    cluster.ready(worker, 1, 1);
+    let mut capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+    Arc::make_mut(&mut capabilities).labels = [("kind".into(), "gpu".into())].into();
+    let (name, session) = ("a".into(), SessionId(2));
+    let holding = vec![key(1, 1)];
+    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
+    cluster.submit(2, &on("gpu", &yaml(URGENT, 3)));
+    assert_eq!(cluster.stops().len(), 1);
+}
+
+#[test]
+fn who_took_a_slot_in_vain_takes_none_for_a_while() {
+    let mut cluster = Cluster::with_campaign("", 90);
+    let worker = cluster.worker("a", 4);
+    cluster.submit(2, &yaml(URGENT, 9));
+    assert_eq!(cluster.stops().len(), 1);
+    cluster.expect(Command::PauseCampaign(SECOND));
+    cluster.ready(worker, 1, 1);
+    assert_eq!(in_work(&cluster, FIRST), 4, "the slot went back");
+    cluster.expect(Command::ResumeCampaign(SECOND));
+    cluster.pass(Span::from_secs(9));
+    assert_eq!(cluster.stops().len(), 1);
+    cluster.pass(Span::from_secs(2));
+    assert_eq!(cluster.stops().len(), 2);
+}
+
+#[test]
+fn no_candidate_fails_for_being_stopped_for_others_however_often() {
+    let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
+    let worker = cluster.worker("a", 1);
+    for number in 2..60 {
+        cluster.now = cluster.now + Span::from_secs(1);
+        cluster.submit(u128::from(number), &yaml(URGENT, 1));
+        cluster.ready(worker, 1, 1);
+        let urgent = leased(&cluster, CampaignId(number));
+        cluster.report(worker, (urgent[0].0, 1), measured(80.0, 5.0));
+        cluster.ready(worker, 1, 1);
+    }
+    assert_eq!(leased(&cluster, FIRST), [(1, 59)]);
+    cluster.report(worker, (1, 59), measured(80.0, 5.0));
+    assert_eq!((cluster.campaign().scored(), cluster.campaign().failed()), (1, 0));
+    assert_eq!(cluster.engine.state().worker(worker).expect("it is there").failed(), 0);
+}
+
+/// The worker of a spot market: it always has to go, and always leaves more than the last one did.
+#[test]
+fn no_candidate_fails_for_being_handed_back_as_long_as_it_gets_on() {
+    for (gets_on, failed) in [(true, 0), (false, 1)] {
+        let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
+        let worker = cluster.worker("a", 1);
+        for attempt in 1..=30 {
+            let state = ArtifactId::of(&[attempt as u8]);
+            let step = if gets_on { attempt } else { 1 };
+            let attached = Attached { checkpoint: Some(state), step, note: None };
+            let handed_back = super::failed(FailureKind::Preempted);
+            cluster.report_with(worker, (1, attempt), handed_back, attached);
+            cluster.ready(worker, 1, 1);
+        }
+        assert_eq!(cluster.campaign().failed(), failed, "{gets_on}");
+        assert_eq!(cluster.engine.state().worker(worker).expect("it is there").failed(), 0);
+    }
+}
+
+/// While a generation waits for its last candidates, those that are queued still go to whoever can take them.
+#[test]
+fn what_is_queued_is_served_by_another_worker_while_nothing_is_proposed() {
+    let text = "version: 1\nname: two\nseed: 7\n\
+                space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
+                objectives: [accuracy, latency]\n"
+        .to_owned()
+        + GENERATIONAL
+        + "\nstages:\n  \
+           - {name: cheap, evaluator: synthetic, measures: [accuracy], labels: {kind: cpu}}\n  \
+           - {name: full, evaluator: synthetic, measures: [latency], labels: {kind: gpu}}\n\
+           budget: {evaluations: 12}\n";
+    let mut cluster = Cluster::new();
+    cluster.submit(1, &text);
+    let cheap = labelled(&mut cluster, "cpu", "cpu");
+    let full = labelled(&mut cluster, "gpu", "gpu");
+    // More room than a generation has use of, so that this worker is always asked first.
+    cluster.ready(cheap, 1, 40);
+    cluster.ready(full, 1, 40);
+    for _ in 0..24 {
+        let Some(next) = leased(&cluster, FIRST).pop() else { break };
+        let at = cluster.engine.state().task(TaskId(next.0)).map(|task| task.stage());
+        let (worker, metric) = if at == Some(0) { (cheap, "accuracy") } else { (full, "latency") };
+        let value = ReportedOutcome::Measured(vec![support::measurement(metric, next.0 as f64)]);
+        cluster.report(worker, next, value);
+    }
+    let ended = CampaignStatus::Finished(FinishReason::BudgetSpent);
+    assert_eq!((cluster.campaign().scored(), cluster.campaign().status()), (12, ended));
+}
+
+#[test]
+fn a_user_without_priority_takes_nothing() {
+    let mut cluster = Cluster::new();
+    let others = cambrian_core::engine::UserPolicy { max_priority: Some(0), ..Default::default() };
+    let policy = FleetPolicy { others, ..FleetPolicy::default() };
+    cluster.expect(Command::Govern(Arc::new(policy)));
+    cluster.submit(1, &yaml("", 9));
+    cluster.worker("a", 4);
+    cluster.submit(2, &yaml(URGENT, 3));
+    assert!(cluster.stops().is_empty());
+}
