@@ -27,7 +27,8 @@ use super::raw::{Evaluations, MAX_EVALUATIONS, RawBudget, RawCampaign, RawStagna
 use super::section::Item;
 use super::start::StartReader;
 use super::{
-    Budget, CampaignSpec, Faults, Section, Stage, Stagnation, StopRules, failures, share, spelling,
+    Budget, CampaignSpec, Fault, Faults, Section, Stage, Stagnation, StopRules, failures, share,
+    spelling,
 };
 use crate::algorithm::{ALGORITHMS, Algorithm, AlgorithmContext, Computed};
 use crate::objective::{Constraint, Goal, Metrics, Objective};
@@ -74,7 +75,8 @@ fn campaign(
     let (passes, early_stops) = (passes::passes(&known), early::early_stops(&known));
     let budget = check_budget(root);
     let evaluations = budget.as_ref().map(|budget| budget.evaluations);
-    let warnings = difference::warnings(&parts.objectives, &parts.stages, evaluations.unwrap_or(1));
+    let mut warnings =
+        difference::warnings(&parts.objectives, &parts.stages, evaluations.unwrap_or(1));
     if let Some(space) = &space {
         parts.stages.iter().for_each(|stage| check_dataset(space.as_ref(), stage));
     }
@@ -92,6 +94,7 @@ fn campaign(
     let algorithm = check_algorithm(root, &context);
     if let (Some(algorithm), Some(budget)) = (&algorithm, &budget) {
         check_budget_suffices(root, algorithm.as_ref(), budget, is_kept);
+        warnings.extend(remark_on_beginning(root, algorithm.as_ref(), budget));
     }
     let (failures, share) = (failures::check(root), share::check(root));
     let start = space
@@ -433,6 +436,28 @@ fn check_budget_suffices(
     if !is_kept && section.is_some_and(|found| found.contains("initial")) {
         check_initial(root, algorithm, budget);
     }
+}
+
+/// Whoever begins with as many candidates as there are evaluations chooses none of them.
+fn remark_on_beginning(
+    root: &Section<'_>,
+    algorithm: &dyn Algorithm,
+    budget: &Budget,
+) -> Option<Fault> {
+    let section = root.item("algorithm").filter(Item::is_mapping)?.section()?;
+    let parameters = algorithm.parameters();
+    let whole = |key: &&str| {
+        let begins_with = parameters.get(*key).and_then(serde_json::Value::as_u64);
+        section.contains(key) && begins_with == Some(u64::from(budget.evaluations))
+    };
+    let key = ["population", "initial"].into_iter().find(whole)?;
+    Some(section.item(key)?.remark(
+        format!(
+            "the {} evaluations of the budget are all used to begin with: each candidate is drawn at random",
+            budget.evaluations
+        ),
+        format!("lower `algorithm.{key}`, raise `budget.evaluations`, or choose `random`"),
+    ))
 }
 
 /// A model that is never asked is as unnoticed.

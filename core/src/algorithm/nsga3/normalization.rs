@@ -17,9 +17,11 @@ pub(super) struct Normalization {
 impl Normalization {
     /// Takes the objectives of all candidates for survival into account, `front` being the
     /// non-dominated ones of them, and returns the ideal point and the range of each objective,
-    /// above 0.
+    /// above 0. Both are empty if no candidate has objectives; what was known is kept then.
     pub(super) fn update(&mut self, all: &[&[f64]], front: &[&[f64]]) -> (Vec<f64>, Vec<f64>) {
-        let width = all.first().map_or(0, |row| row.len());
+        let Some(width) = all.first().map(|row| row.len()) else {
+            return (Vec::new(), Vec::new());
+        };
         self.ideal.resize(width, f64::INFINITY);
         for row in all {
             for (ideal, value) in self.ideal.iter_mut().zip(*row) {
@@ -129,6 +131,15 @@ mod tests {
     fn update(normalization: &mut Normalization, rows: &[[f64; 3]]) -> (Vec<f64>, Vec<f64>) {
         let rows: Vec<&[f64]> = rows.iter().map(<[f64; 3]>::as_slice).collect();
         normalization.update(&rows, &rows)
+    }
+
+    #[test]
+    fn nothing_is_forgotten_where_no_candidate_has_objectives() {
+        let mut normalization = Normalization::default();
+        let rows = [[3.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 9.0]];
+        let known = update(&mut normalization, &rows);
+        assert_eq!(update(&mut normalization, &[]), (Vec::new(), Vec::new()));
+        assert_eq!(update(&mut normalization, &rows[..1]), known);
     }
 
     #[test]

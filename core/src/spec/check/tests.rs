@@ -50,6 +50,19 @@ fn a_campaign_is_read() {
 }
 
 #[test]
+fn a_beginning_as_long_as_the_budget_is_remarked_on() {
+    let warnings = |population: u32| {
+        let text = example::BASE.replace("population: 20", &format!("population: {population}"));
+        let spec = CampaignSpec::parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+        spec.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(63), Vec::<String>::new());
+    let found = warnings(64);
+    let said = "algorithm.population: the 64 evaluations of the budget are all used to begin with";
+    assert!(found.len() == 1 && found[0].contains(said), "{found:?}");
+}
+
+#[test]
 fn names_stand_for_their_defaults() {
     let spec = CampaignSpec::parse(example::MINIMAL).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(spec.space.parameters()["channels"], 16);
