@@ -1,146 +1,26 @@
 //! The whole engine under seeded faults, without threads, sockets or clocks: whatever is lost,
-//! late, repeated or dead, every evaluation counts exactly once and replay is bit for bit.
+//! late, repeated or dead, every evaluation counts exactly once, nothing waits beside an idle worker that could
+//! do it, nobody fails because others took its slot, and replay is bit for bit.
 //!
 //! `CAMBRIAN_SIMULATION_SEEDS` sets the number of seeds (default 2,000),
 //! `CAMBRIAN_SIMULATION_FIRST_SEED` the first of them (default 0), so that many can be had in parts.
 
+#[path = "fault_simulation/flaky.rs"]
+mod flaky;
+#[path = "fault_simulation/scenario.rs"]
+mod scenario;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cambrian_core::engine::{
-    Assignment, CampaignStatus, Capabilities, Event, Failure, FailureKind, FinishReason,
-    FleetPolicy, LeaseEnd, QuarantineRule, ReportedOutcome, ScreenReason,
-};
-use cambrian_core::id::{Attempt, CampaignId};
-use cambrian_core::objective::MetricName;
-use cambrian_core::rng::{self, Purpose};
-use cambrian_core::simulation::{
-    Evaluate, Evaluation, FaultRates, SAVED_AFTER, Simulation, SimulationOutcome,
-    SimulationSettings, state_left, state_of, state_saved,
-};
-use cambrian_core::spec::CampaignSpec;
+use cambrian_core::engine::{CampaignStatus, Event, FinishReason, LeaseEnd, ScreenReason};
+use cambrian_core::id::CampaignId;
+use cambrian_core::simulation::{FaultRates, Simulation, SimulationOutcome};
 use cambrian_core::time::Span;
-use rand::RngExt;
 
-const MEASURED: [&str; 4] = ["accuracy", "latency", "short", "long"];
-
-/// Values that follow from the graph, with failures of every kind a worker can report.
-struct Flaky {
-    failure_rate: f64,
-}
-
-impl Evaluate for Flaky {
-    fn evaluate(&self, assignment: &Assignment) -> Evaluation {
-        let attempt = u64::from(assignment.attempt.0);
-        let before = assignment.stage.resume.as_deref();
-        let state = before.map(|before| state_of(assignment.candidate, before));
-        let (candidate, stage) = (assignment.candidate, &assignment.stage.name);
-        let mut earlier = (1..assignment.attempt.0).map(Attempt);
-        let goes_on = assignment.resume.is_some()
-            && earlier.any(|it| {
-                let saved = (1..SAVED_AFTER).map(|step| state_saved(candidate, stage, it, step));
-                let mut states = saved.chain([state_left(candidate, stage, it)]);
-                states.any(|state| Some(state) == assignment.resume)
-            });
-        assert!(
-            goes_on || assignment.resume == state,
-            "whatever was lost, it goes on where the stage before, or an attempt, has ended"
-        );
-        let mut rng = rng::stream(assignment.seed, Purpose::Simulation, attempt);
-        let duration = Span::from_millis(rng.random_range(100..60_000));
-        if rng.random_bool(self.failure_rate) {
-            let kind = FailureKind::ALL[rng.random_range(0..FailureKind::ALL.len())];
-            let failure = Failure { kind, message: "simulated".into() };
-            return Evaluation { outcome: ReportedOutcome::Failed(failure), duration };
-        }
-        let graph = assignment.graph.as_ref().expect("the space has networks");
-        let params = graph.params() as f64;
-        // Repeats differ, by their seeds alone.
-        let noise = assignment.seed as f64 / u64::MAX as f64;
-        let measured = assignment.stage.measures.iter().map(|metric| match metric.as_str() {
-            "accuracy" => support::measurement("accuracy", 100.0 - 1e6 / (params + 1e4) + noise),
-            // Estimates of the accuracy that rank candidates nearly as it does.
-            "short" => support::measurement("short", (params / 3e3).floor()),
-            "long" => support::measurement("long", (params / 1e3).floor()),
-            _ => support::measurement("latency", graph.macs() as f64 * 1e-7 + noise),
-        });
-        Evaluation { outcome: ReportedOutcome::Measured(measured.collect()), duration }
-    }
-
-    fn curve(&self, assignment: &Assignment) -> Vec<BTreeMap<MetricName, f64>> {
-        let end = (assignment.seed % 1_000) as f64;
-        let value = |step| end * f64::from(step) / f64::from(STEPS);
-        (1..=STEPS).map(|step| BTreeMap::from([("short".into(), value(step))])).collect()
-    }
-}
-
-/// What curves rise to by steps, as far from their end as the seed says.
-const STEPS: u32 = 6;
-
-/// A gate and two rungs before the full evaluation; the second continues what the first has trained.
-const RUNGS: &str = "
-  - name: short
-    evaluator: custom/trainer
-    measures: [short]
-    timeout: 5m
-    pass: {gates: [{metric: short, at_least: 1}], top: 1/2, by: [short, params]}
-  - name: long
-    evaluator: custom/trainer
-    resume: short
-    measures: [long]
-    timeout: 5m
-    pass: {top: 0.5, by: [long, {metric: params, goal: minimize}], least: 3}
-  - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
-";
-
-/// A measurement of three repeats, a rung on their means, and two more repeats in the end.
-const REPEATS: &str = "
-  - {name: short, evaluator: synthetic, measures: [latency], settings: {noise: 0.1}, repeats: 3,
-     timeout: 5m, pass: {top: 1/2, by: [latency, params]}}
-  - {name: full, evaluator: custom/trainer, measures: [accuracy], repeats: 2, timeout: 5m}
-";
-
-/// A training that is stopped when its curve is hopeless, before a rung.
-const EARLY: &str = "
-  - {name: short, evaluator: custom/trainer, measures: [short], timeout: 5m,
-     stop_early: {metric: short, by: [params], after: 2, least: 4}, pass: {top: 1/2, by: [short]}}
-  - {name: full, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}
-";
-
-fn spec(
-    seed: u64,
-    algorithm: &str,
-    stages: u32,
-    (evaluations, slot_time): (u32, Option<&str>),
-    share: &str,
-) -> Arc<CampaignSpec> {
-    let slot_time = slot_time.map(|limit| format!(", slot_time: {limit}")).unwrap_or_default();
-    let stages = match stages {
-        1 => "  - {name: all, evaluator: synthetic, measures: [accuracy, latency], timeout: 5m}\n",
-        3 => RUNGS,
-        4 => REPEATS,
-        5 => EARLY,
-        _ => {
-            "  - {name: train, evaluator: synthetic, measures: [accuracy], timeout: 5m}\n  \
-               - {name: measure, evaluator: synthetic, measures: [latency], timeout: 5m}\n"
-        }
-    };
-    support::campaign(&format!(
-        "version: 1\nname: simulated\nseed: {seed}\n\
-         space: {{kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}}\n\
-         metrics: {{short: {{goal: maximize}}, long: {{goal: maximize}}}}\n\
-         objectives: [accuracy, latency]\n\
-         constraints:\n  - {{metric: params, at_most: 14000}}\n  - {{metric: accuracy, at_least: 20}}\n\
-         algorithm: {algorithm}\n\
-         stages:\n{stages}\
-         budget: {{evaluations: {evaluations}{slot_time}}}\n\
-         failures: {{attempts: 4}}\nshare: {share}\n"
-    ))
-}
+use self::flaky::Flaky;
 
 fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
     simulate_within(seed, faults, None)
@@ -148,54 +28,12 @@ fn simulate(seed: u64, faults: FaultRates) -> SimulationOutcome {
 
 /// With a bound on the time in slots of each campaign, if there is one.
 fn simulate_within(seed: u64, faults: FaultRates, slot_time: Option<&str>) -> SimulationOutcome {
-    let algorithms = [
-        "{kind: nsga2, mode: asynchronous, population: 6}",
-        "{kind: nsga2, mode: generational, population: 6}",
-        "{kind: regularized_evolution, population: 6, sample: 3}",
-        "random",
-    ];
-    let algorithm = algorithms[seed as usize % algorithms.len()];
-    let stages = 1 + (seed / 4 % 5) as u32;
-    let urgent = if seed % 2 == 1 { "{priority: 1, preempt: true}" } else { "{weight: 3}" };
-    let spec = |seed, algorithm: &str, stages, evaluations, share: &str| {
-        spec(seed, algorithm, stages, (evaluations, slot_time), share)
-    };
-    let campaigns = [
-        (Some("ada".into()), spec(seed, algorithm, stages, 24, "{}")),
-        (None, spec(seed + 1, "random", 1, 5, urgent)),
-        // Begins like the first one and comes after it, so that much of it is known by then.
-        (Some("ada".into()), spec(seed, algorithm, stages, 8, "{priority: -1}\ncache: on")),
-    ];
-    // Workers that never come back would leave tasks without anybody to do them.
-    let release_after = Some(Span::from_secs(600));
-    let quarantine = QuarantineRule { failures: 2, of_last: 8, release_after };
-    let policy = FleetPolicy { quarantine, ..FleetPolicy::default() };
-    let settings = SimulationSettings {
-        fit_duration: Span(0),
-        joins_over: Span(0),
-        straggler_share: 0.0,
-        straggler_factor: 1.0,
-        seed,
-        workers: 1 + (seed % 5) as u32,
-        slots: 1 + (seed / 3 % 2) as u32,
-        prefetch: (seed / 2 % 3) as u32,
-        lease_length: Span::from_secs(20),
-        faults,
-        // A look takes as long as all else. What is wrong mostly stays so: the first seeds, which every run of
-        // the tests has, are looked at after each command.
-        check_every: if seed < 10_000 { 1 } else { 1 + seed % 16 },
-        horizon: Span::from_secs(30 * 24 * 3_600),
-    };
+    let settings = scenario::settings(seed, faults);
     let evaluator = Flaky { failure_rate: if faults == FaultRates::NONE { 0.0 } else { 0.15 } };
-    let offered = support::capabilities(&["synthetic", "custom/trainer"], &MEASURED);
-    let mut capabilities = Capabilities::clone(&offered);
-    // Half of the fleets leave the state of what is stopped.
-    for offer in &mut capabilities.evaluators {
-        offer.yields = seed % 4 < 2;
-    }
-    let capabilities = Arc::new(capabilities);
-    Simulation::new(settings, capabilities, &evaluator)
-        .run_for(&campaigns, policy)
+    let fleet = scenario::fleet(seed, &settings);
+    Simulation::new(settings, fleet[0].clone(), &evaluator)
+        .equipped(&fleet)
+        .run_for(&scenario::campaigns(seed, slot_time), scenario::policy())
         .unwrap_or_else(|breach| panic!("seed {seed}: {breach}"))
 }
 
@@ -238,6 +76,7 @@ struct Seen {
     averaged: usize,
     decided: usize,
     stopped: usize,
+    fitted: usize,
 }
 
 impl Seen {
@@ -261,6 +100,7 @@ impl Seen {
                 assert_eq!(origin.candidate.campaign, CampaignId(1), "seed {seed}");
             }
             self.averaged += usize::from(matches!(event, Event::RepeatsAveraged { .. }));
+            self.fitted += usize::from(matches!(event, Event::ModelAdopted { .. }));
             self.decided += usize::from(matches!(event, Event::StopDecided { .. }));
             self.stopped += usize::from(matches!(event, Event::CandidateScreened { screening, .. }
                 if matches!(screening.reason, ScreenReason::Curve(_))));
@@ -279,6 +119,7 @@ impl Seen {
         self.averaged += other.averaged;
         self.decided += other.decided;
         self.stopped += other.stopped;
+        self.fitted += other.fitted;
         self
     }
 }
@@ -312,10 +153,11 @@ fn simulate_all(seeds: Range<u64>) -> Seen {
 #[test]
 fn every_evaluation_counts_exactly_once_under_harsh_faults() {
     let seen = simulate_all(seeds());
-    let Seen { injected, fleet, known, averaged, decided, stopped } = &seen;
+    let Seen { injected, fleet, known, averaged, decided, stopped, fitted } = &seen;
     eprintln!("injected over seeds {:?}: {injected:?}", seeds());
     assert_eq!(injected.len(), 7, "a kind of fault never happened: {injected:?}");
     assert!(*averaged > 0, "nothing was measured repeatedly");
+    assert!(*fitted > 0, "no model was fitted");
     eprintln!("{decided} evaluations were told to stop, {stopped} ended without a result");
     assert!(decided > stopped && *stopped > 0, "{decided} and {stopped}");
     eprintln!("in the fleet: {fleet:?}");

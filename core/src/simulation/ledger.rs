@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use crate::algorithm::Suggestion;
 use crate::engine::{
-    Assignment, Engine, EngineSettings, Event, Inconsistency, ResultOrigin, ScreenReason,
+    Assignment, Engine, EngineSettings, Event, FinishReason, Inconsistency, LeaseEnd, ResultOrigin,
+    ScreenReason,
 };
 use crate::id::{Attempt, AttemptId, CampaignId, CandidateId, TaskId};
 use crate::objective::Measurement;
@@ -103,6 +104,10 @@ struct TaskEntry {
     completed: u32,
     failed: u32,
     stopped: bool,
+    /// How often others took its slot.
+    taken: u32,
+    /// Whether that was the last that happened to it.
+    just_taken: bool,
 }
 
 /// What a task measures.
@@ -131,6 +136,12 @@ pub(super) fn check_journal(journal: &[(Timestamp, Event)]) -> Result<(), Breach
     ledger.scores_rest_on_every_repeat()
 }
 
+/// Whether a campaign that ends so gives up what it has not finished.
+fn gives_up(reason: FinishReason) -> bool {
+    use FinishReason::{BudgetSpent, NothingFeasible, SpaceExhausted};
+    !matches!(reason, BudgetSpent | NothingFeasible | SpaceExhausted)
+}
+
 /// What a journal has told so far. Each rule is a method of its own.
 #[derive(Default)]
 struct Ledger {
@@ -142,6 +153,8 @@ struct Ledger {
     averaged: BTreeSet<(CandidateId, u8)>,
     scored: BTreeSet<CandidateId>,
     finished: BTreeSet<CampaignId>,
+    /// Those that give up what they have not finished.
+    giving_up: BTreeSet<CampaignId>,
 }
 
 impl Ledger {
@@ -150,6 +163,9 @@ impl Ledger {
             Event::CampaignSubmitted { campaign, spec, .. } => {
                 let of_stages = spec.stages.iter().map(|stage| stage.repeats);
                 self.repeats.insert(*campaign, of_stages.collect());
+            }
+            Event::CampaignDraining { campaign, reason } if gives_up(*reason) => {
+                self.giving_up.insert(*campaign);
             }
             Event::CampaignFinished { campaign, .. } => self.campaign_finishes_once(*campaign)?,
             Event::CandidateProposed { candidate, .. } => {
@@ -188,7 +204,16 @@ impl Ledger {
             Event::StopDecided { task, attempt, .. } => {
                 self.task_is_stopped_once(*task, *attempt)?
             }
-            Event::TaskFailed { task, .. } => self.entry(*task).failed += 1,
+            Event::LeaseEnded { task, end: LeaseEnd::Preempted { .. }, .. } => {
+                let entry = self.entry(*task);
+                entry.taken += 1;
+                entry.just_taken = true;
+            }
+            Event::TaskRequeued(task) => self.entry(*task).just_taken = false,
+            Event::TaskFailed { task, .. } => {
+                self.entry(*task).failed += 1;
+                self.nobody_fails_for_a_slot_that_was_taken(*task)?;
+            }
             Event::CandidateScored { candidate, .. } => {
                 self.scored.insert(*candidate);
                 self.resolve(*candidate);
@@ -310,6 +335,20 @@ impl Ledger {
         let mut tasks = self.tasks.values().filter(|entry| entry.is_about(candidate, stage));
         let stopped = tasks.all(|entry| entry.stopped && (entry.completed, entry.failed) == (0, 1));
         require(stopped, || format!("candidate {candidate} was not stopped"))
+    }
+
+    /// To lose a slot to others is no failure: whoever does goes on later, unless the campaign has ended or the
+    /// evaluation was hopeless.
+    fn nobody_fails_for_a_slot_that_was_taken(&self, task: TaskId) -> Result<(), Breach> {
+        let Some(entry) = self.tasks.get(&task) else { return Ok(()) };
+        let Some(Asked { candidate, .. }) = entry.asks else { return Ok(()) };
+        let over = entry.stopped || self.giving_up.contains(&candidate.campaign);
+        require(over || !entry.just_taken, || {
+            let (taken, attempts) = (entry.taken, entry.leased.len());
+            format!(
+                "candidate {candidate} fails because others took its slot, {taken} of {attempts} times"
+            )
+        })
     }
 
     fn tasks_end_once(&self) -> Result<(), Breach> {

@@ -9,6 +9,7 @@ mod charges;
 mod faults;
 mod ledger;
 mod problem;
+mod standstill;
 mod table;
 mod worker;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
+use self::standstill::Standstill;
 use self::worker::{SimulatedWorker, ToWorker};
 use crate::engine::{
     CampaignStatus, Capabilities, Command, Effect, Engine, EngineSettings, Event, Fit, FleetPolicy,
@@ -140,6 +142,7 @@ pub struct Simulation<'e> {
     indices: BTreeMap<WorkerId, usize>,
     rng: Stream,
     commands: u64,
+    standstill: Standstill,
     injected: BTreeMap<&'static str, u64>,
 }
 
@@ -174,8 +177,18 @@ impl<'e> Simulation<'e> {
             workers,
             indices: BTreeMap::new(),
             commands: 0,
+            standstill: Standstill::default(),
             injected: BTreeMap::new(),
         }
+    }
+
+    /// The same cluster, but each worker has capabilities of its own: `of_workers` by turns.
+    #[must_use]
+    pub fn equipped(mut self, of_workers: &[Arc<Capabilities>]) -> Self {
+        for (worker, capabilities) in self.workers.iter_mut().zip(of_workers.iter().cycle()) {
+            worker.equip(capabilities.clone());
+        }
+        self
     }
 
     /// Runs campaigns of nobody in particular until all are finished.
@@ -292,7 +305,8 @@ impl<'e> Simulation<'e> {
             Happening::Tick => {
                 self.at(self.tick_interval(), Happening::Tick);
                 self.operate()?;
-                self.step(Command::Tick).map(|_| ())
+                self.step(Command::Tick).map(drop)?;
+                self.standstill.look(self.engine.state(), self.clock)
             }
         }
     }

@@ -142,6 +142,11 @@ impl SimulatedWorker {
         }
     }
 
+    /// Gives it other capabilities, before it registers.
+    pub(super) fn equip(&mut self, capabilities: Arc<Capabilities>) {
+        self.capabilities = capabilities;
+    }
+
     /// The process dies: only the disk remains.
     pub(super) fn crash(&mut self) {
         self.epoch += 1;
