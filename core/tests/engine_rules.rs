@@ -12,6 +12,8 @@ mod checkpoints;
 mod cohorts;
 #[path = "engine_rules/early.rs"]
 mod early;
+#[path = "engine_rules/explained.rs"]
+mod explained;
 #[path = "engine_rules/extremes.rs"]
 mod extremes;
 #[path = "engine_rules/fleet.rs"]

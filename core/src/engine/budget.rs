@@ -64,27 +64,33 @@ impl State {
 
     /// Whether a campaign may have a task to give.
     pub(super) fn has_work(&self, campaign: &Campaign) -> bool {
-        let served =
-            matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Draining(_));
         let has =
             !campaign.queue.is_empty() || campaign.has_promotable() || self.may_propose(campaign);
-        served && has && self.held_by_owner(campaign).is_none()
+        is_served(campaign) && has && self.held_by_owner(campaign).is_none()
     }
 
-    /// Why a campaign gets no more work although it runs, in words.
+    /// Why a campaign that would get work gets no more, in words. One that is paused, or has nothing left but
+    /// what is in work, would get none.
     #[must_use]
     pub fn held_back(&self, campaign: &Campaign) -> Option<String> {
-        if matches!(campaign.status, CampaignStatus::Finished(_)) {
+        let begun = !campaign.queue.is_empty() || campaign.has_promotable();
+        let new = campaign.status == CampaignStatus::Running && campaign.has_budget();
+        if !is_served(campaign) || !(begun || new) {
             return None;
         }
         let owner = Self::owner(campaign);
         let budget = &self.policy.of_user(owner).budget;
         let spent = self.spent_by(owner);
-        let idle = campaign.queue.is_empty() && campaign.leased.is_empty();
-        let proposals = || spent.stops_proposals(budget).filter(|_| idle && campaign.has_budget());
+        let idle = !begun && campaign.leased.is_empty();
+        let proposals = || spent.stops_proposals(budget).filter(|_| idle);
         let used = spent.holds(budget).or_else(proposals)?;
         let whose =
             if owner.is_empty() { "users without a token".into() } else { format!("user {owner}") };
         Some(format!("the budget of {whose} is spent: {used}; an administrator can raise it"))
     }
+}
+
+/// Whether a campaign is in a state in which it gets work, if it has some.
+fn is_served(campaign: &Campaign) -> bool {
+    matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Draining(_))
 }

@@ -2,6 +2,9 @@
 //!
 //! Reads the state and never changes it. Must not know who asks, nor where the sentences are shown.
 
+mod campaign;
+mod fleet;
+
 use std::sync::Arc;
 
 use super::bound::figure;
@@ -54,7 +57,8 @@ impl State {
                 format!("candidate {id} {}", self.task_state(campaign, task))
             }
             CandidateStatus::Waiting { stage } => {
-                let (headline, more) = campaign.explain_waiting(id, *stage);
+                let standstill = self.standstill(campaign);
+                let (headline, more) = campaign.explain_waiting(id, *stage, standstill);
                 details.extend(more);
                 headline
             }
@@ -144,10 +148,24 @@ impl State {
                     .map_or("an unknown worker", |found| &found.name);
                 format!("is at stage {stage} on {worker} since {since}")
             }
-            TaskStatus::Queued if campaign.status == CampaignStatus::Paused => {
-                format!("waits for stage {stage}: its campaign is paused")
+            TaskStatus::Queued => match self.standstill(campaign) {
+                Some(reason) => format!("waits for stage {stage}: {reason}"),
+                None => format!("waits for a worker for stage {stage}"),
+            },
+        }
+    }
+
+    /// Why a campaign gives nothing out, whatever worker has room.
+    fn standstill(&self, campaign: &Campaign) -> Option<String> {
+        let id = campaign.id;
+        match campaign.status {
+            CampaignStatus::Paused => {
+                Some(format!("its campaign is paused; `cambrian resume {id}` lets it go on"))
             }
-            TaskStatus::Queued => format!("waits for a worker for stage {stage}"),
+            _ => {
+                let held = self.held_back(campaign)?;
+                Some(format!("its campaign gets no more work: {held}"))
+            }
         }
     }
 
@@ -188,86 +206,10 @@ impl State {
                     )
                 });
             }
-            None => {
-                details.extend(self.held_back(campaign));
-                details.extend(self.worker_lines(|worker| self.kept_from(task, worker)));
-            }
+            None if self.standstill(campaign).is_some() => {}
+            None => details.extend(self.worker_lines(|worker| self.kept_from(task, worker))),
         }
         details
-    }
-
-    /// One line a worker: that it is away, in quarantine, draining, lacks what `lack` says, is full, or has room.
-    fn worker_lines(&self, lack: impl Fn(&Worker) -> Option<String>) -> Vec<String> {
-        if self.workers.is_empty() {
-            return vec!["no worker has ever registered".into()];
-        }
-        let line = |worker: &Worker| {
-            let name = &worker.name;
-            if !worker.connected {
-                return format!(
-                    "{name} is away, last seen {} ago",
-                    self.now.since(worker.last_seen)
-                );
-            }
-            if let Some(quarantine) = &worker.quarantine {
-                return format!("{name} is in quarantine: {}", quarantine.reason);
-            }
-            if worker.is_draining() {
-                return format!("{name} drains and takes nothing more");
-            }
-            match lack(worker) {
-                Some(lack) => format!("{name} cannot: {lack}"),
-                None if worker.room() == 0 => format!("{name} could, but is full"),
-                None => format!("{name} can and has room"),
-            }
-        };
-        self.workers.values().map(line).collect()
-    }
-
-    fn explain_campaign(&self, campaign: &Campaign) -> Explanation {
-        let view = campaign.view();
-        let mut details = vec![
-            format!(
-                "{} of {} evaluations started; {} scored, {} failed, {} infeasible, {} screened",
-                view.started, view.budget, view.scored, view.failed, view.infeasible, view.screened
-            ),
-            format!("{} running, {} waiting for a worker", view.running, view.queued),
-        ];
-        details.extend(view.stages.iter().map(ToString::to_string));
-        details.extend(campaign.infeasible_lines());
-        let idle = view.running == 0 && view.finished_at.is_none();
-        if idle {
-            details.extend(self.worker_lines(|worker| campaign.unsuited(worker, 0)));
-        }
-        details.push(self.share_of(campaign));
-        details.push(campaign.cache_line());
-        details.extend(campaign.budget_lines());
-        details.extend(campaign.survival_line());
-        let held = self.held_back(campaign);
-        let headline = match campaign.status {
-            CampaignStatus::Paused => {
-                format!("campaign {} is paused; `cambrian resume {0}` lets it go on", campaign.id)
-            }
-            CampaignStatus::Running | CampaignStatus::Draining(_) if held.is_some() => {
-                let held = held.unwrap_or_default();
-                format!("campaign {} gets no more work: {held}", campaign.id)
-            }
-            CampaignStatus::Running if idle && view.queued == 0 && campaign.fitting.is_some() => {
-                let results = campaign.fitting.unwrap_or_default();
-                format!(
-                    "campaign {} waits for a model of {results} results to be fitted",
-                    campaign.id
-                )
-            }
-            CampaignStatus::Running if idle => {
-                format!("campaign {} is running, but no worker serves it", campaign.id)
-            }
-            status => match status.reason() {
-                Some(reason) => format!("campaign {} is {}: {reason}", campaign.id, status.name()),
-                None => format!("campaign {} is {}", campaign.id, status.name()),
-            },
-        };
-        Explanation { headline, details }
     }
 
     fn explain_worker(&self, worker: &Worker) -> Explanation {
@@ -294,11 +236,14 @@ impl State {
         if worker.is_draining() {
             details.push(if worker.connected {
                 "it drains: it finishes its tasks and leaves; started again, it works".to_owned()
-            } else {
+            } else if worker.draining {
                 let name = &worker.name;
                 format!(
                     "it is to drain when it is back; `cambrian worker release {name}` undoes it"
                 )
+            } else {
+                "it was about to leave when it was last heard of; started again, it works"
+                    .to_owned()
             });
         }
         let headline = if let Some(quarantine) = &worker.quarantine {
@@ -324,46 +269,7 @@ impl State {
     }
 }
 
-impl State {
-    /// What a campaign claims and has, in a line.
-    fn share_of(&self, campaign: &Campaign) -> String {
-        let owner = Self::owner(campaign);
-        let (share, policy) = (campaign.spec.share, self.policy.of_user(owner));
-        let priority = self.shares.priority(campaign.id).unwrap_or(share.priority);
-        let whose = if owner.is_empty() { "no user".into() } else { format!("user {owner}") };
-        let user = self.shares.of_user(owner).map_or(0, |usage| usage.leases);
-        format!(
-            "share: priority {priority}, weight {} among the campaigns of {whose}, who has weight {} \
-             and {user} evaluations in work",
-            share.weight, policy.weight
-        )
-    }
-}
-
 impl Campaign {
-    /// What it makes of known results, in a line.
-    fn cache_line(&self) -> String {
-        let mode = self.spec.cache;
-        let takes = match (mode.reads(), self.taken.len()) {
-            (false, _) => "it takes no known results".to_owned(),
-            (true, taken) => format!("it took {taken} known results"),
-        };
-        let gives = if mode.writes() { "its own are" } else { "its own are not" };
-        format!("cache {mode}: {takes}, and {gives} there for others")
-    }
-
-    /// What is used of each budget that is limited.
-    fn budget_lines(&self) -> Vec<String> {
-        let budget = &self.spec.budget;
-        let slots =
-            budget.slot_time.map(|limit| format!("{} of {limit} in slots used", self.slot_time));
-        let energy = budget.energy.map(|limit| match self.energy.0 {
-            0 => format!("no energy of {limit} used, as far as evaluators report it"),
-            _ => format!("{} of {limit} used", self.energy),
-        });
-        slots.into_iter().chain(energy).collect()
-    }
-
     /// The means of a candidate's repeated measurements, in a line each.
     fn means_of(&self, candidate: &Candidate) -> impl Iterator<Item = String> {
         let line = |found: Measurement| {
@@ -394,15 +300,22 @@ impl Campaign {
         interval_by_images(found)
     }
 
-    /// Why a candidate waits after a stage: a sentence, and what it rests on.
-    fn explain_waiting(&self, id: CandidateId, stage: u8) -> (String, Vec<String>) {
+    /// Why a candidate waits after a stage: a sentence, and what it rests on; `standstill` is why its campaign
+    /// gives nothing out, if so.
+    fn explain_waiting(
+        &self,
+        id: CandidateId,
+        stage: u8,
+        standstill: Option<String>,
+    ) -> (String, Vec<String>) {
         let name = self.stages.get(usize::from(stage)).map_or("?", |stage| &*stage.name);
         let ranking = self.ranking(stage);
         let place = ranking.iter().position(|other| *other == id.ordinal);
         let rank = place.map_or_else(String::new, |place| {
             format!(", rank {} of {} there", place + 1, ranking.len())
         });
-        let headline = format!("candidate {id} waits after stage {name}{rank}");
+        let because = standstill.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let headline = format!("candidate {id} waits after stage {name}{rank}{because}");
         let pass = self.spec.passes.get(usize::from(stage));
         let Some(top) = pass.and_then(|pass| pass.top.as_ref()) else {
             return (headline, Vec::new());
@@ -422,6 +335,7 @@ impl Campaign {
             ranking.len()
         );
         let outlook = match next {
+            true if standstill.is_some() => "it goes on once its campaign does",
             true => "it goes on as soon as a worker for the next stage has room",
             false if rung.is_some_and(|rung| rung.closed) => {
                 "nobody else comes, so it stays behind"

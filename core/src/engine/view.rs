@@ -87,7 +87,8 @@ pub struct CampaignView {
     pub algorithm: &'static str,
     /// The name of the search space.
     pub space: &'static str,
-    /// Its claim on the fleet.
+    /// Its claim on the fleet. As [`State::campaign_view`] tells it, with the priority that it is served by, which
+    /// its owner's policy may put below the one that it asks for.
     pub share: Share,
     /// Time in slots of all attempts that have been reported.
     pub slot_time: Span,
@@ -500,7 +501,13 @@ impl State {
     /// A campaign in numbers.
     #[must_use]
     pub fn campaign_view(&self, campaign: &Campaign) -> CampaignView {
-        CampaignView { held: self.held_back(campaign), ..campaign.view() }
+        let share = Share { priority: self.priority_of(campaign), ..campaign.spec.share };
+        CampaignView { share, held: self.held_back(campaign), ..campaign.view() }
+    }
+
+    /// The priority that a campaign is served by.
+    pub(super) fn priority_of(&self, campaign: &Campaign) -> i32 {
+        self.shares.priority(campaign.id).unwrap_or(campaign.spec.share.priority)
     }
 
     /// How many workers are connected.
