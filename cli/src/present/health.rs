@@ -124,6 +124,7 @@ fn needs(active: &[&Campaign], able: &[&Worker]) -> Vec<Foreign> {
         let stages = campaign.stages.iter();
         let wanted =
             stages.filter(|stage| stage.live > 0 || campaign.status == CampaignStatus::Running);
+        let before = needs.len();
         for stage in wanted.map(|stage| &stage.name) {
             if let Some((worker, reason)) = unserved(campaign.id, stage, able) {
                 let (stage, worker, reason) = (stage.raw(), worker.raw(), reason.raw());
@@ -131,6 +132,13 @@ fn needs(active: &[&Campaign], able: &[&Worker]) -> Vec<Foreign> {
                     "no connected worker can serve stage {stage} of {named}; {worker}: {reason}"
                 ));
             }
+        }
+        if needs.len() == before && is_passed_over(campaign, able) {
+            needs.push(format!(
+                "{named} has tasks waiting ({}) and none in work, although workers have room; \
+                 `cambrian explain campaign {}` says why",
+                campaign.queued, campaign.id
+            ));
         }
     }
     needs.into_iter().map(Foreign::from).collect()
@@ -141,17 +149,33 @@ fn wants_workers(campaign: &Campaign) -> bool {
     campaign.status == CampaignStatus::Running || campaign.queued > 0 || campaign.waiting > 0
 }
 
+/// Whether all of a campaign waits, and of those who can serve a stage that waits everybody has a free slot: then they
+/// do not take what there is. If one of them is busy, the campaign may be waiting for that one.
+fn is_passed_over(campaign: &Campaign, able: &[&Worker]) -> bool {
+    let passed_over = |stage: &Foreign| {
+        let mut suited = able.iter().filter(|worker| lack(campaign.id, stage, worker).is_none());
+        let free = |worker: &&Worker| worker.tasks.len() < worker.slots as usize;
+        suited.clone().next().is_some() && suited.all(free)
+    };
+    let waiting = campaign.stages.iter().filter(|stage| stage.live > 0);
+    let waits = campaign.queued > 0 && campaign.running == 0;
+    waits && waiting.map(|stage| &stage.name).any(passed_over)
+}
+
+/// Why a worker cannot serve a stage, if so.
+fn lack<'w>(campaign: u32, stage: &Foreign, worker: &'w Worker) -> Option<&'w Foreign> {
+    let found =
+        worker.unsuited.iter().find(|of| of.campaign == campaign && of.stage == *stage.raw());
+    found.map(|unsuited| &unsuited.reason)
+}
+
 /// The first of the workers, with what it lacks, if none of them can serve the stage.
 fn unserved<'w>(
     campaign: u32,
     stage: &Foreign,
     workers: &[&'w Worker],
 ) -> Option<(&'w Foreign, &'w Foreign)> {
-    let lacks = |worker: &&'w Worker| {
-        let unsuited = worker.unsuited.iter();
-        let found = unsuited.filter(|of| of.campaign == campaign && of.stage == *stage.raw());
-        found.map(|unsuited| (&worker.name, &unsuited.reason)).next()
-    };
+    let lacks = |worker: &&'w Worker| Some((&worker.name, lack(campaign, stage, worker)?));
     let lacking: Vec<_> = workers.iter().map_while(lacks).collect();
     lacking.first().copied().filter(|_| lacking.len() == workers.len())
 }
@@ -239,6 +263,46 @@ mod tests {
         assert!(needed(campaign(CampaignStatus::Running), &one_can).is_empty());
         let other = Campaign { id: 2, ..campaign(CampaignStatus::Running) };
         assert!(needed(other, &lacking).is_empty());
+    }
+
+    /// All of it waits: five tasks of its only stage.
+    fn waiting() -> Campaign {
+        let mut campaign = Campaign { running: 0, queued: 5, ..campaign(CampaignStatus::Running) };
+        campaign.stages[0].live = 5;
+        campaign
+    }
+
+    #[test]
+    fn work_that_nobody_takes_although_there_is_room_is_told() {
+        let word = "campaign 1 (example) has tasks waiting (5) and none in work, although workers have room; \
+                    `cambrian explain campaign 1` says why";
+        let free = [worker("a", |_| {}), worker("b", unsuited)];
+        assert_eq!(needed(waiting(), &free), [word]);
+        let draining = Campaign { status: CampaignStatus::Draining, ..waiting() };
+        assert_eq!(needed(draining, &free), [word]);
+        // Nobody can serve it at all, and that is said already.
+        let lacking = needed(waiting(), &[worker("b", unsuited)]);
+        assert!(
+            lacking.len() == 1 && lacking[0].contains("b: it lacks the data set"),
+            "{lacking:?}"
+        );
+    }
+
+    #[test]
+    fn waiting_for_a_busy_worker_or_for_a_model_is_nobodys_need() {
+        fn busy(worker: &mut v1::Worker) {
+            worker.leases = vec![v1::TaskAttempt::default(); 2];
+        }
+        // Whoever is free cannot serve it, and whoever can is busy.
+        assert!(needed(waiting(), &[worker("a", busy), worker("b", unsuited)]).is_empty());
+        assert!(needed(waiting(), &[worker("a", busy), worker("b", |_| {})]).is_empty());
+        let free = [worker("a", |_| {})];
+        let fitting = Campaign { running: 0, queued: 0, ..campaign(CampaignStatus::Running) };
+        assert!(needed(fitting, &free).is_empty());
+        let at_work = Campaign { running: 1, ..waiting() };
+        assert!(needed(at_work, &free).is_empty());
+        let paused = Campaign { status: CampaignStatus::Paused, ..waiting() };
+        assert!(needed(paused, &free).is_empty());
     }
 
     #[test]
