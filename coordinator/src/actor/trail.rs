@@ -59,7 +59,7 @@ impl Trail {
                     held.insert(id);
                 }
                 None if self.held.contains(&id) => {
-                    tracing::info!(campaign = %id, "campaign goes on");
+                    tracing::info!(campaign = %id, "campaign is held no more");
                 }
                 None => {}
             }
@@ -140,7 +140,7 @@ mod tests {
         engine.step(budget(None), Timestamp(11_000_000)).unwrap();
         assert_eq!(look(&engine, 14), "", "it is not time");
         let text = look(&engine, 15);
-        assert!(text.contains("campaign goes on campaign=1"), "{text}");
+        assert!(text.contains("campaign is held no more campaign=1"), "{text}");
         assert_eq!(look(&engine, 60), "");
     }
 }
