@@ -249,6 +249,7 @@ impl State {
                 hopeless: None,
                 left: None,
                 saved_at: None,
+                begun_with: None,
                 excused: 0,
                 awaited_until: None,
             },
@@ -285,6 +286,7 @@ impl State {
         }
         // Whoever comes back with an attempt may have another version by now.
         task.key = if is_new { key } else { task.key };
+        task.begun_with = if is_new { task.left } else { task.begun_with };
         task.attempt = attempt;
         task.last_worker = Some(worker);
         task.reported = false;
@@ -313,7 +315,7 @@ impl State {
         let Some(holder) = self.workers.get_mut(&worker) else { return };
         holder.leases.insert(id);
         let priority = self.shares.priority(campaign.id).unwrap_or_default();
-        self.leases.insert(holder.kind, (priority, Reverse(at), id));
+        self.leases.insert(holder.kind, (priority, Reverse(at), Reverse(id)));
         if let Some(stage) = campaign.stages.get(usize::from(task.stage)) {
             campaign.pins.lease(stage, &holder.capabilities);
         }
@@ -361,7 +363,7 @@ impl State {
         let priority = self.shares.priority(task.candidate.campaign).unwrap_or_default();
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
-            self.leases.remove(worker.kind, (priority, Reverse(lease.since), id));
+            self.leases.remove(worker.kind, (priority, Reverse(lease.since), Reverse(id)));
         }
         if let Some(campaign) = self.campaigns.get_mut(&task.candidate.campaign) {
             campaign.leased.remove(&id);

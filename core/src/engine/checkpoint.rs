@@ -93,9 +93,6 @@ impl State {
         task.awaited_until = None;
         task.reported = true;
         let left = checkpoint.map(|checkpoint| Continuation { checkpoint, attempt, step });
-        let further =
-            left.is_some_and(|left| left.step > task.left.map_or(0, |before| before.step));
-        task.excused += u32::from(further && !task.withdrawn);
         task.left = left.or(task.left);
     }
 

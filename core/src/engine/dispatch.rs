@@ -67,7 +67,7 @@ pub(super) struct Asked {
 }
 
 /// What came of a task and a worker with room for it.
-enum Given {
+pub(super) enum Given {
     /// The worker has it.
     Lease,
     /// The task was answered from what is known; the worker still has room.
@@ -95,7 +95,7 @@ impl Decision<'_> {
                     assigned |= self.assign_one(worker, &mut asked);
                     if self.decided() > decided {
                         useless.clear();
-                    } else if self.is_useless(worker, &asked.dry) {
+                    } else if self.is_useless(worker, &asked) {
                         useless.insert(kind);
                     }
                     last = Some(worker);
@@ -121,12 +121,13 @@ impl Decision<'_> {
         places.map(|place| place.campaign())
     }
 
-    /// Whether no campaign that may have something has a stage for workers of this one's kind.
-    fn is_useless(&self, worker: WorkerId, dry: &BTreeSet<CampaignId>) -> bool {
+    /// Whether no campaign has something at a stage that workers of this one's kind can serve.
+    fn is_useless(&self, worker: WorkerId, asked: &Asked) -> bool {
         let capabilities = &self.state.workers[&worker].capabilities;
-        self.open_campaigns().filter(|id| !dry.contains(id)).all(|id| {
+        self.open_campaigns().filter(|id| !asked.dry.contains(id)).all(|id| {
             let campaign = &self.state.campaigns[&id];
-            campaign.stages.iter().all(|stage| campaign.lacks(capabilities, stage).is_some())
+            let proposes = self.state.may_propose(campaign) && !asked.barren.contains(&id);
+            !campaign.has_for_kind(capabilities, &campaign.stages_of_work(proposes))
         })
     }
 
@@ -293,17 +294,23 @@ impl Decision<'_> {
 
     /// Answers the task with what is known already, if the campaign takes that, else leases it.
     fn give(&mut self, task: TaskId, worker: WorkerId) -> Given {
-        let (found, holder) = (&self.state.tasks[&task], &self.state.workers[&worker]);
-        if let Some(origin) = self.state.known_result(found, holder) {
-            if self.taken == MOST_IN_A_STEP {
-                return Given::Later;
-            }
-            if self.take_known(task, worker, origin) {
-                self.taken += 1;
-                return Given::Result;
-            }
+        if let Some(given) = self.answer(task, worker) {
+            return given;
         }
         if self.lease(task, worker) { Given::Lease } else { Given::Nothing }
+    }
+
+    /// Answers the task with what is known already, if the campaign takes that.
+    pub(super) fn answer(&mut self, task: TaskId, worker: WorkerId) -> Option<Given> {
+        let (found, holder) = (&self.state.tasks[&task], &self.state.workers[&worker]);
+        let origin = self.state.known_result(found, holder)?;
+        if self.taken == MOST_IN_A_STEP {
+            return Some(Given::Later);
+        }
+        self.take_known(task, worker, origin).then(|| {
+            self.taken += 1;
+            Given::Result
+        })
     }
 
     fn lease(&mut self, task: TaskId, worker: WorkerId) -> bool {
@@ -368,6 +375,19 @@ impl State {
 }
 
 impl Campaign {
+    /// The stages of what waits for workers, and of proposals if there may be any.
+    pub(super) fn stages_of_work(&self, proposes: bool) -> BTreeSet<u8> {
+        let queued = self.queue.stages().map(|(stage, _)| stage);
+        let next = self.promotable().map(|(_, stage)| stage + 1);
+        queued.chain(next).chain(proposes.then_some(0)).collect()
+    }
+
+    /// Whether workers that offer this can serve one of these stages.
+    pub(super) fn has_for_kind(&self, offered: &Capabilities, stages: &BTreeSet<u8>) -> bool {
+        let stages = stages.iter().filter_map(|at| self.stages.get(usize::from(*at)));
+        stages.into_iter().any(|stage| self.lacks(offered, stage).is_none())
+    }
+
     /// The candidate that may go on to a later stage on this worker, and the stage: the best of the highest
     /// rung whose next stage the worker can serve.
     pub(super) fn to_call_up(&self, worker: &Worker) -> Option<(CandidateId, u8)> {

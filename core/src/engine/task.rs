@@ -74,6 +74,8 @@ pub struct Task {
     pub(super) attempt: Attempt,
     /// How many attempts count against the bound.
     pub(super) counted: u32,
+    /// What its latest attempt began with.
+    pub(super) begun_with: Option<Continuation>,
     /// How many attempts are not even counted against the bound of those that do not: they were ended for
     /// others' sake, or got further than the one before.
     pub(super) excused: u32,
@@ -107,6 +109,16 @@ impl Task {
     /// Whether a worker lost the lease of this attempt and has not said what the attempt took.
     pub(super) fn owes(&self, attempt: Attempt, worker: WorkerId) -> bool {
         self.owing.contains(&(attempt, worker))
+    }
+
+    /// Whether its latest attempt has left more than it began with. Within a step only the content tells.
+    pub(super) fn got_on(&self) -> bool {
+        self.left.is_some_and(|left| {
+            self.begun_with.is_none_or(|before| {
+                left.step > before.step
+                    || (left.step == before.step && left.checkpoint != before.checkpoint)
+            })
+        })
     }
 
     /// The holder of a lost lease has come back with the attempt: an attempt that goes on has not failed,

@@ -339,7 +339,7 @@ fn slots_taken_of_a_worker_that_gets_no_more_work_are_taken_elsewhere() {
         if drained {
             cluster.expect(Command::DrainWorker { worker, at_once: false });
         } else {
-            cluster.report(worker, (4, 1), failed(FailureKind::Crash));
+            cluster.report(worker, (3, 1), failed(FailureKind::Crash));
         }
         cluster.expect(Command::Tick);
         assert_eq!(cluster.stops().len(), 2, "drained: {drained}");

@@ -30,6 +30,19 @@ fn in_work(cluster: &Cluster, campaign: CampaignId) -> u32 {
     cluster.engine.state().campaign(campaign).expect("it exists").view().running
 }
 
+/// A campaign in generations of four, whose stages need different workers.
+fn in_two(evaluations: u32) -> String {
+    "version: 1\nname: two\nseed: 7\n\
+     space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
+     objectives: [accuracy, latency]\n"
+        .to_owned()
+        + GENERATIONAL
+        + "\nstages:\n  \
+           - {name: cheap, evaluator: synthetic, measures: [accuracy], labels: {kind: cpu}}\n  \
+           - {name: full, evaluator: synthetic, measures: [latency], labels: {kind: gpu}}\n"
+        + &format!("budget: {{evaluations: {evaluations}}}\n")
+}
+
 /// The tasks of a campaign that are leased, with the attempt of each.
 fn leased(cluster: &Cluster, campaign: CampaignId) -> Vec<(u64, u32)> {
     let tasks = cluster.engine.state().tasks();
@@ -158,37 +171,65 @@ fn no_candidate_fails_for_being_stopped_for_others_however_often() {
     assert_eq!(cluster.engine.state().worker(worker).expect("it is there").failed(), 0);
 }
 
-/// The worker of a spot market: it always has to go, and always leaves more than the last one did.
+/// The worker of a spot market always has to go: with its state, or after the last one that it stored on its way,
+/// at its second signal. Within a step the content alone tells whether an attempt got on.
 #[test]
 fn no_candidate_fails_for_being_handed_back_as_long_as_it_gets_on() {
-    for (gets_on, failed) in [(true, 0), (false, 1)] {
-        let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
-        let worker = cluster.worker("a", 1);
-        for attempt in 1..=30 {
-            let state = ArtifactId::of(&[attempt as u8]);
-            let step = if gets_on { attempt } else { 1 };
-            let attached = Attached { checkpoint: Some(state), step, note: None };
-            let handed_back = super::failed(FailureKind::Preempted);
-            cluster.report_with(worker, (1, attempt), handed_back, attached);
-            cluster.ready(worker, 1, 1);
+    for at_once in [false, true] {
+        for (steps, contents, ends) in [(true, true, 0), (false, true, 0), (false, false, 1)] {
+            let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
+            for attempt in 1..=30_u32 {
+                let worker = yielding(&mut cluster, u64::from(attempt));
+                let step = if steps { attempt } else { 1 };
+                let content = if contents { attempt } else { 1 };
+                let checkpoint = ArtifactId::of(&content.to_le_bytes());
+                hand_back(&mut cluster, worker, (attempt, step), (checkpoint, at_once));
+            }
+            assert_eq!(cluster.campaign().failed(), ends, "at once: {at_once}");
+            assert_eq!(cluster.campaign().unresolved() == 0, ends > 0);
+            let worker = cluster.engine.state().find_worker("a").expect("it is there");
+            assert_eq!(worker.failed(), 0);
         }
-        assert_eq!(cluster.campaign().failed(), failed, "{gets_on}");
-        assert_eq!(cluster.engine.state().worker(worker).expect("it is there").failed(), 0);
     }
+}
+
+/// A worker that can leave states, connected anew.
+fn yielding(cluster: &mut Cluster, session: u64) -> WorkerId {
+    let mut capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+    Arc::make_mut(&mut capabilities).evaluators[0].yields = true;
+    let (session, holding) = (SessionId(session), Vec::new());
+    cluster.expect(Command::RegisterWorker { name: "a".into(), session, capabilities, holding });
+    let worker = cluster.engine.state().find_worker("a").expect("it has registered").id();
+    cluster.ready(worker, session.0, 1);
+    worker
+}
+
+/// The first task's attempt stores its state on the way, and ends there.
+fn hand_back(
+    cluster: &mut Cluster,
+    worker: WorkerId,
+    (attempt, step): (u32, u32),
+    (checkpoint, at_once): (ArtifactId, bool),
+) {
+    let session = cluster.engine.state().worker(worker).expect("it is there").session();
+    let key = key(1, attempt);
+    cluster.pass(Span::from_secs(2));
+    let (task, attempt) = (key.task, key.attempt);
+    cluster.expect(Command::SaveState { worker, session, task, attempt, checkpoint, step });
+    if at_once {
+        cluster.expect(Command::WorkerGoodbye { worker, session });
+        return;
+    }
+    let attached = Attached { checkpoint: Some(checkpoint), step, note: None };
+    let preempted = failed(FailureKind::Preempted);
+    cluster.report_with(worker, (1, attempt.0), preempted, attached);
+    cluster.expect(Command::WorkerGoodbye { worker, session });
 }
 
 /// While a generation waits for its last candidates, those that are queued still go to whoever can take them.
 #[test]
 fn what_is_queued_is_served_by_another_worker_while_nothing_is_proposed() {
-    let text = "version: 1\nname: two\nseed: 7\n\
-                space: {kind: nasbench201, channels: 4, cells: 1, input: [1, 28, 28]}\n\
-                objectives: [accuracy, latency]\n"
-        .to_owned()
-        + GENERATIONAL
-        + "\nstages:\n  \
-           - {name: cheap, evaluator: synthetic, measures: [accuracy], labels: {kind: cpu}}\n  \
-           - {name: full, evaluator: synthetic, measures: [latency], labels: {kind: gpu}}\n\
-           budget: {evaluations: 12}\n";
+    let text = in_two(12);
     let mut cluster = Cluster::new();
     cluster.submit(1, &text);
     let cheap = labelled(&mut cluster, "cpu", "cpu");
@@ -217,4 +258,77 @@ fn a_user_without_priority_takes_nothing() {
     cluster.worker("a", 4);
     cluster.submit(2, &yaml(URGENT, 3));
     assert!(cluster.stops().is_empty());
+}
+
+/// What is in the way of its waiting task at its worker ends for a slot that is used, whoever gets the room.
+#[test]
+fn who_makes_way_for_its_own_task_has_not_taken_a_slot_in_vain() {
+    let mut cluster = Cluster::with_campaign("", 90);
+    let worker = cluster.worker("a", 2);
+    cluster.now = cluster.now + Span::from_secs(1);
+    cluster.submit(2, &yaml(URGENT, 9));
+    assert_eq!(cluster.stops().len(), 1);
+    cluster.ready(worker, 1, 1);
+    assert_eq!((in_work(&cluster, FIRST), in_work(&cluster, SECOND)), (0, 1));
+    assert_eq!(cluster.stops().len(), 2, "it would wait there behind the other");
+    cluster.expect(Command::PauseCampaign(SECOND));
+    cluster.ready(worker, 1, 1);
+    assert_eq!(in_work(&cluster, FIRST), 1);
+    cluster.expect(Command::ResumeCampaign(SECOND));
+    assert_eq!(cluster.stops().len(), 3, "at once");
+}
+
+/// The generation waits; its queued tasks are for another worker than the one whose lease is the youngest.
+#[test]
+fn a_slot_is_taken_for_what_is_queued_when_nothing_is_proposed() {
+    let mut cluster = Cluster::new();
+    cluster.submit(1, &yaml("", 90));
+    let gpu = labelled(&mut cluster, "gpu", "gpu");
+    cluster.ready(gpu, 1, 1);
+    cluster.now = cluster.now + Span::from_secs(1);
+    let cpu = labelled(&mut cluster, "cpu", "cpu");
+    cluster.submit(2, &format!("{}{URGENT}", in_two(12)));
+    cluster.ready(cpu, 1, 4);
+    assert_eq!(in_work(&cluster, SECOND), 4);
+    cluster.expect(Command::PauseCampaign(SECOND));
+    cluster.ready(cpu, 1, 1);
+    for task in leased(&cluster, SECOND) {
+        let value = ReportedOutcome::Measured(vec![support::measurement("accuracy", 1.0)]);
+        cluster.report(cpu, task, value);
+    }
+    assert_eq!(cluster.stops(), []);
+    cluster.expect(Command::ResumeCampaign(SECOND));
+    let stops: Vec<u64> = cluster.stops().iter().map(|(task, ..)| task.0).collect();
+    assert_eq!(stops, [1], "the slot of the one worker that can go on");
+}
+
+#[test]
+fn no_slot_is_taken_for_what_is_known() {
+    let mut cluster = Cluster::with_campaign("", 3);
+    let worker = cluster.worker("a", 1);
+    for task in 1..=3 {
+        cluster.report(worker, (task, 1), measured(80.0, 5.0));
+        cluster.ready(worker, 1, 1);
+    }
+    cluster.submit(2, &yaml("", 9).replace("seed: 5", "seed: 6"));
+    assert_eq!(in_work(&cluster, SECOND), 1);
+    cluster.submit(3, &yaml(&format!("cache: on\n{URGENT}"), 3));
+    assert_eq!(cluster.stops(), []);
+    let third = cluster.engine.state().campaign(CampaignId(3)).expect("it exists");
+    assert_eq!(third.status(), CampaignStatus::Finished(FinishReason::BudgetSpent));
+}
+
+#[test]
+fn the_lowest_priority_goes_first_whatever_was_taken_before() {
+    let mut cluster = Cluster::with_campaign("", 4);
+    let worker = register(&mut cluster, "a", |offered| offered.slots = 8);
+    cluster.ready(worker, 1, 4);
+    cluster.submit(2, &yaml("share: {priority: -5}\n", 2));
+    cluster.ready(worker, 1, 2);
+    cluster.now = cluster.now + Span::from_secs(1);
+    cluster.submit(3, &yaml(URGENT, 6));
+    let other = cluster.worker("b", 1);
+    assert_eq!(cluster.engine.state().worker(other).expect("it is there").leases().len(), 1);
+    let stops: Vec<u64> = cluster.stops().iter().map(|(task, ..)| task.0).collect();
+    assert_eq!(stops, [6, 5], "the youngest of the lowest, and the next one of them");
 }

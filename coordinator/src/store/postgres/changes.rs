@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use cambrian_core::algorithm::Proposal;
-use cambrian_core::engine::{Event, FailureKind, FinishReason, InfeasibleReason};
+use cambrian_core::engine::{Event, FinishReason, InfeasibleReason};
 use cambrian_core::id::{CampaignId, CandidateId, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::spec::CampaignSpec;
@@ -330,9 +330,9 @@ impl Fold {
             Event::TaskFailed { task, .. } => {
                 self.state(*task, "failed", Span(0));
             }
-            Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
+            Event::AttemptFailed { task, worker, elapsed, .. } => {
                 self.state(*task, "queued", *elapsed);
-                self.worker(*worker).failed += i64::from(failure.kind != FailureKind::Preempted);
+                self.worker(*worker).failed += 1;
             }
             Event::AttemptYielded { task, elapsed, .. } => {
                 self.tasks.entry(*task).or_default().add(*elapsed);

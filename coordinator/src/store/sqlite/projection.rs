@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cambrian_core::algorithm::Proposal;
-use cambrian_core::engine::{
-    Capabilities, Event, FailureKind, FinishReason, InfeasibleReason, ResultKey,
-};
+use cambrian_core::engine::{Capabilities, Event, FinishReason, InfeasibleReason, ResultKey};
 use cambrian_core::id::{Attempt, CampaignId, CandidateId, Ordinal, TaskId, WorkerId};
 use cambrian_core::objective::Measurement;
 use cambrian_core::spec::CampaignSpec;
@@ -162,9 +160,8 @@ impl Projector {
                 self.live.remove(task);
                 self.set_task(tables, *task, "failed", Span(0))
             }
-            Event::AttemptFailed { task, worker, failure, elapsed, .. } => {
-                let failed = u64::from(failure.kind != FailureKind::Preempted);
-                self.counts.entry(*worker).or_default().1 += failed;
+            Event::AttemptFailed { task, worker, elapsed, .. } => {
+                self.counts.entry(*worker).or_default().1 += 1;
                 self.set_task(tables, *task, "queued", *elapsed)
             }
             Event::AttemptYielded { task, elapsed, .. } => self.add_time(tables, *task, *elapsed),

@@ -121,7 +121,7 @@ impl State {
             let priority = self.shares.priority(task.candidate.campaign)?;
             let lease = task.lease()?;
             let kind = self.workers.get(&lease.worker)?.kind;
-            Some((kind, (priority, Reverse(lease.since), task.id)))
+            Some((kind, (priority, Reverse(lease.since), Reverse(task.id))))
         });
         leases.collect()
     }
@@ -132,7 +132,7 @@ impl State {
         for task in tasks {
             let Some(lease) = task.lease() else { continue };
             let priority = self.shares.priority(task.candidate.campaign).unwrap_or_default();
-            let place = (priority, Reverse(lease.since), task.id);
+            let place = (priority, Reverse(lease.since), Reverse(task.id));
             self.leases.remove(before.kind, place);
             self.leases.insert(kind, place);
         }
@@ -140,6 +140,7 @@ impl State {
 
     pub(super) fn end_lease(&mut self, id: TaskId, end: LeaseEnd) {
         let lost = matches!(end, LeaseEnd::Expired | LeaseEnd::Forgotten);
+        let taken_by = self.claimant(id, end);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.withdrawn = matches!(end, LeaseEnd::Preempted { .. } | LeaseEnd::Drained);
         let holder = match &task.status {
@@ -152,16 +153,26 @@ impl State {
         }
         task.owing.extend(holder.map(|worker| (task.attempt, worker)));
         let withdrawn = task.withdrawn;
-        task.excused += u32::from(withdrawn);
+        let handed_back = matches!(end, LeaseEnd::HandedBack);
+        task.excused += u32::from(withdrawn || (handed_back && task.got_on()));
         self.release(id, lost);
         let awaited = self.tasks.get(&id).zip(holder.filter(|_| withdrawn));
         let awaited = awaited.and_then(|(task, worker)| self.awaits_state(task, worker));
         if let Some(task) = self.tasks.get_mut(&id) {
             task.awaited_until = awaited;
         }
-        if let (LeaseEnd::Preempted { by }, Some(worker)) = (end, holder) {
+        if let Some((by, worker)) = taken_by.zip(holder) {
             self.claim(by, worker);
         }
+    }
+
+    /// The campaign for whose next task a lease ends; none where it makes way for a task that is at its worker
+    /// already.
+    fn claimant(&self, id: TaskId, end: LeaseEnd) -> Option<CampaignId> {
+        let LeaseEnd::Preempted { by } = end else { return None };
+        let holder = self.holder(id)?;
+        let mut waits = holder.leases.iter().filter_map(|waiting| self.in_the_way(*waiting));
+        (!waits.any(|found| found == (by, id))).then_some(by)
     }
 
     /// A slot of this worker was taken for this campaign.
@@ -211,6 +222,7 @@ impl State {
         self.charge(id, elapsed);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.reported = true;
+        task.excused += u32::from(failure.kind == FailureKind::Preempted && task.got_on());
         if counts {
             task.failures.push((failure.kind, worker));
         }

@@ -24,7 +24,7 @@ impl State {
                 let priority = campaign.spec.share.priority.min(most);
                 let lease = task.lease()?;
                 let kind = self.workers.get(&lease.worker)?.kind;
-                Some((kind, (priority, Reverse(lease.since), task.id())))
+                Some((kind, (priority, Reverse(lease.since), Reverse(task.id()))))
             })
             .collect();
         findings.require(leases == self.leases, || "the index of leases is wrong".into());
