@@ -260,7 +260,7 @@ impl Worker {
         self.completed
     }
 
-    /// How many of its attempts failed; those that were stopped for others or handed back did not.
+    /// How many of its attempts failed, those among them that it handed back unfinished.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed

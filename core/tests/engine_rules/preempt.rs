@@ -168,7 +168,6 @@ fn no_candidate_fails_for_being_stopped_for_others_however_often() {
     assert_eq!(leased(&cluster, FIRST), [(1, 59)]);
     cluster.report(worker, (1, 59), measured(80.0, 5.0));
     assert_eq!((cluster.campaign().scored(), cluster.campaign().failed()), (1, 0));
-    assert_eq!(cluster.engine.state().worker(worker).expect("it is there").failed(), 0);
 }
 
 /// The worker of a spot market always has to go: with its state, or after the last one that it stored on its way,
@@ -187,8 +186,6 @@ fn no_candidate_fails_for_being_handed_back_as_long_as_it_gets_on() {
             }
             assert_eq!(cluster.campaign().failed(), ends, "at once: {at_once}");
             assert_eq!(cluster.campaign().unresolved() == 0, ends > 0);
-            let worker = cluster.engine.state().find_worker("a").expect("it is there");
-            assert_eq!(worker.failed(), 0);
         }
     }
 }

@@ -228,7 +228,7 @@ impl State {
         }
         let (candidate, stage) = (task.candidate, task.stage);
         let Some(found) = self.workers.get_mut(&worker) else { return };
-        found.failed += u64::from(failure.kind != FailureKind::Preempted);
+        found.failed += 1;
         if failure.kind == FailureKind::BadNode {
             found.barred.insert((candidate.campaign, stage), failure.message.clone());
         }
