@@ -66,7 +66,7 @@ impl State {
     pub(super) fn has_work(&self, campaign: &Campaign) -> bool {
         let has =
             !campaign.queue.is_empty() || campaign.has_promotable() || self.may_propose(campaign);
-        is_served(campaign) && has && self.held_by_owner(campaign).is_none()
+        campaign.status.gets_work() && has && self.held_by_owner(campaign).is_none()
     }
 
     /// Why a campaign that would get work gets no more, in words. One that is paused, or has nothing left but
@@ -75,7 +75,7 @@ impl State {
     pub fn held_back(&self, campaign: &Campaign) -> Option<String> {
         let begun = !campaign.queue.is_empty() || campaign.has_promotable();
         let new = campaign.status == CampaignStatus::Running && campaign.has_budget();
-        if !is_served(campaign) || !(begun || new) {
+        if !campaign.status.gets_work() || !(begun || new) {
             return None;
         }
         let owner = Self::owner(campaign);
@@ -88,9 +88,4 @@ impl State {
             if owner.is_empty() { "users without a token".into() } else { format!("user {owner}") };
         Some(format!("the budget of {whose} is spent: {used}; an administrator can raise it"))
     }
-}
-
-/// Whether a campaign is in a state in which it gets work, if it has some.
-fn is_served(campaign: &Campaign) -> bool {
-    matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Draining(_))
 }

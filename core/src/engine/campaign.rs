@@ -94,6 +94,12 @@ impl CampaignStatus {
         }
     }
 
+    /// Whether it gets work, if it has some for anybody.
+    #[must_use]
+    pub fn gets_work(self) -> bool {
+        matches!(self, Self::Running | Self::Draining(_))
+    }
+
     /// Whether what is not in work any more is given up: the campaign ends before its evaluations
     /// are spent.
     pub(super) fn ends_early(self) -> bool {

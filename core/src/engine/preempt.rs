@@ -67,10 +67,10 @@ impl Decision<'_> {
             return;
         }
         let proposes = self.state.may_propose(campaign) && !asked.barren.contains(&id);
-        let mut victims = self.victims(id, (priority, most), proposes, asked);
-        if proposes && victims.len() < most {
+        let (mut victims, refused) = self.victims(id, (priority, most), proposes, asked);
+        if proposes && refused {
             // Where nothing was proposed after all, what is queued may suit the slots of others.
-            let others = self.victims(id, (priority, most), false, asked);
+            let (others, _) = self.victims(id, (priority, most), false, asked);
             victims = if others.len() > victims.len() { others } else { victims };
         }
         // What it has taken and not got is for so many of its tasks.
@@ -81,24 +81,25 @@ impl Decision<'_> {
     }
 
     /// The leases to end for a campaign of this priority, in order, at most so many: one for each of its tasks
-    /// that the holder would get.
+    /// that the holder would get. And whether there was none for a slot that it might have had a use of.
     fn victims(
         &mut self,
         id: CampaignId,
         (priority, most): (i32, usize),
         proposes: bool,
         asked: &mut Asked,
-    ) -> Vec<TaskId> {
+    ) -> (Vec<TaskId>, bool) {
         let campaign = &self.state.campaigns[&id];
         let found = Demand::of(self.state, campaign, proposes).slots(priority, most);
-        let (mut meant, mut victims) = (BTreeSet::new(), Vec::new());
+        let (mut meant, mut victims, looked_at) = (BTreeSet::new(), Vec::new(), found.len());
         for (victim, worker) in found {
             if let Some(task) = self.task_for(worker, id, &meant, asked) {
                 meant.insert(task);
                 victims.push(victim);
             }
         }
-        victims
+        let refused = victims.len() < looked_at;
+        (victims, refused)
     }
 
     /// The task that a worker would get from a campaign if it had room, besides those that are `meant` for

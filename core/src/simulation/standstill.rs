@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::ledger::{Breach, require};
-use crate::engine::{Campaign, CampaignStatus, State, TaskStatus, Worker};
+use crate::engine::{Campaign, State, TaskStatus, Worker};
 use crate::id::{Attempt, CampaignId, TaskId, WorkerId};
 use crate::time::{Span, Timestamp};
 
@@ -71,11 +71,8 @@ fn idles(worker: &Worker) -> bool {
 /// What waits: queued tasks, and campaigns of which no task is queued or leased, whatever stage is next.
 fn wanted(state: &State) -> Vec<Wanted> {
     let mut wanted = Vec::new();
-    let open = |campaign: &&Campaign| {
-        let works =
-            matches!(campaign.status(), CampaignStatus::Running | CampaignStatus::Draining(_));
-        works && state.held_back(campaign).is_none()
-    };
+    let open =
+        |campaign: &&Campaign| campaign.status().gets_work() && state.held_back(campaign).is_none();
     for campaign in state.campaigns().filter(open) {
         let id = campaign.id();
         let mut live = state.tasks().filter(|task| task.candidate().campaign == id).peekable();

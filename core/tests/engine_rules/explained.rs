@@ -2,6 +2,7 @@
 
 use cambrian_core::engine::{Capabilities, FleetPolicy, UserBudget, UserPolicy};
 
+use super::fleet::large_networks;
 use super::*;
 
 /// A campaign of two stages, the second for workers with the label `kind: gpu`.
@@ -106,12 +107,8 @@ fn each_stage_that_waits_is_told_with_what_a_worker_lacks_for_it() {
 
 #[test]
 fn a_campaign_says_which_memory_its_networks_need() {
-    let text = "version: 1\nname: large\nspace: {kind: nasbench201, channels: 64, cells: 1, \
-                input: [1, 28, 28]}\nobjectives: [accuracy]\nalgorithm: random\nstages:\n  \
-                - {name: all, evaluator: train, measures: [accuracy], timeout: 5m, \
-                settings: {dataset: fashion-mnist, batch_size: 512}}\nbudget: {evaluations: 40}\n";
     let mut cluster = Cluster::new();
-    cluster.submit(1, text);
+    cluster.submit(1, &large_networks());
     let worker = register(&mut cluster, "small", |offered| {
         offered.datasets.insert("fashion-mnist".into());
         offered.memory_bytes = 8 << 20;

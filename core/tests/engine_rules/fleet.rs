@@ -433,17 +433,19 @@ fn a_campaign_that_waits_takes_nothing() {
     assert!(cluster.stops().is_empty());
 }
 
+/// A campaign whose networks need hundreds of MiB to be trained.
+pub(super) fn large_networks() -> String {
+    "version: 1\nname: large\nspace: {kind: nasbench201, channels: 64, cells: 1, \
+     input: [1, 28, 28]}\nobjectives: [accuracy]\nalgorithm: random\nstages:\n  \
+     - {name: all, evaluator: train, measures: [accuracy], timeout: 5m, \
+     settings: {dataset: fashion-mnist, batch_size: 512}}\nbudget: {evaluations: 40}\n"
+        .into()
+}
+
 #[test]
 fn a_network_that_cannot_fit_is_not_sent_and_the_reason_is_given() {
-    let stages = "  - {name: all, evaluator: train, measures: [accuracy], timeout: 5m, \
-                  settings: {dataset: fashion-mnist, batch_size: 512}}\n";
-    let text = "version: 1\nname: large\nspace: {kind: nasbench201, channels: 64, cells: 1, \
-                input: [1, 28, 28]}\nobjectives: [accuracy]\nalgorithm: random\nstages:\n"
-        .to_owned()
-        + stages
-        + "budget: {evaluations: 40}\n";
     let mut cluster = Cluster::new();
-    cluster.submit(1, &text);
+    cluster.submit(1, &large_networks());
     let register = |cluster: &mut Cluster, name: &str, mib: u64| {
         let offered = support::capabilities(&["train"], &["accuracy"]);
         let mut capabilities = Capabilities::clone(&offered);

@@ -4,6 +4,7 @@
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::engine::{Capabilities, FleetPolicy};
 
+use super::fleet::large_networks;
 use super::*;
 
 const SECOND: CampaignId = CampaignId(2);
@@ -84,17 +85,13 @@ fn nothing_is_taken_for_a_generation_that_waits_for_its_last() {
 
 #[test]
 fn nothing_is_taken_where_the_networks_do_not_fit() {
-    let text = "version: 1\nname: large\nspace: {kind: nasbench201, channels: 64, cells: 1, \
-                input: [1, 28, 28]}\nobjectives: [accuracy]\nalgorithm: random\nstages:\n  \
-                - {name: all, evaluator: train, measures: [accuracy], timeout: 5m, \
-                settings: {dataset: fashion-mnist, batch_size: 512}}\nbudget: {evaluations: 40}\n";
     let mut cluster = Cluster::with_campaign("", 30);
     let worker = register(&mut cluster, "small", |offered| {
         offered.datasets.insert("fashion-mnist".into());
         offered.memory_bytes = 8 << 20;
     });
     cluster.ready(worker, 1, 4);
-    cluster.submit(2, &format!("{text}{URGENT}"));
+    cluster.submit(2, &format!("{}{URGENT}", large_networks()));
     for _ in 0..200 {
         cluster.ready(worker, 1, 1);
         cluster.pass(Span::from_millis(100));

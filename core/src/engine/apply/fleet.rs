@@ -116,7 +116,7 @@ impl State {
     }
 
     /// Where every lease stands.
-    pub(in crate::engine) fn lease_order(&self) -> LeaseOrder {
+    fn lease_order(&self) -> LeaseOrder {
         let leases = self.tasks.values().filter_map(|task| {
             let priority = self.shares.priority(task.candidate.campaign)?;
             let lease = task.lease()?;

@@ -98,8 +98,7 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn of(state: &'a State, campaign: &'a Campaign) -> Self {
-        let serves =
-            matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Draining(_));
+        let serves = campaign.status.gets_work();
         let queued = campaign.queue.stages().filter(|_| serves).map(|(stage, tasks)| {
             let first = tasks.iter().take(LOOKED_AT).filter_map(|id| state.tasks.get(id));
             (stage, tasks.len(), first.collect())
