@@ -25,6 +25,8 @@ class Problem:
 
     name: str
     title: str
+    space: str
+    """What the space is called; its genotypes are those of a space of ours if that has this name."""
     cardinalities: tuple[int, ...]
     """Number of choices of every gene."""
     objectives: np.ndarray
@@ -95,6 +97,7 @@ def _problem(name: str, definition: dict, shared: dict, data: Path) -> Problem:
     return Problem(
         name=name,
         title=definition["title"],
+        space=definition["space"],
         cardinalities=cardinalities,
         objectives=scaled,
         seconds=_seconds([row[definition["duration"]] for row in table], shared["duration"]),

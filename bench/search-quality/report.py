@@ -321,6 +321,7 @@ def write_report(
         "MEANS": [],
         "LATE": late_table(late) if late else ["Not measured."],
         "HELD OUT": (template.parent / "held-out.md").read_text().splitlines(),
+        "BY NAME": (template.parent / "by-name.md").read_text().splitlines(),
     }
     has_ours = any(method.startswith(OURS) for _, _, method in data.keys())
     parts["COMPARISON"] += [tally(data, ours), ""] if has_ours else ["Ours: not measured.", ""]

@@ -9,6 +9,7 @@ use super::{AlgorithmContext, Computed, Origin, Outcome, Proposal};
 use crate::id::Ordinal;
 use crate::pareto::Points;
 use crate::pareto::sorting::non_dominated_sort;
+use crate::space::schema::Feature;
 use crate::space::{Genotype, SearchSpace};
 
 /// An evaluated candidate.
@@ -18,7 +19,7 @@ pub(super) struct Observation {
     pub(super) id: Ordinal,
     /// Its genes.
     pub(super) genotype: Genotype,
-    /// Its encoding, in the simplest spelling of its network.
+    /// Its encoding, as [`encode`] writes it.
     pub(super) features: Vec<f64>,
     /// Minimised objectives, finite.
     pub(super) objectives: Vec<f64>,
@@ -265,9 +266,29 @@ impl Observations {
     }
 }
 
-/// Writes the encoding of the simplest spelling of a genotype's network.
-pub(super) fn encode(space: &dyn SearchSpace, genotype: &Genotype, features: &mut Vec<f64>) {
-    space.schema().encode(&space.simplified(genotype), features);
+/// What the numbers of an encoding mean: first those of the space's schema for the simplest spelling, then,
+/// where that is cheaper than the genotype, the same for the genotype as it is. Which operations somebody
+/// reads decides what a network computes, and all of them what it costs.
+pub(super) fn features(space: &dyn SearchSpace) -> Vec<Feature> {
+    let spelled = space.schema().features();
+    let spellings = if space.simplified_costs_less() { 2 } else { 1 };
+    spelled.repeat(spellings)
+}
+
+/// The part of an encoding that is of the genotype as it is.
+pub(super) fn as_spelled<'a>(space: &dyn SearchSpace, encoding: &'a [f64]) -> &'a [f64] {
+    &encoding[encoding.len() - space.schema().features().len()..]
+}
+
+/// Writes the encoding of a genotype, one number for each of [`features`]. Who reads as many as the schema
+/// has sees the simplest spelling alone.
+pub(super) fn encode(space: &dyn SearchSpace, genotype: &Genotype, encoding: &mut Vec<f64>) {
+    space.schema().encode(&space.simplified(genotype), encoding);
+    if space.simplified_costs_less() {
+        let mut spelled = Vec::with_capacity(encoding.len());
+        space.schema().encode(genotype, &mut spelled);
+        encoding.append(&mut spelled);
+    }
 }
 
 /// Ranks observations by constrained non-domination.

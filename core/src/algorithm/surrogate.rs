@@ -29,7 +29,7 @@ use self::fit::{Forms, Model, Setting};
 use self::judge::Judge;
 use self::parameters::Parameters;
 use super::breeding::Novelty;
-use super::observations::{Observations, Ranked, rank};
+use super::observations::{self, Observations, Ranked, rank};
 use super::{
     Algorithm, AlgorithmContext, AlgorithmEntry, FitJob, Known, Origin, Outcome, Proposal,
     Suggestion, tpe,
@@ -88,11 +88,8 @@ struct Judged {
 
 impl Surrogate {
     pub(super) fn new(parameters: Parameters, context: &AlgorithmContext) -> Self {
-        let features = context
-            .space
-            .as_ref()
-            .map(|space| space.schema().features().to_vec())
-            .unwrap_or_default();
+        let space = context.space.as_deref();
+        let features = space.map(observations::features).unwrap_or_default();
         let objectives = context.objectives.len();
         let computed = |at: usize| context.computed.as_ref().is_some_and(|found| found.covers(at));
         let modelled = (0..objectives).filter(|at| !computed(*at)).collect();

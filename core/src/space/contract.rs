@@ -36,6 +36,7 @@ pub(crate) fn check(space: &dyn SearchSpace) {
     }
     numbers_genotypes(space);
     names_networks(space);
+    simplifies(space, &mut rng);
     reaches_every_value(space, &mut rng);
     refuses_foreign_genotypes(space);
     refuses_foreign_text(space);
@@ -108,6 +109,22 @@ fn names_networks(space: &dyn SearchSpace) {
         let network = space.lower(&genotype).ok().map(|graph| graph.canonical_hash());
         let first = networks.entry(hash).or_insert(network);
         assert_eq!(*first, network, "{} shares its hash", space.format(&genotype));
+    }
+}
+
+/// Simplified genotypes are simple already, and cost what the others do unless the space says otherwise.
+fn simplifies(space: &dyn SearchSpace, rng: &mut Stream) {
+    let cost = |genotype: &Genotype| {
+        let graph = space.lower(genotype).ok()?;
+        Some((graph.params(), graph.macs()))
+    };
+    for _ in 0..ROUNDS / 4 {
+        let genotype = space.schema().sample(rng);
+        let simplified = space.simplified(&genotype);
+        assert_eq!(space.simplified(&simplified), simplified);
+        if !space.simplified_costs_less() && simplified != genotype {
+            assert_eq!(cost(&simplified), cost(&genotype), "{}", space.format(&genotype));
+        }
     }
 }
 

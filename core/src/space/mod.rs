@@ -101,6 +101,12 @@ pub trait SearchSpace: fmt::Debug + Send + Sync {
         genotype.clone()
     }
 
+    /// Whether [`Self::simplified`] leaves out what costs time and memory, so that models have to see the
+    /// genotype as it is, too.
+    fn simplified_costs_less(&self) -> bool {
+        false
+    }
+
     /// Whether genotypes stand for networks; if not (a mathematical test problem, or architectures
     /// that are only looked up in a table), there is nothing to lower and no analytic metric.
     fn has_networks(&self) -> bool {

@@ -8,7 +8,7 @@
 use rand::RngExt;
 
 use crate::algorithm::breeding::Novelty;
-use crate::algorithm::observations::{Observations, encode};
+use crate::algorithm::observations::{Observations, as_spelled};
 use crate::algorithm::{Origin, Proposal, Suggestion};
 use crate::rng::Stream;
 use crate::space::{Genotype, Mutation, Schema, SearchSpace};
@@ -118,9 +118,10 @@ fn spread(
         if observations.rules_out(&proposal.genotype) {
             continue;
         }
-        encode(space, &proposal.genotype, &mut encoding);
+        // As it is: in their simplest spelling, those of which little is left would be the farthest from all others.
+        space.schema().encode(&proposal.genotype, &mut encoding);
         let likeness = |other: &&[f64]| {
-            let pairs = features.iter().zip(encoding.iter().zip(*other));
+            let pairs = features.iter().zip(encoding.iter().zip(as_spelled(space, other)));
             let apart: f64 = pairs.map(|(feature, (x, y))| feature.difference(*x, *y)).sum();
             libm::exp(-DECAY * apart)
         };
@@ -220,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::algorithm::contract::{Grid, context};
-    use crate::algorithm::{Outcome, Proposal};
+    use crate::algorithm::{AlgorithmContext, Outcome, Proposal};
     use crate::id::Ordinal;
     use crate::rng::{Purpose, stream};
     use crate::space::schema::{Gene, GeneKind};
@@ -269,26 +270,26 @@ mod tests {
     }
 
     #[test]
-    fn what_many_workers_ask_for_beyond_the_first_differs_in_composition() {
+    fn sums_over_genes_differ_more_among_spread_draws_that_have_a_composition() {
         let space = Grid::of(12, 9);
         let known = BTreeSet::new();
         let novelty = Novelty::new(&*space, &known);
-        let ends = |initial: usize| {
-            let mut observations = Observations::new(&context());
-            let mut found = 0;
-            for number in 1..=60 {
+        let variance_of_sums = |composed: usize| {
+            let context = AlgorithmContext { space: Some(space.clone()), ..context() };
+            let mut observations = Observations::new(&context);
+            let mut sums = Vec::new();
+            for number in 1..=400 {
                 let mut rng = stream(1, Purpose::Proposal, number);
-                let next = next(&novelty, &*space, &observations, initial, &mut rng);
+                let next = spread(&novelty, &*space, &observations, composed, &mut rng);
                 let Suggestion::Propose(proposal) = next else { panic!("{next:?}") };
-                let mean = proposal.genotype.0.iter().sum::<u32>() / 12;
-                found += usize::from(!(3..=4).contains(&mean));
+                sums.push(f64::from(proposal.genotype.0.iter().sum::<u32>()));
                 observations.propose(Ordinal(number as u32), &proposal);
             }
-            found
+            let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+            sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>() / sums.len() as f64
         };
-        // None is asked for beyond a thousand: the diagonal, then independent draws.
-        let (few, many) = (ends(1_000), ends(12));
-        assert!(many > few + 5, "{many} of 60 lie at the ends, {few} of the first ones");
+        let (independent, half_composed) = (variance_of_sums(0), variance_of_sums(DRAWS / 2));
+        assert!(half_composed > 1.2 * independent, "{half_composed} and {independent}");
     }
 
     #[test]

@@ -202,3 +202,67 @@ impl Rows {
 fn inputs(observations: &[Arc<Observation>]) -> Vec<f64> {
     observations.iter().flat_map(|observation| observation.features.iter().copied()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::observations::{Observations, encode, features};
+    use crate::algorithm::{AlgorithmContext, Origin, Outcome, Proposal};
+    use crate::id::Ordinal;
+    use crate::rng::stream;
+    use crate::space::SPACES;
+    use crate::space::contract::build;
+
+    const CELLS: u32 = 80;
+
+    #[test]
+    fn operations_that_nobody_reads_are_paid_for() {
+        let entry = SPACES.iter().find(|entry| entry.name == "nasbench201").unwrap();
+        let space = build(entry, "{}");
+        let context = AlgorithmContext {
+            space: Some(space.clone()),
+            evaluations: None,
+            seed: 1,
+            objectives: vec!["macs".into()],
+            maximized: vec![false],
+            computed: None,
+        };
+        let mut observations = Observations::new(&context);
+        for id in 1..=CELLS {
+            let genotype = space.schema().sample(&mut stream(3, Purpose::Proposal, id.into()));
+            let key = space.canonical_hash(&genotype).unwrap();
+            let macs = space.lower(&genotype).unwrap().macs() as f64;
+            let proposal = Proposal { genotype, key, origin: Origin::Sampled };
+            observations.propose(Ordinal(id), &proposal);
+            let outcome = Outcome::Scored { objectives: &[macs], violation: 0.0 };
+            observations.resolve(Ordinal(id), outcome);
+        }
+        let setting = Setting {
+            features: features(&*space),
+            objectives: 1,
+            modelled: vec![0],
+            parameters: Parameters::default(),
+            seed: 1,
+        };
+        let lessons = observations.lessons();
+        let forms = Arc::new(Forms::new(Arc::new(setting), lessons.clone()));
+        let model = Model::new(forms, lessons);
+        let expected = |cell: &str| {
+            let genotype = space.parse(cell).unwrap();
+            let mut encoding = Vec::new();
+            encode(&*space, &genotype, &mut encoding);
+            let macs = space.lower(&genotype).unwrap().macs() as f64;
+            (model.regressions().objectives[0].expected(&encoding), macs)
+        };
+        // One skip from the input to the output, alone and beside two convolutions that lead nowhere.
+        let (alone, macs_alone) =
+            expected("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|");
+        let (beside, macs_beside) =
+            expected("|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|");
+        let error = (beside - alone) / (macs_beside - macs_alone) - 1.0;
+        assert!(
+            error.abs() < 0.2,
+            "{alone} and {beside}, by the networks {macs_alone} and {macs_beside}"
+        );
+    }
+}

@@ -153,6 +153,10 @@ impl SearchSpace for NasBench201 {
         simplified.ok().and_then(Result::ok).unwrap_or_else(|| genotype.clone())
     }
 
+    fn simplified_costs_less(&self) -> bool {
+        true
+    }
+
     fn lower(&self, genotype: &Genotype) -> Result<Graph, SpaceError> {
         let cell = self.cell(genotype)?;
         network::lower(&self.parameters, cell).map_err(no_network)
