@@ -1,4 +1,4 @@
-"""Writes `by-name.md`: our search in a space that is named against the same search where its genes are declared.
+"""Writes `by-name.md`: our search in a space that is named against peers, and against itself where the genes are declared.
 
 `report.py` puts that file into the document, so that the document can be written without these rows.
 """
@@ -6,7 +6,7 @@
 import argparse
 from pathlib import Path
 
-from report import OURS, Measurements, comparison_table, tally
+from report import OURS, Measurements, comparisons
 
 HERE = Path(__file__).parent
 NAMED = f"{OURS}-auto-by-name"
@@ -16,14 +16,13 @@ SHOWN_AS = "declared"
 
 
 def fragment(data: Measurements) -> str:
-    """The count of cells, and a table for each number of workers."""
+    """Comparisons with the best peers, then with declared genes."""
+    lines = ["Against the best peer, of which summaries are kept:", "", *comparisons(data, NAMED)]
+    data.summaries.clear()
     for problem, workers, method in list(data.runs):
         if method == DECLARED:
             data.runs[problem, workers, SHOWN_AS] = data.runs.pop((problem, workers, method))
-    lines = [tally(data, NAMED), ""]
-    for workers in data.workers():
-        title = "One worker" if workers == 1 else f"{workers} simulated workers"
-        lines += [f"{title}:", "", *comparison_table(data, workers, NAMED), ""]
+    lines += ["Against the same search where the genes are declared:", "", *comparisons(data, NAMED)]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -33,7 +32,9 @@ def main() -> None:
     parser.add_argument("rows", nargs="+", type=Path, help="CSV files of rows")
     arguments = parser.parse_args()
     data = Measurements(arguments.rows, HERE / "peers.csv")
-    data.summaries.clear()
+    measured = {(problem, workers) for problem, workers, _ in data.runs}
+    for key in [key for key in data.summaries if key[:2] not in measured]:
+        del data.summaries[key]
     (HERE / "by-name.md").write_text(fragment(data))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from report import OURS, Measurements, comparison_table, tally
+from report import OURS, Measurements, comparisons
 
 HERE = Path(__file__).parent
 
@@ -18,10 +18,7 @@ def fragment(data: Measurements, ours: str) -> str:
     definitions = yaml.safe_load((HERE / "held-out.yaml").read_text())["problems"]
     lines = ["| problem | table and objectives |", "|---|---|"]
     lines += [f"| {name} | {definitions[name]['title']} |" for name in data.problems()]
-    lines += ["", tally(data, ours), ""]
-    for workers in data.workers():
-        title = "One worker" if workers == 1 else f"{workers} simulated workers"
-        lines += [f"{title}:", "", *comparison_table(data, workers, ours), ""]
+    lines += ["", *comparisons(data, ours)]
     return "\n".join(lines).strip() + "\n"
 
 

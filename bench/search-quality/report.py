@@ -187,6 +187,15 @@ def tally(data: Measurements, ours: str) -> str:
     )
 
 
+def comparisons(data: Measurements, ours: str) -> list[str]:
+    """The count of cells, and a table for each number of workers."""
+    lines = [tally(data, ours), ""]
+    for workers in data.workers():
+        title = "One worker" if workers == 1 else f"{workers} simulated workers"
+        lines += [f"{title}:", "", *comparison_table(data, workers, ours), ""]
+    return lines
+
+
 def means_table(data: Measurements, workers: int) -> list[str]:
     lines = [
         f"| problem | method | seeds | {' | '.join(f'{n:,}' for n in SHOWN)} |",
@@ -324,13 +333,11 @@ def write_report(
         "BY NAME": (template.parent / "by-name.md").read_text().splitlines(),
     }
     has_ours = any(method.startswith(OURS) for _, _, method in data.keys())
-    parts["COMPARISON"] += [tally(data, ours), ""] if has_ours else ["Ours: not measured.", ""]
+    parts["COMPARISON"] += comparisons(data, ours) if has_ours else ["Ours: not measured.", ""]
     for workers in data.workers():
         title = "One worker" if workers == 1 else f"{workers} simulated workers"
         image = images / f"search-quality-{workers}.png"
         picture(data, workers, titles, image)
-        if has_ours:
-            parts["COMPARISON"] += [f"{title}:", "", *comparison_table(data, workers, ours), ""]
         parts["PICTURES"] += [f"![Gap over evaluations, {title.lower()}](images/{image.name})", ""]
         parts["MEANS"] += [f"### {title}", "", *means_table(data, workers), ""]
     text = template.read_text()
