@@ -1,4 +1,4 @@
-"""Writes `by-name.md`: our search in a space that is named against peers, and against itself where the genes are declared.
+"""Writes `by-name.md`: our search in named spaces against peers, and against declared genes.
 
 `report.py` puts that file into the document, so that the document can be written without these rows.
 """
@@ -22,7 +22,11 @@ def fragment(data: Measurements) -> str:
     for problem, workers, method in list(data.runs):
         if method == DECLARED:
             data.runs[problem, workers, SHOWN_AS] = data.runs.pop((problem, workers, method))
-    lines += ["Against the same search where the genes are declared:", "", *comparisons(data, NAMED)]
+    lines += [
+        "Against the same search where the genes are declared:",
+        "",
+        *comparisons(data, NAMED),
+    ]
     return "\n".join(lines).strip() + "\n"
 
 

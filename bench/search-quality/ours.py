@@ -1,9 +1,9 @@
 """Runs our search on the problems by `cambrian simulate` and appends rows to a CSV file.
 
-Every problem becomes a campaign with a declared space of categorical genes, as the peers see it, and
-a table of all genotypes that have a row; with `--by-name` one with our space of that name, which knows
-which genotypes are one network and what nobody reads in them. The file that is written has the rows of
-`measure.py`; a problem whose rows are in it already is skipped.
+Every problem becomes a campaign with a declared space of categorical genes, as the peers see it,
+and a table of all genotypes that have a row; with `--by-name` one with our space of that name,
+which knows which genotypes are one network and what nobody reads in them. The file that is written
+has the rows of `measure.py`; a problem whose rows are in it already is skipped.
 """
 
 import argparse
@@ -82,7 +82,9 @@ def write_table(problem: Problem, path: Path, *, by_name: bool) -> None:
         writer.writerow(["genotype", *metrics, "seconds"])
         for genotype, row in problem.rows.items():
             key = spelling(problem, genotype, by_name=by_name)
-            writer.writerow([key, *map(repr, map(float, problem.objectives[row])), problem.seconds[row]])
+            writer.writerow(
+                [key, *map(repr, map(float, problem.objectives[row])), problem.seconds[row]]
+            )
 
 
 def simulate(problem: Problem, workers: int, arguments: argparse.Namespace) -> list[list]:
@@ -104,7 +106,14 @@ def simulate(problem: Problem, workers: int, arguments: argparse.Namespace) -> l
         method = f"cambrian-{arguments.algorithm}{'-by-name' if named else ''}"
         with (work / "out" / "hypervolume.csv").open() as file:
             return [
-                [problem.name, method, row["seed"], workers, row["evaluations"], row["gap_thousandths"]]
+                [
+                    problem.name,
+                    method,
+                    row["seed"],
+                    workers,
+                    row["evaluations"],
+                    row["gap_thousandths"],
+                ]
                 for row in csv.DictReader(file)
             ]
 

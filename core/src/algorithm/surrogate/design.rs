@@ -118,7 +118,7 @@ fn spread(
         if observations.rules_out(&proposal.genotype) {
             continue;
         }
-        // As it is: in their simplest spelling, those of which little is left would be the farthest from all others.
+        // As it is: in their simplest spelling all of which little is left are alike, and hardly one would be kept.
         space.schema().encode(&proposal.genotype, &mut encoding);
         let likeness = |other: &&[f64]| {
             let pairs = features.iter().zip(encoding.iter().zip(as_spelled(space, other)));
