@@ -43,6 +43,8 @@ use crate::spec::Section;
 const MODEL_GROWTH: f64 = 1.03;
 /// By which factor results must grow for the slow part of a fit.
 const FORM_GROWTH: f64 = 1.3;
+/// After so many evaluations there is a model, however many candidates the design has.
+const MOST_INITIAL: usize = 20;
 /// The least number of scores from which anything is learnt, whatever else has failed.
 const LEAST_SCORED: usize = 4;
 /// Offspring of which the best is proposed, times the number of results.
@@ -108,9 +110,13 @@ impl Surrogate {
         let learnt = self.observations.learnt_from();
         let grown =
             |before: usize, factor: f64| learnt > before && learnt as f64 >= before as f64 * factor;
-        let initial = self.setting.parameters.initial.min(20) as usize;
+        let initial = self.setting.parameters.initial as usize;
+        // Many workers are asked for more than the design before it is evaluated: what few results say is
+        // better than nothing.
+        let designed = self.observations.proposed_in_all() >= initial;
+        let initial = initial.min(MOST_INITIAL);
         let scored = self.observations.results().len() >= initial.min(LEAST_SCORED);
-        let enough = learnt >= initial && scored;
+        let enough = scored && (designed || learnt >= initial);
         let due = self.model.as_ref().is_none_or(|model| grown(model.lessons(), MODEL_GROWTH));
         if self.wanted.is_some() || !enough || !due {
             return;
@@ -341,5 +347,37 @@ impl Algorithm for Surrogate {
 
     fn boxed_clone(&self) -> Box<dyn Algorithm> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::contract::{Grid, build};
+    use crate::rng::{Purpose, stream};
+
+    /// Whether a model is wanted once so many of the proposals have a result.
+    fn wants_a_model(proposed: u32, results: u32) -> bool {
+        let space = Grid::of(6, 5);
+        let mut algorithm = build("surrogate", "{initial: 12}");
+        for id in 1..=proposed {
+            let genotype = space.schema().sample(&mut stream(1, Purpose::Proposal, id.into()));
+            let key = space.canonical_hash(&genotype).unwrap();
+            let proposal = Proposal { genotype, key, origin: Origin::Sampled };
+            algorithm.proposed(Ordinal(id), &proposal);
+        }
+        for id in 1..=results {
+            let objectives = [f64::from(id), -f64::from(id)];
+            let outcome = Outcome::Scored { objectives: &objectives, violation: 0.0 };
+            algorithm.update(Ordinal(id), outcome);
+        }
+        algorithm.wanted_fit().is_some()
+    }
+
+    #[test]
+    fn many_workers_are_served_by_a_model_of_the_first_results() {
+        assert!(!wants_a_model(64, 3) && wants_a_model(64, 4));
+        // One worker evaluates the design first: there is nothing better to do meanwhile.
+        assert!(!wants_a_model(11, 11) && wants_a_model(12, 12));
     }
 }

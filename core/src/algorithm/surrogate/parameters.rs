@@ -9,7 +9,7 @@ use crate::spec::Section;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::algorithm) struct Parameters {
-    /// Candidates of the initial design, before anything is learnt, 2 to 100,000.
+    /// Candidates of the initial design, which no model is asked for, 2 to 100,000.
     pub(in crate::algorithm) initial: u32,
     /// Until so many results each proposal is the best that the model finds; from then on it is
     /// the best of few offspring, 0 to 100,000.
