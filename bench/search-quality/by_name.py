@@ -3,10 +3,9 @@
 `report.py` puts that file into the document, so that the document can be written without these rows.
 """
 
-import argparse
 from pathlib import Path
 
-from report import OURS, Measurements, comparisons
+from report import OURS, Measurements, comparisons, rows_parser
 
 HERE = Path(__file__).parent
 NAMED = f"{OURS}-auto-by-name"
@@ -32,10 +31,7 @@ def fragment(data: Measurements) -> str:
 
 def main() -> None:
     """Reads rows of both and writes the fragment."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="+", type=Path, help="CSV files of rows")
-    arguments = parser.parse_args()
-    data = Measurements(arguments.rows, HERE / "peers.csv")
+    data = Measurements(rows_parser(__doc__).parse_args().rows, HERE / "peers.csv")
     measured = {(problem, workers) for problem, workers, _ in data.runs}
     for key in [key for key in data.summaries if key[:2] not in measured]:
         del data.summaries[key]

@@ -3,12 +3,11 @@
 `report.py` puts that file into the document, so that the document can be written without these rows.
 """
 
-import argparse
 from pathlib import Path
 
 import yaml
 
-from report import OURS, Measurements, comparisons
+from report import OURS, Measurements, comparisons, rows_parser
 
 HERE = Path(__file__).parent
 
@@ -23,10 +22,7 @@ def fragment(data: Measurements, ours: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="+", type=Path, help="CSV files of rows")
-    arguments = parser.parse_args()
-    data = Measurements(arguments.rows, HERE / "peers.csv")
+    data = Measurements(rows_parser(__doc__).parse_args().rows, HERE / "peers.csv")
     # Peers of the main benchmark have summaries there, and no rows here.
     data.summaries.clear()
     (HERE / "held-out.md").write_text(fragment(data, f"{OURS}-auto"))

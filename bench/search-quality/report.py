@@ -346,9 +346,15 @@ def write_report(
     document.write_text(text)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def rows_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a program that writes about rows."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("rows", nargs="+", type=Path, help="CSV files of rows")
+    return parser
+
+
+def main() -> None:
+    parser = rows_parser(__doc__)
     parser.add_argument("--late", type=Path, help="CSV file of late_results.py")
     parser.add_argument("--ours", default="cambrian-auto", help="our method that is compared")
     parser.add_argument("--document", type=Path, required=True, help="Markdown file to write")

@@ -43,9 +43,7 @@ use crate::spec::Section;
 const MODEL_GROWTH: f64 = 1.03;
 /// By which factor results must grow for the slow part of a fit.
 const FORM_GROWTH: f64 = 1.3;
-/// After so many evaluations there is a model, however many candidates the design has.
-const MOST_INITIAL: usize = 20;
-/// The least number of scores from which anything is learnt, whatever else has failed.
+/// The least number of scores from which anything is learnt.
 const LEAST_SCORED: usize = 4;
 /// Offspring of which the best is proposed, times the number of results.
 const SCREENED: usize = 1000;
@@ -111,12 +109,10 @@ impl Surrogate {
         let grown =
             |before: usize, factor: f64| learnt > before && learnt as f64 >= before as f64 * factor;
         let initial = self.setting.parameters.initial as usize;
-        // Many workers are asked for more than the design before it is evaluated: what few results say is
-        // better than nothing.
+        // Nobody asks a model before the design is proposed. Many workers are asked for more before it is evaluated:
+        // what few results say is better than nothing.
         let designed = self.observations.proposed_in_all() >= initial;
-        let initial = initial.min(MOST_INITIAL);
-        let scored = self.observations.results().len() >= initial.min(LEAST_SCORED);
-        let enough = scored && (designed || learnt >= initial);
+        let enough = designed && self.observations.results().len() >= initial.min(LEAST_SCORED);
         let due = self.model.as_ref().is_none_or(|model| grown(model.lessons(), MODEL_GROWTH));
         if self.wanted.is_some() || !enough || !due {
             return;
@@ -356,10 +352,10 @@ mod tests {
     use crate::algorithm::contract::{Grid, build};
     use crate::rng::{Purpose, stream};
 
-    /// Whether a model is wanted once so many of the proposals have a result.
-    fn wants_a_model(proposed: u32, results: u32) -> bool {
+    /// Whether a model is wanted after a design of so many, once some of the proposals have a result.
+    fn wants_a_model(initial: u32, proposed: u32, results: u32) -> bool {
         let space = Grid::of(6, 5);
-        let mut algorithm = build("surrogate", "{initial: 12}");
+        let mut algorithm = build("surrogate", &format!("{{initial: {initial}}}"));
         for id in 1..=proposed {
             let genotype = space.schema().sample(&mut stream(1, Purpose::Proposal, id.into()));
             let key = space.canonical_hash(&genotype).unwrap();
@@ -376,8 +372,9 @@ mod tests {
 
     #[test]
     fn many_workers_are_served_by_a_model_of_the_first_results() {
-        assert!(!wants_a_model(64, 3) && wants_a_model(64, 4));
-        // One worker evaluates the design first: there is nothing better to do meanwhile.
-        assert!(!wants_a_model(11, 11) && wants_a_model(12, 12));
+        assert!(!wants_a_model(12, 64, 3) && wants_a_model(12, 64, 4));
+        // One worker has the design evaluated by then, and before that nobody asks a model.
+        assert!(!wants_a_model(12, 11, 11) && wants_a_model(12, 12, 12));
+        assert!(!wants_a_model(100, 64, 64) && wants_a_model(100, 100, 40));
     }
 }
