@@ -35,14 +35,6 @@ fn explained(cluster: &Cluster, ordinal: u32) -> Explanation {
     cluster.engine.state().explain(&Subject::Candidate(id)).expect("it exists")
 }
 
-fn register(cluster: &mut Cluster, name: &str, change: impl FnOnce(&mut Capabilities)) {
-    let mut capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
-    change(Arc::make_mut(&mut capabilities));
-    let session = SessionId(1);
-    let (name, holding) = (name.into(), Vec::new());
-    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
-}
-
 #[test]
 fn a_second_campaign_takes_everything_that_the_first_has_measured() {
     let (mut cluster, _) = measured_by(&yaml("", 3), 3);
@@ -95,11 +87,10 @@ fn other_settings_metrics_spaces_and_workers_are_other_results() {
         let metrics: BTreeMap<_, _> = ["accuracy", "latency", "energy"]
             .map(|metric| (metric.into(), support::provenance()))
             .into();
-        register(&mut cluster, "more", |offer| {
+        let worker = cluster.register("more", |offer| {
             offer.evaluators[0].metrics = metrics;
             offer.labels.insert("a".into(), "b".into());
         });
-        let worker = cluster.engine.state().find_worker("more").unwrap().id();
         cluster.ready(worker, 1, 1);
         assert!(base.contains(from), "{from}");
         cluster.submit(2, &base.replace(from, to));
@@ -122,8 +113,7 @@ fn other_settings_metrics_spaces_and_workers_are_other_results() {
         let (mut cluster, first) = measured_by(&yaml("", 3), 3);
         cluster.expect(Command::WorkerGoodbye { worker: first, session: SessionId(1) });
         cluster.submit(2, &base);
-        register(&mut cluster, "other", change);
-        let worker = cluster.engine.state().find_worker("other").unwrap().id();
+        let worker = cluster.register("other", change);
         cluster.ready(worker, 1, 1);
         assert_eq!(taken(&cluster), hits);
         let pinned = second(&cluster).view().metrics[1].provenance.clone();
@@ -141,8 +131,7 @@ fn spellings_of_one_network_share_a_result_with_evaluators_that_build_it() {
         let with = |text: String| text.replace("synthetic", evaluator);
         let mut cluster = Cluster::new();
         cluster.submit(1, &with(start(one, "")));
-        register(&mut cluster, "a", |offer| offer.evaluators[0].name = evaluator.into());
-        let worker = cluster.engine.state().find_worker("a").unwrap().id();
+        let worker = cluster.register("a", |offer| offer.evaluators[0].name = evaluator.into());
         cluster.ready(worker, 1, 2);
         cluster.report(worker, (1, 1), measured(70.0, 3.0));
         cluster.submit(2, &with(start(other, "cache: read\n")));
@@ -192,14 +181,13 @@ fn a_result_on_data_is_known_where_the_worker_says_what_is_in_the_data() {
     let with_data =
         |cache: &str| yaml(cache, 1).replace("synthetic,", "custom/mine, dataset: digits,");
     let announce = |cluster: &mut Cluster, name: &str, fingerprint: Option<&str>| {
-        register(cluster, name, |offer| {
+        let worker = cluster.register(name, |offer| {
             offer.evaluators[0].name = "custom/mine".into();
             offer.datasets.insert("digits".into());
             if let Some(fingerprint) = fingerprint {
                 offer.fingerprints.insert("digits".into(), fingerprint.into());
             }
         });
-        let worker = cluster.engine.state().find_worker(name).unwrap().id();
         cluster.ready(worker, 1, 1);
         worker
     };
@@ -220,16 +208,9 @@ fn a_result_on_data_is_known_where_the_worker_says_what_is_in_the_data() {
 fn a_late_result_is_filed_under_the_version_that_computed_it() {
     let mut cluster = Cluster::with_campaign("", 1);
     let worker = cluster.worker("a", 1);
-    cluster.expect(Command::RegisterWorker {
-        name: "a".into(),
-        session: SessionId(2),
-        capabilities: {
-            let mut newer = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
-            Arc::make_mut(&mut newer).evaluators[0].version = "2".into();
-            newer
-        },
-        holding: vec![key(1, 1)],
-    });
+    let mut newer = usual_capabilities();
+    Arc::make_mut(&mut newer).evaluators[0].version = "2".into();
+    cluster.connect("a", 2, newer, &[(1, 1)]);
     cluster.report(worker, (1, 1), measured(70.0, 3.0));
     cluster.submit(2, &yaml("cache: on\n", 1));
     cluster.ready(worker, 2, 1);
@@ -277,15 +258,8 @@ fn a_training_that_goes_on_is_taken_with_all_that_continues_it_or_not_at_all() {
     for (whole, hits) in [(false, 0), (true, 2)] {
         let mut cluster = Cluster::new();
         cluster.submit(1, &parts(""));
-        let metrics = ["early", "accuracy"];
-        let capabilities = support::capabilities(&["custom/trainer"], &metrics);
-        cluster.expect(Command::RegisterWorker {
-            name: "a".into(),
-            session: SessionId(1),
-            capabilities,
-            holding: Vec::new(),
-        });
-        let worker = cluster.engine.state().find_worker("a").unwrap().id();
+        let offers = support::capabilities(&["custom/trainer"], &["early", "accuracy"]);
+        let worker = cluster.connect("a", 1, offers, &[]);
         let value = |name| ReportedOutcome::Measured(vec![support::measurement(name, 50.0)]);
         cluster.ready(worker, 1, 1);
         cluster.report(worker, (1, 1), value("early"));

@@ -21,16 +21,9 @@ fn yaml(pass: &str) -> String {
 fn cluster(pass: &str) -> (Cluster, WorkerId) {
     let mut cluster = Cluster::new();
     cluster.submit(1, &yaml(pass));
-    cluster.expect(Command::RegisterWorker {
-        name: "a".into(),
-        session: SessionId(1),
-        capabilities: support::capabilities(
-            &["custom/trainer", "synthetic"],
-            &["accuracy", "latency", "early"],
-        ),
-        holding: Vec::new(),
-    });
-    let worker = cluster.engine.state().find_worker("a").expect("it has registered").id();
+    let metrics = ["accuracy", "latency", "early"];
+    let offers = support::capabilities(&["custom/trainer", "synthetic"], &metrics);
+    let worker = cluster.connect("a", 1, offers, &[]);
     (cluster, worker)
 }
 

@@ -1,7 +1,7 @@
 //! Rungs of the first candidates alone: published searches whose first population is screened by a score.
 
 use cambrian_core::algorithm::Origin;
-use cambrian_core::engine::{Capabilities, ScreenReason, Screening};
+use cambrian_core::engine::{ScreenReason, Screening};
 
 use super::*;
 
@@ -19,15 +19,9 @@ fn run(yaml: &str, score: &str, failing: &[u32]) -> (Cluster, Vec<(u32, String)>
     let mut cluster = Cluster::new();
     cluster.submit(1, yaml);
     let metrics = [score, "accuracy", "test_accuracy"];
-    let offers = support::capabilities(&["proxies", "train"], &metrics);
-    let datasets = ["fashion-mnist".into()].into();
-    cluster.expect(Command::RegisterWorker {
-        name: "a".into(),
-        session: SessionId(1),
-        capabilities: Arc::new(Capabilities { datasets, ..offers.as_ref().clone() }),
-        holding: Vec::new(),
-    });
-    let worker = cluster.engine.state().find_worker("a").expect("it has registered").id();
+    let mut offers = support::capabilities(&["proxies", "train"], &metrics);
+    Arc::make_mut(&mut offers).datasets.insert("fashion-mnist".into());
+    let worker = cluster.connect("a", 1, offers, &[]);
     let mut order = Vec::new();
     loop {
         cluster.ready(worker, 1, 1);
@@ -137,13 +131,7 @@ fn one_that_waits_says_whom_it_is_measured_against() {
          of_first: 2}}\n",
     );
     cluster.submit(1, &yaml);
-    cluster.expect(Command::RegisterWorker {
-        name: "a".into(),
-        session: SessionId(1),
-        capabilities: support::capabilities(&["tabular"], &["short"]),
-        holding: Vec::new(),
-    });
-    let worker = cluster.engine.state().find_worker("a").expect("it has registered").id();
+    let worker = cluster.connect("a", 1, support::capabilities(&["tabular"], &["short"]), &[]);
     let explained = |cluster: &Cluster| {
         let subject = Subject::Candidate(CandidateId::new(FIRST, Ordinal(1)));
         cluster.engine.state().explain(&subject).expect("it exists").details.join("; ")

@@ -1,8 +1,8 @@
 //! What is said of campaigns that nobody serves, and of work that nobody is given.
 
-use cambrian_core::engine::{Capabilities, FleetPolicy, UserBudget, UserPolicy};
+use cambrian_core::engine::{FleetPolicy, UserBudget, UserPolicy};
 
-use super::fleet::large_networks;
+use super::fleet::{large_networks, with_memory};
 use super::*;
 
 /// A campaign of two stages, the second for workers with the label `kind: gpu`.
@@ -15,15 +15,6 @@ fn staged(pass: &str, evaluations: u32) -> String {
          - {{name: full, evaluator: synthetic, measures: [latency], labels: {{kind: gpu}}}}\n\
          budget: {{evaluations: {evaluations}, duration: 1h}}\n"
     )
-}
-
-fn register(cluster: &mut Cluster, name: &str, change: impl FnOnce(&mut Capabilities)) -> WorkerId {
-    let mut capabilities = support::capabilities(&["synthetic", "train"], &["accuracy", "latency"]);
-    change(Arc::make_mut(&mut capabilities));
-    let (session, holding) = (SessionId(1), vec![]);
-    let registered = name.into();
-    cluster.expect(Command::RegisterWorker { name: registered, session, capabilities, holding });
-    cluster.engine.state().find_worker(name).expect("it has registered").id()
 }
 
 fn accuracy(value: f64) -> ReportedOutcome {
@@ -61,14 +52,14 @@ fn slot_time(seconds: u64) -> UserPolicy {
 fn workers_are_judged_by_the_stage_that_waits() {
     let mut cluster = Cluster::new();
     cluster.submit(1, &staged("", 1));
-    let first = register(&mut cluster, "a", |_| {});
+    let first = cluster.register("a", |_| {});
     cluster.ready(first, 1, 1);
     cluster.report(first, (1, 1), accuracy(80.0));
     cluster.ready(first, 1, 1);
     let lines = explained(&cluster, Subject::Campaign(FIRST));
     told(&lines, "for a worker wait: 1 task for stage full");
     told(&lines, "a cannot: it has no label kind");
-    let large = register(&mut cluster, "gpu", |offered| {
+    let large = cluster.register("gpu", |offered| {
         offered.labels.insert("kind".into(), "gpu".into());
     });
     told(&explained(&cluster, Subject::Campaign(FIRST)), "gpu could, but is full");
@@ -80,7 +71,7 @@ fn workers_are_judged_by_the_stage_that_waits() {
 fn workers_are_judged_by_the_stage_that_candidates_may_go_on_to() {
     let mut cluster = Cluster::new();
     cluster.submit(1, &staged(", pass: {top: 1/2, by: [accuracy]}", 2));
-    let worker = register(&mut cluster, "a", |_| {});
+    let worker = cluster.register("a", |_| {});
     cluster.ready(worker, 1, 3);
     cluster.report(worker, (1, 1), accuracy(80.0));
     cluster.report(worker, (2, 1), accuracy(90.0));
@@ -93,11 +84,11 @@ fn workers_are_judged_by_the_stage_that_candidates_may_go_on_to() {
 fn each_stage_that_waits_is_told_with_what_a_worker_lacks_for_it() {
     let mut cluster = Cluster::new();
     cluster.submit(1, &staged("", 9));
-    let worker = register(&mut cluster, "a", |_| {});
+    let worker = cluster.register("a", |_| {});
     cluster.ready(worker, 1, 1);
     cluster.report(worker, (1, 1), accuracy(80.0));
     cluster.register_with("b", 1, &[]);
-    register(&mut cluster, "c", |offered| offered.evaluators.clear());
+    cluster.register("c", |offered| offered.evaluators.clear());
     let lines = explained(&cluster, Subject::Campaign(FIRST));
     told(&lines, "for a worker wait: 1 task for stage full; new candidates for stage cheap");
     told(&lines, "a and b could, but are full");
@@ -109,10 +100,7 @@ fn each_stage_that_waits_is_told_with_what_a_worker_lacks_for_it() {
 fn a_campaign_says_which_memory_its_networks_need() {
     let mut cluster = Cluster::new();
     cluster.submit(1, &large_networks());
-    let worker = register(&mut cluster, "small", |offered| {
-        offered.datasets.insert("fashion-mnist".into());
-        offered.memory_bytes = 8 << 20;
-    });
+    let worker = with_memory(&mut cluster, "small", 8);
     for _ in 0..20 {
         cluster.ready(worker, 1, 1);
     }
@@ -128,10 +116,10 @@ fn a_campaign_says_which_memory_its_networks_need() {
 fn workers_of_whom_the_same_is_true_are_told_in_one_line() {
     let mut cluster = Cluster::new();
     for number in 1..=12 {
-        register(&mut cluster, &format!("w{number}"), |offered| offered.evaluators.clear());
+        cluster.register(&format!("w{number}"), |offered| offered.evaluators.clear());
     }
     for number in 1..=30 {
-        register(&mut cluster, &format!("rack{number}"), |offered| {
+        cluster.register(&format!("rack{number}"), |offered| {
             offered.evaluators.clear();
             let reason = format!("broken in rack {number}");
             offered.unavailable.insert("synthetic".into(), reason.into());
@@ -167,7 +155,7 @@ fn a_candidate_that_waits_says_that_its_campaign_stands_still() {
     // One that may go on to the next stage.
     let mut cluster = Cluster::new();
     cluster.submit(1, &staged(", pass: {top: 1/2, by: [accuracy]}", 9));
-    let worker = register(&mut cluster, "a", |_| {});
+    let worker = cluster.register("a", |_| {});
     cluster.ready(worker, 1, 2);
     cluster.report(worker, (1, 1), accuracy(80.0));
     cluster.report(worker, (2, 1), accuracy(90.0));

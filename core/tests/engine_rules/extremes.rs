@@ -104,8 +104,7 @@ fn every_algorithm_goes_on_with_extreme_values() {
             faults: FaultRates { crash_after_append: 0.02, ..FaultRates::NONE },
             ..SimulationSettings::default()
         };
-        let offered = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
-        let simulation = Simulation::new(settings, offered, &Extreme);
+        let simulation = Simulation::new(settings, usual_capabilities(), &Extreme);
         let outcome = simulation.run(&[support::campaign(&yaml)]);
         let outcome = outcome.unwrap_or_else(|breach| panic!("{algorithm}: {breach}"));
         assert_eq!(outcome.engine.state().campaign(FIRST).unwrap().scored(), 30, "{algorithm}");

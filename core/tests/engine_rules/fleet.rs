@@ -2,7 +2,7 @@
 
 use cambrian_core::energy::Energy;
 use cambrian_core::engine::{
-    Capabilities, FleetPolicy, InfeasibleReason, QuarantineRule, UserBudget, UserPolicy,
+    FleetPolicy, InfeasibleReason, QuarantineRule, UserBudget, UserPolicy,
 };
 
 use super::*;
@@ -386,13 +386,9 @@ fn a_campaign_that_does_not_wait_takes_slots_and_the_others_lose_no_attempt() {
 
 /// A worker with so many slots that takes so many tasks.
 fn with_slots(cluster: &mut Cluster, slots: u32, credit: u32) -> WorkerId {
-    let offered = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
-    let capabilities = Arc::new(Capabilities { slots, ..Capabilities::clone(&offered) });
-    let (session, holding) = (SessionId(1), vec![]);
-    let name = "a".into();
-    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
-    cluster.ready(WorkerId(1), 1, credit);
-    WorkerId(1)
+    let worker = cluster.register("a", |offered| offered.slots = slots);
+    cluster.ready(worker, 1, credit);
+    worker
 }
 
 /// A worker takes more than it has slots for, so there may be room at it and no slot.
@@ -442,29 +438,28 @@ pub(super) fn large_networks() -> String {
         .into()
 }
 
+/// A worker that lacks nothing for these networks, unless it is memory.
+pub(super) fn with_memory(cluster: &mut Cluster, name: &str, mib: u64) -> WorkerId {
+    let mut capabilities = support::capabilities(&["synthetic", "train"], &["accuracy", "latency"]);
+    let offered = Arc::make_mut(&mut capabilities);
+    offered.datasets.insert("fashion-mnist".into());
+    offered.memory_bytes = mib << 20;
+    cluster.connect(name, 1, capabilities, &[])
+}
+
 #[test]
 fn a_network_that_cannot_fit_is_not_sent_and_the_reason_is_given() {
     let mut cluster = Cluster::new();
     cluster.submit(1, &large_networks());
-    let register = |cluster: &mut Cluster, name: &str, mib: u64| {
-        let offered = support::capabilities(&["train"], &["accuracy"]);
-        let mut capabilities = Capabilities::clone(&offered);
-        capabilities.datasets.insert("fashion-mnist".into());
-        capabilities.memory_bytes = mib << 20;
-        let (session, holding) = (SessionId(1), vec![]);
-        let capabilities = Arc::new(capabilities);
-        let name = name.into();
-        cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
-    };
-    register(&mut cluster, "small", 8);
+    let small = with_memory(&mut cluster, "small", 8);
     for _ in 0..100 {
-        cluster.ready(WorkerId(1), 1, 1);
+        cluster.ready(small, 1, 1);
     }
     assert!(cluster.assignments().is_empty());
     assert_eq!(cluster.campaign().started(), 17, "no more are proposed for a worker of this size");
     let why = explained(&cluster, Subject::Task(TaskId(1)));
     assert!(why.contains("small cannot: the network needs at least"), "{why}");
-    register(&mut cluster, "large", 1 << 20);
-    cluster.ready(WorkerId(2), 1, 1);
+    let large = with_memory(&mut cluster, "large", 1 << 20);
+    cluster.ready(large, 1, 1);
     assert_eq!(cluster.assignments().len(), 1);
 }

@@ -5,15 +5,10 @@ use super::*;
 /// Registers a worker that offers `metrics`, perhaps again, and asks for one task.
 fn of_kind(cluster: &mut Cluster, name: &str, metrics: &[&str]) -> WorkerId {
     let before = cluster.engine.state().find_worker(name);
-    let session = before.map_or(SessionId(1), |worker| SessionId(worker.session().0 + 1));
-    cluster.expect(Command::RegisterWorker {
-        name: name.into(),
-        session,
-        capabilities: support::capabilities(&["synthetic"], metrics),
-        holding: vec![],
-    });
-    let worker = cluster.engine.state().find_worker(name).expect("it has registered").id();
-    cluster.ready(worker, session.0, 1);
+    let session = before.map_or(1, |worker| worker.session().0 + 1);
+    let offers = support::capabilities(&["synthetic"], metrics);
+    let worker = cluster.connect(name, session, offers, &[]);
+    cluster.ready(worker, session, 1);
     worker
 }
 
@@ -57,4 +52,15 @@ fn one_worker_that_refused_a_stage_speaks_for_itself_alone() {
     cluster.ready(first, 1, 1);
     of_kind(&mut cluster, "b", &["accuracy", "latency"]);
     assert_eq!(holders(&cluster), ["b"]);
+}
+
+#[test]
+fn work_goes_only_to_workers_that_can_do_it() {
+    let mut cluster = Cluster::with_campaign("", 3);
+    of_kind(&mut cluster, "blind", &["accuracy"]);
+    assert!(cluster.assignments().is_empty());
+    let why = cluster.engine.state().explain(&Subject::Campaign(FIRST)).unwrap();
+    assert_eq!(why.headline, "campaign 1 is running, but no worker serves it");
+    let detail = "blind cannot: it does not offer the metric latency";
+    assert!(why.details.iter().any(|line| line == detail), "{why:?}");
 }

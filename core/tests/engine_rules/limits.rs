@@ -30,7 +30,7 @@ fn a_session_from_the_far_future_does_not_use_up_a_name() {
     let register = |cluster: &mut Cluster, session: u64| {
         let name: Arc<str> = "a".into();
         let (session, holding) = (SessionId(session), vec![]);
-        let capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+        let capabilities = usual_capabilities();
         let command = Command::RegisterWorker { name, session, capabilities, holding };
         cluster.try_step(command).map(|_| ())
     };

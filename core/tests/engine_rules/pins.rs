@@ -13,34 +13,31 @@ fn begun() -> Cluster {
     let text = text.replace("evaluator: synthetic", "evaluator: custom/mine");
     assert!(text.contains("digits") && text.contains("custom/mine"));
     cluster.submit(1, &text);
-    let first = register(&mut cluster, "first", |_| {});
+    let first = with_digits(&mut cluster, "first", |_| {});
     cluster.ready(first, 1, 1);
     cluster.report(first, (1, 1), measured(60.0, 1.0));
     cluster.assignments();
     cluster
 }
 
-fn register(cluster: &mut Cluster, name: &str, change: impl FnOnce(&mut Capabilities)) -> WorkerId {
+fn with_digits(
+    cluster: &mut Cluster,
+    name: &str,
+    change: impl FnOnce(&mut Capabilities),
+) -> WorkerId {
     let mut capabilities =
         support::capabilities(&["custom/mine", "synthetic"], &["accuracy", "latency"]);
     let offered = Arc::make_mut(&mut capabilities);
     offered.datasets.insert("digits".into());
     offered.fingerprints.insert("digits".into(), "one content".into());
     change(offered);
-    let session = SessionId(1);
-    cluster.expect(Command::RegisterWorker {
-        name: name.into(),
-        session,
-        capabilities,
-        holding: Vec::new(),
-    });
-    cluster.engine.state().find_worker(name).expect("it has registered").id()
+    cluster.connect(name, 1, capabilities, &[])
 }
 
 /// Whether a worker that differs so gets work, and what is said of it.
 fn served(change: impl FnOnce(&mut Capabilities)) -> (bool, String) {
     let mut cluster = begun();
-    let worker = register(&mut cluster, "second", change);
+    let worker = with_digits(&mut cluster, "second", change);
     cluster.ready(worker, 1, 1);
     let explained = cluster.engine.state().explain(&Subject::Worker(worker)).expect("it is known");
     (!cluster.assignments().is_empty(), explained.details.join("\n"))
@@ -80,7 +77,8 @@ fn known_results_decide_as_well_which_version_goes_on() {
     let taken = cluster.engine.state().campaign(CampaignId(2)).expect("there are two");
     assert_eq!(taken.view().stages[0].tally.taken, 1);
     cluster.expect(Command::WorkerGoodbye { worker: first, session: SessionId(1) });
-    let other = register(&mut cluster, "b", |offered| offered.evaluators[1].version = "2".into());
+    let other =
+        with_digits(&mut cluster, "b", |offered| offered.evaluators[1].version = "2".into());
     cluster.effects.clear();
     cluster.ready(other, 1, 1);
     assert!(cluster.assignments().is_empty());
@@ -101,7 +99,7 @@ fn known_results_decide_as_well_which_content_goes_on() {
     let long = format!("  - {{name: long, {own}, measures: [latency], labels: {{kind: gpu}}}}\n");
     let mut cluster = Cluster::new();
     cluster.submit(1, &text("accuracy", &short));
-    let first = register(&mut cluster, "first", |_| {});
+    let first = with_digits(&mut cluster, "first", |_| {});
     cluster.ready(first, 1, 2);
     let value = ReportedOutcome::Measured(vec![support::measurement("accuracy", 60.0)]);
     cluster.report(first, (1, 1), value);
@@ -110,7 +108,7 @@ fn known_results_decide_as_well_which_content_goes_on() {
     assert_eq!(taken.view().stages[0].tally.taken, 1);
     cluster.effects.clear();
     for (content, served) in [("another content", false), ("one content", true)] {
-        let worker = register(&mut cluster, content, |offered| {
+        let worker = with_digits(&mut cluster, content, |offered| {
             offered.fingerprints.insert("digits".into(), content.into());
             offered.labels.insert("kind".into(), "gpu".into());
         });

@@ -2,25 +2,17 @@
 //! nothing but time.
 
 use cambrian_core::artifact::ArtifactId;
-use cambrian_core::engine::{Capabilities, FleetPolicy};
+use cambrian_core::engine::FleetPolicy;
 
-use super::fleet::large_networks;
+use super::fleet::{large_networks, with_memory};
 use super::*;
 
 const SECOND: CampaignId = CampaignId(2);
 const URGENT: &str = "share: {priority: 1, preempt: true}\n";
 const GENERATIONAL: &str = "algorithm: {kind: nsga2, mode: generational, population: 4}";
 
-fn register(cluster: &mut Cluster, name: &str, change: impl FnOnce(&mut Capabilities)) -> WorkerId {
-    let mut capabilities = support::capabilities(&["synthetic", "train"], &["accuracy", "latency"]);
-    change(Arc::make_mut(&mut capabilities));
-    let (session, holding) = (SessionId(1), Vec::new());
-    cluster.expect(Command::RegisterWorker { name: name.into(), session, capabilities, holding });
-    cluster.engine.state().find_worker(name).expect("it has registered").id()
-}
-
 fn labelled(cluster: &mut Cluster, name: &str, kind: &str) -> WorkerId {
-    register(cluster, name, |offered| offered.labels = [("kind".into(), kind.into())].into())
+    cluster.register(name, |offered| offered.labels = [("kind".into(), kind.into())].into())
 }
 
 fn on(kind: &str, text: &str) -> String {
@@ -55,7 +47,7 @@ fn leased(cluster: &Cluster, campaign: CampaignId) -> Vec<(u64, u32)> {
 fn nothing_is_taken_for_a_generation_that_waits_for_its_last() {
     let mut cluster = Cluster::with_campaign("", 30);
     let urgent = yaml(URGENT, 12).replace("algorithm: random", GENERATIONAL);
-    let worker = register(&mut cluster, "a", |offered| offered.slots = 8);
+    let worker = cluster.register("a", |offered| offered.slots = 8);
     cluster.ready(worker, 1, 8);
     cluster.now = cluster.now + Span::from_secs(1);
     cluster.submit(2, &urgent);
@@ -86,10 +78,7 @@ fn nothing_is_taken_for_a_generation_that_waits_for_its_last() {
 #[test]
 fn nothing_is_taken_where_the_networks_do_not_fit() {
     let mut cluster = Cluster::with_campaign("", 30);
-    let worker = register(&mut cluster, "small", |offered| {
-        offered.datasets.insert("fashion-mnist".into());
-        offered.memory_bytes = 8 << 20;
-    });
+    let worker = with_memory(&mut cluster, "small", 8);
     cluster.ready(worker, 1, 4);
     cluster.submit(2, &format!("{}{URGENT}", large_networks()));
     for _ in 0..200 {
@@ -125,11 +114,9 @@ fn a_lease_is_found_on_what_its_worker_has_become() {
     let mut cluster = Cluster::with_campaign("", 9);
     let worker = labelled(&mut cluster, "a", "cpu");
     cluster.ready(worker, 1, 1);
-    let mut capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+    let mut capabilities = usual_capabilities();
     Arc::make_mut(&mut capabilities).labels = [("kind".into(), "gpu".into())].into();
-    let (name, session) = ("a".into(), SessionId(2));
-    let holding = vec![key(1, 1)];
-    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
+    cluster.connect("a", 2, capabilities, &[(1, 1)]);
     cluster.submit(2, &on("gpu", &yaml(URGENT, 3)));
     assert_eq!(cluster.stops().len(), 1);
 }
@@ -189,12 +176,10 @@ fn no_candidate_fails_for_being_handed_back_as_long_as_it_gets_on() {
 
 /// A worker that can leave states, connected anew.
 fn yielding(cluster: &mut Cluster, session: u64) -> WorkerId {
-    let mut capabilities = support::capabilities(&["synthetic"], &["accuracy", "latency"]);
+    let mut capabilities = usual_capabilities();
     Arc::make_mut(&mut capabilities).evaluators[0].yields = true;
-    let (session, holding) = (SessionId(session), Vec::new());
-    cluster.expect(Command::RegisterWorker { name: "a".into(), session, capabilities, holding });
-    let worker = cluster.engine.state().find_worker("a").expect("it has registered").id();
-    cluster.ready(worker, session.0, 1);
+    let worker = cluster.connect("a", session, capabilities, &[]);
+    cluster.ready(worker, session, 1);
     worker
 }
 
@@ -315,7 +300,7 @@ fn no_slot_is_taken_for_what_is_known() {
 #[test]
 fn the_lowest_priority_goes_first_whatever_was_taken_before() {
     let mut cluster = Cluster::with_campaign("", 4);
-    let worker = register(&mut cluster, "a", |offered| offered.slots = 8);
+    let worker = cluster.register("a", |offered| offered.slots = 8);
     cluster.ready(worker, 1, 4);
     cluster.submit(2, &yaml("share: {priority: -5}\n", 2));
     cluster.ready(worker, 1, 2);

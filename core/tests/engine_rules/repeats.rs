@@ -22,13 +22,7 @@ fn yaml(pass: &str, extra: &str) -> String {
 }
 
 fn join(cluster: &mut Cluster, name: &str) -> WorkerId {
-    cluster.expect(Command::RegisterWorker {
-        name: name.into(),
-        session: SessionId(1),
-        capabilities: support::capabilities(&["custom/noisy"], &["accuracy", "latency"]),
-        holding: Vec::new(),
-    });
-    cluster.engine.state().find_worker(name).expect("it has registered").id()
+    cluster.register(name, |offered| offered.evaluators[0].name = "custom/noisy".into())
 }
 
 fn cluster(pass: &str, extra: &str) -> (Cluster, WorkerId) {

@@ -27,13 +27,8 @@ fn cluster(pass: &str, evaluations: u32, evaluators: &[&str]) -> (Cluster, Worke
 }
 
 fn join(cluster: &mut Cluster, name: &str, evaluators: &[&str]) -> WorkerId {
-    cluster.expect(Command::RegisterWorker {
-        name: name.into(),
-        session: SessionId(1),
-        capabilities: support::capabilities(evaluators, &["accuracy", "latency", "short"]),
-        holding: Vec::new(),
-    });
-    let worker = cluster.engine.state().find_worker(name).expect("it has registered").id();
+    let offers = support::capabilities(evaluators, &["accuracy", "latency", "short"]);
+    let worker = cluster.connect(name, 1, offers, &[]);
     cluster.ready(worker, 1, 1);
     worker
 }

@@ -195,11 +195,8 @@ fn rounding_is_no_progress() {
         .replace("measures: [accuracy, latency]", "measures: [accuracy, latency, energy]");
     let mut cluster = Cluster::new();
     cluster.submit(1, &text);
-    let (name, session, holding) = ("a".into(), SessionId(1), Vec::new());
     let metrics = ["accuracy", "latency", "energy"];
-    let capabilities = support::capabilities(&["synthetic"], &metrics);
-    cluster.expect(Command::RegisterWorker { name, session, capabilities, holding });
-    let worker = cluster.engine.state().find_worker("a").unwrap().id();
+    let worker = cluster.connect("a", 1, support::capabilities(&["synthetic"], &metrics), &[]);
     cluster.ready(worker, 1, 1);
     for (task, row) in (1..).zip(rows.iter().chain(&again)) {
         assert_eq!(reason(&cluster), None, "after {} of {}", task - 1, rows.len());

@@ -32,13 +32,9 @@ fn ready_workers_get_one_task_each_in_turn_until_the_work_is_out() {
 #[test]
 fn a_worker_that_cannot_serve_is_passed_over_and_holds_up_nobody() {
     let mut cluster = Cluster::new();
-    cluster.expect(Command::RegisterWorker {
-        name: "blind".into(),
-        session: SessionId(1),
-        capabilities: support::capabilities(&["synthetic"], &["accuracy"]),
-        holding: vec![],
-    });
-    cluster.ready(WorkerId(1), 1, 4);
+    let offers = support::capabilities(&["synthetic"], &["accuracy"]);
+    let blind = cluster.connect("blind", 1, offers, &[]);
+    cluster.ready(blind, 1, 4);
     cluster.worker("a", 1);
     cluster.worker("b", 2);
     assert_eq!(submit(&mut cluster, 1, 9), [2, 3, 3]);
@@ -72,17 +68,7 @@ fn whoever_asks_for_everything_gets_what_it_can_work_on_and_a_few_more() {
 #[test]
 fn a_worker_of_many_slots_gets_all_it_can_use() {
     let mut cluster = Cluster::with_campaign("", 400);
-    let mut capabilities = cambrian_core::engine::Capabilities::clone(&support::capabilities(
-        &["synthetic"],
-        &["accuracy", "latency"],
-    ));
-    capabilities.slots = 10;
-    cluster.expect(Command::RegisterWorker {
-        name: "a".into(),
-        session: SessionId(1),
-        capabilities: Arc::new(capabilities),
-        holding: vec![],
-    });
-    cluster.ready(WorkerId(1), 1, 300);
+    let worker = cluster.register("a", |offered| offered.slots = 10);
+    cluster.ready(worker, 1, 300);
     assert_eq!(cluster.assignments().len(), 160);
 }

@@ -3,21 +3,12 @@
 
 use cambrian_core::artifact::ArtifactId;
 use cambrian_core::energy::Energy;
-use cambrian_core::engine::{Capabilities, FleetPolicy, UserBudget};
+use cambrian_core::engine::{FleetPolicy, UserBudget};
 
 use super::*;
 
-fn register(cluster: &mut Cluster, name: &str, credit: u32) -> WorkerId {
-    let mut capabilities =
-        Capabilities::clone(&support::capabilities(&["synthetic"], &["accuracy", "latency"]));
-    capabilities.evaluators[0].yields = true;
-    cluster.expect(Command::RegisterWorker {
-        name: name.into(),
-        session: SessionId(1),
-        capabilities: Arc::new(capabilities),
-        holding: Vec::new(),
-    });
-    let worker = cluster.engine.state().find_worker(name).expect("it has registered").id();
+fn yielding(cluster: &mut Cluster, name: &str, credit: u32) -> WorkerId {
+    let worker = cluster.register(name, |offered| offered.evaluators[0].yields = true);
     cluster.ready(worker, 1, credit);
     worker
 }
@@ -25,8 +16,8 @@ fn register(cluster: &mut Cluster, name: &str, credit: u32) -> WorkerId {
 /// One evaluation, which a worker that has to leave at once is stopped at; another worker has room.
 fn stopped() -> (Cluster, WorkerId, WorkerId) {
     let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
-    let leaving = register(&mut cluster, "leaving", 1);
-    let staying = register(&mut cluster, "staying", 1);
+    let leaving = yielding(&mut cluster, "leaving", 1);
+    let staying = yielding(&mut cluster, "staying", 1);
     assert_eq!(cluster.assignments()[0].resume, None);
     cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
     assert_eq!(cluster.stops(), [(TaskId(1), Attempt(1), StopReason::Preempted)]);
@@ -150,8 +141,8 @@ fn a_budget_is_spent_by_what_was_stopped() {
     let spec = yaml("", 1);
     assert!(spec.contains(whole));
     cluster.submit(1, &spec.replace(whole, "budget: {evaluations: 1, slot_time: 5s}"));
-    let leaving = register(&mut cluster, "leaving", 1);
-    register(&mut cluster, "staying", 1);
+    let leaving = yielding(&mut cluster, "leaving", 1);
+    yielding(&mut cluster, "staying", 1);
     cluster.assignments();
     cluster.expect(Command::DrainWorker { worker: leaving, at_once: true });
     cluster.report_with(leaving, (1, 1), preempted(), left("state", 12));
@@ -206,7 +197,7 @@ fn a_result_that_was_there_already_counts() {
 #[test]
 fn whoever_leaves_in_order_leaves_its_state_and_each_attempt_adds_to_it() {
     let mut cluster = Cluster::with_campaign("failures: {attempts: 1}\n", 1);
-    let worker = register(&mut cluster, "a", 2);
+    let worker = yielding(&mut cluster, "a", 2);
     for attempt in 1..=3 {
         // It reports before its goodbye, so its lease still holds.
         let content = attempt.to_string();
@@ -230,7 +221,7 @@ fn whoever_leaves_in_order_leaves_its_state_and_each_attempt_adds_to_it() {
 #[test]
 fn only_what_was_stopped_leaves_a_state() {
     let mut cluster = Cluster::with_campaign("failures: {attempts: 3}\n", 1);
-    let worker = register(&mut cluster, "a", 2);
+    let worker = yielding(&mut cluster, "a", 2);
     cluster.report_with(worker, (1, 1), failed(FailureKind::Crash), left("broken", 3));
     cluster.ready(worker, 1, 1);
     assert_eq!(cluster.assignments().pop().expect("it is tried again").resume, None);
@@ -275,7 +266,7 @@ fn needed(cluster: &Cluster) -> Vec<ArtifactId> {
 #[test]
 fn a_lost_attempt_goes_on_with_the_last_state_that_was_stored() {
     let mut cluster = Cluster::with_campaign("failures: {attempts: 3}\n", 1);
-    let lost = register(&mut cluster, "lost", 1);
+    let lost = yielding(&mut cluster, "lost", 1);
     cluster.assignments();
     save(&mut cluster, lost, (1, 1), 3);
     save(&mut cluster, lost, (1, 1), 5);
@@ -286,7 +277,7 @@ fn a_lost_attempt_goes_on_with_the_last_state_that_was_stored() {
         assert_eq!(count(&save(&mut cluster, lost, (1, 1), step), Event::is_durable), 0);
     }
     cluster.pass(LEASE);
-    let other = register(&mut cluster, "other", 1);
+    let other = yielding(&mut cluster, "other", 1);
     let next = cluster.assignments().pop().expect("its lease is over");
     assert_eq!((next.attempt, next.resume), (Attempt(2), Some(saved(1, 5))));
     let why = details(&cluster);
@@ -309,7 +300,7 @@ fn a_lost_attempt_goes_on_with_the_last_state_that_was_stored() {
 #[test]
 fn what_is_left_in_the_end_takes_the_place_of_what_was_stored_on_the_way() {
     let mut cluster = Cluster::with_campaign("", 1);
-    let worker = register(&mut cluster, "a", 2);
+    let worker = yielding(&mut cluster, "a", 2);
     save(&mut cluster, worker, (1, 1), 3);
     cluster.report_with(worker, (1, 1), preempted(), left("left", 4));
     assert_eq!(needed(&cluster), [ArtifactId::of(b"left")]);
@@ -327,7 +318,7 @@ fn what_is_left_in_the_end_takes_the_place_of_what_was_stored_on_the_way() {
 #[test]
 fn a_worker_cannot_fill_the_journal_with_states() {
     let mut cluster = Cluster::with_campaign("", 1);
-    let worker = register(&mut cluster, "a", 1);
+    let worker = yielding(&mut cluster, "a", 1);
     let mut filed = 0;
     for step in 1..=50 {
         cluster.now = cluster.now + Span(100_000);
