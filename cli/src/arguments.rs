@@ -3,7 +3,10 @@
 //! Help texts and shell completions derive from here. Must not do anything.
 
 mod bench;
+mod fleet;
+mod number;
 mod parse;
+mod simulate;
 
 use std::path::PathBuf;
 
@@ -12,13 +15,17 @@ use clap_complete::Shell;
 
 use cambrian_coordinator::store::place::Place;
 use cambrian_transport::client::{Credentials, TokenSource};
-use cambrian_transport::token::Validity;
 
 use crate::error::CliError;
-use crate::simulate::Durations;
 use crate::terminal::ColorChoice;
 pub(crate) use bench::{BenchAlgorithm, BenchClusterArguments, BenchCommand};
+pub(crate) use fleet::{
+    TokenCommand, TokenCreateArguments, TokenRole, WorkerCommand, WorkerDrainArguments,
+    WorkerSelection,
+};
+use number::percent;
 pub(crate) use parse::{parse, usage_error, wants_json};
+pub(crate) use simulate::SimulateArguments;
 
 /// Where a coordinator listens unless told otherwise.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7878";
@@ -229,87 +236,6 @@ pub(crate) struct EvaluateArguments {
     pub(crate) data: Option<PathBuf>,
 }
 
-/// Arguments of `simulate`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SimulateArguments {
-    /// The campaign file; all its stages are `tabular` or all are `problem`.
-    #[arg(value_name = "CAMPAIGN.yaml")]
-    pub(crate) file: PathBuf,
-    /// A table of results, CSV or CSV.gz with a header row. Several tables are joined by the one
-    /// column that they share [default: what the stages name as `table`, beside the campaign file].
-    #[arg(long = "table", value_name = "FILE")]
-    pub(crate) tables: Vec<PathBuf>,
-    /// Simulated workers, one evaluation each at a time.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) workers: u32,
-    /// Seeds that are run.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) seeds: u32,
-    /// The first seed; the others follow.
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
-    pub(crate) first_seed: u64,
-    /// How long an evaluation takes: `constant:SECONDS`; `column:NAME` in seconds;
-    /// `spread:NAME:FACTOR`, from 1 second to FACTOR seconds by the logarithm of a column; or
-    /// `drawn:SHORTEST:LONGEST` in seconds, at random, evenly in the logarithm.
-    #[arg(long, value_name = "HOW", default_value = "constant:1")]
-    pub(crate) duration: Durations,
-    /// Durations are drawn from those times 1 ± this, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
-    pub(crate) duration_noise: f64,
-    /// The share of that length which a stage takes, above 0: `short=0.03`. Stages that are not named
-    /// take all of it.
-    #[arg(long, value_name = "STAGE=SHARE", value_parser = stage_share)]
-    pub(crate) stage_share: Vec<(String, f64)>,
-    /// Tasks that a worker asks for beyond the one it works on.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=16))]
-    pub(crate) prefetch: u32,
-    /// The share of evaluations in which the worker dies, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
-    pub(crate) crash_rate: f64,
-    /// The share of workers that are slower, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
-    pub(crate) stragglers: f64,
-    /// By how much they are slower.
-    #[arg(long, value_name = "FACTOR", default_value_t = 5.0, value_parser = factor)]
-    pub(crate) straggler_factor: f64,
-    /// Seconds over which the workers join.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
-    pub(crate) joins_over: f64,
-    /// Seconds that fitting a model takes.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
-    pub(crate) fit_seconds: f64,
-    /// Numbers of evaluations at which hypervolume is reported, up to the campaign's budget [default:
-    /// 10, 20, 50, 100, ...].
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) at: Vec<u32>,
-    /// Where results go [default: runs/NAME-simulated, NAME being that of the campaign].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-fn number_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    let fits = (low..=high).contains(&number);
-    fits.then_some(number).ok_or_else(|| format!("write a number from {low} to {high}"))
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number_within(text, 0.0, 1.0)
-}
-
-fn stage_share(text: &str) -> Result<(String, f64), String> {
-    let (stage, share) = text.split_once('=').ok_or("write `STAGE=SHARE`, such as `short=0.03`")?;
-    Ok((stage.to_owned(), number_within(share, 1e-9, 1e6)?))
-}
-
-fn factor(text: &str) -> Result<f64, String> {
-    number_within(text, 1.0, 1e6)
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    number_within(text, 0.0, 1e9)
-}
-
 /// Arguments of `validate`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ValidateArguments {
@@ -479,97 +405,6 @@ fn two_columns(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write two columns, such as `genotype=arch_str`".to_owned()),
     }
-}
-
-fn percent(text: &str) -> Result<f64, String> {
-    number_within(text, 0.0, 100.0)
-}
-
-/// What to do with workers; a coordinator that wants tokens wants an administrator's for it.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum WorkerCommand {
-    /// List all workers, as `cambrian workers` does.
-    List,
-    /// Let workers finish what they run, take nothing more, and leave.
-    #[command(override_usage = "cambrian worker drain [OPTIONS] <WORKER>...\n       \
-                                cambrian worker drain [OPTIONS] --label <NAME=VALUE>...")]
-    Drain(WorkerDrainArguments),
-    /// Give workers work again: ends their quarantine and their drain.
-    #[command(override_usage = "cambrian worker release [OPTIONS] <WORKER>...\n       \
-                                cambrian worker release [OPTIONS] --label <NAME=VALUE>...")]
-    Release(WorkerSelection),
-}
-
-/// Which workers are meant.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct WorkerSelection {
-    /// Names or numbers.
-    #[arg(required_unless_present = "labels", conflicts_with = "labels", value_name = "WORKER")]
-    pub(crate) workers: Vec<String>,
-    /// Those that carry this label; may be repeated: all of them.
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    pub(crate) labels: Vec<(String, String)>,
-}
-
-/// Arguments of `worker drain`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct WorkerDrainArguments {
-    #[command(flatten)]
-    pub(crate) selection: WorkerSelection,
-    /// Hand back at once what they run; it begins anew elsewhere and costs no attempt.
-    #[arg(long)]
-    pub(crate) now: bool,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (name, value) =
-        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// What to do with tokens; a coordinator that wants tokens wants an administrator's for it.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token and print it, once: the coordinator keeps only a hash of it.
-    Create(TokenCreateArguments),
-    /// List all tokens with what they are for; never the tokens themselves.
-    List,
-    /// Refuse a token from now on, and end what it has open.
-    Revoke(TokenRevokeArguments),
-}
-
-/// What a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TokenRole {
-    /// The stream of a worker and its artifacts, nothing else.
-    Worker,
-    /// Everything that changes nothing.
-    View,
-    /// Submit, and steer the campaigns of the same name's tokens.
-    Submit,
-    /// Everything.
-    Admin,
-}
-
-/// Arguments of `token create`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct TokenCreateArguments {
-    /// What it is for.
-    #[arg(long, value_enum)]
-    pub(crate) role: TokenRole,
-    /// Whose it is: campaigns and workers belong to this name.
-    #[arg(long)]
-    pub(crate) name: String,
-    /// How long it holds: `30d`, `12h`, `45m` or `never`.
-    #[arg(long, value_name = "TIME", default_value = "90d")]
-    pub(crate) expires: Validity,
-}
-
-/// Arguments of `token revoke`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct TokenRevokeArguments {
-    /// The eight digits that follow `cmb_` in the token.
-    pub(crate) id: String,
 }
 
 /// The tables of the reference.

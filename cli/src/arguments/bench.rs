@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::share;
+use super::number::share;
 
 /// What to measure.
 #[derive(Debug, Clone, Subcommand)]

@@ -3,6 +3,10 @@
 //! Whoever reads a section records what is wrong and goes on, so that a user sees all faults in one
 //! go. It must not know what any key means.
 
+mod explained;
+mod item;
+mod step;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -10,12 +14,13 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
-use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
+use self::explained::explain;
+pub(crate) use self::item::Item;
+use self::step::{Step, parse_steps, remove, steps};
 use super::document::{Content, Document, Limits, MAX_FAULTS, Node, Place, join, shortened};
 use super::fault::{Fault, Faults};
-use super::spelling;
 
 /// The message at a key that nobody reads.
 const UNKNOWN_KEY: &str = "unknown key";
@@ -265,159 +270,6 @@ impl<'d> Section<'d> {
     }
 }
 
-/// A value whose kind is open: a name, or a mapping.
-#[derive(Debug, Clone)]
-pub(crate) struct Item<'d> {
-    node: &'d Node,
-    path: String,
-    reading: Rc<Reading>,
-}
-
-impl<'d> Item<'d> {
-    /// As [`Section::is_kept`].
-    pub(crate) fn is_kept(&self) -> bool {
-        self.reading.is_kept
-    }
-
-    /// The text of a value that is no list or mapping.
-    pub(crate) fn text(&self) -> Option<&'d str> {
-        match &self.node.content {
-            Content::Scalar { text, .. } => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The value by YAML's core schema, without places; for values that are no list or mapping.
-    pub(super) fn scalar(&self) -> Value {
-        self.node.to_value()
-    }
-
-    /// The mapping; anything else is a fault.
-    pub(crate) fn section(&self) -> Option<Section<'d>> {
-        if matches!(self.node.content, Content::Mapping(_)) {
-            return Some(self.as_section(Cow::Borrowed(self.node)));
-        }
-        self.fault(
-            format!("expected a mapping of keys to values, found {}", self.node.description()),
-            "write `key: value`, one a line and indented, or `{key: value}`",
-        );
-        None
-    }
-
-    /// A section without keys that stands where this value stands.
-    pub(super) fn empty_section(&self) -> Section<'d> {
-        self.as_section(Cow::Owned(Node::empty_mapping(self.node.place)))
-    }
-
-    /// Records a fault at this value.
-    pub(crate) fn fault(&self, message: impl Into<String>, help: impl Into<String>) {
-        let fault = self.node.place.fault(&self.path, message.into(), Some(help.into()));
-        push(&self.reading.faults, fault);
-    }
-
-    /// What could be said of this value without its being a fault: a warning.
-    pub(super) fn remark(&self, message: String, help: String) -> Fault {
-        self.node.place.fault(&self.path, message, Some(help))
-    }
-
-    /// Records a fault at a character of the text of this value, from 0; at the start of the value if
-    /// the text is written over several lines or with escapes.
-    pub(crate) fn fault_at_character(
-        &self,
-        at: usize,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        let mut place = self.node.place;
-        if let Content::Scalar { inside: Some(inside), .. } = self.node.content {
-            place.column += inside + at;
-        }
-        push(&self.reading.faults, place.fault(&self.path, message.into(), Some(help.into())));
-    }
-
-    /// Records a fault at `key` inside this value, or at the value if there is no such key.
-    pub(crate) fn fault_at(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.as_section(Cow::Borrowed(self.node)).fault(key, message, help);
-    }
-
-    /// The value at `key` inside this value, if this is a mapping that has one.
-    pub(crate) fn inner(&self, key: &str) -> Option<Item<'d>> {
-        let entry = self.node.entry(key).filter(|entry| !entry.value.is_null())?;
-        let reading = Rc::clone(&self.reading);
-        Some(Item { node: &entry.value, path: join(&self.path, key), reading })
-    }
-
-    /// Whether this is a list without elements.
-    pub(crate) fn is_empty_list(&self) -> bool {
-        matches!(&self.node.content, Content::Sequence(nodes) if nodes.is_empty())
-    }
-
-    /// Whether this is a mapping.
-    pub(super) fn is_mapping(&self) -> bool {
-        matches!(&self.node.content, Content::Mapping(_))
-    }
-
-    /// Where the value begins, and one column behind where it ends.
-    pub(super) fn extent(&self) -> (Place, Place) {
-        (self.node.place, self.node.end)
-    }
-
-    /// Whether this is a list.
-    pub(crate) fn is_list(&self) -> bool {
-        matches!(&self.node.content, Content::Sequence(_))
-    }
-
-    /// Whether this is a list or a mapping without content.
-    pub(crate) fn is_empty(&self) -> bool {
-        match &self.node.content {
-            Content::Sequence(nodes) => nodes.is_empty(),
-            Content::Mapping(entries) => entries.is_empty(),
-            Content::Scalar { .. } => false,
-        }
-    }
-
-    /// The elements of a list; anything else is a fault.
-    pub(crate) fn elements(&self) -> Option<Vec<Item<'d>>> {
-        let Content::Sequence(nodes) = &self.node.content else {
-            self.fault(
-                format!("expected a list, found {}", self.description()),
-                "start each element with `- ` on a line of its own, or write `[a, b]`",
-            );
-            return None;
-        };
-        let element = |(index, node)| Item {
-            node,
-            path: format!("{}[{index}]", self.path),
-            reading: Rc::clone(&self.reading),
-        };
-        Some(nodes.iter().enumerate().map(element).collect())
-    }
-
-    /// The keys and values of a mapping; anything else is a fault.
-    pub(crate) fn entries(&self) -> Option<Vec<(String, Item<'d>)>> {
-        let keys: Vec<String> = self.section()?.keys().map(str::to_owned).collect();
-        let entry = |key: String| {
-            let value = self.inner(&key);
-            value.map(|value| (key, value))
-        };
-        Some(keys.into_iter().filter_map(entry).collect())
-    }
-
-    /// Where the value stands in its file, such as `stages[0].settings`.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// What the value is, for messages.
-    pub(crate) fn description(&self) -> String {
-        self.node.description()
-    }
-
-    fn as_section(&self, node: Cow<'d, Node>) -> Section<'d> {
-        Section { node, path: self.path.clone(), hidden: None, reading: Rc::clone(&self.reading) }
-    }
-}
-
 fn push(faults: &RefCell<Vec<Fault>>, fault: Fault) {
     let mut faults = faults.borrow_mut();
     if faults.len() < MAX_FAULTS {
@@ -428,199 +280,6 @@ fn push(faults: &RefCell<Vec<Fault>>, fault: Fault) {
 fn lies_within(path: &str, section: &str) -> bool {
     path.strip_prefix(section)
         .is_some_and(|rest| section.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
-}
-
-/// One step from a value to a value inside it.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-impl Step {
-    /// Moves `node` and `place` one step inwards, if there is such a value.
-    fn enter(&self, node: &mut &Node, place: &mut Place, at_key: bool) -> bool {
-        match (self, &node.content) {
-            (Step::Key(key), Content::Mapping(entries)) => {
-                let Some(entry) = entries.iter().find(|entry| entry.key == *key) else {
-                    return false;
-                };
-                *place = if at_key { entry.place } else { entry.value_place() };
-                *node = &entry.value;
-                true
-            }
-            (Step::Index(index), Content::Sequence(nodes)) => {
-                let Some(element) = nodes.get(*index) else { return false };
-                *place = element.place;
-                *node = element;
-                true
-            }
-            _ => false,
-        }
-    }
-}
-
-/// The steps of a deserialiser's path, as far as they are keys and positions.
-fn steps(path: &Path) -> Vec<Step> {
-    path.iter()
-        .map_while(|segment| match segment {
-            Segment::Map { key } => Some(Step::Key(key.clone())),
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .collect()
-}
-
-/// Reads `a.b[2].c`.
-fn parse_steps(path: &str) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let mut pieces = part.split('[');
-        if let Some(key) = pieces.next().filter(|key| !key.is_empty()) {
-            steps.push(Step::Key(key.to_owned()));
-        }
-        steps.extend(
-            pieces.filter_map(|piece| piece.trim_end_matches(']').parse().ok()).map(Step::Index),
-        );
-    }
-    steps
-}
-
-/// Takes the innermost key of `steps` out of `value`; elements of lists stay, since the places of
-/// those behind them would change. `false` if there is nothing to take.
-fn remove(value: &mut Value, steps: &[Step]) -> bool {
-    let Some(last) = steps.iter().rposition(|step| matches!(step, Step::Key(_))) else {
-        return false;
-    };
-    let mut inner = value;
-    for step in &steps[..last] {
-        let next = match step {
-            Step::Key(key) => inner.get_mut(key.as_str()),
-            Step::Index(index) => inner.get_mut(*index),
-        };
-        match next {
-            Some(next) => inner = next,
-            None => return false,
-        }
-    }
-    match (inner, &steps[last]) {
-        (Value::Mapping(mapping), Step::Key(key)) => mapping.remove(key.as_str()).is_some(),
-        _ => false,
-    }
-}
-
-/// A deserialiser's message in the words of a user, and the way out. Types with a message of their
-/// own put the way out on a second line.
-fn explain(message: &str) -> (String, Option<String>) {
-    if let Some((message, help)) = message.split_once('\n') {
-        return (message.to_owned(), Some(help.to_owned()));
-    }
-    if let Some((word, known)) = unknown_name(message, "unknown field ") {
-        let help = spelling::advice(word, known);
-        return (UNKNOWN_KEY.to_owned(), Some(help));
-    }
-    if let Some((word, known)) = unknown_name(message, "unknown variant ") {
-        let help = spelling::advice(word, known);
-        return (format!("unknown value `{}`", shortened(word)), Some(help));
-    }
-    if let Some((found, expected)) = mismatch(message) {
-        return (
-            format!("expected {}, found {}", wanted(expected), given(found)),
-            way_out(found, expected),
-        );
-    }
-    (message.to_owned(), None)
-}
-
-/// The wrong name and the known ones of `unknown field `x`, expected one of `a`, `b``.
-fn unknown_name<'m>(message: &'m str, start: &str) -> Option<(&'m str, Vec<&'m str>)> {
-    let quoted = message.strip_prefix(start)?.strip_prefix('`')?;
-    let split = quoted.rfind("`, expected ").or_else(|| quoted.rfind("`, there are no "))?;
-    let known = quoted[split + 1..].split('`').skip(1).step_by(2).collect();
-    Some((&quoted[..split], known))
-}
-
-fn mismatch(message: &str) -> Option<(&str, &str)> {
-    let rest = ["invalid type: ", "invalid value: ", "invalid length "]
-        .iter()
-        .find_map(|start| message.strip_prefix(start))?;
-    let split = rest.rfind(", expected ")?;
-    Some((&rest[..split], &rest[split + ", expected ".len()..]))
-}
-
-fn wanted(expected: &str) -> String {
-    match expected {
-        "u8" => format!("a whole number from 0 to {}", u8::MAX),
-        "u16" => format!("a whole number from 0 to {}", u16::MAX),
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        "u64" | "usize" => "a whole number, not negative".to_owned(),
-        "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        "a boolean" => "`true` or `false`".to_owned(),
-        "a string" | "str" => "a text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "a map" => "a mapping of keys to values".to_owned(),
-        other if other.starts_with("struct ") => "a mapping of keys to values".to_owned(),
-        other => match other.strip_prefix("an array of length ") {
-            Some(length) => format!("a list of {length} values"),
-            None => other.to_owned(),
-        },
-    }
-}
-
-fn given(found: &str) -> String {
-    if let Some(text) = found.strip_prefix("string ") {
-        return format!("the text {}", shortened(text));
-    }
-    let value = ["integer ", "floating point ", "boolean "]
-        .iter()
-        .find_map(|start| found.strip_prefix(start))
-        .unwrap_or(found);
-    match value {
-        "sequence" => "a list".to_owned(),
-        "map" => "a mapping".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-/// Whether digits without quotes are a text all the same, by YAML's rules: too many, or after a zero.
-fn is_beyond_integers(text: &str) -> bool {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits && (text.parse::<i64>().is_err() || (text.len() > 1 && text.starts_with('0')))
-}
-
-fn way_out(found: &str, expected: &str) -> Option<String> {
-    let number = ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64", "f32", "f64"]
-        .contains(&expected)
-        || expected.starts_with("a whole number from ");
-    let text = found.strip_prefix("string ").map(|text| text.trim_matches('"'));
-    match (expected, text) {
-        (_, Some(text)) if number && is_beyond_integers(text) => {
-            Some("write a whole number below 2^63, without a leading zero".to_owned())
-        }
-        (_, Some(text)) if number && text.trim().parse::<f64>().is_ok() => {
-            Some(format!("write {} without quotes", text.trim()))
-        }
-        (_, Some(text)) if number && text.replace(['_', ',', ' '], "").parse::<f64>().is_ok() => {
-            Some(format!("write {} without separators", text.replace(['_', ',', ' '], "")))
-        }
-        ("f32" | "f64", _) => Some("write a plain number, such as 0.5".to_owned()),
-        _ if number && found.starts_with("integer `-") => {
-            Some("write a number that is not negative".to_owned())
-        }
-        _ if number => Some("write a plain whole number, such as 5".to_owned()),
-        ("a sequence", _) => Some("write `[a, b]`, or one `- a` a line".to_owned()),
-        ("a string", None) => Some("put the value in quotes".to_owned()),
-        ("a boolean", _) => Some("YAML's words are `true` and `false`, without quotes".to_owned()),
-        (other, _) if other.starts_with("struct ") => {
-            Some("write `{key: value}`, or one `key: value` a line and indented".to_owned())
-        }
-        (other, None) if other.starts_with("the name of a column") => {
-            Some("write `column`, or `[first, second]`; a name of digits goes in quotes".to_owned())
-        }
-        (other, _) if other.starts_with("an array") => Some("write `[a, b, ...]`".to_owned()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
