@@ -1,6 +1,6 @@
 """Writes `by-name.md`: our search in named spaces against peers, and against declared genes.
 
-`report.py` puts that file into the document, so that the document can be written without these rows.
+`report.py` puts that file into the document, so that it can be written without these rows.
 """
 
 from pathlib import Path

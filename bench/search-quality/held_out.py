@@ -1,6 +1,6 @@
 """Writes `held-out.md`: our search against the best peer on the problems of `held-out.yaml`.
 
-`report.py` puts that file into the document, so that the document can be written without these rows.
+`report.py` puts that file into the document, so that it can be written without these rows.
 """
 
 from pathlib import Path

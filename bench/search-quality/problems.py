@@ -1,4 +1,5 @@
-"""Problems of `problems.yaml` and `held-out.yaml`: a genotype looks up objectives and a duration in a published table.
+"""Problems of `problems.yaml` and `held-out.yaml`: genotypes with objectives and durations that a
+published table has of them.
 
 Knows nothing of search methods. Objectives are minimised and scaled by the ideal and nadir point of
 the table's true Pareto front.
@@ -26,7 +27,7 @@ class Problem:
     name: str
     title: str
     space: str
-    """What the space is called; its genotypes are those of a space of ours if that has this name."""
+    """What the space is called; if one of ours has this name, the genotypes are those of it."""
     cardinalities: tuple[int, ...]
     """Number of choices of every gene."""
     objectives: np.ndarray

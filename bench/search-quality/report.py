@@ -47,7 +47,7 @@ class Comparison:
     peer: str
     theirs: float
     probability: float
-    """That the difference is chance: paired by seed, or of two independent samples for a summary."""
+    """That the difference is chance: paired by seed, or of two independent samples of a summary."""
 
     @property
     def verdict(self) -> str:
@@ -75,18 +75,19 @@ class Measurements:
                     found = Summary(int(row["seeds"]), float(row["mean"]), float(row["sd"]))
                     self.summaries[key][int(row["evaluations"])] = found
 
-    def keys(self) -> set[tuple[str, int, str]]:
+    def curves(self) -> set[tuple[str, int, str]]:
+        """Problem, workers and method of everything measured or summarised."""
         return self.runs.keys() | self.summaries.keys()
 
     def problems(self) -> list[str]:
-        return sorted({problem for problem, _, _ in self.keys()})
+        return sorted({problem for problem, _, _ in self.curves()})
 
     def workers(self) -> list[int]:
-        return sorted({workers for _, workers, _ in self.keys()})
+        return sorted({workers for _, workers, _ in self.curves()})
 
     def methods(self, problem: str, workers: int) -> list[str]:
         """Methods measured there, ours first."""
-        found = {m for p, w, m in self.keys() if (p, w) == (problem, workers)}
+        found = {m for p, w, m in self.curves() if (p, w) == (problem, workers)}
         return sorted(found, key=lambda method: (not method.startswith(OURS), method))
 
     def gaps(self, problem: str, workers: int, method: str, evaluations: int) -> dict[int, float]:
@@ -283,7 +284,7 @@ def write_means(data: Measurements, path: Path) -> None:
     with path.open("w") as output:
         rows = csv.writer(output, lineterminator="\n")
         rows.writerow(["problem", "workers", "method", "evaluations", "seeds", "mean", "sd"])
-        for problem, workers, method in sorted(data.keys()):
+        for problem, workers, method in sorted(data.curves()):
             for at in data.checkpoints(problem, workers, method):
                 found = data.summary(problem, workers, method, at)
                 mean, spread = f"{found.mean:.4f}", f"{found.spread:.4f}"
@@ -332,7 +333,7 @@ def write_report(
         "HELD OUT": (template.parent / "held-out.md").read_text().splitlines(),
         "BY NAME": (template.parent / "by-name.md").read_text().splitlines(),
     }
-    has_ours = any(method.startswith(OURS) for _, _, method in data.keys())
+    has_ours = any(method.startswith(OURS) for _, _, method in data.curves())
     parts["COMPARISON"] += comparisons(data, ours) if has_ours else ["Ours: not measured.", ""]
     for workers in data.workers():
         title = "One worker" if workers == 1 else f"{workers} simulated workers"
