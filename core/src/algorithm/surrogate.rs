@@ -7,7 +7,8 @@
 //! most, so a search that trusts it for long collects its errors; with more results it is
 //! therefore asked less: part of the proposals come from a Parzen estimator (`tpe`), the others are
 //! the best of ever fewer offspring of the front. Candidates in flight count as what they are
-//! expected to become, so that many workers are not sent to the same place.
+//! expected to become, so that many workers are not sent to the same place; the larger their share, the more
+//! proposals come from the Parzen estimator from the beginning.
 //!
 //! What is computed of a genotype is not predicted: such an objective counts with its exact value, and what
 //! breaks such a bound is not proposed.
@@ -155,6 +156,13 @@ impl Surrogate {
         self.observations.results().len() < until
     }
 
+    /// The share of the candidates without a result among all that a proposal can rest on. What is expected of
+    /// them is expected by the same model that has proposed them, so with many it is led by its own errors.
+    fn crowding(&self) -> f64 {
+        let in_flight = self.observations.in_flight().count() as f64;
+        in_flight / (in_flight + self.observations.results().len() as f64).max(1.0)
+    }
+
     /// The front, or some more of the best.
     fn parents(&self, ranked: &Ranked) -> Vec<(&Genotype, Origin)> {
         let results = self.observations.results();
@@ -187,7 +195,8 @@ impl Surrogate {
         let Some(model) = &self.model else { return design(rng) };
         let results = self.observations.results();
         let ranked = rank(results, self.observations.objectives());
-        if !self.searches() && rng.random::<f64>() < parameters.parzen_share {
+        let share = if self.searches() { self.crowding() } else { parameters.parzen_share };
+        if share > 0.0 && rng.random::<f64>() < share {
             let proposal = tpe::propose(&novelty, space, &self.observations, &ranked, rng);
             return proposal.map_or_else(|| novelty.sample(rng), Suggestion::Propose);
         }

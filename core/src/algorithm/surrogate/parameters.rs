@@ -14,7 +14,8 @@ pub(in crate::algorithm) struct Parameters {
     /// Until so many results each proposal is the best that the model finds; from then on it is
     /// the best of few offspring, 0 to 100,000.
     pub(in crate::algorithm) search_until: u32,
-    /// The share of later proposals that come from a Parzen estimator, 0 to 1.
+    /// The share of later proposals that come from a Parzen estimator, 0 to 1. Before, it is that of the candidates in
+    /// flight among these and the results.
     pub(in crate::algorithm) parzen_share: f64,
     /// The most results that a model is fitted on, 20 to 2,000.
     pub(in crate::algorithm) training_results: u32,
