@@ -156,11 +156,11 @@ impl Surrogate {
         self.observations.results().len() < until
     }
 
-    /// The share of the candidates without a result among all that a proposal can rest on. What is expected of
+    /// The share of candidates in flight among these and the results, of which there are some. What is expected of
     /// them is expected by the same model that has proposed them, so with many it is led by its own errors.
     fn crowding(&self) -> f64 {
         let in_flight = self.observations.in_flight().count() as f64;
-        in_flight / (in_flight + self.observations.results().len() as f64).max(1.0)
+        in_flight / (in_flight + self.observations.results().len() as f64)
     }
 
     /// The front, or some more of the best.
@@ -196,6 +196,7 @@ impl Surrogate {
         let results = self.observations.results();
         let ranked = rank(results, self.observations.objectives());
         let share = if self.searches() { self.crowding() } else { parameters.parzen_share };
+        // A lone worker has nothing to draw for: its proposals are as if there were no such share.
         if share > 0.0 && rng.random::<f64>() < share {
             let proposal = tpe::propose(&novelty, space, &self.observations, &ranked, rng);
             return proposal.map_or_else(|| novelty.sample(rng), Suggestion::Propose);
@@ -358,13 +359,14 @@ impl Algorithm for Surrogate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algorithm::contract::{Grid, build};
+    use crate::algorithm::contract::{Grid, context};
     use crate::rng::{Purpose, stream};
 
-    /// Whether a model is wanted after a design of so many, once some of the proposals have a result.
-    fn wants_a_model(initial: u32, proposed: u32, results: u32) -> bool {
+    /// A search after a design of `initial` candidates; `proposed` are, and the first `results` of them are evaluated.
+    fn searched(initial: u32, proposed: u32, results: u32) -> Surrogate {
         let space = Grid::of(6, 5);
-        let mut algorithm = build("surrogate", &format!("{{initial: {initial}}}"));
+        let parameters = Parameters { initial, ..Parameters::default() };
+        let mut algorithm = Surrogate::new(parameters, &context());
         for id in 1..=proposed {
             let genotype = space.schema().sample(&mut stream(1, Purpose::Proposal, id.into()));
             let key = space.canonical_hash(&genotype).unwrap();
@@ -376,7 +378,47 @@ mod tests {
             let outcome = Outcome::Scored { objectives: &objectives, violation: 0.0 };
             algorithm.update(Ordinal(id), outcome);
         }
-        algorithm.wanted_fit().is_some()
+        algorithm
+    }
+
+    fn wants_a_model(initial: u32, proposed: u32, results: u32) -> bool {
+        searched(initial, proposed, results).wanted_fit().is_some()
+    }
+
+    /// How many of sixty next proposals, each from a stream of its own, are those of the Parzen estimator.
+    fn parzen_proposals(proposed: u32, results: u32) -> usize {
+        let mut algorithm = searched(12, proposed, results);
+        while let Some(fit) = algorithm.wanted_fit() {
+            fit.run();
+            algorithm.adopt(fit.results);
+        }
+        let (space, known) = (Grid::of(6, 5), BTreeSet::new());
+        let novelty = Novelty::new(&*space, &known);
+        let ranked = rank(algorithm.observations.results(), algorithm.observations.objectives());
+        let is_parzen = |number: &u64| {
+            let mut rng = stream(2, Purpose::Proposal, *number);
+            let next = algorithm.next(&*space, &known, &mut rng);
+            let Suggestion::Propose(next) = next else { panic!("{next:?}") };
+            let mut rng = stream(2, Purpose::Proposal, *number);
+            rng.random::<f64>();
+            let parzen =
+                tpe::propose(&novelty, &*space, &algorithm.observations, &ranked, &mut rng);
+            parzen.is_some_and(|parzen| parzen.genotype == next.genotype)
+        };
+        (1..=60).filter(is_parzen).count()
+    }
+
+    #[test]
+    fn the_larger_the_share_of_candidates_in_flight_the_more_come_from_the_parzen_estimator() {
+        let [alone, half, most] = [(16, 16), (32, 16), (64, 16)].map(|(proposed, results)| {
+            let share = f64::from(proposed - results) / f64::from(proposed);
+            assert_eq!(searched(12, proposed, results).crowding(), share);
+            parzen_proposals(proposed, results)
+        });
+        assert!(
+            alone < 5 && (20..40).contains(&half) && (36..55).contains(&most),
+            "{alone} {half} {most}"
+        );
     }
 
     #[test]

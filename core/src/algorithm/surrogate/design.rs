@@ -26,8 +26,7 @@ const MOSTLY: usize = 3;
 const FAILED: usize = 200;
 /// Decay of the likeness of two genotypes for each gene in which they differ.
 const DECAY: f64 = 2.0;
-/// How often a gene of a composition takes a choice of its own: the first always, a later one as if so many
-/// others did among those before it.
+/// What a choice of its own weighs for a gene of a composition, where that of each gene before it weighs 1.
 const FRESH: f64 = 3.0;
 /// Genes with more choices than so many take one near that of another instead of the same.
 const PARTS: f64 = 16.0;
